@@ -1,0 +1,85 @@
+# `make help` lists the targets. Needs Python >= 3.11 and make; the rest is brought along.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+
+PYTHON ?= python3
+UV_BOOTSTRAP := .uv-bootstrap
+# uv from PATH where there is one that works, else our own in a folder here: no root, no PEP 668 in the way.
+UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo $(UV_BOOTSTRAP)/bin/uv)
+RUN := $(UV) run --frozen --no-sync
+PYTEST := $(RUN) pytest
+KEEP ?= 1
+export UV_PROJECT_ENVIRONMENT ?= .venv
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+.PHONY: demo
+demo: java ## real flights through Spark and Ray, in Airflow's UI; KEEP=0 ends with the run's outcome
+	@$(UV) sync --frozen --quiet --inexact --no-default-groups --group demo
+	exec $(RUN) python scripts/demo.py --keep=$(KEEP)
+
+.PHONY: check
+check: env lint ## format, lint, types, layers, unit and architecture tests: under 3 minutes
+	@$(PYTEST) -q $(wildcard tests/unit) tests/architecture
+
+.PHONY: lint
+lint: env
+	@$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+
+.PHONY: test
+test: env java chromium lint ## everything that ends within half an hour, quick tests first
+	@$(PYTEST) -m "not full" $(SUITES)
+
+.PHONY: test-full
+test-full: env java chromium lint ## what takes longer too
+	@$(PYTEST) $(SUITES)
+
+.PHONY: bench
+bench: env java ## benchmarks, one JSON line each
+	@$(RUN) python -m tests.benchmarks
+
+# Quick first, and in this order: a broken unit should not wait for a real Airflow.
+SUITES = $(wildcard tests/unit tests/architecture) $(wildcard tests/contract) $(wildcard tests/integration) \
+	$(wildcard tests/dags) $(wildcard tests/e2e)
+
+.PHONY: env
+env: uv
+	@$(UV) sync --frozen --quiet --all-extras --all-groups
+
+.PHONY: uv
+uv:
+	@if ! $(UV) --version >/dev/null 2>&1; then
+	  echo "Fetching uv into $(UV_BOOTSTRAP)"
+	  $(PYTHON) -m pip install --quiet --target $(UV_BOOTSTRAP) uv 2>/dev/null \
+	    || { $(PYTHON) -m venv $(UV_BOOTSTRAP) && $(UV_BOOTSTRAP)/bin/python -m pip install --quiet uv; }
+	fi
+
+# Spark needs a JVM. As root on Debian it is installed, elsewhere one line says what to do.
+.PHONY: java
+java: uv
+	@if java -version >/dev/null 2>&1; then exit 0; fi
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	  echo "Installing Java (openjdk-17-jre-headless)"
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openjdk-17-jre-headless >/dev/null
+	else
+	  echo "Java 17 or newer is missing: install it (Debian: apt install openjdk-17-jre-headless) and try again" >&2
+	  exit 1
+	fi
+
+# The browser tests skip themselves where there is no Chromium; as root on Debian it is installed for them.
+.PHONY: chromium
+chromium:
+	@if [ ! -d tests/e2e/ui ] || command -v chromium >/dev/null; then exit 0; fi
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	  echo "Installing Chromium for the tests of the UI"
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null
+	else
+	  echo "No Chromium: the tests of the UI will be skipped (Debian: apt install chromium)"
+	fi

@@ -1,0 +1,53 @@
+"""
+Run Ray from Airflow: clusters, jobs and AI workloads, exactly once and without a waiting worker.
+
+Folders, from the top: ``operators sensors decorators`` (what a DAG author writes), ``triggers links``,
+``hooks`` (Airflow connections), ``clusters workloads trackers feature_stores storage`` (plain Python),
+``ray_api`` (Ray's HTTP), ``drivers`` (code that is shipped to the cluster).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+# Public names load on first use: Airflow imports this package at discovery, long before anybody uses Ray.
+_NAMES = {
+    "ClusterRef": "clusters.contract",
+    "ExistingCluster": "clusters.existing",
+    "LocalCluster": "clusters.local.spec",
+    "MlflowTracker": "trackers.mlflow",
+    "RayBatchInferenceOperator": "operators.batch_inference",
+    "RayClusterSensor": "sensors.cluster",
+    "RayClusterTaskGroup": "operators.group",
+    "RayCreateClusterOperator": "operators.cluster",
+    "RayDeleteClusterOperator": "operators.cluster",
+    "RayHook": "hooks.ray",
+    "RayJobSensor": "sensors.job",
+    "RayRLlibOperator": "operators.rllib",
+    "RayServeDeleteOperator": "operators.serve",
+    "RayServeDeployOperator": "operators.serve",
+    "RayServeScaleOperator": "operators.serve",
+    "RayServeSensor": "sensors.serve",
+    "RayStopJobOperator": "operators.submit",
+    "RaySubmitJobOperator": "operators.submit",
+    "RayTrainOperator": "operators.train",
+    "RayTuneOperator": "operators.tune",
+    "SharedFolder": "storage.shared_folder",
+    "SmokeTest": "workloads.smoke",
+    "ray_retry_policy": "operators.retry",
+}
+__all__ = sorted(_NAMES)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_NAMES]

@@ -1,0 +1,1 @@
+"""What an operator of Airflow does with Ray at the command line: ``airflow air …``."""

@@ -1,0 +1,40 @@
+"""Are the local clusters of this host in order, or has one been left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from airflow_provider_air.cli.checks import BROKEN, NOTE, OK, Finding
+from airflow_provider_air.cli.clusters import seconds_to_live
+from airflow_provider_air.clusters.contract import ClusterState
+from airflow_provider_air.clusters.local.backend import LocalBackend
+from airflow_provider_air.clusters.local.home import ClusterHome
+from airflow_provider_air.errors import AirError
+
+# A supervisor looks every second; one that is this late does not look any more.
+LATE_SECONDS = 60.0
+
+
+def check_local_clusters() -> Iterator[Finding]:
+    """Look at each local cluster of this user on this host."""
+    backend = LocalBackend()
+    try:
+        refs = backend.list_refs()
+    except AirError as error:
+        yield Finding("local clusters", BROKEN, error.what, error.hint or "")
+        return
+    if not refs:
+        yield Finding("local clusters", OK, "none on this host")
+    for ref in refs:
+        check = f"local cluster {ref.name}"
+        status = backend.describe(ref)
+        left = seconds_to_live(ClusterHome.of(ref.name))
+        remedy = f"airflow air clusters delete {ref.name}"
+        if status.state is ClusterState.FAILED:
+            yield Finding(check, NOTE, f"left behind: {status.message}", remedy)
+        elif left is not None and left < -LATE_SECONDS:
+            yield Finding(check, NOTE, f"should have gone {-left:.0f} s ago", remedy)
+        elif left is None:
+            yield Finding(check, NOTE, f"{status.state.value}, and never expires by age", f"When done: {remedy}")
+        else:
+            yield Finding(check, OK, status.state.value)

@@ -1,0 +1,99 @@
+"""
+The commands ``airflow air …`` as Airflow's parser sees them.
+
+Airflow imports this file whenever any ``airflow`` command starts, so what a command does is loaded when it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from airflow.cli.cli_config import (
+    ARG_OUTPUT,
+    ARG_VERBOSE,
+    ARG_YES,
+    ActionCommand,
+    Arg,
+    GroupCommand,
+    lazy_load_command,
+)
+
+_NAME = Arg(("name",), help="Name of a local cluster of this host, or the id of a ray connection")
+_LOCAL_NAME = Arg(("name",), help="Name of a local cluster of this host")
+_JOB = Arg(("submission_id",), help="Submission id of the job")
+_CONNECTION = Arg(("--ray-conn-id",), help="The ray connection (default: ray_default)", default=None)
+_CLUSTER = Arg(("--cluster",), help="Name of a local cluster of this host, instead of a connection", default=None)
+_MINE = Arg(("--mine",), help="Only jobs of this Airflow deployment", action="store_true")
+_LIVE = Arg(("--live",), help="Only jobs that have not ended", action="store_true")
+_FOLLOW = Arg(("-f", "--follow"), help="Go on until the job has ended", action="store_true")
+_CONNECTIONS = Arg(
+    ("--ray-conn-id",),
+    help="Check this connection only; needed for those of a secrets backend, which cannot be listed",
+    default=None,
+)
+
+
+def get_air_commands() -> list[GroupCommand]:
+    """Give the commands of this provider; called by Airflow's parser."""
+    doctor = ActionCommand(
+        name="doctor",
+        help="Check versions, configuration, connections and clusters; exit with 1 if something is broken",
+        func=_later("doctor.doctor"),
+        args=(_CONNECTIONS, ARG_OUTPUT, ARG_VERBOSE),
+    )
+    clusters = GroupCommand(name="clusters", help="Ray clusters", subcommands=_cluster_commands())
+    jobs = GroupCommand(name="jobs", help="Ray jobs", subcommands=_job_commands())
+    return [GroupCommand(name="air", help="Ray clusters and jobs", subcommands=(clusters, jobs, doctor))]
+
+
+def _cluster_commands() -> tuple[ActionCommand, ...]:
+    return (
+        ActionCommand(
+            name="list",
+            help="List the local clusters of this host and the clusters behind ray connections",
+            func=_later("clusters.list_clusters"),
+            args=(ARG_OUTPUT, ARG_VERBOSE),
+        ),
+        ActionCommand(
+            name="show",
+            help="Show one cluster",
+            func=_later("clusters.show_cluster"),
+            args=(_NAME, ARG_OUTPUT, ARG_VERBOSE),
+        ),
+        ActionCommand(
+            name="delete",
+            help="Delete a local cluster of this host with all that runs on it",
+            func=_later("clusters.delete_cluster"),
+            args=(_LOCAL_NAME, ARG_YES, ARG_VERBOSE),
+        ),
+    )
+
+
+def _job_commands() -> tuple[ActionCommand, ...]:
+    where = (_CONNECTION, _CLUSTER)
+    return (
+        ActionCommand(
+            name="list",
+            help="List a cluster's jobs with the tasks that they belong to",
+            func=_later("jobs.list_jobs_of_cluster"),
+            args=(*where, _MINE, _LIVE, ARG_OUTPUT, ARG_VERBOSE),
+        ),
+        ActionCommand(
+            name="logs",
+            help="Print a job's whole log",
+            func=_later("jobs.print_log"),
+            args=(_JOB, *where, _FOLLOW, ARG_VERBOSE),
+        ),
+        ActionCommand(
+            name="stop",
+            help="Stop a job and wait for its end",
+            func=_later("jobs.stop"),
+            args=(_JOB, *where, ARG_VERBOSE),
+        ),
+    )
+
+
+def _later(path: str) -> Callable[..., Any]:
+    loaded: Callable[..., Any] = lazy_load_command(f"airflow_provider_air.cli.{path}")
+    return loaded

@@ -1,0 +1,140 @@
+"""``airflow air jobs list|logs|stop``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from argparse import Namespace
+from typing import Any
+
+from airflow_provider_air.cli.targets import command, show, target_of_options
+from airflow_provider_air.clusters.contract import ClusterRef
+from airflow_provider_air.errors import ConfigurationError, RemoteFailureError
+from airflow_provider_air.hooks.resolver import backend_of, deployment_id
+from airflow_provider_air.identity import DEPLOYMENT, TASK, TRY
+from airflow_provider_air.operators.attempts import stop_and_wait
+from airflow_provider_air.ray_api.client import AsyncRayClient, RayClient
+from airflow_provider_air.ray_api.feed import borrow_feed
+from airflow_provider_air.ray_api.logs import LogReader, job_log_name
+from airflow_provider_air.ray_api.models import JobDetails
+from airflow_provider_air.ray_api.requests import get_job, list_jobs
+from airflow_provider_air.ray_api.transport import Transport
+from airflow_provider_air.ray_api.watching import JobWatch, WatchEnd, WatchSettings
+
+READ_BYTES = 1024 * 1024
+NO_LIMIT_BYTES = sys.maxsize
+
+
+@command
+def list_jobs_of_cluster(args: Namespace) -> None:
+    """Print a cluster's jobs, the latest first, with the tasks that they belong to."""
+    with _client(target_of_options(args)) as client:
+        jobs = client.send(list_jobs())
+    mine = deployment_id()
+    shown = [
+        row_of(job, mine)
+        for job in sorted(jobs, key=lambda job: job.start_time_ms or 0, reverse=True)
+        if not (args.live and job.status.is_terminal) and not (args.mine and job.metadata.get(DEPLOYMENT) != mine)
+    ]
+    show(shown, args.output)
+
+
+@command
+def print_log(args: Namespace) -> None:
+    """Print a job's log, and with ``--follow`` go on until its end."""
+    ref = target_of_options(args)
+    with _client(ref) as client:
+        job = _known(client, args.submission_id)
+    if args.follow:
+        asyncio.run(_follow(ref, job.submission_id))
+    else:
+        asyncio.run(_print_all(ref, job))
+
+
+@command
+def stop(args: Namespace) -> None:
+    """Stop a job and print its last state; a job that has ended already is fine."""
+    with _client(target_of_options(args)) as client:
+        job = _known(client, args.submission_id)
+        if not job.status.is_terminal:
+            job = stop_and_wait(client, job.submission_id) or job
+    if not job.status.is_terminal:
+        raise RemoteFailureError(
+            f"Ray did not stop the job; it is still {job.status.value}: {job.message}",
+            where=job.submission_id,
+            hint="A job that waits for resources ends only after Ray's start time-out (900 s)",
+        )
+    sys.stdout.write(f"{job.submission_id} {job.status.value}\n")
+
+
+def row_of(job: JobDetails, deployment: str) -> dict[str, Any]:
+    """
+    Give a job's row.
+
+    :param deployment: this deployment, to tell its jobs from others'
+    """
+    dag_id, _, rest = job.metadata.get(TASK, "").partition("/")
+    run_id, _, task = rest.rpartition("/")
+    owner = job.metadata.get(DEPLOYMENT)
+    return {
+        "submission_id": job.submission_id,
+        "status": job.status.value,
+        "dag_id": dag_id,
+        "run_id": run_id,
+        "task": task,
+        "try": job.metadata.get(TRY, ""),
+        "deployment": "this" if owner == deployment else owner or "",
+        "started": _moment(job.start_time_ms),
+        "seconds": _duration(job),
+    }
+
+
+def _moment(epoch_ms: int | None) -> str:
+    return "" if not epoch_ms else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch_ms / 1000))
+
+
+def _duration(job: JobDetails) -> str:
+    if not job.start_time_ms:
+        return ""
+    end_ms = job.end_time_ms or time.time() * 1000
+    return f"{max(0.0, (end_ms - job.start_time_ms) / 1000):.0f}"
+
+
+def _client(ref: ClusterRef) -> RayClient:
+    return RayClient(backend_of(ref.backend).open_transport(ref))
+
+
+def _known(client: RayClient, submission_id: str) -> JobDetails:
+    job = client.send(get_job(submission_id))
+    if job is None:
+        raise ConfigurationError(
+            "The cluster does not know this job", where=submission_id, hint="See: airflow air jobs list"
+        )
+    return job
+
+
+async def _print_all(ref: ClusterRef, job: JobDetails) -> None:
+    name, offset = job_log_name(job.submission_id), 0
+    async with AsyncRayClient(backend_of(ref.backend).open_transport(ref)) as client:
+        reader = LogReader(client)
+        while data := await reader.read(job, name, offset, READ_BYTES):
+            offset += len(data)
+            sys.stdout.buffer.write(data)
+    sys.stdout.flush()
+
+
+async def _follow(ref: ClusterRef, submission_id: str) -> None:
+    async def open_transport() -> Transport:
+        return await asyncio.to_thread(backend_of(ref.backend).open_transport, ref)
+
+    settings = WatchSettings(submission_id, unreachable_seconds=60.0, log_limit_bytes=NO_LIMIT_BYTES)
+    async with borrow_feed((ref.backend, ref.name), open_transport) as feed:
+        async for seen in JobWatch(feed, settings).follow():
+            if not isinstance(seen, WatchEnd):
+                sys.stdout.writelines(f"{line}\n" for line in seen.lines)
+                sys.stdout.flush()
+            elif seen.outcome == "ended" and seen.job is not None:
+                sys.stderr.write(f"The job has ended: {seen.job.status.value}\n")
+            else:
+                raise RemoteFailureError(f"The job is {seen.outcome}: {seen.message}", where=submission_id)

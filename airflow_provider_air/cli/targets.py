@@ -1,0 +1,133 @@
+"""Which cluster a command is about, and what all commands have in common."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any
+
+from airflow.cli.simple_table import AirflowConsole
+from airflow.models import Connection
+from airflow.utils.cli import suppress_logs_and_warning
+from airflow.utils.providers_configuration_loader import providers_configuration_loaded
+from airflow.utils.session import create_session
+from rich.markup import escape
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from airflow_provider_air.clusters.contract import ClusterRef, ClusterState
+from airflow_provider_air.clusters.existing import ExistingCluster
+from airflow_provider_air.clusters.local.spec import LocalCluster
+from airflow_provider_air.errors import AirError, ConfigurationError, UnavailableError
+from airflow_provider_air.hooks.clusters import find_cluster
+from airflow_provider_air.hooks.ray import RayHook, get_ray_connection
+from airflow_provider_air.hooks.resolver import backend_of, resolve
+
+_ENVIRONMENT_PREFIX = "AIRFLOW_CONN_"
+
+
+def command(function: Callable[[Namespace], None]) -> Callable[[Namespace], None]:
+    """
+    Make a function a command: an error of ours ends it with exit code 1 and one message, no traceback.
+
+    Connections are read as Airflow's own commands read them: from the environment, secrets backends and the
+    metadata database, which only server processes may (``_AIRFLOW_PROCESS_CONTEXT``, Airflow 3.3).
+    """
+
+    @functools.wraps(function)
+    def run(args: Namespace) -> None:
+        os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
+        try:
+            function(args)
+        except AirError as error:
+            raise SystemExit(str(error)) from None
+
+    prepared: Callable[[Namespace], None] = suppress_logs_and_warning(providers_configuration_loaded(run))
+    return prepared
+
+
+def show(rows: list[dict[str, Any]], output: str) -> None:
+    """Print rows as Airflow's commands do, in the format of ``--output``."""
+    if output == "table":
+        # Else rich takes what stands in brackets, such as an address in a message, for markup.
+        rows = [{key: escape(str(value)) for key, value in row.items()} for row in rows]
+    AirflowConsole().print_as(rows, output)
+
+
+def ray_connection_ids() -> list[str]:
+    """
+    List the connections of type ``ray`` of the metadata database and of this process's environment.
+
+    Those of a secrets backend cannot be listed.
+
+    :raises UnavailableError: the metadata database cannot be read
+    """
+    try:
+        with create_session() as session:
+            stored = set(session.scalars(select(Connection.conn_id).where(Connection.conn_type == RayHook.conn_type)))
+    except SQLAlchemyError as error:
+        raise UnavailableError(
+            f"Airflow's metadata database cannot be read: {str(error).splitlines()[0]}",
+            hint="Run this where AIRFLOW_HOME and the database settings are those of the deployment",
+        ) from error
+    return sorted(stored | _ids_in_environment())
+
+
+def _ids_in_environment() -> set[str]:
+    found = set()
+    for variable in os.environ:
+        name = variable.removeprefix(_ENVIRONMENT_PREFIX).lower()
+        with contextlib.suppress(AirError):
+            if variable.startswith(_ENVIRONMENT_PREFIX) and get_ray_connection(name).conn_type == RayHook.conn_type:
+                found.add(name)
+    return found
+
+
+def local_cluster(name: str) -> ClusterRef:
+    """
+    Name a local cluster of this host that is there.
+
+    :raises ConfigurationError: there is none of this name
+    """
+    backend = backend_of(LocalCluster.backend)
+    ref = backend.find(name)
+    if backend.describe(ref).state is ClusterState.ABSENT:
+        raise ConfigurationError(
+            f"There is no local cluster {name!r} on this host, of this user", hint="See: airflow air clusters list"
+        )
+    return ref
+
+
+def cluster_of_connection(ray_conn_id: str) -> ClusterRef | None:
+    """
+    Name the cluster behind a connection; None where each task that uses it starts one of its own.
+
+    :raises ConfigurationError: the connection is absent or malformed
+    """
+    spec = resolve(None, ray_conn_id)
+    if isinstance(spec, ClusterRef):
+        return spec
+    return find_cluster(spec) if spec.name or isinstance(spec, ExistingCluster) else None
+
+
+def target_of_options(args: Namespace) -> ClusterRef:
+    """
+    Name the cluster of ``--cluster`` or ``--ray-conn-id``, else of the default connection.
+
+    :raises ConfigurationError: there is no such cluster, or both options are given
+    """
+    if args.cluster and args.ray_conn_id:
+        raise ConfigurationError("Give --cluster or --ray-conn-id, not both")
+    if args.cluster:
+        return local_cluster(args.cluster)
+    ray_conn_id = args.ray_conn_id or RayHook.default_conn_name
+    ref = cluster_of_connection(ray_conn_id)
+    if ref is None:
+        raise ConfigurationError(
+            f"The connection {ray_conn_id!r} stands for a cluster that each task starts for itself",
+            hint="Name one that runs with --cluster; see: airflow air clusters list",
+        )
+    return ref

@@ -1,0 +1,249 @@
+"""
+What a local cluster keeps on disk: one private folder per cluster, one writer per file.
+
+``/tmp/air-<uid>/<digest of the name>/``
+
+==================  ============================================================  =====================
+file                holds                                                         written by
+==================  ============================================================  =====================
+``cluster.json``    name, spec, owner, host, ports, time of creation              who creates it, once
+``token``           Ray's bearer token                                            who creates it, once
+``lease.json``      the time-outs in force and when somebody last asked for it    who ensures it
+``supervisor.json`` process id and start time of the supervisor                   the supervisor, once
+``state.json``      starting, ready, stopping or failed, and why                  the supervisor
+``*.log``           the output of supervisor and head                             supervisor and head
+``ray``, ``tmp``    Ray's sessions, and everybody's temporary files               what runs on the cluster
+==================  ============================================================  =====================
+
+The lock lies beside the folder, so that it outlives it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+
+from airflow_provider_air.errors import ConfigurationError
+
+LONGEST_BASE = 40
+"""Ray adds about 65 characters for its sockets, and AF_UNIX paths end at 107 (Linux) or 103 (macOS)."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A JSON file of the folder, replaced as a whole so that no reader ever sees half of it."""
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """Read it, or give None where there is none (any more), or none that this version wrote."""
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (FileNotFoundError, NotADirectoryError, TypeError, ValueError):
+            return None
+
+    def write(self, path: Path) -> None:
+        """Replace it; only its owner may read it."""
+        draft = path.with_suffix(f".{os.getpid()}")
+        draft.unlink(missing_ok=True)
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(asdict(self), file)
+        draft.rename(path)
+
+
+@dataclass(frozen=True)
+class ClusterRecord(Record):
+    """What the cluster is; the same for all its life."""
+
+    name: str
+    host: str
+    fingerprint: str
+    spec: Mapping[str, Any]
+    owner: Mapping[str, str]
+    ports: Mapping[str, int]
+    created_at: float
+
+
+@dataclass(frozen=True)
+class Lease(Record):
+    """How long the cluster may live; ``renewed_at`` counts as activity."""
+
+    ttl_seconds: float | None
+    idle_timeout_seconds: float | None
+    startup_timeout_seconds: float
+    renewed_at: float
+
+
+@dataclass(frozen=True)
+class SupervisorRecord(Record):
+    """Which process supervises the cluster; the start time tells it from a later one of the same id."""
+
+    pid: int
+    create_time: float
+
+    def process(self) -> psutil.Process | None:
+        """Give the process if it lives."""
+        try:
+            process = psutil.Process(self.pid)
+            alive = process.status() != psutil.STATUS_ZOMBIE
+            # The boot time, which psutil counts from, moves a little when the clock is set.
+            same = abs(process.create_time() - self.create_time) < 2
+        except psutil.NoSuchProcess:
+            return None
+        return process if alive and same else None
+
+
+@dataclass(frozen=True)
+class StateRecord(Record):
+    """What the supervisor says about the cluster: ``starting``, ``ready``, ``stopping`` or ``failed``."""
+
+    state: str
+    message: str = ""
+    head_pid: int | None = None
+    restarts: int = 0
+
+
+class ClusterHome:
+    """
+    The folder of one cluster.
+
+    :param folder: ``<base>/<digest>``; it need not exist
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cluster_file = folder / "cluster.json"
+        self.lease_file = folder / "lease.json"
+        self.supervisor_file = folder / "supervisor.json"
+        self.state_file = folder / "state.json"
+        self.token_file = folder / "token"
+        self.supervisor_log = folder / "supervisor.log"
+        self.head_log = folder / "head.log"
+        self.ray_folder = folder / "ray"
+        self.temp_folder = folder / "tmp"
+        self.lock_file = folder.with_suffix(".lock")
+
+    @classmethod
+    def of(cls, name: str) -> ClusterHome:
+        """Give the home of the cluster of this name, whether it exists or not."""
+        return cls(base_folder() / hashlib.sha256(name.encode()).hexdigest()[:8])
+
+    def cluster(self) -> ClusterRecord | None:
+        """Read what the cluster is, or None where there is none."""
+        return ClusterRecord.read(self.cluster_file)
+
+    def lease(self) -> Lease | None:
+        """Read how long it may live."""
+        return Lease.read(self.lease_file)
+
+    def state(self) -> StateRecord | None:
+        """Read what its supervisor says."""
+        return StateRecord.read(self.state_file)
+
+    def supervisor(self) -> psutil.Process | None:
+        """Give the supervisor's process if it lives."""
+        record = SupervisorRecord.read(self.supervisor_file)
+        return record.process() if record else None
+
+    def token(self) -> str | None:
+        """Read the cluster's bearer token."""
+        try:
+            return self.token_file.read_text()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def remove(self) -> None:
+        """Remove the folder; at once for all who look, since it is renamed before it is emptied."""
+        doomed = self.folder.with_suffix(f".gone-{os.getpid()}")
+        try:
+            self.folder.rename(doomed)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(doomed, ignore_errors=True)
+
+    def remove_lock(self) -> None:
+        """Remove the lock's file; call it while holding the lock."""
+        self.lock_file.unlink(missing_ok=True)
+
+    @contextmanager
+    def lock(self, *, wait: bool = True) -> Iterator[bool]:
+        """
+        Hold the cluster's lock: whoever creates, adopts, expires or deletes it does so alone.
+
+        :param wait: False gives up at once; the value of the ``with`` tells whether the lock is held
+        """
+        lock = _take_lock(self.lock_file, wait=wait)
+        try:
+            yield lock is not None
+        finally:
+            if lock is not None:
+                os.close(lock)
+
+
+def _take_lock(path: Path, *, wait: bool) -> int | None:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            # The holder before us may have removed the file: then ours is a lock on nothing.
+            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except FileNotFoundError:
+            pass
+        os.close(descriptor)
+
+
+def base_folder() -> Path:
+    """
+    Give the folder of all local clusters of this user: ``AIR_LOCAL_HOME``, or ``/tmp/air-<uid>``.
+
+    :raises ConfigurationError: it is too long for Ray's sockets, or not a private folder of this user
+    """
+    base = Path(os.environ.get("AIR_LOCAL_HOME") or f"/tmp/air-{os.getuid()}")  # noqa: S108 - checked below
+    hint = "Set AIR_LOCAL_HOME to a short absolute path of a folder that is yours alone (mode 0700)"
+    if not base.is_absolute() or len(str(base)) > LONGEST_BASE:
+        raise ConfigurationError(
+            f"Local clusters cannot live in a path longer than {LONGEST_BASE} characters, or a relative one",
+            where=str(base),
+            hint=hint,
+        )
+    try:
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = base.lstat()
+    except OSError as error:
+        raise ConfigurationError(
+            f"No folder for local clusters: {error.strerror}", where=str(base), hint=hint
+        ) from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise ConfigurationError("Others could tamper with local clusters here", where=str(base), hint=hint)
+    return base
+
+
+@contextmanager
+def lock_base(base: Path) -> Iterator[None]:
+    """Hold the lock of the whole base folder: two creators must not choose the same free ports."""
+    lock = _take_lock(base / "ports.lock", wait=True)
+    assert lock is not None
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def list_clusters() -> list[ClusterHome]:
+    """List the homes of all local clusters of this user, dead ones included."""
+    homes = (ClusterHome(path.parent) for path in sorted(base_folder().glob("*/cluster.json")))
+    return [home for home in homes if ".gone-" not in home.folder.name]

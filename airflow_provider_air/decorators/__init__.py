@@ -1,0 +1,1 @@
+"""``@task.ray``: a Python function that runs on a Ray cluster."""

@@ -1,0 +1,88 @@
+"""URIs and small files on whatever filesystem Ray's own storage uses (pyarrow)."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, List, Optional, Tuple
+
+import pyarrow.fs
+
+from . import job
+
+
+def join(uri: str, *parts: str) -> str:
+    """Append path parts to a URI or path, before its query (``s3://b/p?endpoint_override=...``)."""
+    base, question, query = uri.partition("?")
+    return "/".join([base.rstrip("/"), *parts]) + question + query
+
+
+def open_uri(uri: str, field: str) -> Tuple[Any, str]:
+    """
+    Find the filesystem of a URI or absolute path, and the path on it.
+
+    :raises job.ConfigurationProblem: no filesystem for it; the message names ``field``
+    """
+    try:
+        filesystem, path = pyarrow.fs.FileSystem.from_uri(uri)
+    except Exception as error:
+        raise job.ConfigurationProblem("%s: %r is no usable URI or absolute path: %s" % (field, uri, error)) from error
+    return filesystem, path
+
+
+def absolute(uri: str) -> str:
+    """Make a relative path absolute, from the job's working directory; leave URIs alone."""
+    return uri if "://" in uri else os.path.abspath(uri)
+
+
+def must_exist(uri: str, field: str) -> None:
+    """
+    Check that a file or folder is there.
+
+    :raises job.ConfigurationProblem: it is not, or the storage refuses to tell
+    """
+    if uri.startswith(("http://", "https://")):
+        return  # pyarrow has no filesystem for it; Ray Data reads it through fsspec
+    filesystem, path = open_uri(uri, field)
+    try:
+        info = filesystem.get_file_info(path.rstrip("/"))
+    except OSError as error:
+        raise job.ConfigurationProblem("%s: cannot look at %s: %s" % (field, uri, error)) from error
+    if info.type == pyarrow.fs.FileType.NotFound:
+        raise job.ConfigurationProblem("%s: there is no file or folder at %s" % (field, uri))
+
+
+def names(uri: str) -> List[str]:
+    """List what a folder holds; nothing where there is no folder."""
+    filesystem, path = pyarrow.fs.FileSystem.from_uri(uri)
+    selector = pyarrow.fs.FileSelector(path, allow_not_found=True)
+    return [info.base_name for info in filesystem.get_file_info(selector)]
+
+
+def read(filesystem: Any, path: str) -> Optional[bytes]:
+    """Read a small file, or give None where there is none."""
+    try:
+        with filesystem.open_input_stream(path) as stream:
+            data: bytes = stream.read()
+            return data
+    except FileNotFoundError:
+        return None
+
+
+def make_folder(filesystem: Any, path: str) -> None:
+    """Make a folder where there are such things; on an object store this would need rights for nothing."""
+    if filesystem.type_name == "local":
+        filesystem.create_dir(path, recursive=True)
+
+
+def write(filesystem: Any, path: str, data: bytes) -> None:
+    """Write a small file so that a reader sees the old content or the new, never a part."""
+    make_folder(filesystem, os.path.dirname(path))
+    if filesystem.type_name != "local":
+        # Object stores show an object only once it is complete.
+        with filesystem.open_output_stream(path) as stream:
+            stream.write(data)
+        return
+    part = "%s.%d.part" % (path, os.getpid())
+    with filesystem.open_output_stream(part) as stream:
+        stream.write(data)
+    os.replace(part, path)

@@ -1,0 +1,157 @@
+"""
+The frame around every driver: payload in, records out, an honest exit code.
+
+A driver is started as ``python -m air_drivers.NAME`` by Ray's job supervisor. What it is told comes by
+environment (names below) and by a payload folder that travels as one of the job's ``py_modules``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import sys
+import threading
+import time
+import traceback
+from typing import Any, Dict, Iterator, Optional
+
+from .records import RecordWriter
+
+# Set by the submitting side in runtime_env.env_vars; few and prefixed, since Ray refuses to merge duplicates.
+SUBMISSION_ID = "AIR_SUBMISSION_ID"
+PAYLOAD = "AIR_PAYLOAD"
+NOT_AFTER = "AIR_NOT_AFTER"
+# Only for runs by hand, outside of a Ray job: where the records file goes.
+RECORDS_DIR = "AIR_RECORDS_DIR"
+
+# sysexits.h EX_CONFIG region: the author must change something, a retry cannot help.
+EXIT_CONFIGURATION = 64
+# The job reached its not-after time: refused to start, or ended itself.
+EXIT_NOT_AFTER = 75
+
+
+class ConfigurationProblem(Exception):
+    """What the author must fix; ends the driver with exit code 64, its message and no traceback."""
+
+
+class Run:
+    """
+    One run of a driver.
+
+    :param config: the payload's ``config.json``
+    :param records: where to write records
+    :param submission_id: the job's id, for names that must be unique per attempt
+    :param not_after: epoch seconds after which the job must not run, or None
+    """
+
+    def __init__(self, submission_id: str, payload: Optional[str], not_after: Optional[float]) -> None:
+        self.submission_id = submission_id
+        self.not_after = not_after
+        self._payload = payload
+        self.config: Dict[str, Any] = json.loads(self.payload("config.json")) if payload else {}
+        self.records = RecordWriter(records_path(submission_id))
+
+    def payload(self, name: str) -> bytes:
+        """
+        Read one file that was shipped with the job.
+
+        :raises ConfigurationProblem: there is none of this name
+        """
+        path = os.path.join(self._payload or "", name)
+        if not self._payload or not os.path.isfile(path):
+            raise ConfigurationProblem("the job was shipped without the payload file %r" % name)
+        with open(path, "rb") as file:
+            return file.read()
+
+
+def records_name(submission_id: str) -> str:
+    """Name the records file of a job, inside Ray's session log folder."""
+    return "air-records-%s.jsonl" % submission_id
+
+
+def records_path(submission_id: str) -> str:
+    """Find where the records file belongs: beside the job's own log, so that Ray serves it over HTTP."""
+    folder = os.environ.get(RECORDS_DIR) or _job_log_folder()
+    return os.path.join(folder, records_name(submission_id))
+
+
+def _job_log_folder() -> str:
+    # Ray's job supervisor points the driver's stdout at <session>/logs/job-driver-<id>.log (Ray 2.51-2.60):
+    # reading that link costs nothing, while asking Ray means a ray.init() of some seconds.
+    with contextlib.suppress(OSError):
+        log = os.readlink("/proc/self/fd/1")
+        if re.search(r"/job-driver-[^/]+\.log$", log):
+            return os.path.dirname(log)
+    import ray
+
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False)
+    node: Any = ray._private.worker._global_node
+    return str(node.get_logs_dir_path())
+
+
+def _payload_folder(name: Optional[str]) -> Optional[str]:
+    if not name:
+        return None
+    for entry in sys.path:
+        folder = os.path.join(entry, name)
+        if os.path.isdir(folder):
+            return folder
+    raise ConfigurationProblem("the payload %r is on no entry of sys.path: %s" % (name, sys.path))
+
+
+def _end_at(run: Run, ended: threading.Event) -> None:
+    assert run.not_after is not None
+    if ended.wait(max(0.0, run.not_after - time.time())):
+        return
+    message = "the job passed its not-after time and ended itself"
+    print(message, file=sys.stderr, flush=True)
+    run.records.write("end", status="failed", error={"type": "NotAfter", "message": message})
+    os._exit(EXIT_NOT_AFTER)
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Run]:
+    """
+    Frame a driver's work; writes the ``end`` record and exits with the code that tells the outcome.
+
+    Exit codes: 0 succeeded; 1 the user's code raised (traceback in the job's log); 64 the author must
+    fix something; 75 the not-after time passed.
+    """
+    not_after = float(os.environ[NOT_AFTER]) if os.environ.get(NOT_AFTER) else None
+    if not_after is not None and time.time() > not_after:
+        print("refusing to start: the job's not-after time has passed", file=sys.stderr, flush=True)
+        sys.exit(EXIT_NOT_AFTER)
+    try:
+        run = Run(os.environ[SUBMISSION_ID], _payload_folder(os.environ.get(PAYLOAD)), not_after)
+    except ConfigurationProblem as problem:
+        print("configuration error: %s" % problem, file=sys.stderr, flush=True)
+        sys.exit(EXIT_CONFIGURATION)
+    ended = threading.Event()
+    if not_after is not None:
+        threading.Thread(target=_end_at, args=(run, ended), daemon=True).start()
+    code = 0
+    try:
+        yield run
+        run.records.write("end", status="succeeded")
+    except ConfigurationProblem as problem:
+        print("configuration error: %s" % problem, file=sys.stderr, flush=True)
+        _write_failure(run, problem)
+        code = EXIT_CONFIGURATION
+    except Exception as error:
+        traceback.print_exc()
+        _write_failure(run, error)
+        code = 1
+    finally:
+        ended.set()
+        run.records.close()
+        sys.stdout.flush()
+    if code:
+        sys.exit(code)
+
+
+def _write_failure(run: Run, error: BaseException) -> None:
+    text = str(error)
+    run.records.write("end", status="failed", error={"type": type(error).__name__, "message": text[:20000]})

@@ -1,0 +1,92 @@
+"""
+What a user's own script calls to report progress, metrics and its result to Airflow.
+
+In a script submitted with ``records=True``::
+
+    from air_drivers import report
+
+    report.progress("epoch", done=3, total=10)
+    report.metric({"rmse": 1.25}, step=3)
+    report.result({"rmse": 1.25})
+
+Outside of such a job all calls do nothing, so the same script runs by hand. Only the process of the
+entrypoint reports; Ray's workers return values to it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from typing import Any, Dict, Optional
+
+from . import job
+from .records import RecordWriter, encode
+
+_writer: Optional[RecordWriter] = None
+_failed: Optional[BaseException] = None
+
+
+def progress(message: str, done: Optional[float] = None, total: Optional[float] = None) -> None:
+    """Report how far the work is."""
+    fields: Dict[str, Any] = {"message": str(message)}
+    if done is not None:
+        fields["done"] = done
+    if total is not None:
+        fields["total"] = total
+    _write("progress", **fields)
+
+
+def metric(values: Dict[str, float], step: Optional[int] = None) -> None:
+    """Report numbers, at a step where there is one."""
+    fields: Dict[str, Any] = {"values": {str(name): float(number) for name, number in values.items()}}
+    if step is not None:
+        fields["step"] = int(step)
+    _write("metric", **fields)
+
+
+def checkpoint(uri: str) -> None:
+    """Report where a checkpoint was written."""
+    _write("checkpoint", uri=str(uri))
+
+
+def result(value: Any) -> None:
+    """
+    Report the job's result, which becomes the task's XCom; the last one counts.
+
+    :raises EncodeError: the value holds a type that does not travel
+    """
+    _write("result", value=encode(value, "the result"))
+
+
+def _write(kind: str, **fields: Any) -> None:
+    global _writer
+    submission_id = os.environ.get(job.SUBMISSION_ID)
+    if not submission_id:
+        return
+    if _writer is None:
+        _writer = RecordWriter(job.records_path(submission_id))
+        _watch_the_end()
+    _writer.write(kind, **fields)
+
+
+def _watch_the_end() -> None:
+    before = sys.excepthook
+
+    def note(kind: Any, error: Any, trace: Any) -> None:
+        global _failed
+        _failed = error
+        before(kind, error, trace)
+
+    sys.excepthook = note
+    atexit.register(_end)
+
+
+def _end() -> None:
+    assert _writer is not None
+    if _failed is None:
+        _writer.write("end", status="succeeded")
+    else:
+        error = {"type": type(_failed).__name__, "message": str(_failed)[:20000]}
+        _writer.write("end", status="failed", error=error)
+    _writer.close()

@@ -1,0 +1,187 @@
+"""
+Rolls new versions of applications out, or back.
+
+Every step is derived from what Serve runs, so a driver that takes over from a killed one goes on where that
+one stopped: a version that is there already is not rolled out a second time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional
+
+from .. import job
+from . import lock, merge, smoke
+from .cluster import Cluster, default_http_options, proxies_of
+from .watch import RolloutFailed, Watch, replicas_of
+
+NAMESPACE = lock.NAMESPACE
+# Serve may be written to by others that do not take our lock, such as ``serve deploy``: then merge again.
+WRITES = 3
+RESTORE_SECONDS = 120.0
+
+
+class Release(NamedTuple):
+    """
+    One application on its way to a new version.
+
+    :param name: what Serve will know the new version by
+    :param previous: what serves now, or None
+    :param leftovers: other versions, left by roll-outs that were killed
+    """
+
+    application: str
+    name: str
+    route: Optional[str]
+    config: Dict[str, Any]
+    version: str
+    previous: Optional[merge.Running]
+    leftovers: List[str]
+
+    @property
+    def previous_version(self) -> Optional[str]:
+        """The version that serves now."""
+        return self.previous.version if self.previous else None
+
+    def at(self, route: Optional[str]) -> Dict[str, Any]:
+        """Give the configuration at a route."""
+        return dict(self.config, name=self.name, route_prefix=route)
+
+
+class Rollout:
+    """
+    What one driver does to Serve, under locks.
+
+    :param config: the payload's configuration
+    """
+
+    def __init__(self, run: job.Run, cluster: Cluster) -> None:
+        self.run = run
+        self.config = run.config
+        self.cluster = cluster
+        self.watch = Watch(cluster, self.report)
+        self.deadline = time.monotonic() + float(self.config.get("healthy_timeout_seconds", 600.0))
+        if run.not_after is not None:
+            # Leave time to go back before the frame ends this process.
+            self.deadline = min(self.deadline, time.monotonic() + run.not_after - time.time() - 20.0)
+
+    def report(self, message: str, done: Optional[int] = None, total: Optional[int] = None) -> None:
+        """Show a line in the task log and the progress."""
+        counts = {} if total is None else {"done": done, "total": total}
+        self.run.records.write("progress", message=message, **counts)
+
+    @contextlib.contextmanager
+    def holding(self, name: str) -> Iterator[lock.Held]:
+        """Hold a lock of the cluster for the block."""
+        with lock.holding(
+            self.cluster.store,
+            name,
+            self.run.submission_id,
+            timeout_seconds=float(self.config.get("lock_timeout_seconds", 600.0)),
+            has_ended=self.cluster.job_has_ended,
+            on_wait=lambda holder: self.report("waiting for job %s, which holds the lock %s" % (holder, name)),
+        ) as held:
+            yield held
+
+    def change(self, changes: Mapping[str, Optional[Dict[str, Any]]]) -> None:
+        """
+        Read, merge, write and verify; other applications stay as they are.
+
+        :raises RuntimeError: somebody undid it each time
+        """
+        with self.holding("config") as held:
+            for _ in range(WRITES):
+                details = self.cluster.serve()
+                state = merge.next_state(details, changes)
+                if not details.get("controller_info"):
+                    state["http_options"] = {**default_http_options(), **(self.config.get("http_options") or {})}
+                    state.update({k: v for k, v in (self.config.get("instance") or {}).items() if v is not None})
+                held.check()
+                self.cluster.put(state)
+                wrong = merge.missing_from(self.cluster.serve(), changes)
+                if not wrong:
+                    return
+        raise RuntimeError("another writer of the Serve configuration undid the change of %s" % ", ".join(wrong))
+
+    # What blue/green and in place have in common
+
+    def take_back(self, error: BaseException, go_back: Callable[[bool], str]) -> None:
+        """
+        Take a roll-out back, and say so in the error.
+
+        :param go_back: does it, waits until it is done if told so, and says what serves now
+        :raises RolloutFailed: instead of ``error``, where that is one; or where going back failed as well
+        """
+        said = str(error) or type(error).__name__
+        self.report("rolling back: %s" % said.splitlines()[0][:300])
+        try:
+            after = go_back(isinstance(error, RolloutFailed))
+        except Exception as second:
+            raise RolloutFailed("going back failed as well (%s) after: %s" % (second, said)) from error
+        self.report("rolled back: %s" % after)
+        if isinstance(error, RolloutFailed):
+            raise RolloutFailed("rolled back, %s. %s" % (after, said)) from error
+
+    def check_smoke(self, details: Mapping[str, Any], release: Release, route: Optional[str], samples: int = 0) -> None:
+        """
+        Send the smoke test to a version, by the proxy that clients use.
+
+        :raises RolloutFailed: it fails
+        """
+        test = (self.config.get("smoke_tests") or {}).get(release.application)
+        if not test or route is None:
+            return
+        proxies = list(proxies_of(details).values())
+        if not proxies:
+            raise RolloutFailed("Serve has no healthy HTTP proxy to send the smoke test to")
+        try:
+            times = smoke.run(test, proxies[0] + route, samples or None)
+        except smoke.SmokeTestFailed as error:
+            raise RolloutFailed("%s: %s" % (release.name, error)) from error
+        self.report("%s passed %d smoke tests, slowest %.3f s" % (release.name, len(times), max(times)))
+
+    def outcome(self, details: Mapping[str, Any], releases: List[Release], changed: bool) -> Dict[str, Any]:
+        """Give the result: what serves now, where, and what served before."""
+        proxies = list(proxies_of(details).values())
+        told = {}
+        for release in releases:
+            item = (details.get("applications") or {}).get(release.name) or {}
+            url = None if release.route is None or not proxies else proxies[0] + release.route
+            told[release.application] = {
+                "application": release.name,
+                "route_prefix": release.route,
+                "url": url,
+                "status": item.get("status"),
+                "version": release.version,
+                "previous_version": release.previous_version,
+                "changed": changed,
+                "deployments": {
+                    name: {"status": deployment.get("status"), "replicas": replicas_of(deployment)[0]}
+                    for name, deployment in (item.get("deployments") or {}).items()
+                },
+            }
+        options = details.get("http_options") or {}
+        return {"applications": told, "http_port": options.get("port", 8000)}
+
+    # The last version that was known to serve, for the driver that takes over from a killed one
+
+    def remember(self, release: Release) -> None:
+        """Write down what serves before it is replaced in place."""
+        known = {"config": release.previous.config if release.previous else None, "next": release.version}
+        data = json.dumps(known).encode()
+        self.cluster.store.internal_kv_put(_memory(release.application), data, True, NAMESPACE)
+
+    def recall(self, application: str) -> Optional[Dict[str, Any]]:
+        """Read what served before a roll-out that did not end."""
+        data = self.cluster.store.internal_kv_get(_memory(application), NAMESPACE)
+        return json.loads(data) if data else None
+
+    def forget(self, application: str) -> None:
+        """The roll-out ended, well or not."""
+        self.cluster.store.internal_kv_del(_memory(application), False, NAMESPACE)
+
+
+def _memory(application: str) -> bytes:
+    return ("before/%s" % application).encode()

@@ -1,0 +1,133 @@
+"""Waits until applications are healthy, and reports their states to the task log as they change."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from .cluster import Cluster, proxies_of, routes_of
+
+POLL_SECONDS = 0.25
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# What a traceback ends with.
+_ERROR_LINE = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)\b.*", re.MULTILINE)
+# How long the proxies may take to learn of a new route; they are told at once (Serve's long poll).
+ROUTE_SECONDS = 30.0
+
+
+class RolloutFailed(Exception):
+    """The new version is not fit to serve; the message is Serve's own."""
+
+
+class Watch:
+    """
+    Looks at Serve and reports.
+
+    :param report: takes a line, and how many of how many replicas run
+    """
+
+    def __init__(self, cluster: Cluster, report: Callable[[str, int, int], None]) -> None:
+        self._cluster = cluster
+        self._report = report
+        self._told: Dict[str, str] = {}
+
+    def until_healthy(self, names: Sequence[str], deadline: float) -> Dict[str, Any]:
+        """
+        Wait until all these applications run, and give Serve's details.
+
+        :param deadline: by ``time.monotonic()``
+        :raises RolloutFailed: one cannot, or does not in time
+        """
+        while True:
+            details = self._cluster.serve()
+            states = {name: self._look(details, name) for name in names}
+            for name in names:
+                if states[name] == "DEPLOY_FAILED":
+                    raise RolloutFailed(explain(details, name))
+            late = [name for name in names if states[name] != "RUNNING"]
+            if not late:
+                return details
+            if time.monotonic() > deadline:
+                raise RolloutFailed("not healthy in time. " + explain(details, late[0]))
+            time.sleep(POLL_SECONDS)
+
+    def until_gone(self, names: Sequence[str], deadline: float) -> bool:
+        """Wait until Serve has none of these any more; False where the time is over first."""
+        while True:
+            applications = self._cluster.serve().get("applications") or {}
+            if not any(name in applications for name in names):
+                return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_SECONDS)
+
+    def until_routed(self, routes: Mapping[str, str]) -> None:
+        """
+        Wait until every proxy sends these routes to these applications.
+
+        :raises RolloutFailed: a proxy does not within :data:`ROUTE_SECONDS`
+        """
+        end = time.monotonic() + ROUTE_SECONDS
+        while True:
+            late = []
+            for proxy in proxies_of(self._cluster.serve()).values():
+                table = routes_of(proxy)
+                # A proxy of another node may be out of this node's reach; Serve tells it all the same.
+                if table is not None:
+                    late += [proxy for route, name in routes.items() if table.get(route) != name]
+            if not late:
+                return
+            if time.monotonic() > end:
+                raise RolloutFailed("the proxy %s does not send %s there" % (late[0], dict(routes)))
+            time.sleep(POLL_SECONDS)
+
+    def _look(self, details: Mapping[str, Any], name: str) -> str:
+        item = (details.get("applications") or {}).get(name) or {}
+        state = str(item.get("status", "NOT_STARTED"))
+        running, wanted, parts = 0, 0, []
+        for deployment, told in sorted((item.get("deployments") or {}).items()):
+            up, target = replicas_of(told)
+            running, wanted = running + up, wanted + target
+            parts.append("%s %s %d/%d" % (deployment, told.get("status"), up, target))
+        line = "%s %s%s" % (name, state, ": " + ", ".join(parts) if parts else "")
+        if self._told.get(name) != line:
+            self._told[name] = line
+            self._report(line, running, wanted)
+        return state
+
+
+def replicas_of(deployment: Mapping[str, Any]) -> Tuple[int, int]:
+    """Give how many replicas of a deployment run, and how many there should be."""
+    states = [replica.get("state") for replica in deployment.get("replicas") or []]
+    target = deployment.get("target_num_replicas")
+    return states.count("RUNNING"), int(target if target is not None else len(states))
+
+
+def explain(details: Mapping[str, Any], name: str) -> str:
+    """Say what Serve says about an application that is not well: the gist first, then each message."""
+    item: Optional[Dict[str, Any]] = (details.get("applications") or {}).get(name)
+    if item is None:
+        return "Serve does not know the application %r any more" % name
+    lines: List[str] = [_plain(item.get("message"))]
+    for deployment, told in sorted((item.get("deployments") or {}).items()):
+        if told.get("status") != "HEALTHY":
+            count = "(%d of %d replicas run)" % replicas_of(told)
+            message = _plain(told.get("message")) or _waiting(told)
+            lines.append("%s is %s %s. %s" % (deployment, told.get("status"), count, message))
+    said = "\n".join(line for line in lines if line)
+    gist = _ERROR_LINE.findall(said)
+    return "%s is %s%s\n%s" % (name, item.get("status"), ": " + gist[-1] if gist else "", said)
+
+
+def _plain(message: Any) -> str:
+    return _COLOUR.sub("", str(message or "")).strip()
+
+
+def _waiting(deployment: Mapping[str, Any]) -> str:
+    waiting = [r for r in deployment.get("replicas") or [] if r.get("state") == "STARTING" and not r.get("node_id")]
+    options = (deployment.get("deployment_config") or {}).get("ray_actor_options") or {}
+    if not waiting:
+        return ""
+    needs = {k: v for k, v in options.items() if k in ("num_cpus", "num_gpus", "memory", "resources") and v}
+    return "%d replicas wait for a node with %s" % (len(waiting), needs or "free resources")

@@ -1,0 +1,1 @@
+"""Where do features come from: training data in, online features out."""

@@ -1,0 +1,163 @@
+"""What Airflow reads at discovery: one literal, nothing imported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Describe the provider to Airflow."""
+    return {
+        "package-name": "airflow-provider-air",
+        "name": "Ray (air)",
+        "description": "Run Ray clusters, jobs and AI workloads from Airflow, exactly once.",
+        "integrations": [
+            {
+                "integration-name": "Ray",
+                "external-doc-url": "https://docs.ray.io/",
+                "tags": ["software"],
+            }
+        ],
+        "operators": [
+            {
+                "integration-name": "Ray",
+                "python-modules": [
+                    "airflow_provider_air.operators.batch_inference",
+                    "airflow_provider_air.operators.cluster",
+                    "airflow_provider_air.operators.rllib",
+                    "airflow_provider_air.operators.serve",
+                    "airflow_provider_air.operators.submit",
+                    "airflow_provider_air.operators.train",
+                    "airflow_provider_air.operators.tune",
+                ],
+            }
+        ],
+        "hooks": [
+            {
+                "integration-name": "Ray",
+                "python-modules": ["airflow_provider_air.hooks.mlflow", "airflow_provider_air.hooks.ray"],
+            }
+        ],
+        "triggers": [
+            {
+                "integration-name": "Ray",
+                "python-modules": [
+                    "airflow_provider_air.triggers.cluster",
+                    "airflow_provider_air.triggers.admission",
+                    "airflow_provider_air.triggers.job",
+                    "airflow_provider_air.triggers.job_state",
+                    "airflow_provider_air.triggers.serve",
+                ],
+            }
+        ],
+        "sensors": [
+            {
+                "integration-name": "Ray",
+                "python-modules": [
+                    "airflow_provider_air.sensors.cluster",
+                    "airflow_provider_air.sensors.job",
+                    "airflow_provider_air.sensors.serve",
+                ],
+            }
+        ],
+        "cli": ["airflow_provider_air.cli.definition.get_air_commands"],
+        "task-decorators": [{"name": "ray", "class-name": "airflow_provider_air.decorators.ray.ray_task"}],
+        "extra-links": [
+            "airflow_provider_air.links.ray.RayDashboardLink",
+            "airflow_provider_air.links.ray.RayJobLink",
+            "airflow_provider_air.links.serve.RayServeEndpointLink",
+            "airflow_provider_air.links.serve.RayServePageLink",
+        ],
+        "connection-types": [
+            {
+                "connection-type": "mlflow",
+                "hook-class-name": "airflow_provider_air.hooks.mlflow.MlflowHook",
+                "hook-name": "MLflow",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema"],
+                    "relabeling": {"host": "Tracking server", "password": "Password, or token without login"},
+                    "placeholders": {"host": "http://mlflow:5000"},
+                },
+                "conn-fields": {
+                    "ui_url": {
+                        "label": "UI address",
+                        "description": "Where people reach its pages, if it is another address than the server's.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "verify_tls": {
+                        "label": "Verify TLS",
+                        "description": "Check the server's certificate; leave on.",
+                        "schema": {"type": "boolean", "default": True},
+                    },
+                    "ca_path": {
+                        "label": "CA bundle",
+                        "description": "Path of a CA bundle on workers and triggerers.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                },
+            },
+            {
+                "connection-type": "ray",
+                "hook-class-name": "airflow_provider_air.hooks.ray.RayHook",
+                "hook-name": "Ray",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["login"],
+                    "relabeling": {
+                        "host": "Dashboard address",
+                        "port": "Dashboard port",
+                        "schema": "http or https",
+                        "password": "Token",
+                    },
+                    "placeholders": {"host": "http://10.0.0.5", "port": "8265", "schema": "http"},
+                },
+                "conn-fields": {
+                    "backend": {
+                        "label": "Back end",
+                        "description": "What this connection stands for: a cluster that exists, or one to start.",
+                        "schema": {
+                            "type": ["string", "null"],
+                            "enum": ["existing", "local"],
+                            "default": "existing",
+                        },
+                    },
+                    "cluster": {
+                        "label": "Cluster",
+                        "description": "For a back end that starts clusters: the fields of its spec, as JSON.",
+                        "schema": {"type": ["object", "null"]},
+                    },
+                    "verify_tls": {
+                        "label": "Verify TLS",
+                        "description": "Check the server's certificate; leave on.",
+                        "schema": {"type": "boolean", "default": True},
+                    },
+                    "ca_path": {
+                        "label": "CA bundle",
+                        "description": "Path of a CA bundle on workers and triggerers.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "headers": {
+                        "label": "Extra headers",
+                        "description": "For a proxy in front of the dashboard: an object of strings.",
+                        "schema": {"type": ["object", "null"]},
+                    },
+                },
+            },
+        ],
+        "config": {
+            "air": {
+                "description": "Settings of airflow-provider-air.",
+                "options": {
+                    "deployment": {
+                        "description": (
+                            "Name of this Airflow deployment, written into the metadata of its Ray jobs. Empty "
+                            "means a hash of the API's addresses. Set it where two deployments share those."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "team-a-production",
+                        "default": "",
+                    }
+                },
+            }
+        },
+    }

@@ -1,0 +1,54 @@
+"""
+Links to the Ray dashboard and to the job in it.
+
+The worker pushes the URL at submission, so the button works while the task waits. Airflow asks
+``get_link`` again after every slice of work and stores the answer, so it must give back what was pushed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from airflow.sdk import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+    from airflow.sdk.types import TaskInstanceKey
+
+DASHBOARD_KEY = "ray_dashboard_url"
+JOB_KEY = "ray_job_url"
+
+
+class _StoredLink(BaseOperatorLink):
+    key = ""
+
+    @property
+    def xcom_key(self) -> str:
+        return self.key
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Give back the stored URL; empty hides the button."""
+        from airflow.sdk.execution_time.xcom import XCom
+
+        return XCom.get_value(ti_key=ti_key, key=self.key) or ""
+
+
+class RayDashboardLink(_StoredLink):
+    """To the cluster's dashboard."""
+
+    name = "Ray dashboard"
+    key = DASHBOARD_KEY
+
+
+class RayJobLink(_StoredLink):
+    """To the job's page in the dashboard."""
+
+    name = "Ray job"
+    key = JOB_KEY
+
+
+def push_links(ti: Any, base_url: str, submission_id: str) -> None:
+    """Store both URLs of a submitted job; runs in the worker."""
+    ti.xcom_push(key=DASHBOARD_KEY, value=base_url)
+    ti.xcom_push(key=JOB_KEY, value=f"{base_url}/#/jobs/{quote(submission_id, safe='')}")

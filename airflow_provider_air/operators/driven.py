@@ -1,0 +1,137 @@
+"""What the operators of our own drivers share: code and storage that travel, and results by key."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from airflow_provider_air.clusters.contract import ClusterRef
+from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.hooks.clusters import target_of
+from airflow_provider_air.operators.base import RayJobOperator
+from airflow_provider_air.storage.contract import Storage
+from airflow_provider_air.storage.shared_folder import SharedFolder
+from airflow_provider_air.workloads.job import EntrypointResources, JobRequest
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+T = TypeVar("T")
+
+
+class RayDrivenOperator(RayJobOperator):
+    """
+    Base of the operators whose work our own driver does on the cluster.
+
+    :param working_dir: a local folder with the author's code, or a URI that Ray loads
+    :param excludes: glob patterns of files that are not shipped
+    :param runtime_env: Ray's runtime environment; never put secrets in, Ray shows it
+    :param storage: a :class:`~airflow_provider_air.storage.contract.Storage`, or a path or URI, where runs keep
+        what must outlive the cluster; without it a retry resumes only while the head's disk is there
+    :param driver_num_cpus: what the driver itself reserves; by default it runs on the head beside everything
+    :param metadata: str to str, shown in Ray's job list
+    """
+
+    template_fields: Sequence[str] = (
+        *RayJobOperator.template_fields,
+        "working_dir",
+        "excludes",
+        "runtime_env",
+        "storage",
+        "metadata",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"runtime_env": "json", "metadata": "json"}
+    # Keys of the result that also become XComs of their own, for output["best_config"] in the next task.
+    result_keys: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        *,
+        working_dir: str | None = None,
+        excludes: Sequence[str] = (),
+        runtime_env: Mapping[str, Any] | None = None,
+        storage: Any = None,
+        driver_num_cpus: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.working_dir = working_dir
+        self.excludes = excludes
+        self.runtime_env = runtime_env
+        self.storage = storage
+        self.driver_num_cpus = driver_num_cpus
+        self.metadata = metadata
+
+    def spec_of(self, kind: type[T]) -> T:
+        """Fill a workload's spec from the operator's fields of the same names."""
+        return kind(**{field.name: getattr(self, field.name) for field in dataclasses.fields(kind)})  # type: ignore[arg-type]
+
+    def driver_job(self, entrypoint: str, payload: Mapping[str, bytes]) -> JobRequest:
+        """Give the job that runs one of our drivers with this payload."""
+        return JobRequest(
+            entrypoint=entrypoint,
+            working_dir=self.working_dir,
+            excludes=self.excludes,
+            runtime_env={} if self.runtime_env is None else self.runtime_env,
+            resources=EntrypointResources(num_cpus=self.driver_num_cpus),
+            metadata=self.metadata or {},
+            payload=payload,
+            expects_result=True,
+        )
+
+    def run_name(self, context: Context) -> str:
+        """Name the run: stable over retries, so that they resume; new after a clear that starts afresh."""
+        attempts = self._open(context)
+        return attempts.key.run_name(attempts.ledger.run_generation)
+
+    def storage_path(self) -> str | None:
+        """
+        Give where runs are kept, as the cluster reaches it; a storage of ours is probed first.
+
+        :raises ConfigurationError: it cannot be written, or is no storage
+        """
+        if self.storage is None:
+            if self.retries:
+                self.log.warning(
+                    "No storage= is given: a retry can resume only while the head's own disk is there. "
+                    "Give a folder or bucket that outlives the cluster."
+                )
+            return None
+        if isinstance(self.storage, str):
+            if "://" in self.storage:
+                return self.storage
+            SharedFolder(self.storage).probe()
+            return SharedFolder(self.storage).uri()
+        if not isinstance(self.storage, Storage):
+            raise ConfigurationError(f"'storage' must be a storage, a path or a URI, not {self.storage!r}")
+        self.storage.probe()
+        return self.storage.uri()
+
+    def is_fixed_size(self, context: Context) -> bool:
+        """Whether the cluster cannot grow, so that too large a wish should fail at once."""
+        target = target_of(self, context)
+        return target.backend == "local" if isinstance(target, ClusterRef) else type(target).backend == "local"
+
+    def code_folders(self, context: Context, *functions: Callable[..., Any] | str | None) -> list[str]:
+        """Give the folders whose modules travel by value with a callable."""
+        folders = [
+            str(Path(inspect.getfile(f)).parent) for f in functions if inspect.isroutine(f) or inspect.isclass(f)
+        ]
+        bundle = getattr(context["ti"], "bundle_instance", None)
+        return folders if bundle is None else [*folders, str(bundle.path)]
+
+    def tracked_parameters(self) -> Mapping[str, Any]:
+        """Give the settings that a tracker notes: of the operator's template fields, those that are its own."""
+        names = [name for name in self.template_fields if name not in RayDrivenOperator.template_fields]
+        return {name: getattr(self, name) for name in names}
+
+    def push_result(self, context: Context, result: Any) -> None:
+        """Store the result's keys as XComs of their own."""
+        for key in self.result_keys:
+            if isinstance(result, Mapping) and result.get(key) is not None:
+                context["ti"].xcom_push(key=key, value=result[key])

@@ -1,0 +1,309 @@
+"""Deploys, scales and retires Ray Serve applications."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
+
+from airflow.sdk import BaseOperatorLink
+
+from airflow_provider_air.clusters.contract import ClusterRef, ClusterSpec
+from airflow_provider_air.clusters.existing import ExistingCluster
+from airflow_provider_air.errors import ConfigurationError, JobFailedError, ServeDeployError
+from airflow_provider_air.hooks.resolver import backend_of
+from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink
+from airflow_provider_air.links.serve import (
+    RayServeEndpointLink,
+    RayServePageLink,
+    push_endpoint,
+    push_serve_page,
+)
+from airflow_provider_air.operators.attempts import Attempts, check_secrets
+from airflow_provider_air.operators.base import RayJobOperator
+from airflow_provider_air.ray_api.models import JobDetails
+from airflow_provider_air.workloads import fields
+from airflow_provider_air.workloads.job import JobRequest
+from airflow_provider_air.workloads.serve import ENTRYPOINT, check_name, check_replicas, plan_deploy
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class ServeJobOperator(RayJobOperator):
+    """
+    Base of the operators that change Serve by a job on the cluster, under a lock there.
+
+    :param healthy_timeout_seconds: how long the change may take until it is taken back
+    :param lock_timeout_seconds: how long to wait for another job that changes the same application
+    """
+
+    template_fields: Sequence[str] = RayJobOperator.template_fields
+    operator_extra_links: Sequence[BaseOperatorLink] = (RayServePageLink(), RayJobLink(), RayDashboardLink())
+    workload: ClassVar[str] = "serve"
+
+    def __init__(
+        self, *, healthy_timeout_seconds: float = 600.0, lock_timeout_seconds: float = 900.0, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.healthy_timeout_seconds = healthy_timeout_seconds
+        self.lock_timeout_seconds = lock_timeout_seconds
+        self._ref: ClusterRef | None = None
+
+    def build_config(self) -> dict[str, Any]:
+        """
+        Give what the driver is to do, from the rendered fields.
+
+        :raises ConfigurationError: a field is wrong
+        """
+        raise NotImplementedError
+
+    def build_job(self, context: Context) -> JobRequest:
+        """Give the job that runs our Serve driver."""
+        for name in ("healthy_timeout_seconds", "lock_timeout_seconds"):
+            fields.number(getattr(self, name), name, minimum=1)
+        self._refuse_own_cluster()
+        config = self.build_config() | {
+            "healthy_timeout_seconds": self.healthy_timeout_seconds,
+            "lock_timeout_seconds": self.lock_timeout_seconds,
+        }
+        # Serve shows an application's configuration to whoever can list applications.
+        check_secrets({"config": config})
+        payload = {"config.json": json.dumps(config, sort_keys=True).encode()}
+        return JobRequest(entrypoint=ENTRYPOINT, payload=payload, expects_result=True)
+
+    def _refuse_own_cluster(self) -> None:
+        own = isinstance(self.cluster, ClusterSpec) and self.cluster.name is None
+        if own and not isinstance(self.cluster, ExistingCluster):
+            raise ConfigurationError(
+                "A cluster without a name goes with this task, and the application with it",
+                hint="Give it a name and no time-outs: LocalCluster(name='serving', ttl_seconds=None, "
+                "idle_timeout_seconds=None)",
+            )
+
+    def _wait(self, context: Context, ref: ClusterRef, submission_id: str, deadline: float | None = None) -> Any:
+        push_serve_page(context["ti"], backend_of(ref.backend).open_transport(ref).base_url)
+        return super()._wait(context, ref, submission_id, deadline)
+
+    def _finish(self, context: Context, attempts: Attempts, ref: ClusterRef, job: JobDetails) -> Any:
+        self._ref = ref
+        try:
+            return super()._finish(context, attempts, ref, job)
+        except JobFailedError as error:
+            if error.error_type not in ("JOB_ENTRYPOINT_COMMAND_ERROR", None):
+                raise
+            said = error.what.split("\nLast lines of the driver:")[0]
+            raise ServeDeployError(
+                said.removeprefix("The job failed: ").removeprefix("RolloutFailed: "),
+                where=job.submission_id,
+                hint="The job's log has the whole story",
+            ) from error
+
+
+class RayServeDeployOperator(ServeJobOperator):
+    """
+    Put applications on Serve, prove that they answer, and go back if they do not.
+
+    What else runs on Serve stays as it is. The same configuration again changes nothing. The XCom is::
+
+        {"applications": {name: {"application", "route_prefix", "url", "status", "version",
+                                 "previous_version", "changed", "deployments": {name: {"status", "replicas"}}}}}
+
+    with the fields of the only application beside ``applications``, where there is one.
+
+    :param import_path: ``module:application`` in the working_dir, or a function that builds it
+    :param application: its name; under blue/green Serve shows it as ``<application>--<version>``
+    :param route_prefix: where it answers, below Serve's address; None for one without HTTP
+    :param args: for the function that builds it
+    :param deployments: options of its deployments in Serve's own spelling, by name or as a list:
+        ``{"Model": {"num_replicas": 2, "user_config": {"model_uri": "..."}}}``
+    :param config: instead of the above a whole Serve config: one application, or ``{"applications": [...]}``
+    :param working_dir: a local folder to ship, or a URI; it stays on the cluster as long as a replica uses it
+    :param runtime_env: Ray's runtime environment for the applications; never put secrets in, Serve shows it
+    :param smoke_test: a :class:`~airflow_provider_air.workloads.smoke.SmokeTest`, or a dict by application
+    :param strategy: ``blue_green`` (the default with a smoke test) needs room for both versions;
+        ``in_place`` replaces replica by replica and tests afterwards
+    :param http_options: host and port for a Serve that does not run yet. A LocalCluster gets a free port
+    :param drain_seconds: how long the old version lives on after the route has moved
+    :param endpoint_url: how clients reach Serve, such as an ingress; by default the dashboard's host and
+        Serve's port
+    """
+
+    template_fields: Sequence[str] = (
+        *ServeJobOperator.template_fields,
+        "import_path",
+        "application",
+        "route_prefix",
+        "args",
+        "deployments",
+        "config",
+        "working_dir",
+        "excludes",
+        "runtime_env",
+        "smoke_test",
+        "http_options",
+        "endpoint_url",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "args": "json",
+        "deployments": "json",
+        "config": "json",
+        "runtime_env": "json",
+    }
+    operator_extra_links: Sequence[BaseOperatorLink] = (
+        RayServeEndpointLink(),
+        RayServePageLink(),
+        RayJobLink(),
+        RayDashboardLink(),
+    )
+
+    def __init__(
+        self,
+        *,
+        import_path: str | None = None,
+        application: str = "default",
+        route_prefix: str | None = "/",
+        args: Mapping[str, Any] | None = None,
+        deployments: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        config: Mapping[str, Any] | None = None,
+        working_dir: str | None = None,
+        excludes: Sequence[str] = (),
+        runtime_env: Mapping[str, Any] | None = None,
+        smoke_test: Any = None,
+        strategy: str | None = None,
+        http_options: Mapping[str, Any] | None = None,
+        drain_seconds: float = 5.0,
+        endpoint_url: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.import_path = import_path
+        self.application = application
+        self.route_prefix = route_prefix
+        self.args = args
+        self.deployments = deployments
+        self.config = config
+        self.working_dir = working_dir
+        self.excludes = excludes
+        self.runtime_env = runtime_env
+        self.smoke_test = smoke_test
+        self.strategy = strategy
+        self.http_options = http_options
+        self.drain_seconds = drain_seconds
+        self.endpoint_url = endpoint_url
+
+    def build_config(self) -> dict[str, Any]:
+        """Give the applications, the strategy and the tests."""
+        fields.number(self.drain_seconds, "drain_seconds", minimum=0)
+        deploy = plan_deploy(
+            self._config(), strategy=self.strategy, smoke_test=self.smoke_test, http_options=self.http_options
+        )
+        return deploy.to_config(drain_seconds=self.drain_seconds)
+
+    def build_job(self, context: Context) -> JobRequest:
+        """Give the job, with the applications' code and environment."""
+        request = super().build_job(context)
+        return JobRequest(
+            entrypoint=request.entrypoint,
+            working_dir=self.working_dir,
+            excludes=tuple(self.excludes),
+            runtime_env=self.runtime_env or {},
+            payload=request.payload,
+            expects_result=True,
+        )
+
+    def read_result(self, value: Any) -> Any:
+        """Give the result with addresses as clients see them."""
+        assert self._ref is not None
+        base = self.endpoint_url or self._serve_url(self._ref, value["http_port"])
+        for told in value["applications"].values():
+            route = told["route_prefix"]
+            told["url"] = None if route is None else base.rstrip("/") + route
+        only = next(iter(value["applications"].values())) if len(value["applications"]) == 1 else {}
+        return {**only, "applications": value["applications"]}
+
+    def push_result(self, context: Context, result: Any) -> None:
+        """Store the links to the endpoint and to the application's page."""
+        assert self._ref is not None
+        first = next(iter(result["applications"].values()))
+        push_endpoint(context["ti"], first["url"])
+        if len(result["applications"]) == 1:
+            # For output["url"] in the next task.
+            context["ti"].xcom_push(key="url", value=first["url"])
+        dashboard = backend_of(self._ref.backend).open_transport(self._ref).base_url
+        push_serve_page(context["ti"], dashboard, first["application"])
+
+    def _config(self) -> Mapping[str, Any]:
+        if self.config is not None:
+            if self.import_path is not None or self.args is not None or self.deployments is not None:
+                raise ConfigurationError("Give either 'config' or 'import_path' with its options, not both")
+            return self.config
+        if self.import_path is None:
+            raise ConfigurationError("Neither 'import_path' nor 'config' says what to deploy")
+        wish = {
+            "name": self.application,
+            "route_prefix": self.route_prefix,
+            "import_path": self.import_path,
+            "args": self.args,
+            "deployments": self.deployments,
+        }
+        return {key: value for key, value in wish.items() if value is not None or key == "route_prefix"}
+
+    @staticmethod
+    def _serve_url(ref: ClusterRef, port: int) -> str:
+        host = urlsplit(backend_of(ref.backend).open_transport(ref).base_url).hostname or "localhost"
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class RayServeDeleteOperator(ServeJobOperator):
+    """
+    Take an application off Serve, with all its versions; what else runs there stays.
+
+    The XCom is ``{"application", "deleted": [names]}``.
+
+    :param application: its name, as it was deployed
+    :param missing_ok: whether an application that is not there is fine
+    """
+
+    template_fields: Sequence[str] = (*ServeJobOperator.template_fields, "application")
+
+    def __init__(self, *, application: str, missing_ok: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.application = application
+        self.missing_ok = missing_ok
+
+    def build_config(self) -> dict[str, Any]:
+        """Give what to delete."""
+        return {
+            "action": "delete",
+            "application": check_name(self.application),
+            "missing_ok": self.missing_ok,
+        }
+
+
+class RayServeScaleOperator(ServeJobOperator):
+    """
+    Give deployments of an application other numbers of replicas, and wait for them.
+
+    The next deployment of the application brings its own numbers. The XCom is
+    ``{"application", "changed", "replicas", "previous_replicas"}``.
+
+    :param application: its name, as it was deployed
+    :param replicas: by deployment; one that scales itself is refused
+    """
+
+    template_fields: Sequence[str] = (*ServeJobOperator.template_fields, "application", "replicas")
+
+    def __init__(self, *, application: str, replicas: Mapping[str, int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.application = application
+        self.replicas = replicas
+
+    def build_config(self) -> dict[str, Any]:
+        """Give how many replicas each deployment is to have."""
+        return {
+            "action": "scale",
+            "application": check_name(self.application),
+            "replicas": check_replicas(self.replicas),
+        }

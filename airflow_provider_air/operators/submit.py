@@ -1,0 +1,138 @@
+"""Runs any command as a Ray job, or stops one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+
+from airflow_provider_air.clusters.contract import ClusterRef
+from airflow_provider_air.errors import ConfigurationError, RemoteFailureError
+from airflow_provider_air.hooks.clusters import find_cluster, target_of
+from airflow_provider_air.hooks.outcome import airflow_errors
+from airflow_provider_air.hooks.resolver import backend_of
+from airflow_provider_air.operators.attempts import stop_and_wait
+from airflow_provider_air.operators.base import RayJobOperator
+from airflow_provider_air.ray_api.client import RayClient
+from airflow_provider_air.workloads.job import EntrypointResources, JobRequest
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class RaySubmitJobOperator(RayJobOperator):
+    """
+    Submit a command to a Ray cluster, exactly once, and follow it to its end.
+
+    The task's XCom is the submission id; with ``records=True`` it is the result that the script reported.
+
+    :param entrypoint: the shell command, run by the cluster's shell in the job's working directory
+    :param working_dir: a local folder to ship, or a URI that Ray loads (``s3://…/code.zip``)
+    :param excludes: glob patterns of files that are not shipped
+    :param runtime_env: Ray's runtime environment; never put secrets in, Ray shows it
+    :param records: ship ``air_drivers`` so that the script can ``from air_drivers import report``
+    :param entrypoint_num_cpus, entrypoint_num_gpus, entrypoint_memory, entrypoint_resources,
+        entrypoint_label_selector: what the entrypoint itself reserves; memory is in bytes
+    :param metadata: str to str, shown in Ray's job list
+    """
+
+    template_fields: Sequence[str] = (
+        *RayJobOperator.template_fields,
+        "entrypoint",
+        "working_dir",
+        "runtime_env",
+        "metadata",
+        "excludes",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "entrypoint": "bash",
+        "runtime_env": "json",
+        "metadata": "json",
+    }
+
+    def __init__(
+        self,
+        *,
+        entrypoint: str,
+        working_dir: str | None = None,
+        excludes: Sequence[str] = (),
+        runtime_env: Mapping[str, Any] | None = None,
+        records: bool = False,
+        entrypoint_num_cpus: float | None = None,
+        entrypoint_num_gpus: float | None = None,
+        entrypoint_memory: int | None = None,
+        entrypoint_resources: Mapping[str, float] | None = None,
+        entrypoint_label_selector: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.entrypoint = entrypoint
+        self.working_dir = working_dir
+        self.excludes = excludes
+        self.runtime_env = runtime_env
+        self.records = records
+        self.entrypoint_num_cpus = entrypoint_num_cpus
+        self.entrypoint_num_gpus = entrypoint_num_gpus
+        self.entrypoint_memory = entrypoint_memory
+        self.entrypoint_resources = entrypoint_resources
+        self.entrypoint_label_selector = entrypoint_label_selector
+        self.metadata = metadata
+
+    def build_job(self, context: Context) -> JobRequest:
+        """Give the command with what it ships and reserves."""
+        return JobRequest(
+            entrypoint=self.entrypoint,
+            working_dir=self.working_dir,
+            excludes=self.excludes,
+            runtime_env={} if self.runtime_env is None else self.runtime_env,
+            resources=EntrypointResources(
+                self.entrypoint_num_cpus,
+                self.entrypoint_num_gpus,
+                self.entrypoint_memory,
+                self.entrypoint_resources,
+                self.entrypoint_label_selector,
+            ),
+            metadata={} if self.metadata is None else self.metadata,
+            payload={"config.json": b"{}"} if self.records else None,
+            expects_result=self.records,
+        )
+
+
+class RayStopJobOperator(BaseOperator):
+    """
+    Stop a Ray job and wait for its end; a job that has ended or is unknown is fine.
+
+    :param submission_id: the job
+    :param cluster: the cluster's spec or XCom, where ``ray_conn_id`` does not name it
+    :raises RemoteFailureError: Ray could not stop it (a job that waits for resources cannot be stopped)
+    """
+
+    template_fields: Sequence[str] = ("submission_id", "cluster", "ray_conn_id")
+
+    def __init__(
+        self, *, submission_id: str, cluster: Any = None, ray_conn_id: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.submission_id = submission_id
+        self.cluster = cluster
+        self.ray_conn_id = ray_conn_id
+
+    def execute(self, context: Context) -> str:
+        """Stop it; returns the job's last state, ``UNKNOWN`` where the cluster does not know it."""
+        with airflow_errors():
+            if not isinstance(self.submission_id, str) or not self.submission_id.strip():
+                raise ConfigurationError("'submission_id' is empty", hint="Pass the XCom of the submitting task")
+            target = target_of(self, context)
+            # Found, not made: to stop a job is no reason to start a cluster.
+            ref = target if isinstance(target, ClusterRef) else find_cluster(target)
+            with RayClient(backend_of(ref.backend).open_transport(ref), patience_seconds=45) as client:
+                job = stop_and_wait(client, self.submission_id)
+            if job is not None and not job.status.is_terminal:
+                raise RemoteFailureError(
+                    f"Ray did not stop the job; it is still {job.status.value}: {job.message}",
+                    where=self.submission_id,
+                    hint="A job that waits for resources ends only after Ray's start time-out (900 s)",
+                )
+            return "UNKNOWN" if job is None else job.status.value

@@ -1,0 +1,95 @@
+"""Trains a model with Ray Train; a retry resumes from the last checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_air.operators.driven import RayDrivenOperator
+from airflow_provider_air.workloads.job import JobRequest
+from airflow_provider_air.workloads.train import ENTRYPOINT, TrainResult, TrainSpec
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class RayTrainOperator(RayDrivenOperator):
+    """
+    Run Ray Train (v2) on the cluster and bring home metrics, history and checkpoints.
+
+    The XCom is the JSON form of :class:`~airflow_provider_air.workloads.train.TrainResult`; ``metrics``,
+    ``best_metrics``, ``checkpoint`` and ``best_checkpoint`` are XComs of their own as well.
+
+    :param train_loop: what each worker runs: ``module:function`` in ``working_dir``, or a function
+    :param trainer: ``lightgbm``, ``xgboost``, ``torch``, ``data_parallel``, or the import path of a class
+    :param trainer_args: further plain arguments of the trainer's class
+    :param train_loop_config: the loop's argument; takes another task's ``output["best_config"]``
+    :param scaling_config: fields of Ray's ScalingConfig
+    :param failure_config: fields of Ray's FailureConfig: restarts within one attempt
+    :param checkpoint_config: fields of Ray's CheckpointConfig
+    :param datasets: name to URI, or to ``{"uri", "format", "columns", "split"}``
+    :param metric, mode: what says which report is best
+    :param resources_timeout_seconds: how long a growing cluster may lack what the run needs
+    :param report_interval_seconds: how often reports are collected; Ray's own 2 s hold up fast loops
+    """
+
+    workload = "train"
+    result_keys = ("metrics", "best_metrics", "checkpoint", "best_checkpoint", "run_name")
+    template_fields: Sequence[str] = (
+        *RayDrivenOperator.template_fields,
+        "train_loop_config",
+        "scaling_config",
+        "datasets",
+        "trainer_args",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        **RayDrivenOperator.template_fields_renderers,
+        "train_loop_config": "json",
+        "datasets": "json",
+    }
+
+    def __init__(
+        self,
+        *,
+        train_loop: str | Callable[..., Any],
+        trainer: str = "data_parallel",
+        trainer_args: Mapping[str, Any] | None = None,
+        train_loop_config: Any = None,
+        scaling_config: Mapping[str, Any] | None = None,
+        failure_config: Mapping[str, Any] | None = None,
+        checkpoint_config: Mapping[str, Any] | None = None,
+        datasets: Mapping[str, Any] | None = None,
+        metric: str | None = None,
+        mode: str | None = None,
+        resources_timeout_seconds: float = 600.0,
+        report_interval_seconds: float = 0.2,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.train_loop = train_loop
+        self.trainer = trainer
+        self.trainer_args = trainer_args
+        self.train_loop_config = train_loop_config
+        self.scaling_config = scaling_config
+        self.failure_config = failure_config
+        self.checkpoint_config = checkpoint_config
+        self.datasets = datasets
+        self.metric = metric
+        self.mode = mode
+        self.resources_timeout_seconds = resources_timeout_seconds
+        self.report_interval_seconds = report_interval_seconds
+
+    def build_job(self, context: Context) -> JobRequest:
+        """Check the fields and pack them for the driver."""
+        spec = self.spec_of(TrainSpec)
+        payload = spec.payload(
+            run_name=self.run_name(context),
+            storage_path=self.storage_path(),
+            fixed_size=self.is_fixed_size(context),
+            code_folders=self.code_folders(context, self.train_loop),
+        )
+        return self.driver_job(ENTRYPOINT, payload)
+
+    def read_result(self, value: Any) -> Any:
+        """Give the training's result as plain JSON."""
+        return TrainResult.from_value(value).to_json()

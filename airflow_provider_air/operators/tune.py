@@ -1,0 +1,119 @@
+"""Searches hyperparameters with Ray Tune; a retry runs what is missing, not what is finished."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_air.operators.driven import RayDrivenOperator
+from airflow_provider_air.workloads.job import JobRequest
+from airflow_provider_air.workloads.tune import ENTRYPOINT, TuneResult, TuneSpec
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class RayTuneOperator(RayDrivenOperator):
+    """
+    Run a Tune experiment over a function (``trainable``) or over a Train loop (``train_loop``).
+
+    The XCom is the JSON form of :class:`~airflow_provider_air.workloads.tune.TuneResult`; ``best_config``,
+    ``best_metrics`` and ``best_checkpoint`` are XComs of their own: ``output["best_config"]`` is the next
+    task's ``train_loop_config``. A failed trial fails the task, unless ``max_failed_trials`` allows it.
+
+    :param param_space: plain JSON, ``{"lr": {"loguniform": [1e-4, 1e-1]}}``, or an import path
+    :param metric, mode: what trials are compared by
+    :param trainable: the function to tune, ``module:function`` or a function; reports with ``ray.tune.report``
+    :param train_loop: a Train loop instead; then ``trainer``, ``scaling_config``, ``datasets`` and the others
+        mean what they mean for :class:`~airflow_provider_air.operators.train.RayTrainOperator`
+    :param num_samples: how many draws; grids multiply it
+    :param scheduler, searcher: a name, or ``{"name", "args"}``: asha, pbt, hyperband; optuna, hyperopt ...
+    :param max_concurrent_trials: by default as many as fit
+    :param time_budget_seconds: the experiment stops after this and keeps what it has
+    :param max_failed_trials: how many trials may fail before the task fails
+    :param resources_per_trial: of a ``trainable``; one CPU by default
+    :param stop: when a trial ends, as ``{metric: value}``
+    """
+
+    workload = "tune"
+    result_keys = ("best_config", "best_metrics", "best_checkpoint", "run_name")
+    template_fields: Sequence[str] = (
+        *RayDrivenOperator.template_fields,
+        "param_space",
+        "train_loop_config",
+        "scaling_config",
+        "datasets",
+        "trainer_args",
+        "num_samples",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        **RayDrivenOperator.template_fields_renderers,
+        "param_space": "json",
+        "train_loop_config": "json",
+        "datasets": "json",
+    }
+
+    def __init__(
+        self,
+        *,
+        param_space: Mapping[str, Any] | str,
+        metric: str,
+        mode: str,
+        trainable: str | Callable[..., Any] | None = None,
+        train_loop: str | Callable[..., Any] | None = None,
+        num_samples: int = 1,
+        scheduler: str | Mapping[str, Any] | None = None,
+        searcher: str | Mapping[str, Any] | None = None,
+        max_concurrent_trials: int | None = None,
+        time_budget_seconds: float | None = None,
+        max_failed_trials: int = 0,
+        resources_per_trial: Mapping[str, float] | None = None,
+        stop: Mapping[str, Any] | None = None,
+        trainer: str = "data_parallel",
+        trainer_args: Mapping[str, Any] | None = None,
+        train_loop_config: Any = None,
+        scaling_config: Mapping[str, Any] | None = None,
+        failure_config: Mapping[str, Any] | None = None,
+        checkpoint_config: Mapping[str, Any] | None = None,
+        datasets: Mapping[str, Any] | None = None,
+        resources_timeout_seconds: float = 600.0,
+        report_interval_seconds: float = 0.2,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.param_space = param_space
+        self.metric = metric
+        self.mode = mode
+        self.trainable = trainable
+        self.train_loop = train_loop
+        self.num_samples = num_samples
+        self.scheduler = scheduler
+        self.searcher = searcher
+        self.max_concurrent_trials = max_concurrent_trials
+        self.time_budget_seconds = time_budget_seconds
+        self.max_failed_trials = max_failed_trials
+        self.resources_per_trial = resources_per_trial
+        self.stop = stop
+        self.trainer = trainer
+        self.trainer_args = trainer_args
+        self.train_loop_config = train_loop_config
+        self.scaling_config = scaling_config
+        self.failure_config = failure_config
+        self.checkpoint_config = checkpoint_config
+        self.datasets = datasets
+        self.resources_timeout_seconds = resources_timeout_seconds
+        self.report_interval_seconds = report_interval_seconds
+
+    def build_job(self, context: Context) -> JobRequest:
+        """Check the fields and pack them for the driver."""
+        payload = self.spec_of(TuneSpec).payload(
+            run_name=self.run_name(context),
+            storage_path=self.storage_path(),
+            fixed_size=self.is_fixed_size(context),
+            code_folders=self.code_folders(context, self.trainable, self.train_loop),
+        )
+        return self.driver_job(ENTRYPOINT, payload)
+
+    def read_result(self, value: Any) -> Any:
+        """Give the experiment's result as plain JSON."""
+        return TuneResult.from_value(value).to_json()

@@ -1,0 +1,1 @@
+"""What does Airflow's UI show: the Ray tab."""

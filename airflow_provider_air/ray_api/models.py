@@ -1,0 +1,169 @@
+"""Answers of Ray's HTTP API as frozen dataclasses, and the one shape that a job submission takes."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from airflow_provider_air.errors import ProtocolError
+
+
+class JobStatus(enum.Enum):
+    """Ray's job states. RUNNING means that the entrypoint process started, not that resources were granted."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    STOPPED = "STOPPED"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the job has ended."""
+        return self not in (JobStatus.PENDING, JobStatus.RUNNING)
+
+
+@dataclass(frozen=True)
+class JobDetails:
+    """
+    One job as ``GET /api/jobs/{submission_id}`` tells it.
+
+    :param job_id: Ray's own job id, known once the driver has called ``ray.init``
+    :param error_type: Ray's class of failure, such as ``JOB_SUPERVISOR_ACTOR_DIED``
+    :param message: Ray's words; for FAILED with the driver's last log lines
+    :param agent_address: ``http://ip:port`` of the agent on the driver's node, which serves its log files
+    :param node_id: the driver's node
+    """
+
+    submission_id: str
+    status: JobStatus
+    job_id: str | None = None
+    error_type: str | None = None
+    message: str = ""
+    exit_code: int | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    agent_address: str | None = None
+    node_id: str | None = None
+    start_time_ms: int | None = None
+    end_time_ms: int | None = None
+    entrypoint: str = ""
+
+    @classmethod
+    def from_api(cls, data: Any) -> JobDetails:
+        """
+        Read Ray's JSON.
+
+        :raises ProtocolError: no job details, or a status that this version does not know
+        """
+        try:
+            status = JobStatus(data["status"])
+            return cls(
+                submission_id=data.get("submission_id") or data.get("job_id") or "",
+                status=status,
+                job_id=data.get("job_id"),
+                error_type=data.get("error_type"),
+                message=data.get("message") or "",
+                exit_code=data.get("driver_exit_code"),
+                metadata=data.get("metadata") or {},
+                agent_address=data.get("driver_agent_http_address"),
+                node_id=data.get("driver_node_id"),
+                start_time_ms=data.get("start_time"),
+                end_time_ms=data.get("end_time"),
+                entrypoint=data.get("entrypoint") or "",
+            )
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ProtocolError(f"Ray answered with job details that we cannot read: {error!r}") from error
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the JSON form, for trigger events; the message is cut to its end."""
+        return {**asdict(self), "status": self.status.value, "message": self.message[-6000:]}
+
+    @classmethod
+    def from_json(cls, data: Any) -> JobDetails:
+        """:raises ProtocolError: this is not the JSON form of job details."""
+        try:
+            return cls(**{**data, "status": JobStatus(data["status"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise ProtocolError(f"This is no job description: {error!r}") from error
+
+
+@dataclass(frozen=True)
+class JobSubmission:
+    """
+    The body of ``POST /api/jobs/``. Its text is visible to whoever can list the cluster's jobs.
+
+    :param submission_id: our own id; Ray refuses one that it knows already
+    :param entrypoint_memory: bytes
+    :param metadata: str to str; keep it below 50 KB (it travels in one environment string)
+    """
+
+    submission_id: str
+    entrypoint: str
+    runtime_env: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    entrypoint_num_cpus: float | None = None
+    entrypoint_num_gpus: float | None = None
+    entrypoint_memory: int | None = None
+    entrypoint_resources: Mapping[str, float] | None = None
+    entrypoint_label_selector: Mapping[str, str] | None = None
+
+    def to_api(self) -> dict[str, Any]:
+        """Give the JSON body; options that are not set are left out, since Ray refuses unknown keys."""
+        body: dict[str, Any] = {
+            "submission_id": self.submission_id,
+            "entrypoint": self.entrypoint,
+            "runtime_env": dict(self.runtime_env),
+            "metadata": dict(self.metadata),
+        }
+        for name in ("num_cpus", "num_gpus", "memory", "resources", "label_selector"):
+            value = getattr(self, f"entrypoint_{name}")
+            if value is not None:
+                body[f"entrypoint_{name}"] = dict(value) if isinstance(value, Mapping) else value
+        return body
+
+
+@dataclass(frozen=True)
+class RayVersion:
+    """
+    What ``GET /api/version`` tells.
+
+    :param session_name: changes when a head without durable GCS restarts, which loses all its jobs
+    """
+
+    ray_version: str
+    session_name: str
+
+    @classmethod
+    def from_api(cls, data: Any) -> RayVersion:
+        """:raises ProtocolError: this is not Ray's version answer."""
+        try:
+            return cls(str(data["ray_version"]), str(data.get("session_name", "")))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ProtocolError("The address does not answer like a Ray dashboard") from error
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of the cluster, from the state API."""
+
+    node_id: str
+    state: str
+    is_head: bool
+    resources_total: Mapping[str, float] = field(default_factory=dict)
+    state_message: str = ""
+
+    @classmethod
+    def from_api(cls, data: Any) -> Node:
+        """:raises ProtocolError: this is not a node."""
+        try:
+            return cls(
+                node_id=data["node_id"],
+                state=data["state"],
+                is_head=bool(data.get("is_head_node")),
+                resources_total=data.get("resources_total") or {},
+                state_message=data.get("state_message") or "",
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ProtocolError(f"Ray answered with a node that we cannot read: {error!r}") from error

@@ -1,0 +1,141 @@
+"""
+Turns a folder into a package that Ray unpacks on the cluster, and puts it there.
+
+A package's name is the hash of its content, so the same code is uploaded once. Ray's own order is kept
+before every submission: ask (which also keeps the package for ten minutes), upload where absent, submit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.ray_api.client import RayClient
+from airflow_provider_air.ray_api.requests import MAX_PACKAGE_BYTES, get_package, put_package
+
+# What never belongs into a job; more can be excluded by the author.
+ALWAYS_EXCLUDED = (".git", ".venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", "*.pyc")
+# A fixed time stamp makes equal content equal bytes; ZIP's calendar starts in 1980.
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Package:
+    """
+    A zip archive and the name that its content gives it.
+
+    :param data: the archive's bytes, at most :data:`MAX_PACKAGE_BYTES`
+    """
+
+    name: str
+    data: bytes
+
+    @property
+    def uri(self) -> str:
+        """What goes into ``runtime_env``."""
+        return f"gcs://{self.name}"
+
+
+def package_files(files: Mapping[str, bytes]) -> Package:
+    """
+    Pack files that are in memory.
+
+    :param files: archive path to content
+    :raises ConfigurationError: together they are too large to ship
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(files):
+            archive.writestr(_entry(name, 0o644), files[name])
+    return _named(buffer.getvalue(), f"{len(files)} files")
+
+
+def package_folder(
+    folder: Path, *, prefix: str = "", excludes: tuple[str, ...] = (), field_name: str = "working_dir"
+) -> Package:
+    """
+    Pack a folder of code.
+
+    :param prefix: folder inside the archive that the files go below
+    :param excludes: glob patterns on file and folder names or on paths relative to ``folder``
+    :param field_name: the argument that named the folder, for messages
+    :raises ConfigurationError: the folder is absent, empty, or too large to ship
+    """
+    if not folder.is_dir():
+        raise ConfigurationError(
+            "The code folder does not exist or is no folder", where=str(folder), hint=f"Fix '{field_name}'"
+        )
+    buffer = io.BytesIO()
+    count, total = 0, 0
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, relative in _walk(folder, ALWAYS_EXCLUDED + excludes):
+            size = path.stat().st_size
+            total += size
+            # Code compresses about fourfold; far above that there is no need to read on.
+            if total > 8 * MAX_PACKAGE_BYTES:
+                raise _too_large(total, str(folder))
+            mode = 0o755 if os.access(path, os.X_OK) else 0o644
+            archive.writestr(_entry(f"{prefix}{relative}", mode), _content(path, field_name))
+            count += 1
+    if not count:
+        raise ConfigurationError("The code folder has no files to ship", where=str(folder), hint=f"Fix '{field_name}'")
+    return _named(buffer.getvalue(), str(folder))
+
+
+def upload(client: RayClient, package: Package) -> None:
+    """
+    Make sure that the cluster has the package; runs in the worker, right before the submission.
+
+    :raises UnavailableError: the cluster does not answer
+    """
+    if not client.send(get_package(package.name)):
+        client.send(put_package(package.name, package.data))
+
+
+def _walk(folder: Path, excludes: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
+    def excluded(name: str, relative: str) -> bool:
+        return any(fnmatch(name, p) or fnmatch(relative, p) or fnmatch(relative, p.rstrip("/")) for p in excludes)
+
+    for root, folders, names in os.walk(folder):
+        here = Path(root).relative_to(folder)
+        folders[:] = sorted(name for name in folders if not excluded(name, (here / name).as_posix()))
+        for name in sorted(names):
+            relative = (here / name).as_posix()
+            path = Path(root) / name
+            if path.is_file() and not excluded(name, relative):
+                yield path, relative
+
+
+def _content(path: Path, field_name: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"A file of '{field_name}' cannot be read: {error}", where=str(path)) from error
+
+
+def _entry(name: str, mode: int) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, ZIP_TIME)
+    info.external_attr = (0o100000 | mode) << 16
+    info.compress_type = zipfile.ZIP_DEFLATED
+    return info
+
+
+def _named(data: bytes, what: str) -> Package:
+    if len(data) > MAX_PACKAGE_BYTES:
+        raise _too_large(len(data), what)
+    return Package(f"_ray_pkg_{hashlib.sha256(data).hexdigest()[:32]}.zip", data)
+
+
+def _too_large(size: int, what: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The code to ship is too large: {size / 2**20:.0f} MiB, and Ray takes {MAX_PACKAGE_BYTES // 2**20} MiB",
+        where=what,
+        hint="Exclude data with 'excludes', bake code into the image, or give a remote URI as 'working_dir'",
+    )

@@ -1,0 +1,1 @@
+"""What waits for something on Ray that another task or another system does."""

@@ -1,0 +1,96 @@
+"""Waits for a Ray job that somebody else submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
+
+from airflow_provider_air.clusters.contract import ClusterRef
+from airflow_provider_air.errors import ConfigurationError, JobLostError, ProtocolError
+from airflow_provider_air.hooks.clusters import ensure_cluster, target_of, task_key_of
+from airflow_provider_air.hooks.outcome import airflow_errors, failure_of_end
+from airflow_provider_air.hooks.resolver import backend_of
+from airflow_provider_air.ray_api.client import RayClient
+from airflow_provider_air.ray_api.models import JobDetails
+from airflow_provider_air.ray_api.requests import get_job
+from airflow_provider_air.triggers.job_state import RayJobStateTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class RayJobSensor(BaseSensorOperator):
+    """
+    Wait until a job has succeeded; a job that failed, was stopped or is unknown fails the task.
+
+    :param submission_id: the job
+    :param cluster: the cluster's XCom or spec, where ``ray_conn_id`` does not name it
+    :param deferrable: wait in the triggerer; False pokes on the worker
+    """
+
+    template_fields: Sequence[str] = ("submission_id", "cluster", "ray_conn_id")
+
+    def __init__(
+        self,
+        *,
+        submission_id: str,
+        cluster: Any = None,
+        ray_conn_id: str | None = None,
+        deferrable: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.submission_id = submission_id
+        self.cluster = cluster
+        self.ray_conn_id = ray_conn_id
+        self.deferrable = deferrable
+
+    def execute(self, context: Context) -> Any:
+        """Look once; wait if the job still runs."""
+        if not self.deferrable:
+            return super().execute(context)
+        with airflow_errors():
+            ref = self._ref(context)
+            job = self._look(ref)
+            if job is None or job.status.is_terminal:
+                return self._judge(job)
+            trigger = RayJobStateTrigger(cluster=ref.to_json(), submission_id=self.submission_id)
+            return self.defer(
+                trigger=trigger, method_name=self.on_job_end.__name__, timeout=timedelta(seconds=self.timeout)
+            )
+
+    def on_job_end(self, context: Context, event: Any) -> str:
+        """Judge what the trigger saw; called on a worker."""
+        with airflow_errors():
+            if not isinstance(event, dict) or event.get("submission_id") != self.submission_id:
+                raise ProtocolError(f"The trigger's event is not about job {self.submission_id}: {event!r}"[:500])
+            if event.get("job") is None:
+                raise JobLostError(str(event.get("message") or "The job is gone"), where=self.submission_id)
+            return self._judge(JobDetails.from_json(event["job"]))
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once."""
+        with airflow_errors():
+            job = self._look(self._ref(context))
+            if job is not None and not job.status.is_terminal:
+                return PokeReturnValue(is_done=False)
+            return PokeReturnValue(is_done=True, xcom_value=self._judge(job))
+
+    def _ref(self, context: Context) -> ClusterRef:
+        if not isinstance(self.submission_id, str) or not self.submission_id.strip():
+            raise ConfigurationError("'submission_id' is empty", hint="Pass the XCom of the submitting task")
+        return ensure_cluster(target_of(self, context), task_key_of(context))
+
+    def _look(self, ref: ClusterRef) -> JobDetails | None:
+        with RayClient(backend_of(ref.backend).open_transport(ref), patience_seconds=45) as client:
+            return client.send(get_job(self.submission_id))
+
+    def _judge(self, job: JobDetails | None) -> str:
+        if job is None:
+            raise JobLostError("The cluster does not know the job", where=self.submission_id)
+        if job.status.value == "SUCCEEDED":
+            return job.submission_id
+        raise failure_of_end("ended", job.submission_id, job, "")

@@ -1,0 +1,1 @@
+"""Where checkpoints, results, staged code and data sets outlive a cluster."""

@@ -1,0 +1,301 @@
+"""
+Tracks a workload in MLflow over its REST API; ``mlflow`` itself is not needed here.
+
+One parent run per generation of a task instance, found again by its key on a retry. Metrics come from the
+driver's records with their own time stamps, so a server that is away during training slows nothing.
+Source: MLflow 3.18 REST API 2.0.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import httpx
+
+from airflow_provider_air.attachment import Luggage, Outcome, Voyage
+from airflow_provider_air.errors import ConfigurationError, ProtocolError, UnavailableError
+from airflow_provider_air.identity import digest
+
+# MLflow's limits of one log-batch call, and of a value.
+METRICS_PER_CALL = 1000
+PARAMS_PER_CALL = 100
+VALUE_CHARACTERS = 6000
+# The tag by which a run is found again. MLflow has no client token for run creation.
+KEY_TAG = "air.key"
+TRIAL_TAG = "air.trial_id"
+# MLflow has no word for some of our outcomes.
+OUTCOME_TAG = "air.outcome"
+END_STATUS = {"SUCCEEDED": "FINISHED", "STOPPED": "KILLED", "DEADLINE": "KILLED"}
+
+
+@dataclass
+class MlflowTracker:
+    """
+    Track in MLflow: ``tracker=MlflowTracker(experiment="delays")`` on any workload operator.
+
+    User code inside the job joins the same run through ``MLFLOW_RUN_ID``; in Tune, whose trials would all end
+    up in it, the parent is named by ``RAY_AIRFLOW_MLFLOW_PARENT_RUN_ID`` instead, and each trial becomes a nested run.
+
+    :param mlflow_conn_id: the ``mlflow`` connection: host, login and password, or a token
+    :param experiment: created where it does not exist
+    :param tags: more tags of the run
+    :param required: False lets the job run untracked where the server does not answer
+    """
+
+    name: ClassVar[str] = "mlflow"
+    opener: ClassVar[str] = "airflow_provider_air.hooks.mlflow:open_tracker"
+    template_fields: ClassVar[tuple[str, ...]] = ("mlflow_conn_id", "experiment", "tags")
+
+    mlflow_conn_id: str = "mlflow_default"
+    experiment: str = "Default"
+    tags: dict[str, str] = field(default_factory=dict)
+    required: bool = True
+
+    def validate(self) -> None:
+        """:raises ConfigurationError: a field is wrong; the message names it."""
+        if not isinstance(self.experiment, str) or not self.experiment.strip():
+            raise ConfigurationError(f"MlflowTracker's 'experiment' must be a name, not {self.experiment!r}")
+        for key, value in self.tags.items():
+            if not isinstance(key, str) or not isinstance(value, str):
+                raise ConfigurationError(f"MlflowTracker's 'tags' map str to str, but {key!r} maps to {value!r}")
+
+
+class MlflowServer:
+    """
+    Sends requests to one tracking server; blocks.
+
+    :param base_url: the server's address
+    :param ui_url: where people reach its pages
+    :param auth: user and password, or None
+    :param token: bearer token, or None
+    :param verify: as for httpx
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        ui_url: str | None = None,
+        auth: tuple[str, str] | None = None,
+        token: str | None = None,
+        verify: bool | str = True,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.ui_url = (ui_url or base_url).rstrip("/")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(auth=auth, headers=headers, verify=verify, timeout=20, trust_env=False)
+
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> dict[str, Any]:
+        """
+        Call one endpoint below ``/api/2.0/mlflow``; transient failures are tried again for some seconds.
+
+        :raises UnavailableError: no usable answer
+        :raises ConfigurationError: refused: credentials, host header guard, or the request itself
+        """
+        for pause in (0.5, 2.0, 4.0, None):
+            try:
+                answer = self._http.request(method, f"{self.base_url}/api/2.0/mlflow/{path}", json=body, params=params)
+            except httpx.HTTPError as error:
+                failure = UnavailableError(
+                    f"MLflow does not answer: {str(error) or type(error).__name__}", where=self.base_url
+                )
+            else:
+                if answer.status_code < 500 and answer.status_code != 429:
+                    return self._read(answer, path)
+                failure = UnavailableError(f"MLflow answered {answer.status_code} to {path}", where=self.base_url)
+            if pause is None:
+                raise failure
+            time.sleep(pause)
+        raise AssertionError("unreachable")
+
+    def _read(self, answer: httpx.Response, path: str) -> dict[str, Any]:
+        if answer.status_code == 200:
+            try:
+                data: dict[str, Any] = answer.json()
+            except ValueError:
+                raise ProtocolError("The address does not answer like MLflow", where=self.base_url) from None
+            return data
+        if answer.status_code == 404 and "RESOURCE_DOES_NOT_EXIST" in answer.text:
+            return {}
+        hint = None
+        if answer.status_code in (401, 403):
+            hint = "Check login, password or token of the mlflow connection"
+            if "Invalid Host header" in answer.text:
+                hint = "Start the MLflow server with --allowed-hosts for this address"
+        raise ConfigurationError(
+            f"MLflow refused {path} ({answer.status_code}): {answer.text[:300]}", where=self.base_url, hint=hint
+        )
+
+    def run_url(self, experiment_id: str, run_id: str) -> str:
+        """Give the page of a run."""
+        return f"{self.ui_url}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
+class MlflowTracking:
+    """The tracker of one operator, with its server: an :class:`~airflow_provider_air.attachment.Attachment`."""
+
+    def __init__(self, spec: MlflowTracker, server: MlflowServer) -> None:
+        self._spec = spec
+        self._server = server
+
+    def before_submit(self, voyage: Voyage) -> Luggage:
+        """Find or make the parent run, and tell the job how to join it."""
+        experiment_id = self._experiment()
+        tags = self._tags(voyage)
+        run_id = self._find(experiment_id, KEY_TAG, tags[KEY_TAG])
+        if run_id is None:
+            run_id = self._create(experiment_id, voyage.run_name, tags)
+            self._log_params(run_id, voyage.parameters)
+        else:
+            self._server.call("POST", "runs/update", {"run_id": run_id, "status": "RUNNING"})
+            self._tag(run_id, tags)
+        variable = "RAY_AIRFLOW_MLFLOW_PARENT_RUN_ID" if voyage.workload == "tune" else "MLFLOW_RUN_ID"
+        return Luggage(
+            env_vars={
+                "MLFLOW_TRACKING_URI": self._server.base_url,
+                "MLFLOW_EXPERIMENT_ID": experiment_id,
+                variable: run_id,
+                # A server that is away must not hold up the user's own mlflow calls for minutes.
+                "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+                "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+                "MLFLOW_ENABLE_ASYNC_LOGGING": "true",
+            },
+            state={
+                "run_id": run_id,
+                "experiment_id": experiment_id,
+                "url": self._server.run_url(experiment_id, run_id),
+            },
+        )
+
+    def on_record(self, voyage: Voyage, state: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> None:
+        """Log metrics with the records' own time stamps; a point that is there already stays one point."""
+        if not state.get("run_id"):
+            return
+        points = [point for record in records if record["kind"] == "metric" for point in _points(record)]
+        for start in range(0, len(points), METRICS_PER_CALL):
+            batch = points[start : start + METRICS_PER_CALL]
+            self._server.call("POST", "runs/log-batch", {"run_id": state["run_id"], "metrics": batch})
+        checkpoints = [record["uri"] for record in records if record["kind"] == "checkpoint"]
+        if checkpoints:
+            self._tag(state["run_id"], {"air.checkpoint": str(checkpoints[-1])})
+
+    def on_end(self, voyage: Voyage, state: Mapping[str, Any], outcome: Outcome) -> None:
+        """Set the run's end state, and note Tune's trials as nested runs."""
+        if not state.get("run_id"):
+            return
+        if outcome.status == "SUCCEEDED" and isinstance(outcome.result, Mapping):
+            for trial in outcome.result.get("trials") or []:
+                self._note_trial(state, trial)
+        message = {"air.message": outcome.message[:VALUE_CHARACTERS]} if outcome.message else {}
+        self._tag(state["run_id"], {OUTCOME_TAG: outcome.status, **message})
+        status = END_STATUS.get(outcome.status, "FAILED")
+        body = {"run_id": state["run_id"], "status": status, "end_time": _now_ms()}
+        self._server.call("POST", "runs/update", body)
+
+    def _experiment(self) -> str:
+        name = self._spec.experiment
+        for _ in range(2):
+            found = self._server.call("GET", "experiments/get-by-name", experiment_name=name).get("experiment")
+            if found:
+                if found.get("lifecycle_stage") == "deleted":
+                    raise ConfigurationError(
+                        f"The MLflow experiment {name!r} is deleted", hint="Restore it, or choose another name"
+                    )
+                return str(found["experiment_id"])
+            try:
+                return str(self._server.call("POST", "experiments/create", {"name": name})["experiment_id"])
+            except ConfigurationError as error:
+                # Another task made it in between: look again.
+                if "RESOURCE_ALREADY_EXISTS" not in str(error):
+                    raise
+        raise ProtocolError(f"MLflow neither finds nor creates the experiment {name!r}")
+
+    def _tags(self, voyage: Voyage) -> dict[str, str]:
+        key = voyage.key
+        return {
+            **self._spec.tags,
+            KEY_TAG: digest(key.deployment, key, voyage.generation, length=24),
+            "air.dag_id": key.dag_id,
+            "air.run_id": key.run_id,
+            "air.task_id": key.task_id,
+            "air.map_index": str(key.map_index),
+            "air.try_number": str(voyage.try_number),
+            "air.generation": str(voyage.generation),
+            "air.submission_id": voyage.submission_id,
+            "air.cluster": voyage.cluster,
+            "air.workload": voyage.workload,
+            "mlflow.source.name": f"{key.dag_id}.{key.task_id}",
+            "mlflow.source.type": "JOB",
+        }
+
+    def _find(self, experiment_id: str, tag: str, value: str) -> str | None:
+        body = {"experiment_ids": [experiment_id], "filter": f"tags.`{tag}` = '{value}'", "max_results": 1}
+        runs = self._server.call("POST", "runs/search", body).get("runs") or []
+        return str(runs[0]["info"]["run_id"]) if runs else None
+
+    def _create(self, experiment_id: str, name: str, tags: Mapping[str, str]) -> str:
+        body = {"experiment_id": experiment_id, "run_name": name, "start_time": _now_ms(), "tags": _pairs(tags)}
+        return str(self._server.call("POST", "runs/create", body)["run"]["info"]["run_id"])
+
+    def _tag(self, run_id: str, tags: Mapping[str, str]) -> None:
+        self._server.call("POST", "runs/log-batch", {"run_id": run_id, "tags": _pairs(tags)})
+
+    def _log_params(self, run_id: str, parameters: Mapping[str, Any]) -> None:
+        flat = _pairs({name: _text(value) for name, value in _flatten(parameters)})
+        for start in range(0, len(flat), PARAMS_PER_CALL):
+            batch = flat[start : start + PARAMS_PER_CALL]
+            self._server.call("POST", "runs/log-batch", {"run_id": run_id, "params": batch})
+
+    def _note_trial(self, state: Mapping[str, Any], trial: Mapping[str, Any]) -> None:
+        experiment_id = str(state["experiment_id"])
+        marker = f"{state['run_id']}/{trial['trial_id']}"
+        run_id = self._find(experiment_id, TRIAL_TAG, marker)
+        if run_id is None:
+            tags = {TRIAL_TAG: marker, "mlflow.parentRunId": str(state["run_id"])}
+            run_id = self._create(experiment_id, f"trial {trial['trial_id']}", tags)
+            self._log_params(run_id, trial.get("config") or {})
+        numbers = {k: v for k, v in (trial.get("metrics") or {}).items() if _is_number(v)}
+        stamp = _now_ms()
+        metrics = [
+            {"key": k, "value": v, "timestamp": stamp, "step": 0} for k, v in list(numbers.items())[:METRICS_PER_CALL]
+        ]
+        if metrics:
+            self._server.call("POST", "runs/log-batch", {"run_id": run_id, "metrics": metrics})
+        status = "FAILED" if trial.get("error") else "FINISHED"
+        self._server.call("POST", "runs/update", {"run_id": run_id, "status": status, "end_time": stamp})
+
+
+def _points(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for name, value in record["values"].items():
+        if _is_number(value):
+            step = record.get("step")
+            yield {"key": name, "value": value, "timestamp": int(record["t"] * 1000), "step": step or 0}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _flatten(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in parameters.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        elif value is not None:
+            yield f"{prefix}{name}", value
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text[:VALUE_CHARACTERS]
+
+
+def _pairs(values: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"key": name, "value": value} for name, value in values.items()]
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,1 @@
+"""What waits in the triggerer. No Ray, no blocking call."""

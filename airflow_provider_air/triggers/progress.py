@@ -1,0 +1,112 @@
+"""
+The ``progress`` XCom of a running task: written while it is deferred, at most once per two seconds.
+
+It serves people (state, message, metrics) and the next triggerer (how much of the log was shown)::
+
+    {"submission_id": "air-…", "status": "RUNNING", "updated_at": "2026-…+00:00",
+     "message": "epoch (3/10)", "done": 3, "total": 10, "values": {"rmse": 1.2}, "step": 3,
+     "tasks": {"train_one": {"RUNNING": 2, "FINISHED": 5}},
+     "log_offset": 81234, "next_record": 12, "clean": false}
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_air.ray_api.watching import Observation
+
+PROGRESS_KEY = "progress"
+WRITE_SECONDS = 2.0
+
+
+class ProgressXCom:
+    """
+    One task instance's progress; for the event loop that watches its job.
+
+    :param task: ``dag_id``, ``run_id``, ``task_id``, ``map_index`` of the task instance
+    """
+
+    def __init__(self, task: Mapping[str, Any], submission_id: str) -> None:
+        self._task = dict(task)
+        self._value: dict[str, Any] = {"submission_id": submission_id, "log_offset": 0, "clean": False}
+        self._written: dict[str, Any] = {}
+        self._next_write = 0.0
+        self._lock = asyncio.Lock()
+        self._on_disk: dict[str, int] = {}
+        self.is_taken_over = False
+
+    @property
+    def next_record(self) -> int:
+        """The number of the first record that was not shown yet: a new watch reads them from the start."""
+        return int(self._value.get("next_record", 0))
+
+    async def take_over(self) -> tuple[int, bool]:
+        """
+        Go on where an earlier watch of the same job stopped, and announce this one.
+
+        :return: how many bytes of the log were shown, and whether that is exact
+        """
+        from airflow.sdk.execution_time.xcom import XCom
+
+        old = await asyncio.to_thread(XCom.get_one, key=PROGRESS_KEY, **self._task)
+        exact = True
+        if isinstance(old, dict) and old.get("submission_id") == self._value["submission_id"]:
+            exact = bool(old.get("clean"))
+            self._value |= old
+        self.is_taken_over = True
+        self._on_disk = self._shown()
+        # Written before the first line is shown, so that a successor knows that some may have been.
+        await self.write()
+        return int(self._value["log_offset"]), exact
+
+    def note(self, seen: Observation) -> None:
+        """Take in what is new; nothing is written yet."""
+        if seen.job is not None:
+            self._value["status"] = seen.job.status.value
+        self._value["log_offset"] = seen.log_offset
+        for record in seen.records:
+            self._value["next_record"] = max(self.next_record, record["seq"] + 1)
+            if record["kind"] == "progress":
+                self._value |= {k: record[k] for k in ("message", "done", "total") if k in record}
+            elif record["kind"] == "metric":
+                self._value["values"] = {**self._value.get("values", {}), **record["values"]}
+                self._value["step"] = record.get("step")
+            elif record["kind"] == "checkpoint":
+                self._value["checkpoint"] = record.get("uri")
+
+    def note_tasks(self, counts: Mapping[str, Mapping[str, int]]) -> None:
+        """Take in how many Ray tasks are in which state, by function."""
+        if counts:
+            self._value["tasks"] = {name: dict(states) for name, states in counts.items()}
+
+    async def write_if_due(self) -> None:
+        """Write what changed, unless the last write was a moment ago."""
+        if time.monotonic() >= self._next_write and self._value != self._written:
+            await self.write()
+
+    async def write(self, *, clean: bool = False) -> None:
+        """
+        Write now.
+
+        :param clean: all log lines up to ``log_offset`` were shown, and no more
+        """
+        from airflow.sdk.execution_time.xcom import XCom
+
+        async with self._lock:
+            self._value["clean"] = clean
+            self._written = dict(self._value)
+            shown = self._shown()
+            stamped = self._value | {"updated_at": datetime.now(UTC).isoformat(timespec="milliseconds")}
+            # Lines reach the log file behind XComs (Airflow 3.3.2: another socket, 4 KiB per turn). Should the
+            # triggerer be killed, only those of the write before are surely there; others are better shown twice.
+            value = stamped if clean else stamped | self._on_disk
+            await asyncio.to_thread(XCom.set, key=PROGRESS_KEY, value=value, **self._task)
+            self._on_disk = shown
+            self._next_write = time.monotonic() + WRITE_SECONDS
+
+    def _shown(self) -> dict[str, int]:
+        return {"log_offset": int(self._value["log_offset"]), "next_record": self.next_record}

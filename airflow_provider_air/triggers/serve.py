@@ -1,0 +1,96 @@
+"""Waits in the triggerer until a Serve application is healthy, by HTTP only."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_air.clusters.contract import ClusterRef
+from airflow_provider_air.errors import AirError, UnavailableError
+from airflow_provider_air.hooks.resolver import aopen_transport
+from airflow_provider_air.ray_api.client import AsyncRayClient
+from airflow_provider_air.ray_api.serve import get_serve
+from airflow_provider_air.workloads.serve import readiness
+
+
+class RayServeTrigger(BaseTrigger):
+    """
+    Fires ``{"application", "ready", "outcome", "message"}``; the outcome is ready, deadline, unreachable or refused.
+
+    :param cluster: the JSON form of the cluster's reference
+    :param replicas: how many replicas must run, for each deployment or by deployment
+    :param deadline: epoch seconds at which it gives up
+    :param poll_interval_seconds: the pause between two looks
+    :param unreachable_seconds: how long the cluster may not answer
+    """
+
+    def __init__(
+        self,
+        *,
+        cluster: dict[str, Any],
+        application: str,
+        replicas: int | dict[str, int] | None = None,
+        deadline: float | None = None,
+        poll_interval_seconds: float = 5.0,
+        unreachable_seconds: float = 600.0,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.cluster = cluster
+        self.application = application
+        self.replicas = replicas
+        self.deadline = deadline
+        self.poll_interval_seconds = poll_interval_seconds
+        self.unreachable_seconds = unreachable_seconds
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Give class path and arguments."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", {
+            "cluster": self.cluster,
+            "application": self.application,
+            "replicas": self.replicas,
+            "deadline": self.deadline,
+            "poll_interval_seconds": self.poll_interval_seconds,
+            "unreachable_seconds": self.unreachable_seconds,
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look until it is ready or the time is over."""
+        try:
+            outcome, message = await self._wait()
+        except AirError as error:
+            outcome, message = "refused", str(error)
+        yield TriggerEvent(
+            {
+                "application": self.application,
+                "ready": outcome == "ready",
+                "outcome": outcome,
+                "message": message[:2000],
+            }
+        )
+
+    async def _wait(self) -> tuple[str, str]:
+        silent_since: float | None = None
+        async with contextlib.AsyncExitStack() as stack:
+            client: AsyncRayClient | None = None
+            while True:
+                try:
+                    if client is None:
+                        transport = await aopen_transport(ClusterRef.from_json(self.cluster))
+                        client = await stack.enter_async_context(AsyncRayClient(transport, patience_seconds=0))
+                    ready, message = readiness(await client.send(get_serve()), self.application, self.replicas)
+                    silent_since = None
+                    if ready:
+                        return "ready", message
+                except UnavailableError as error:
+                    message = str(error)
+                    silent_since = silent_since or time.monotonic()
+                    if time.monotonic() - silent_since >= self.unreachable_seconds:
+                        return "unreachable", message
+                if self.deadline is not None and time.time() >= self.deadline:
+                    return "deadline", message
+                await asyncio.sleep(self.poll_interval_seconds)

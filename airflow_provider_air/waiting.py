@@ -1,0 +1,49 @@
+"""Deadlines, back-off and the only wait loop of synchronous code."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from airflow_provider_air.errors import DeadlineExceededError
+
+T = TypeVar("T")
+
+
+def backoff_seconds(first: float, ceiling: float, factor: float = 2.0) -> Iterator[float]:
+    """Yield growing pauses with 20 % jitter, so that many waiters do not knock in step."""
+    pause = first
+    while True:
+        yield min(pause, ceiling) * random.uniform(0.8, 1.2)
+        pause = min(pause * factor, ceiling)
+
+
+def wait_until(
+    check: Callable[[], T | None],
+    *,
+    what: str,
+    timeout_seconds: float,
+    poll_interval_seconds: float = 0.25,
+    last_state: Callable[[], str] = lambda: "unknown",
+) -> T:
+    """
+    Call ``check`` until it returns something other than None, and return that.
+
+    Blocks: for workers and supervisors, never for the triggerer.
+
+    :param what: what is waited for, for the error message
+    :param last_state: describes what was seen last, for the error message
+    :raises DeadlineExceededError: nothing came within ``timeout_seconds``
+    """
+    end = time.monotonic() + timeout_seconds
+    while True:
+        found = check()
+        if found is not None:
+            return found
+        if time.monotonic() >= end:
+            raise DeadlineExceededError(
+                f"{what} did not happen within {timeout_seconds:g} s; last state: {last_state()}"
+            )
+        time.sleep(min(poll_interval_seconds, max(0.0, end - time.monotonic())))

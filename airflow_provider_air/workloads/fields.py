@@ -1,0 +1,155 @@
+"""Checks of what authors write, before anything remote starts; each message names the field."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.workloads.code import IMPORT_PATH
+
+DATA_FORMATS = ("parquet", "csv", "json")
+DATASET_KEYS = frozenset({"uri", "format", "columns", "options", "split", "split_by", "seed"})
+MODES = ("min", "max")
+RUN_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,199}$")
+
+
+def plain_json(value: Any, field: str) -> None:
+    """
+    Check that a value survives JSON.
+
+    :raises ConfigurationError: it does not
+    """
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"'{field}' is no plain JSON: {error}") from None
+
+
+def mapping(value: Any, field: str) -> None:
+    """
+    Check that a value is a dict with text keys, of plain JSON; None passes.
+
+    :raises ConfigurationError: it is not
+    """
+    if value is None:
+        return
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ConfigurationError(f"'{field}' must be a dict with text keys, not {value!r}")
+    plain_json(value, field)
+
+
+def number(value: Any, field: str, *, minimum: float, integer: bool = False) -> None:
+    """
+    Check a number; None passes.
+
+    :raises ConfigurationError: it is no number, or below ``minimum``
+    """
+    if value is None:
+        return
+    kinds = int if integer else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or value < minimum:
+        raise ConfigurationError(
+            f"'{field}' must be {'an integer' if integer else 'a number'} of at least {minimum:g}, not {value!r}"
+        )
+
+
+def metric(name: Any, mode: Any, *, required: bool) -> None:
+    """
+    Check a metric and the direction that is better.
+
+    :raises ConfigurationError: one of them is missing or wrong
+    """
+    if name is None and not required:
+        if mode is not None:
+            raise ConfigurationError("'mode' says how to compare, but 'metric' does not say what")
+        return
+    if not isinstance(name, str) or not name:
+        raise ConfigurationError(f"'metric' must name a metric that the code reports, not {name!r}")
+    if mode not in MODES:
+        raise ConfigurationError(f"'mode' must be 'min' or 'max', not {mode!r}")
+
+
+def uri(value: Any, field: str) -> None:
+    """
+    Check the form of a URI or path, or of a list of them.
+
+    :raises ConfigurationError: it is empty or no text
+    """
+    values = value if isinstance(value, list) and value else [value]
+    if not all(isinstance(item, str) and item.strip() for item in values):
+        raise ConfigurationError(f"'{field}' must be a URI or a path, not {value!r}")
+
+
+def data_format(value: Any, field: str, *, importable: bool) -> None:
+    """
+    Check a data format; None passes.
+
+    :param importable: whether an import path of a reader is allowed too
+    :raises ConfigurationError: it is unknown
+    """
+    if value is None or value in DATA_FORMATS:
+        return
+    if not (importable and isinstance(value, str) and IMPORT_PATH.match(value)):
+        other = " or the import path of a reader" if importable else ""
+        raise ConfigurationError(f"'{field}' must be one of {', '.join(DATA_FORMATS)}{other}, not {value!r}")
+
+
+def dataset(spec: Any, field: str) -> None:
+    """
+    Check one dataset: a URI, or a dict of :data:`DATASET_KEYS` with at least ``uri``.
+
+    :raises ConfigurationError: something in it is wrong
+    """
+    if isinstance(spec, str):
+        uri(spec, field)
+        return
+    mapping(spec, field)
+    if not isinstance(spec, Mapping):
+        raise ConfigurationError(f"'{field}' must be a URI or a dict with 'uri', not {spec!r}")
+    if unknown := sorted(set(spec) - DATASET_KEYS):
+        raise ConfigurationError(f"'{field}' has no field {unknown[0]!r}; it has {', '.join(sorted(DATASET_KEYS))}")
+    uri(spec.get("uri"), f"{field}.uri")
+    data_format(spec.get("format"), f"{field}.format", importable=True)
+    columns = spec.get("columns")
+    if columns is not None and not (isinstance(columns, list) and all(isinstance(c, str) for c in columns)):
+        raise ConfigurationError(f"'{field}.columns' must be a list of names, not {columns!r}")
+    _split(spec.get("split"), f"{field}.split")
+
+
+def datasets(specs: Any) -> None:
+    """
+    Check datasets by name.
+
+    :raises ConfigurationError: something in one of them is wrong
+    """
+    if specs is None:
+        return
+    if not isinstance(specs, Mapping):
+        raise ConfigurationError(f"'datasets' must map names to URIs or dicts, not {specs!r}")
+    for name, spec in specs.items():
+        dataset(spec, f"datasets.{name}")
+
+
+def run(run_name: str, storage_path: str | None) -> None:
+    """
+    Check the name and the place of a run.
+
+    :raises ConfigurationError: one of them is wrong
+    """
+    if not RUN_NAME.match(run_name):
+        raise ConfigurationError(f"The run name {run_name!r} may hold letters, digits, '_', '-' and '.' only")
+    if storage_path is not None:
+        uri(storage_path, "storage_path")
+
+
+def _split(split: Any, field: str) -> None:
+    if split is None:
+        return
+    if not isinstance(split, Mapping) or len(split) != 1:
+        raise ConfigurationError(f"'{field}' must name one new dataset and its share, like {{'valid': 0.2}}")
+    ((name, share),) = split.items()
+    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share < 1:
+        raise ConfigurationError(f"'{field}.{name}' must be a share between 0 and 1, not {share!r}")

@@ -1,0 +1,277 @@
+"""
+The one shape that every workload becomes, and the step from there to what Ray takes.
+
+A :class:`JobRequest` is what a workload wants; :func:`prepare` checks all limits and packs code, so that
+nothing remote has been started when something is wrong.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow_provider_air.drivers import job as driver_job
+from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.identity import digest
+from airflow_provider_air.ray_api.models import JobSubmission
+from airflow_provider_air.ray_api.packages import Package, package_files, package_folder
+from airflow_provider_air.ray_api.requests import MAX_ENTRYPOINT_BYTES, MAX_ENVIRONMENT_BYTES
+
+REMOTE_SCHEMES = ("gcs", "s3", "gs", "https", "azure", "abfss", "file", "local")
+
+
+@dataclass(frozen=True)
+class EntrypointResources:
+    """
+    What Ray reserves for the entrypoint itself; without any of it the driver runs on the head node.
+
+    :param memory: bytes
+    """
+
+    num_cpus: float | None = None
+    num_gpus: float | None = None
+    memory: int | None = None
+    resources: Mapping[str, float] | None = None
+    label_selector: Mapping[str, str] | None = None
+
+    def validate(self) -> None:
+        """:raises ConfigurationError: an amount is negative or no number; the message names it."""
+        for name in ("resources", "label_selector"):
+            if not isinstance(getattr(self, name) or {}, Mapping):
+                raise ConfigurationError(f"'entrypoint_{name}' must be a dict, not {getattr(self, name)!r}")
+        amounts = {f"entrypoint_{name}": getattr(self, name) for name in ("num_cpus", "num_gpus", "memory")}
+        amounts |= {f"entrypoint_resources[{name!r}]": amount for name, amount in (self.resources or {}).items()}
+        for name, amount in amounts.items():
+            number = isinstance(amount, (int, float)) and not isinstance(amount, bool) and 0 <= amount < float("inf")
+            if amount is not None and not number:
+                raise ConfigurationError(f"'{name}' must be a number of at least 0, not {amount!r}")
+        if self.memory is not None and self.memory != int(self.memory):
+            raise ConfigurationError(f"'entrypoint_memory' is a whole number of bytes, not {self.memory!r}")
+        for key, value in (self.label_selector or {}).items():
+            if not isinstance(key, str) or not isinstance(value, str):
+                raise ConfigurationError(f"'entrypoint_label_selector' maps str to str, not {key!r} to {value!r}")
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """
+    What a workload wants to run, before it has a name.
+
+    :param entrypoint: the shell command
+    :param working_dir: a local folder that is shipped, a URI that Ray loads, or None
+    :param excludes: glob patterns of what is not shipped
+    :param runtime_env: Ray's own runtime environment; local folders in it are shipped
+    :param payload: files for one of our drivers; with it the job writes records
+    :param driver_env: environment that the provider adds, beside the author's ``env_vars``
+    :param expects_result: whether a succeeded job must have reported a result
+    """
+
+    entrypoint: str
+    working_dir: str | None = None
+    excludes: Sequence[str] = ()
+    runtime_env: Mapping[str, Any] = field(default_factory=dict)
+    resources: EntrypointResources = EntrypointResources()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    payload: Mapping[str, bytes] | None = None
+    driver_env: Mapping[str, str] = field(default_factory=dict)
+    expects_result: bool = False
+
+    @property
+    def has_records(self) -> bool:
+        """Whether the job runs one of our drivers, which write records."""
+        return self.payload is not None
+
+
+@dataclass(frozen=True)
+class PreparedJob:
+    """A submission that is ready to be sent, once its packages are on the cluster."""
+
+    submission: JobSubmission
+    packages: tuple[Package, ...]
+
+
+def prepare(
+    request: JobRequest, submission_id: str, *, metadata: Mapping[str, str], not_after: float | None
+) -> PreparedJob:
+    """
+    Check a request, pack what it ships, and give it its name.
+
+    Runs in the worker; reads local folders, sends nothing.
+
+    :param not_after: epoch seconds after which the job must not start; our drivers also end themselves then
+    :raises ConfigurationError: something is wrong or too large; the message names the argument
+    """
+    _check(request)
+    environment = dict(request.runtime_env)
+    packages = [*_ship_working_dir(request, environment), *_ship_modules(request, environment)]
+    env_vars = _check_env_vars(environment.get("env_vars") or {})
+    entrypoint = request.entrypoint
+    if request.payload is not None:
+        payload = _payload_package(request.payload)
+        packages += [_drivers_package(), payload]
+        environment["py_modules"] = [*environment.get("py_modules", []), *(p.uri for p in packages[-2:])]
+        env_vars |= {
+            driver_job.SUBMISSION_ID: submission_id,
+            driver_job.PAYLOAD: _payload_name(request.payload),
+        }
+        if not_after is not None:
+            env_vars[driver_job.NOT_AFTER] = repr(not_after)
+    elif not_after is not None:
+        entrypoint = _guarded(entrypoint, not_after)
+    env_vars |= request.driver_env
+    if env_vars:
+        environment["env_vars"] = env_vars
+    submission = JobSubmission(
+        submission_id,
+        entrypoint,
+        environment,
+        {**request.metadata, **metadata},
+        request.resources.num_cpus,
+        request.resources.num_gpus,
+        request.resources.memory,
+        request.resources.resources,
+        request.resources.label_selector,
+    )
+    _check_size(submission)
+    return PreparedJob(submission, tuple(packages))
+
+
+def _check(request: JobRequest) -> None:
+    if not isinstance(request.entrypoint, str) or not request.entrypoint.strip():
+        raise ConfigurationError("'entrypoint' is empty", hint="Give the shell command that the job runs")
+    if "\0" in request.entrypoint:
+        raise ConfigurationError("'entrypoint' holds a NUL character", hint="No process can be started with it")
+    if not isinstance(request.runtime_env, Mapping):
+        raise ConfigurationError(f"'runtime_env' must be a dict, not {type(request.runtime_env).__name__}")
+    _check_excludes("excludes", request.excludes)
+    _check_metadata(request.metadata)
+    request.resources.validate()
+    try:
+        json.dumps(dict(request.runtime_env))
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"'runtime_env' is no plain JSON: {error}") from None
+    installers = [name for name in ("pip", "uv", "conda") if request.runtime_env.get(name)]
+    if len(installers) > 1:
+        # Ray accepts such a job and fails it later, as if the cluster were to blame (2.60).
+        raise ConfigurationError(f"'runtime_env' names {' and '.join(installers)}", hint="Ray takes one of them")
+
+
+def _check_metadata(metadata: Any) -> None:
+    if not isinstance(metadata, Mapping):
+        raise ConfigurationError(f"'metadata' must be a dict, not {type(metadata).__name__}")
+    for key, value in metadata.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise ConfigurationError(f"'metadata' maps str to str, but {key!r} maps to {value!r}")
+        if key.startswith("air_"):
+            raise ConfigurationError(f"The metadata key {key!r} is reserved", hint="Use one without the prefix air_")
+
+
+def _check_excludes(name: str, patterns: Any) -> tuple[str, ...]:
+    # A lone string is a sequence too: of one-letter patterns, "*" among them.
+    if not isinstance(patterns, (list, tuple)) or not all(isinstance(pattern, str) for pattern in patterns):
+        raise ConfigurationError(f"'{name}' must be a list of glob patterns, not {patterns!r}")
+    return tuple(patterns)
+
+
+def _ship_working_dir(request: JobRequest, environment: dict[str, Any]) -> list[Package]:
+    inside = environment.pop("working_dir", None)
+    if inside and request.working_dir:
+        raise ConfigurationError("'working_dir' is given twice", hint="Leave it out of 'runtime_env'")
+    source = inside if request.working_dir is None else request.working_dir
+    if source is None:
+        return []
+    more = _check_excludes("runtime_env excludes", environment.pop("excludes", ()))
+    excludes = (*request.excludes, *more)
+    package = _package_of(source, "working_dir", excludes=excludes)
+    environment["working_dir"] = source if package is None else package.uri
+    return [] if package is None else [package]
+
+
+def _ship_modules(request: JobRequest, environment: dict[str, Any]) -> list[Package]:
+    modules = environment.get("py_modules")
+    if not modules:
+        return []
+    if not isinstance(modules, (list, tuple)):
+        raise ConfigurationError(f"'py_modules' must be a list of folders or URIs, not {modules!r}")
+    packages, uris = [], []
+    for source in modules:
+        # The folder itself is what gets imported, so it keeps its name inside the archive.
+        prefix = f"{Path(str(source)).resolve().name}/"
+        package = _package_of(source, "py_modules", prefix=prefix, excludes=tuple(request.excludes))
+        packages += [] if package is None else [package]
+        uris.append(source if package is None else package.uri)
+    environment["py_modules"] = uris
+    return packages
+
+
+def _package_of(source: Any, field_name: str, *, prefix: str = "", excludes: tuple[str, ...] = ()) -> Package | None:
+    if not isinstance(source, str) or not source:
+        raise ConfigurationError(f"'{field_name}' must be a folder or a URI, not {source!r}")
+    scheme = urlsplit(source).scheme
+    if "://" not in source:
+        return package_folder(Path(source), prefix=prefix, excludes=excludes, field_name=field_name)
+    if scheme not in REMOTE_SCHEMES:
+        raise ConfigurationError(
+            f"Ray cannot load '{field_name}' from {scheme}://",
+            where=source,
+            hint=f"Use one of: {', '.join(REMOTE_SCHEMES)}",
+        )
+    if scheme not in ("gcs", "local") and not source.endswith((".zip", ".whl", ".tar.gz", ".tgz", ".tar.xz")):
+        raise ConfigurationError(f"A remote '{field_name}' must be an archive such as .zip", where=source)
+    return None
+
+
+def _check_env_vars(env_vars: Any) -> dict[str, str]:
+    if not isinstance(env_vars, Mapping):
+        raise ConfigurationError(f"'env_vars' must map str to str, not {env_vars!r}")
+    for key, value in env_vars.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise ConfigurationError(f"'env_vars' maps str to str, but {key!r} is of type {type(value).__name__}")
+        if not key or "=" in key or "\0" in key + value:
+            raise ConfigurationError(f"'env_vars' holds {key!r}, which no process environment can carry")
+        if key.startswith("AIR_"):
+            raise ConfigurationError(f"The environment variable {key!r} is reserved for the provider")
+    return dict(env_vars)
+
+
+def _guarded(entrypoint: str, not_after: float) -> str:
+    # A command of the user's cannot be asked to look at the clock, so the shell does before it starts.
+    late = "echo 'refusing to start: the not-after time of this job has passed' >&2"
+    return f'if [ "$(date +%s)" -gt {int(not_after)} ]; then {late}; exit {driver_job.EXIT_NOT_AFTER}; fi; {entrypoint}'
+
+
+def _drivers_package() -> Package:
+    """Pack our drivers under the name that they have on the cluster."""
+    root = importlib.resources.files("airflow_provider_air.drivers")
+    with importlib.resources.as_file(root) as folder:
+        return package_folder(folder, prefix="air_drivers/")
+
+
+def _payload_name(payload: Mapping[str, bytes]) -> str:
+    parts = [part for name in sorted(payload) for part in (name, payload[name].hex())]
+    return f"air_payload_{digest(*parts, length=16)}"
+
+
+def _payload_package(payload: Mapping[str, bytes]) -> Package:
+    name = _payload_name(payload)
+    return package_files({f"{name}/{file}": data for file, data in payload.items()})
+
+
+def _check_size(submission: JobSubmission) -> None:
+    if len(submission.entrypoint.encode()) > MAX_ENTRYPOINT_BYTES:
+        raise ConfigurationError(
+            f"'entrypoint' is longer than {MAX_ENTRYPOINT_BYTES // 1024} KiB",
+            hint="Put the command into a script in the working_dir",
+        )
+    environment = json.dumps({"runtime_env": dict(submission.runtime_env), "metadata": dict(submission.metadata)})
+    if len(environment.encode()) > MAX_ENVIRONMENT_BYTES:
+        raise ConfigurationError(
+            f"'runtime_env' and 'metadata' together are {len(environment) // 1024} KiB; Ray passes them in one "
+            f"environment string of at most {MAX_ENVIRONMENT_BYTES // 1024} KiB",
+            hint="Ship large values as a file in the working_dir",
+        )

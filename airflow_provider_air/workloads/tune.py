@@ -1,0 +1,178 @@
+"""A Ray Tune experiment: what the author says about it, what its driver is told, what comes home."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_air.drivers import param_space as space
+from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.workloads import code, fields
+from airflow_provider_air.workloads.train import payload_of, read_result, trainer_fields
+
+ENTRYPOINT = "python -m air_drivers.tune"
+SCHEDULERS = ("asha", "bohb", "fifo", "hyperband", "median_stopping", "pb2", "pbt")
+SEARCHERS = ("ax", "bayesopt", "bohb", "hebo", "hyperopt", "nevergrad", "optuna", "random", "zoopt")
+# They copy a better trial's checkpoint into another, which a trial that is a Train run does not hand to Tune.
+EXPLOITING = ("pb2", "pbt")
+
+
+@dataclass
+class TuneSpec:
+    """
+    One Tune experiment over a function (``trainable``) or a Train loop (``train_loop``).
+
+    :param param_space: plain JSON (``{"lr": {"loguniform": [1e-4, 1e-1]}}``), or an import path of a space
+    :param metric: what every trial reports and trials are compared by
+    :param mode: ``min`` or ``max``
+    :param trainable: the function to tune, ``module:function`` or a callable; reports with ``ray.tune.report``
+    :param train_loop: a Train loop instead; each trial is a Train run, with the fields of :class:`TrainSpec`
+    :param num_samples: how many draws; grids multiply it
+    :param scheduler: name or ``{"name", "args"}``: asha, pbt, hyperband, median_stopping ...
+    :param searcher: name or ``{"name", "args"}``: random, optuna, hyperopt ...
+    :param max_concurrent_trials: by default as many as fit into the cluster
+    :param time_budget_seconds: the experiment stops after this and keeps what it has
+    :param max_failed_trials: how many trials may fail before the task fails, judged when all are over
+    :param resources_per_trial: of a ``trainable``; one CPU by default
+    :param stop: when a trial ends, as ``{metric: value}``
+    """
+
+    param_space: Mapping[str, Any] | str
+    metric: str
+    mode: str
+    trainable: code.Code | None = None
+    train_loop: code.Code | None = None
+    num_samples: int = 1
+    scheduler: str | Mapping[str, Any] | None = None
+    searcher: str | Mapping[str, Any] | None = None
+    max_concurrent_trials: int | None = None
+    time_budget_seconds: float | None = None
+    max_failed_trials: int = 0
+    resources_per_trial: Mapping[str, float] | None = None
+    stop: Mapping[str, Any] | None = None
+    trainer: str = "data_parallel"
+    trainer_args: Mapping[str, Any] | None = None
+    train_loop_config: Mapping[str, Any] | None = None
+    scaling_config: Mapping[str, Any] | None = None
+    failure_config: Mapping[str, Any] | None = None
+    checkpoint_config: Mapping[str, Any] | None = None
+    datasets: Mapping[str, Any] | None = None
+    resources_timeout_seconds: float = 600.0
+    report_interval_seconds: float = 0.2
+
+    def validate(self) -> None:
+        """
+        Check everything that can be checked without a cluster.
+
+        :raises ConfigurationError: the first thing that is wrong, by the field's name
+        """
+        self._check_what_runs()
+        self._check_space()
+        fields.metric(self.metric, self.mode, required=True)
+        _check_named(self.scheduler, "scheduler", SCHEDULERS)
+        _check_named(self.searcher, "searcher", SEARCHERS)
+        fields.number(self.num_samples, "num_samples", minimum=1, integer=True)
+        fields.number(self.max_concurrent_trials, "max_concurrent_trials", minimum=1, integer=True)
+        fields.number(self.max_failed_trials, "max_failed_trials", minimum=0, integer=True)
+        fields.number(self.time_budget_seconds, "time_budget_seconds", minimum=1)
+        fields.number(self.resources_timeout_seconds, "resources_timeout_seconds", minimum=0)
+        fields.number(self.report_interval_seconds, "report_interval_seconds", minimum=0.01)
+        fields.mapping(self.resources_per_trial, "resources_per_trial")
+        fields.mapping(self.stop, "stop")
+
+    def payload(
+        self, *, run_name: str, storage_path: str | None, fixed_size: bool, code_folders: Sequence[str] = ()
+    ) -> dict[str, bytes]:
+        """
+        Give the payload files of the driver; parameters as for :meth:`TrainSpec.payload`.
+
+        :raises ConfigurationError: something is wrong, by the field's name
+        """
+        self.validate()
+        fields.run(run_name, storage_path)
+        place = {"run_name": run_name, "storage_path": storage_path, "fixed_size": fixed_size}
+        return payload_of(self, ("trainable", "train_loop"), place, code_folders)
+
+    def _check_what_runs(self) -> None:
+        if (self.trainable is None) == (self.train_loop is None):
+            raise ConfigurationError("Give either 'trainable' (a function) or 'train_loop' (a Train loop)")
+        if self.trainable is not None:
+            code.check(self.trainable, "trainable")
+            if self.datasets or self.scaling_config:
+                raise ConfigurationError("'datasets' and 'scaling_config' belong to 'train_loop', not to 'trainable'")
+            return
+        code.check(self.train_loop or "", "train_loop")
+        trainer_fields(self)
+        if _name_of(self.scheduler) in EXPLOITING:
+            raise ConfigurationError(
+                f"The scheduler {_name_of(self.scheduler)!r} needs a 'trainable' that reports checkpoints to Tune"
+            )
+
+    def _check_space(self) -> None:
+        if isinstance(self.param_space, str):
+            code.check(self.param_space, "param_space")
+            return
+        fields.mapping(self.param_space, "param_space")
+        try:
+            space.check(self.param_space)
+            grid = space.has_grid(self.param_space)
+        except space.SpaceProblem as problem:
+            raise ConfigurationError(str(problem)) from None
+        if grid and _name_of(self.searcher) not in (None, "random"):
+            raise ConfigurationError(f"'param_space' holds a grid, which the searcher {self.searcher!r} cannot walk")
+
+
+def _name_of(spec: Any) -> Any:
+    return spec.get("name") if isinstance(spec, Mapping) else spec
+
+
+def _check_named(spec: Any, field: str, known: tuple[str, ...]) -> None:
+    if spec is None:
+        return
+    fields.plain_json(spec, field)
+    name = _name_of(spec)
+    if name not in known and not (isinstance(name, str) and code.IMPORT_PATH.match(name)):
+        raise ConfigurationError(f"'{field}' must be one of {', '.join(known)} or an import path, not {name!r}")
+    if isinstance(spec, Mapping):
+        fields.mapping(spec.get("args"), f"{field}.args")
+        if unknown := sorted(set(spec) - {"name", "args"}):
+            raise ConfigurationError(f"'{field}' has 'name' and 'args', not {unknown[0]!r}")
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """
+    What an experiment found.
+
+    :param best_config: the whole config of the best trial; feeds ``train_loop_config`` of the next task
+    :param best_metrics: its last report
+    :param best_checkpoint: URI of its last checkpoint, where it has one
+    :param trials: at most 1000 rows: ``trial_id``, ``status``, ``config``, ``metrics``, ``checkpoint``, ``error``
+    :param seconds: wall time of this attempt's driver
+    """
+
+    run_name: str
+    uri: str
+    best_config: dict[str, Any]
+    best_metrics: dict[str, Any]
+    best_checkpoint: str | None
+    best_trial_id: str
+    trials: list[dict[str, Any]]
+    trials_total: int
+    trials_failed: int
+    seconds: float
+
+    @classmethod
+    def from_value(cls, value: Any) -> TuneResult:
+        """
+        Read the driver's decoded ``result`` record.
+
+        :raises ProtocolError: it has another shape
+        """
+        return read_result(cls, value)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the XCom value."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,52 @@
+"""
+Lesson 7: train with Ray Train, and resume after a failure.
+
+``RayTrainOperator`` builds the trainer on the cluster; your code is one function, named by its import path in
+``working_dir``. Metrics stream into the task log and the ``progress`` XCom. ``storage`` outlives the cluster: a retry
+continues from the last checkpoint there, and nothing of the metrics history is lost.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+
+from airflow.sdk import dag, task
+
+from airflow_provider_air import LocalCluster, RayTrainOperator, SharedFolder
+
+CODE = str(Path(__file__).parent / "airlines")
+FOLDER = str(Path(tempfile.gettempdir()) / "air_examples")
+CLUSTER = LocalCluster(name="examples", num_cpus=2)
+
+
+@dag(schedule=None, catchup=False, doc_md=__doc__, tags=["example"])
+def example_07_train() -> None:
+    """Prepare the flights of one airline, then train."""
+
+    @task.ray(cluster=CLUSTER, working_dir=CODE)
+    def flights_of(carrier: str, folder: str) -> int:
+        from airlines import prepare
+
+        return prepare(folder, [carrier])[carrier]
+
+    train = RayTrainOperator(
+        task_id="train",
+        cluster=CLUSTER,
+        trainer="lightgbm",
+        train_loop="airlines:train",
+        working_dir=CODE,
+        train_loop_config={"learning_rate": 0.2},
+        datasets={"learn": f"{FOLDER}/AS/learn", "judge": f"{FOLDER}/AS/judge"},
+        scaling_config={"num_workers": 1},
+        metric="judge-rmse",
+        mode="min",
+        storage=SharedFolder(FOLDER),
+        retries=2,
+        execution_timeout=timedelta(minutes=20),
+    )
+    flights_of("AS", FOLDER) >> train
+
+
+example_07_train()

@@ -1,0 +1,105 @@
+"""What importing the package costs Airflow's processes: nothing heavy, measured in a fresh interpreter."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.architecture.source import REPOSITORY, modules
+
+HEAVY = {
+    "aiohttp",
+    "boto3",
+    "botocore",
+    "cloudpickle",
+    "feast",
+    "google.auth",
+    "google.cloud",
+    "kubernetes",
+    "kubernetes_asyncio",
+    "lightgbm",
+    "mlflow",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "pyspark",
+    "ray",
+    "sklearn",
+    "wandb",
+}
+PROBE = """
+import json, sys
+{prepare}
+before = set(sys.modules)
+{statement}
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+EVERY_PUBLIC_NAME = """
+import airflow_provider_air
+for name in airflow_provider_air.__all__:
+    getattr(airflow_provider_air, name)
+"""
+
+
+def newly_loaded(statement: str, prepare: str = "") -> set[str]:
+    """Run the statement in a fresh interpreter and give the modules that it loaded."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE.format(prepare=prepare, statement=statement)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_all_public_names_load_nothing_heavy_beyond_what_airflow_sdk_has_loaded() -> None:
+    loaded = newly_loaded(EVERY_PUBLIC_NAME, prepare="import airflow.sdk")
+    assert "airflow_provider_air.operators.submit" in loaded
+    assert not loaded & HEAVY
+
+
+def test_importing_the_package_alone_loads_none_of_its_parts() -> None:
+    """Airflow discovers providers before it has read its own configuration."""
+    loaded = newly_loaded("import airflow_provider_air")
+    assert {name for name in loaded if name.startswith("airflow")} == {"airflow_provider_air"}
+
+
+def test_provider_discovery_loads_neither_airflow_nor_the_package() -> None:
+    loaded = newly_loaded("from airflow_provider_air.get_provider_info import get_provider_info as g; g()")
+    assert {name for name in loaded if name.startswith("airflow")} == {
+        "airflow_provider_air",
+        "airflow_provider_air.get_provider_info",
+    }
+
+
+def test_parts_below_the_hooks_import_without_airflow() -> None:
+    above = ("hooks", "triggers", "links", "operators", "sensors", "decorators", "plugin", "cli", "drivers")
+    below = [module.name for module in modules() if not _under(module.name, above)]
+    loaded = newly_loaded("\n".join(f"import {name}" for name in below))
+    assert "airflow" not in loaded
+    assert not loaded & HEAVY
+
+
+def test_drivers_import_without_airflow() -> None:
+    names = [module.name for module in modules() if _under(module.name, ("drivers",))]
+    assert "airflow" not in newly_loaded("\n".join(f"import {name}" for name in names))
+
+
+def test_the_record_schema_needs_the_standard_library_alone() -> None:
+    """Airflow's side reads records with the drivers' own module."""
+    loaded = newly_loaded("import airflow_provider_air.drivers.records")
+    assert not loaded & (HEAVY | {"airflow", "httpx", "psutil"})
+
+
+@pytest.mark.parametrize("heavy", ["pandas", "ray"])
+def test_the_probe_sees_what_is_heavy(heavy: str) -> None:
+    assert heavy in newly_loaded(f"import {heavy}")
+
+
+def _under(name: str, folders: tuple[str, ...]) -> bool:
+    return name.split(".")[1:2] in [[folder] for folder in folders]

@@ -1,0 +1,6 @@
+"""
+What the provider costs, in numbers: ``python -m tests.benchmarks [NAME ...] [--quick] [--out FILE]``.
+
+Each module here answers one question: its ``measure(quick)`` yields reports, each printed as one JSON document.
+An aim that is missed is told, not punished: the exit code says only whether everything could be measured.
+"""

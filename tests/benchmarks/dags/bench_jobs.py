@@ -1,0 +1,57 @@
+"""What the benchmarks run in Airflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from airflow.sdk import DAG, task
+
+from airflow_provider_air import LocalCluster, RayClusterTaskGroup, RaySubmitJobOperator, RayTrainOperator
+
+CODE = Path(__file__).parents[1] / "code"
+RAY_CONN_ID = "ray_bench"
+JOBS = 30
+TRAININGS = 20
+
+for deferrable in (False, True):
+    with DAG("bench_deferred" if deferrable else "bench_waiting", schedule=None, catchup=False):
+        RaySubmitJobOperator(task_id="job", ray_conn_id=RAY_CONN_ID, entrypoint="true", deferrable=deferrable)
+
+with (
+    DAG("bench_group", schedule=None, catchup=False, max_active_tasks=JOBS),
+    RayClusterTaskGroup("ray", cluster=LocalCluster(num_cpus=2)),
+):
+    RaySubmitJobOperator.partial(task_id="job").expand(entrypoint=[f"echo {number}" for number in range(JOBS)])
+
+with DAG("bench_progress", schedule=None, catchup=False):
+
+    @task.ray(ray_conn_id=RAY_CONN_ID)
+    def progress(records: str) -> list[float]:
+        """Report a number again and again, and return when."""
+        import time
+
+        from air_drivers import report
+
+        stamps = []
+        for number in range(int(records)):
+            stamps.append(time.time())
+            report.progress("record", done=number, total=int(records))
+            time.sleep(1)
+        return stamps
+
+    progress("{{ dag_run.conf['records'] }}")
+
+with (
+    DAG("bench_trainings", schedule=None, catchup=False, max_active_tasks=TRAININGS),
+    RayClusterTaskGroup("ray", cluster=LocalCluster(num_cpus=6), max_concurrent_jobs=5),
+):
+    RayTrainOperator.partial(
+        task_id="train",
+        train_loop="loops:epochs",
+        working_dir=str(CODE),
+        storage="{{ dag_run.conf['storage'] }}",
+        # One of the six that Ray counts; the machine's real cores are shared anyway.
+        scaling_config={"num_workers": 1, "resources_per_worker": {"CPU": 1}},
+        metric="loss",
+        mode="min",
+    ).expand(train_loop_config=[{"epochs": 3, "base": float(number)} for number in range(TRAININGS)])

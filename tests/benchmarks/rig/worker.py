@@ -1,0 +1,46 @@
+"""An Airflow worker in this process: runs an operator's ``execute`` against a real cluster, without Airflow's parts."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from airflow_provider_air.ray_api.transport import Transport
+from tests.fakes.task_context import Store, Supervisor, task_context
+
+RAY_CONN_ID = "ray_bench"
+_RUNS = itertools.count(1)
+
+
+@contextmanager
+def connected(transport: Transport) -> Iterator[Supervisor]:
+    """Let the connection :data:`RAY_CONN_ID` lead to this cluster, and XComs to the supervisor that is given."""
+    from airflow.sdk.execution_time import task_runner
+
+    name = f"AIRFLOW_CONN_{RAY_CONN_ID.upper()}"
+    os.environ[name] = json.dumps({"conn_type": "ray", "host": transport.base_url, "password": transport.token})
+    supervisor = Supervisor()
+    vars(task_runner)["SUPERVISOR_COMMS"] = supervisor
+    try:
+        yield supervisor
+    finally:
+        del os.environ[name], vars(task_runner)["SUPERVISOR_COMMS"]
+
+
+def new_context(operator: Any, *, store: Store | None = None, run_id: str = "", try_number: int = 1) -> Any:
+    """Give the context of a try; of a new run's first one, unless ``store`` and ``run_id`` are of an earlier try."""
+    run = run_id or f"bench__{os.getpid()}_{next(_RUNS)}"
+    return task_context(store or Store(), run_id=run, task_id=operator.task_id, try_number=try_number)
+
+
+def run(operator: Any) -> float:
+    """Execute an operator as a new run's first try, and give the seconds."""
+    context = new_context(operator)
+    began = time.perf_counter()
+    operator.execute(context)
+    return time.perf_counter() - began

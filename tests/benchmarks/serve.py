@@ -1,0 +1,115 @@
+"""What does a Serve deployment from Airflow cost over raw REST, and does a roll-out lose requests?"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+from airflow_provider_air.clusters.contract import ClusterRef
+from airflow_provider_air.drivers.serve import merge
+from airflow_provider_air.operators.serve import RayServeDeleteOperator
+from airflow_provider_air.ray_api.client import RayClient
+from airflow_provider_air.ray_api.packages import package_folder, upload
+from airflow_provider_air.ray_api.transport import Transport
+from airflow_provider_air.workloads.smoke import SmokeTest
+from tests.benchmarks.rig.heads import real_head
+from tests.benchmarks.rig.report import Report, differences, interleaved
+from tests.benchmarks.rig.worker import connected
+from tests.serving import CODE, Clients, deploy_operator, execute
+
+POLL_SECONDS = 0.02
+_NUMBERS = itertools.count(1)
+
+
+def measure(*, quick: bool) -> Iterator[Report]:
+    """A new application to health, by us and by REST in turn; then roll-outs under load."""
+    with real_head("bench-serve", num_cpus=8, idle_timeout_seconds=None) as (ref, transport), connected(transport):
+        execute(deploy_operator(ref, "first", application="flights", smoke_test=SmokeTest()))
+        yield _to_health(ref, transport, quick)
+        yield _lost_requests(ref, quick)
+
+
+def _to_health(ref: ClusterRef, transport: Transport, quick: bool) -> Report:
+    report = Report(
+        "serve.to_health",
+        "seconds until a new application is healthy: the operator's execute, and a PUT with polling by raw REST",
+        quick=quick,
+    )
+
+    def by_operator() -> float:
+        name = f"air{next(_NUMBERS)}"
+        began = time.perf_counter()
+        execute(deploy_operator(ref, "v", application=name))
+        seconds = time.perf_counter() - began
+        execute(RayServeDeleteOperator(task_id="d", cluster=ref.to_json(), application=name, deferrable=False))
+        return seconds
+
+    seconds = interleaved(3 if quick else 5, air=by_operator, rest=lambda: _by_rest(transport))
+    added = report.series("added", differences(seconds["air"], seconds["rest"]), "s")
+    report.series("air", seconds["air"], "s")
+    report.series("rest", seconds["rest"], "s")
+    report.aim("median added seconds", added, at_most=2)
+    report.note("a Ray job starts its supervisor's process first, about 2.7 s on this kind of machine (Ray 2.60)")
+    return report
+
+
+def _by_rest(transport: Transport) -> float:
+    name = f"rest{next(_NUMBERS)}"
+    package = package_folder(CODE)
+    wish = {
+        "route_prefix": f"/{name}",
+        "import_path": "model:build",
+        "args": {"version": "v"},
+        "runtime_env": {"working_dir": package.uri},
+    }
+    headers = transport.request_headers()
+    with httpx.Client(base_url=transport.base_url, headers=headers, trust_env=False, timeout=120) as http:
+
+        def look() -> dict[str, Any]:
+            return dict(http.get("/api/serve/applications/").raise_for_status().json())
+
+        def put(changes: dict[str, Any]) -> None:
+            http.put("/api/serve/applications/", json=merge.next_state(look(), changes)).raise_for_status()
+
+        def wait_for(status: str | None) -> None:
+            while (look()["applications"].get(name) or {}).get("status") != status:
+                time.sleep(POLL_SECONDS)
+
+        began = time.perf_counter()
+        with RayClient(transport) as client:
+            upload(client, package)
+        put({name: wish})
+        wait_for("RUNNING")
+        seconds = time.perf_counter() - began
+        put({name: None})
+        wait_for(None)
+    return seconds
+
+
+def _lost_requests(ref: ClusterRef, quick: bool) -> Report:
+    report = Report(
+        "serve.lost_requests",
+        "failed requests of clients that ask throughout roll-outs, 40 times per second in all",
+        quick=quick,
+    )
+    failures, requests, rate, slowest = 0, 0, [], []
+    for number in range(1 if quick else 2):
+        for strategy in ("blue_green", "in_place"):
+            operator = deploy_operator(ref, f"{strategy}{number}", strategy=strategy, smoke_test=SmokeTest(samples=3))
+            base = execute(deploy_operator(ref, f"before{number}{strategy}", strategy=strategy))["url"]
+            with Clients(base, rate=40, threads=8) as clients:
+                execute(operator)
+                time.sleep(1)
+            failures, requests = failures + len(clients.failures), requests + clients.requests
+            rate.append(clients.requests / clients.seconds)
+            slowest.append(clients.slowest_seconds)
+    report.number("failed", failures, "requests")
+    report.number("sent", requests, "requests")
+    report.series("rate", rate, "1/s")
+    report.series("slowest_answer", slowest, "s")
+    report.aim("failed requests", failures, at_most=0)
+    return report

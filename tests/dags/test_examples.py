@@ -1,0 +1,149 @@
+"""Every example imports cheaply, and runs without an edit, as its lesson says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.dags.conftest import DAGS, Runner
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+IMPORT_BUDGET_CPU_SECONDS = 1.0
+Outcome = dict[str, Any]
+
+
+def submit(outcome: Outcome) -> None:
+    assert outcome["results"]["primes"] == {"below": 20_000, "primes": 2262}
+    assert "2262 primes below 20000" in outcome["log"]
+
+
+def function(outcome: Outcome) -> None:
+    assert 3.1 < outcome["results"]["estimate_pi"] < 3.2
+
+
+def mapped(outcome: Outcome) -> None:
+    assert [outcome["results"][f"ray.count_words[{index}]"] for index in range(4)] == [6, 3, 4, 3]
+    assert outcome["results"]["add_up"] == 16
+    assert outcome["tasks"]["ray.delete_cluster"] == "success"
+
+
+def existing(outcome: Outcome) -> None:
+    assert outcome["results"]["resources"] == {"CPU": 2.0}
+
+
+def sensors(outcome: Outcome) -> None:
+    assert outcome["results"]["is_done"] == outcome["results"]["another_system"]
+
+
+def retries(outcome: Outcome) -> None:
+    assert outcome["results"]["flaky"] == "done in try 2"
+    assert outcome["tries"]["flaky"] == 2
+
+
+def trained(outcome: Outcome) -> None:
+    result = outcome["results"]["train"]
+    assert result["history_rows"] == 20
+    assert result["best_metrics"]["judge-rmse"] < 40
+    assert Path(result["checkpoint"], "model.txt").is_file()
+
+
+def tuned(outcome: Outcome) -> None:
+    assert outcome["results"]["tune"]["trials_total"] == 2
+    assert outcome["results"]["show"] == outcome["results"]["tune"]["best_config"]["num_leaves"]
+
+
+def predicted(outcome: Outcome) -> None:
+    result = outcome["results"]["predict"]
+    assert 0 < result["rows_written"] == result["rows_read"]
+
+
+def trained_each(outcome: Outcome) -> None:
+    assert set(outcome["results"]["compare"]) == {"AS", "F9", "HA"}
+    runs = [outcome["results"][f"ray.train[{index}]"]["run_name"] for index in range(3)]
+    assert len(set(runs)) == 3
+    assert outcome["tasks"]["ray.delete_cluster"] == "success"
+
+
+def deployed(outcome: Outcome) -> None:
+    assert outcome["results"]["deploy"]["status"] == "RUNNING"
+
+
+def rolled_back(outcome: Outcome) -> None:
+    assert outcome["tasks"]["deploy_bad"] == "failed"
+    assert outcome["results"]["check"]["text"] == "Good morning, Ada!"
+
+
+def deleted(outcome: Outcome) -> None:
+    assert set(outcome["tasks"].values()) == {"success"}
+
+
+# How each DAG is run here: a check of its outcome; or why it is not.
+EXAMPLES: dict[str, Callable[[Outcome], None]] = {
+    "example_01_submit": submit,
+    "example_02_function": function,
+    "example_03_mapped_functions_in_group": mapped,
+    "example_04_existing_cluster": existing,
+    "example_05_sensors": sensors,
+    "example_06_retries_and_clears": retries,
+    "example_07_train": trained,
+    "example_08_tune": tuned,
+    "example_09_batch_inference": predicted,
+    "example_10_mapped_training": trained_each,
+    # In this order: they share a serving cluster.
+    "example_20_serve_deploy": deployed,
+    "example_21_serve_blue_green_rollback": rolled_back,
+    "example_22_serve_delete": deleted,
+}
+ELSEWHERE = {
+    "example_11_torch": "needs torch; tests/integration/drivers trains with torch where it is installed",
+    "example_12_rllib": "needs torch; tests/integration/drivers runs RLlib where it is installed",
+    "flights_delays": "needs Java and minutes: scripts/demo.py runs it (make demo)",
+}
+
+
+def dag_files() -> list[Path]:
+    return sorted(path for path in DAGS.glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def imported(runner: Runner) -> dict[str, Outcome]:
+    return {path.name: runner.ask("import", str(path)) for path in dag_files()}
+
+
+def test_every_dag_file_imports_without_error(imported: dict[str, Outcome]) -> None:
+    assert {name: found["errors"] for name, found in imported.items() if found["errors"]} == {}
+
+
+def test_importing_a_dag_file_costs_little(imported: dict[str, Outcome]) -> None:
+    costs = {name: round(found["cpu_seconds"], 2) for name, found in imported.items()}
+    assert {name: cost for name, cost in costs.items() if cost > IMPORT_BUDGET_CPU_SECONDS} == {}, costs
+
+
+def test_every_dag_is_run_here_or_says_where(imported: dict[str, Outcome]) -> None:
+    found = {dag_id for outcome in imported.values() for dag_id in outcome["dag_ids"]}
+    assert found == {*EXAMPLES, *ELSEWHERE}
+
+
+# Takes minutes, and tests/e2e/test_workloads.py trains six at once.
+LONG = {"example_10_mapped_training"}
+
+
+@pytest.mark.parametrize(
+    "dag_id", [pytest.param(name, marks=pytest.mark.full) if name in LONG else name for name in EXAMPLES]
+)
+def test_example_runs_as_it_is(dag_id: str, runner: Runner) -> None:
+    outcome = runner.ask("run", dag_id)
+    assert outcome["state"] == "success", f"{outcome['tasks']}\n{outcome['log'][-6000:]}"
+    EXAMPLES[dag_id](outcome)
+
+
+@pytest.mark.parametrize("path", sorted(DAGS.glob("example_*.py")), ids=lambda path: path.stem)
+def test_example_begins_with_its_lesson_and_shows_it_in_the_ui(path: Path) -> None:
+    text = path.read_text()
+    assert text.startswith('"""')
+    assert "doc_md=__doc__" in text
+    assert f"def {path.stem}(" in text, "the DAG is named like its file"

@@ -1,0 +1,274 @@
+"""Runs of one Ray job each, on a real Airflow and a real Ray head, and what became of them."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from airflow_api import AirflowApi, AirflowApiError, wait_for
+
+from airflow_provider_air.clusters.contract import ClusterRef
+from airflow_provider_air.identity import LEDGER_KEY, TASK
+from airflow_provider_air.ray_api.client import RayClient
+from airflow_provider_air.ray_api.models import JobDetails
+from airflow_provider_air.ray_api.requests import list_jobs
+from airflow_provider_air.ray_api.transport import Transport
+from tests.fakes.chaos_proxy import ChaosProxy
+
+PATIENCE_SECONDS = 420.0
+OUTAGE_SECONDS = 30.0
+TASK_ID = "job"
+
+
+@dataclass
+class Case:
+    """
+    One run of a DAG of ``dags/ray_once.py``, with a ledger and a way to its cluster of its own.
+
+    :param proxy: stands between this run's Airflow side and Ray's dashboard
+    :param folder: holds the ledger and what the job waits for
+    """
+
+    api: AirflowApi
+    dag_id: str
+    folder: Path
+    proxy: ChaosProxy
+    transport: Transport
+    run_id: str = ""
+
+    def start(self, *, run_id: str | None = None, **conf: int) -> None:
+        """
+        Start the run.
+
+        :param conf: ``lines`` and ``chatter`` of the job
+        """
+        told: dict[str, Any] = {"folder": str(self.folder), "ray_conn_id": self.folder.name, **conf}
+        self.run_id = self.api.trigger(self.dag_id, told, run_id)
+
+    # What the job is told and what it tells
+
+    def ledger(self) -> list[str]:
+        """Give the ledger's lines: every start, stop and end of every job of this run."""
+        with contextlib.suppress(FileNotFoundError):
+            return (self.folder / "ledger").read_text().splitlines()
+        return []
+
+    def wait_ledger(self, *lines: str) -> None:
+        """Wait until exactly this has happened."""
+        wait_for(
+            self.ledger, list(lines).__eq__, f"the ledger of {self} says {lines}", PATIENCE_SECONDS, self._describe
+        )
+
+    def release(self, number: int = 1, *, exit_code: int = 0) -> None:
+        """Let the job of this number end."""
+        draft = self.folder / f"draft-{number}"
+        draft.write_text(str(exit_code))
+        draft.rename(self.folder / f"release-{number}")
+
+    # What Airflow says
+
+    def wait_state(self, *states: str, try_number: int = 0) -> dict[str, Any]:
+        """Wait until the task is in one of the states, in this try or a later one."""
+        return self.api.wait_task_state(
+            self.dag_id, self.run_id, TASK_ID, states, PATIENCE_SECONDS, min_try_number=try_number
+        )
+
+    def wait_run_end(self) -> None:
+        """Wait until the run has ended, too: Airflow may forget a task that is cleared just before that."""
+        self.api.wait_run(self.dag_id, self.run_id, timeout_seconds=PATIENCE_SECONDS)
+
+    def log_lines(self, try_number: int = 1) -> list[str]:
+        """Give the lines of a try's task log, each error as class and message; none before it begins."""
+        if self.api.task_instance(self.dag_id, self.run_id, TASK_ID)["try_number"] < try_number:
+            return []
+        path = f"/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{TASK_ID}/logs/{try_number}"
+        options: dict[str, Any] = {"params": {"full_content": True}, "headers": {"Accept": "application/json"}}
+        try:
+            answer = self.api.call("GET", path, timeout=PATIENCE_SECONDS, **options)
+        except AirflowApiError as error:
+            # Airflow has just given the try another number.
+            if "TaskInstance not found" in str(error):
+                return []
+            raise
+        lines: list[str] = []
+        for entry in answer["content"]:
+            errors = entry.get("error_detail") or []
+            lines += [*entry["event"].split("\n"), *(f"{error['exc_type']}: {error['exc_value']}" for error in errors)]
+        return lines
+
+    def log(self, try_number: int = 1) -> str:
+        """Give :meth:`log_lines` as one text."""
+        return "\n".join(self.log_lines(try_number))
+
+    def wait_logged(self, text: str, try_number: int = 1) -> None:
+        """Wait until the task log holds a text."""
+        wait_for(
+            lambda: self.log(try_number),
+            lambda log: text in log,
+            f"the log of {self} says {text!r}",
+            PATIENCE_SECONDS,
+            lambda log: log[-4000:],
+            poll_interval_seconds=1.0,
+        )
+
+    def shown_ranges(self, try_number: int = 1) -> list[tuple[int, int]]:
+        """Give the ranges of the job's numbered lines, first and last, in the order of the task log."""
+        ranges: list[tuple[int, int]] = []
+        for line in self.log_lines(try_number):
+            if not line.startswith("line "):
+                continue
+            number = int(line.removeprefix("line "))
+            if ranges and number == ranges[-1][1] + 1:
+                ranges[-1] = (ranges[-1][0], number)
+            else:
+                ranges.append((number, number))
+        return ranges
+
+    def last_shown_line(self) -> int:
+        """Give the number of the last numbered line that the task log shows now."""
+        return max((last for _, last in self.shown_ranges()), default=0)
+
+    def wait_more_lines(self, count: int = 60) -> None:
+        """Wait until this many more numbered lines are shown than now."""
+        wanted = self.last_shown_line() + count
+        wait_for(
+            self.last_shown_line,
+            lambda shown: shown >= wanted,
+            f"the log of {self} shows line {wanted}",
+            PATIENCE_SECONDS,
+            self._describe,
+            poll_interval_seconds=1.0,
+        )
+
+    def printed_lines(self) -> int:
+        """Give how many numbered lines the released job printed, as it tells itself."""
+        return int((self.folder / "printed-1").read_text())
+
+    def run_generation(self) -> int:
+        """Give the generation whose storage the task uses now."""
+        return int(self._stored()["run_generation"])
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """Give the attempts as the task's state store has them."""
+        return list(self._stored()["attempts"])
+
+    def _stored(self) -> dict[str, Any]:
+        value = self.api.state_store(self.dag_id, self.run_id, TASK_ID)[LEDGER_KEY]
+        return dict(json.loads(value) if isinstance(value, str) else value)
+
+    def clear(self) -> None:
+        """Do what a person does who wants the task to run again."""
+        assert self.api.clear(self.dag_id, self.run_id, [TASK_ID]) == [TASK_ID]
+
+    def mark_failed(self) -> None:
+        """Do what a person does who has seen enough."""
+        self.api.set_task_state(self.dag_id, self.run_id, TASK_ID, "failed")
+
+    # What is broken
+
+    def kill_worker(self) -> None:
+        """Kill the process that runs the task, as the kernel does when memory is short."""
+        pid = self.api.task_instance(self.dag_id, self.run_id, TASK_ID)["pid"]
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+            psutil.Process(pid).wait(10)
+
+    def break_api(self, *, silent: bool) -> None:
+        """For 30 s, let nothing of Ray's API answer, or all of it with status 500; returns afterwards."""
+        rule = self.proxy.on("*", "", times=None, **({"hold": True, "drop": True} if silent else {"status": 500}))
+        rule.wait_reached(PATIENCE_SECONDS)
+        time.sleep(OUTAGE_SECONDS)
+        rule.cancel()
+
+    def start_into_broken_api(self, *, silent: bool) -> None:
+        """Start the run; from its submission on, the API is broken for 30 s; returns afterwards."""
+        post = self.proxy.on("POST", "^/api/jobs/$", hold=True, drop=True)
+        self.start()
+        post.wait_reached(PATIENCE_SECONDS)
+        breaking = threading.Thread(target=self.break_api, kwargs={"silent": silent})
+        breaking.start()
+        post.release()
+        breaking.join()
+
+    # What Ray says
+
+    def jobs(self) -> list[JobDetails]:
+        """Give all jobs that the cluster knows of this run, whoever's they are."""
+        with RayClient(self.transport) as client:
+            return [job for job in client.send(list_jobs()) if job.metadata.get(TASK) == str(self)]
+
+    def judge(self, *ledger: str, state: str = "success", says: str = "", try_number: int = 1) -> None:
+        """
+        Wait for the task's end and check what every scenario must leave behind.
+
+        :param ledger: all that may have happened
+        :param state: the task's final state
+        :param says: what its last log must tell
+        :param try_number: the try that must have been reached; on a busy machine, Airflow itself may need one more
+        """
+        ended = self.wait_state(state, try_number=try_number)
+        wait_for(
+            self.jobs,
+            lambda jobs: all(job.status.is_terminal for job in jobs),
+            f"no job of {self} is left running",
+            PATIENCE_SECONDS,
+        )
+        assert self.ledger() == list(ledger), self._describe(self.ledger())
+        if says:
+            logs = "\n".join(map(self.log, range(try_number, ended["try_number"] + 1)))
+            assert says in logs, self._describe(logs[-4000:])
+
+    def _describe(self, seen: object) -> str:
+        task = self.api.task_instance(self.dag_id, self.run_id, TASK_ID)
+        tries = range(1, int(task["try_number"] or 0) + 1)
+        logs = "\n".join(f"--- try {n}\n" + self.log(n)[-4000:] for n in tries)
+        return f"{seen!r}; task {task['state']}, jobs {self.jobs()}\n{logs}"
+
+    def __str__(self) -> str:
+        return f"{self.dag_id}/{self.run_id}/{TASK_ID}"
+
+
+@dataclass
+class RayLab:
+    """
+    One Airflow and one Ray head for many cases; thread-safe.
+
+    :param folder: where the cases' folders go
+    """
+
+    api: AirflowApi
+    cluster: ClusterRef
+    transport: Transport
+    folder: Path
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def case(self, dag_id: str = "once_deferred", *, api: AirflowApi | None = None) -> Iterator[Case]:
+        """
+        Prepare a run, with a proxy that can be given its rules before :meth:`Case.start`.
+
+        :param api: another Airflow than the lab's
+        """
+        api = api or self.api
+        with self._lock:
+            name = f"case_{next(self._numbers)}"
+        folder = self.folder / name
+        folder.mkdir()
+        with ChaosProxy(self.transport.base_url) as proxy:
+            connection = {"conn_type": "ray", "host": proxy.url, "password": self.transport.token}
+            api.call("POST", "/connections", json={"connection_id": name, **connection})
+            api.wait_dag(dag_id)
+            yield Case(api, dag_id, folder, proxy, self.transport)

@@ -1,0 +1,270 @@
+"""
+However a worker, a person or the network behaves, a job is started once, and stopped when it should be.
+
+The scenarios run at once, each with its own run; ``RayLab`` explains what they share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+
+import pytest
+
+from tests.e2e.ray_lab import RayLab
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+
+Scenario = Callable[[RayLab], None]
+SUBMIT = ("POST", "^/api/jobs/$")
+LOG_LINES = 200_000
+
+
+# The worker dies
+
+
+def worker_killed_between_intent_and_post(lab: RayLab) -> None:
+    with lab.case("once_deferred_retried") as case:
+        post = case.proxy.on(*SUBMIT, hold=True, drop=True)
+        case.start()
+        post.wait_reached(300)
+        intended = case.attempts()
+        case.kill_worker()
+        post.release()
+        case.wait_ledger("start 1")
+        case.release()
+        case.judge("start 1", "end 1", try_number=2)
+        assert [job.submission_id for job in case.jobs()] == [attempt["submission_id"] for attempt in intended]
+        assert "never arrived: submitting it now" in case.log(2)
+
+
+def worker_killed_between_post_and_reply(lab: RayLab) -> None:
+    with lab.case("once_deferred_retried") as case:
+        post = case.proxy.on(*SUBMIT, after=case.kill_worker, drop_reply=True)
+        case.start()
+        post.wait_forwarded(300)
+        case.wait_logged("Adopting job", try_number=2)
+        assert post.failure is None
+        case.wait_logged("job 1 is here", try_number=2)
+        case.release()
+        case.judge("start 1", "end 1", try_number=2)
+        assert case.proxy.count(*SUBMIT) == 1
+
+
+def worker_killed_right_after_deferral(lab: RayLab) -> None:
+    with lab.case("once_deferred_retried") as case:
+        case.start()
+        case.wait_state("deferred")
+        case.kill_worker()
+        case.wait_ledger("start 1")
+        case.release()
+        case.judge("start 1", "end 1")
+
+
+def worker_killed_while_it_waits(lab: RayLab) -> None:
+    with lab.case("once_waiting_retried") as case:
+        case.start()
+        case.wait_ledger("start 1")
+        case.kill_worker()
+        case.wait_logged("Adopting job", try_number=2)
+        case.release()
+        case.judge("start 1", "end 1", says="job 1 is here", try_number=2)
+        assert case.proxy.count(*SUBMIT) == 1
+
+
+# The job fails
+
+
+def retry_after_a_failed_job(lab: RayLab) -> None:
+    with lab.case("once_deferred_retried") as case:
+        case.start()
+        case.release(1, exit_code=7)
+        case.release(2)
+        case.judge("start 1", "end 1", "start 2", "end 2", try_number=2)
+        assert "The job failed: exit code 7" in case.log(1)
+        assert [attempt["phase"] for attempt in case.attempts()] == ["FAILED", "SUCCEEDED"]
+
+
+# A person clears
+
+
+def clear_while_deferred(lab: RayLab) -> None:
+    with lab.case("once_deferred_retried") as case:
+        case.start()
+        case.wait_state("deferred")
+        case.wait_ledger("start 1")
+        case.clear()
+        case.wait_ledger("start 1", "stopped 1", "start 2")
+        case.release(2)
+        case.judge("start 1", "stopped 1", "start 2", "end 2", try_number=2)
+        assert [attempt["generation"] for attempt in case.attempts()] == [1, 2]
+
+
+def clear_while_running(lab: RayLab) -> None:
+    with lab.case("once_waiting") as case:
+        case.start()
+        case.wait_ledger("start 1")
+        case.clear()
+        case.wait_ledger("start 1", "stopped 1", "start 2")
+        case.release(2)
+        case.judge("start 1", "stopped 1", "start 2", "end 2", try_number=2)
+
+
+def clear_after_success_runs_afresh(lab: RayLab) -> None:
+    with lab.case("once_deferred_retried") as case:
+        case.start()
+        case.release(1)
+        case.judge("start 1", "end 1")
+        case.wait_run_end()
+        case.clear()
+        case.release(2)
+        case.judge("start 1", "end 1", "start 2", "end 2", try_number=2)
+        assert case.run_generation() == 2
+
+
+def clear_after_failure_resumes(lab: RayLab) -> None:
+    with lab.case() as case:
+        case.start()
+        case.wait_logged("job 1 is here")
+        case.release(1, exit_code=7)
+        case.judge("start 1", "end 1", state="failed", says="The job failed: exit code 7")
+        case.wait_run_end()
+        case.clear()
+        case.wait_logged("job 2 is here", try_number=2)
+        case.release(2)
+        case.judge("start 1", "end 1", "start 2", "end 2", try_number=2)
+        assert [attempt["generation"] for attempt in case.attempts()] == [1, 2]
+        assert case.run_generation() == 1
+
+
+# A person, a deadline or a bug ends it
+
+
+def task_marked_failed_while_deferred(lab: RayLab) -> None:
+    with lab.case("once_deferred_retried") as case:
+        case.start()
+        case.wait_state("deferred")
+        case.wait_ledger("start 1")
+        case.mark_failed()
+        case.wait_ledger("start 1", "stopped 1")
+        case.judge("start 1", "stopped 1", state="failed", says="Stopping Ray job")
+        assert [job.status.value for job in case.jobs()] == ["STOPPED"]
+
+
+def task_marked_failed_while_running(lab: RayLab) -> None:
+    with lab.case("once_waiting_retried") as case:
+        case.start()
+        case.wait_ledger("start 1")
+        case.mark_failed()
+        case.wait_ledger("start 1", "stopped 1")
+        case.judge("start 1", "stopped 1", state="failed")
+        assert [job.status.value for job in case.jobs()] == ["STOPPED"]
+
+
+def run_marked_failed_while_deferred(lab: RayLab) -> None:
+    with lab.case() as case:
+        case.start()
+        case.wait_state("deferred")
+        case.wait_ledger("start 1")
+        case.api.set_run_state(case.dag_id, case.run_id, "failed")
+        case.wait_ledger("start 1", "stopped 1")
+        case.judge("start 1", "stopped 1", state="failed", says="Stopping Ray job")
+
+
+def deadline_passed_while_deferred(lab: RayLab) -> None:
+    with lab.case("once_deadline") as case:
+        case.start()
+        case.wait_state("failed")
+        # On a machine that is very busy, the deadline finds a job that has not started; it then refuses to.
+        ledger = case.ledger() and ["start 1", "stopped 1"]
+        case.judge(*ledger, state="failed", says="execution_timeout passed and the job was stopped")
+        assert "DeadlineExceededError" in case.log()
+        assert [job.status.value for job in case.jobs()] in (["STOPPED"], ["FAILED"])
+
+
+def trigger_crashed(lab: RayLab) -> None:
+    with lab.case("once_crashing") as case:
+        case.start()
+        case.wait_ledger("start 1", "stopped 1")
+        case.judge("start 1", "stopped 1", state="failed", says="The trigger ended without an event: stopping job")
+        assert "TaskDeferralError" in case.log()
+
+
+# The network breaks
+
+
+def api_answers_500_while_submitting(lab: RayLab) -> None:
+    with lab.case() as case:
+        case.start_into_broken_api(silent=False)
+        case.wait_logged("job 1 is here")
+        case.release()
+        case.judge("start 1", "end 1")
+
+
+def api_answers_nothing_while_submitting(lab: RayLab) -> None:
+    with lab.case() as case:
+        case.start_into_broken_api(silent=True)
+        case.wait_logged("job 1 is here")
+        case.release()
+        case.judge("start 1", "end 1")
+
+
+def api_answers_500_while_waiting(lab: RayLab) -> None:
+    with lab.case() as case:
+        case.start()
+        case.wait_state("deferred")
+        case.wait_ledger("start 1")
+        case.break_api(silent=False)
+        case.release()
+        case.judge("start 1", "end 1", says="job 1 is here")
+
+
+def api_answers_nothing_while_waiting(lab: RayLab) -> None:
+    with lab.case() as case:
+        case.start()
+        case.wait_state("deferred")
+        case.wait_ledger("start 1")
+        case.break_api(silent=True)
+        case.release()
+        case.judge("start 1", "end 1", says="job 1 is here")
+
+
+# The log is long
+
+
+def many_log_lines_arrive_in_order(lab: RayLab) -> None:
+    with lab.case("once_deferred_retried") as case:
+        case.start(lines=LOG_LINES)
+        case.wait_logged("line 1000")
+        case.release()
+        case.judge("start 1", "end 1")
+        assert case.shown_ranges() == [(1, LOG_LINES)]
+
+
+SCENARIOS: list[Scenario] = [
+    # The longest first, and a worker slot is never waited for by more than a few.
+    api_answers_nothing_while_submitting,
+    api_answers_500_while_submitting,
+    api_answers_nothing_while_waiting,
+    api_answers_500_while_waiting,
+    many_log_lines_arrive_in_order,
+    deadline_passed_while_deferred,
+    clear_while_running,
+    worker_killed_while_it_waits,
+    clear_while_deferred,
+    clear_after_success_runs_afresh,
+    clear_after_failure_resumes,
+    retry_after_a_failed_job,
+    worker_killed_between_intent_and_post,
+    worker_killed_between_post_and_reply,
+    worker_killed_right_after_deferral,
+    task_marked_failed_while_deferred,
+    task_marked_failed_while_running,
+    run_marked_failed_while_deferred,
+    trigger_crashed,
+]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_ledger_is_right_and_nothing_runs_on_after(scenario: Scenario, running: dict[Scenario, Future[float]]) -> None:
+    print(f"{scenario.__name__} took {running[scenario].result():.0f} s")

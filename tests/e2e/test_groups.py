@@ -1,0 +1,137 @@
+"""Many functions on a group's own cluster, on a real Airflow: each input once, and nothing is left behind."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from airflow_api import AirflowApi, wait_for
+from airflow_stack import AirflowStack
+
+from airflow_provider_air.clusters.local.backend import LocalBackend
+from airflow_provider_air.drivers.job import SUBMISSION_ID
+from tests.e2e.ray_lab import PATIENCE_SECONDS, RayLab
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+
+DAG_ID = "group_mapped"
+TASK_ID = "ray.square"
+TEARDOWN = "ray.delete_cluster"
+# The inputs whose first job fails, see dags/ray_groups.py.
+FAIL_ONCE = (7, 19)
+
+
+class GroupRun:
+    """One run of ``group_mapped``, with a ledger of its own."""
+
+    def __init__(self, api: AirflowApi, folder: Path, count: int, *, held: bool = False) -> None:
+        self.api, self.folder, self.count = api, folder, count
+        (folder / "ledger").touch()
+        if held:
+            (folder / "hold").touch()
+        api.wait_dag(DAG_ID)
+        self.run_id = api.trigger(DAG_ID, {"folder": str(folder), "count": count})
+
+    def ledger(self) -> Counter[int]:
+        """Give how often each input was started."""
+        return Counter(int(line) for line in (self.folder / "ledger").read_text().split())
+
+    def wait_end(self, state: str) -> None:
+        assert self.api.wait_run(DAG_ID, self.run_id, timeout_seconds=600) == state, self.describe()
+
+    def results(self) -> list[int]:
+        return [self.api.xcom(DAG_ID, self.run_id, TASK_ID, map_index=index) for index in range(self.count)]
+
+    def states(self) -> Counter[str]:
+        instances = self.api.task_instances(DAG_ID, self.run_id)
+        return Counter(str(instance["state"]) for instance in instances if instance["task_id"] == TASK_ID)
+
+    def describe(self) -> str:
+        """Tell the states and the logs of what failed."""
+        failed = [ti for ti in self.api.task_instances(DAG_ID, self.run_id) if ti["state"] == "failed"]
+        logs = [
+            self.api.log_text(DAG_ID, self.run_id, ti["task_id"], max(1, ti["try_number"]), ti["map_index"])[-2000:]
+            for ti in failed[:3]
+        ]
+        return "\n".join([str(self.states()), str(self.ledger()), *logs])
+
+
+def clusters_of_runs() -> set[str]:
+    """Give the local clusters that a run of the DAG made and that are still there in any way."""
+    return {ref.name for ref in LocalBackend().list_refs() if ref.name.startswith("group-mapped")}
+
+
+def drivers_of_runs() -> list[psutil.Process]:
+    """Give the processes of the DAG's functions, whoever's they are now."""
+    return [process for process in psutil.process_iter() if _submission_id(process).startswith("air-group-mapped")]
+
+
+def _submission_id(process: psutil.Process) -> str:
+    try:
+        return process.environ().get(SUBMISSION_ID, "")
+    except psutil.Error:
+        return ""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    (tmp_path / "hold").unlink(missing_ok=True)
+
+
+def test_thirty_inputs_of_which_two_fail_once_give_thirty_results_by_32_jobs(
+    airflow_stack: AirflowStack, folder: Path
+) -> None:
+    run = GroupRun(airflow_stack.api, folder, 30)
+    run.wait_end("success")
+    assert run.results() == [number * number for number in range(30)]
+    assert run.ledger() == Counter({number: 2 if number in FAIL_ONCE else 1 for number in range(30)})
+    assert run.ledger().total() == 32
+    assert clusters_of_runs() == set()
+
+
+def test_killed_run_stops_all_and_a_clear_finishes_it_on_a_new_cluster(
+    airflow_stack: AirflowStack, folder: Path
+) -> None:
+    run = GroupRun(airflow_stack.api, folder, 8, held=True)
+    wait_for(run.ledger, lambda ledger: ledger.total() == 4, "four functions run", PATIENCE_SECONDS)
+    (before,) = clusters_of_runs()
+    assert len(drivers_of_runs()) >= 4
+    run.api.set_run_state(DAG_ID, run.run_id, "failed")
+    run.api.wait_task_state(DAG_ID, run.run_id, TEARDOWN, {"success"}, PATIENCE_SECONDS)
+    wait_for(clusters_of_runs, set().__eq__, f"{before} is gone", PATIENCE_SECONDS)
+    assert drivers_of_runs() == []
+    run.wait_end("failed")
+    stopped = run.ledger()
+    assert stopped.total() == 4, "no job was started after the run was killed"
+    assert run.states()["success"] == 0
+
+    (folder / "hold").unlink()
+    run.api.clear(DAG_ID, run.run_id)
+    run.wait_end("success")
+    assert run.results() == [number * number for number in range(8)]
+    # What was stopped starts once more, and no input fails that was seen before.
+    expected = {number: 1 + stopped[number] + (number in FAIL_ONCE and number not in stopped) for number in range(8)}
+    assert run.ledger() == Counter(expected)
+    assert clusters_of_runs() == set()
+
+
+def test_a_function_gives_the_same_on_a_worker_and_on_ray(ray_lab: RayLab) -> None:
+    with ray_lab.case("function_anywhere") as case:
+        case.start()
+        assert case.api.wait_run(case.dag_id, case.run_id) == "success"
+        for task_id in ("on_worker", "on_ray"):
+            assert case.api.xcom(case.dag_id, case.run_id, task_id) == {
+                "sum": 3.0,
+                "middle": 2.5,
+                "doubled": [1.0, 2.0, 3.0],
+            }
+            lines = case.api.log_lines(case.dag_id, case.run_id, task_id)
+            assert [line for line in lines if line.startswith("measured")] == [
+                "measured 0.5",
+                "measured 1",
+                "measured 1.5",
+            ]

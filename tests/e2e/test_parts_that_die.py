@@ -1,0 +1,159 @@
+"""What all runs share dies or restarts: triggerers, the scheduler's machine, the Ray head. One at a time."""
+
+from __future__ import annotations
+
+import signal
+import time
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+import pytest
+from airflow_api import wait_for
+from airflow_stack import AirflowStack
+
+from airflow_provider_air.clusters.local.home import ClusterHome
+from airflow_provider_air.identity import DEPLOYMENT
+from tests.e2e.conftest import DAGS, ENVIRONMENT
+from tests.e2e.ray_lab import PATIENCE_SECONDS, RayLab
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+
+MARKER = "[watching again after an interruption: the next lines may repeat the last ones above]"
+
+
+def test_log_is_shown_exactly_once_across_a_graceful_restart_of_the_triggerer(
+    lonely_lab: RayLab, airflow_stack: AirflowStack
+) -> None:
+    with lonely_lab.case() as case:
+        case.start(chatter=20)
+        case.wait_state("deferred")
+        case.wait_more_lines()
+        airflow_stack.restart("triggerer", signal.SIGTERM)
+        case.wait_more_lines()
+        case.release()
+        case.judge("start 1", "end 1")
+        assert case.shown_ranges() == [(1, case.printed_lines())]
+        assert MARKER not in case.log_lines()
+
+
+def test_log_has_no_gap_and_one_marked_repetition_after_the_triggerer_was_killed(
+    lonely_lab: RayLab, airflow_stack: AirflowStack
+) -> None:
+    with lonely_lab.case() as case:
+        case.start(chatter=100)
+        case.wait_state("deferred")
+        case.wait_more_lines(2000)
+        airflow_stack.restart("triggerer", signal.SIGKILL)
+        case.wait_more_lines(2000)
+        case.release()
+        case.judge("start 1", "end 1")
+        before, after = case.shown_ranges()
+        assert before[0] == 1
+        assert after[0] <= before[1] + 1, "lines are missing"
+        assert after[1] == case.printed_lines()
+        lines = case.log_lines()
+        assert lines.count(MARKER) == 1
+        assert lines.index(f"line {before[1]}") < lines.index(MARKER)
+
+
+def test_job_is_lost_with_its_head_and_a_retry_makes_a_new_one(lonely_lab: RayLab) -> None:
+    with lonely_lab.case("once_deferred_retried") as case:
+        case.start()
+        case.wait_state("deferred")
+        case.wait_ledger("start 1")
+        head = ClusterHome.of(lonely_lab.cluster.name).state()
+        assert head is not None
+        psutil.Process(head.head_pid).kill()
+        case.wait_ledger("start 1", "start 2")
+        case.release(2)
+        case.judge("start 1", "start 2", "end 2", try_number=2)
+        assert "JobLostError" in case.log(1)
+        assert [attempt["phase"] for attempt in case.attempts()] == ["LOST", "SUCCEEDED"]
+
+
+@pytest.mark.full
+def test_job_goes_on_when_its_trigger_moves_to_another_triggerer(
+    lonely_lab: RayLab, airflow_stack: AirflowStack
+) -> None:
+    """The first triggerer is only out of breath; awake again, it must not stop what the other one watches."""
+    first = airflow_stack.components["triggerer"]
+    with lonely_lab.case() as case:
+        case.start(chatter=20)
+        case.wait_state("deferred")
+        case.wait_more_lines()
+        second = airflow_stack.add_triggerer()
+        asleep = first.members()
+        for process in asleep:
+            process.suspend()
+        case.wait_logged(MARKER)
+        for process in reversed(asleep):
+            process.resume()
+        _wait_for_heartbeats_of_all_triggerers(airflow_stack, time.time() + 10)
+        case.wait_more_lines()
+        assert case.ledger() == ["start 1"]
+        case.release()
+        case.judge("start 1", "end 1")
+        assert _union(case.shown_ranges()) == (1, case.printed_lines())
+        assert len(case.attempts()) == 1
+    airflow_stack.kill(second, signal.SIGTERM)
+
+
+def _union(ranges: list[tuple[int, int]]) -> tuple[int, int]:
+    """Join ranges that leave no gap between them."""
+    first, last = min(ranges)
+    for start, end in sorted(ranges):
+        assert start <= last + 1, f"lines {last + 1} to {start - 1} are missing"
+        last = max(last, end)
+    return first, last
+
+
+def _wait_for_heartbeats_of_all_triggerers(stack: AirflowStack, epoch_seconds: float) -> None:
+    def beats() -> list[float]:
+        jobs = stack.api.call("GET", "/jobs", params={"job_type": "TriggererJob", "job_state": "running"})["jobs"]
+        return [datetime.fromisoformat(job["latest_heartbeat"]).timestamp() for job in jobs]
+
+    wait_for(
+        beats,
+        lambda seen: sum(beat > epoch_seconds for beat in seen) >= 2,
+        "both triggerers work again",
+        PATIENCE_SECONDS,
+    )
+
+
+@pytest.mark.full
+def test_waiting_job_is_adopted_after_the_machine_of_its_worker_is_gone(
+    lonely_lab: RayLab, airflow_stack: AirflowStack
+) -> None:
+    with lonely_lab.case("once_waiting_retried") as case:
+        case.start()
+        case.wait_ledger("start 1")
+        airflow_stack.restart("scheduler", signal.SIGKILL)
+        case.wait_logged("Adopting job", try_number=2)
+        case.release()
+        case.judge("start 1", "end 1", try_number=2)
+
+
+@pytest.mark.full
+def test_two_deployments_with_the_same_run_never_touch_each_others_jobs(
+    lonely_lab: RayLab, migrated_db: Path, local_home: Path
+) -> None:
+    env = ENVIRONMENT | {"AIR_LOCAL_HOME": str(local_home)}
+    with (
+        AirflowStack(DAGS, env=env, template_db=migrated_db) as other,
+        lonely_lab.case() as ours,
+        lonely_lab.case(api=other.api) as theirs,
+    ):
+        for case in (ours, theirs):
+            case.start(run_id="the_same")
+        for case in (ours, theirs):
+            case.wait_state("deferred")
+            case.wait_ledger("start 1")
+        ours.clear()
+        ours.wait_ledger("start 1", "stopped 1", "start 2")
+        assert theirs.ledger() == ["start 1"]
+        assert len({job.metadata[DEPLOYMENT] for job in theirs.jobs()}) == 2
+        ours.release(2)
+        theirs.release(1)
+        ours.judge("start 1", "stopped 1", "start 2", "end 2", try_number=2)
+        theirs.judge("start 1", "end 1")

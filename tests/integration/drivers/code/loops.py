@@ -1,0 +1,92 @@
+"""Author-side code of the driver tests: runs on the Ray cluster."""
+
+import json
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+
+def wait_for(path: str) -> None:
+    """Hold still until the test lets go, so that a kill always finds the work unfinished."""
+    while not Path(path).exists():
+        time.sleep(0.1)
+
+
+def epochs(config: dict[str, Any]) -> None:
+    """Report one epoch after the other; go on after the last checkpoint."""
+    import ray.train
+
+    start = 0
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint:
+        with checkpoint.as_directory() as folder:
+            start = json.loads(Path(folder, "state.json").read_text())["epoch"] + 1
+    for epoch in range(start, config["epochs"]):
+        if epoch == config.get("hold_at"):
+            wait_for(config["gate"])
+        if epoch == config.get("fail_at"):
+            time.sleep(1.0)  # until the controller has collected the last report: this is no test of lost reports
+            raise ValueError("the loop fails on purpose")
+        metrics = {"epoch": epoch, "loss": 1.0 / (epoch + 1)}
+        if (epoch + 1) % config.get("checkpoint_every", 2):
+            ray.train.report(metrics)
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "state.json").write_text(json.dumps({"epoch": epoch}))
+            ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+
+def boosting(config: dict[str, Any]) -> None:
+    """Train a LightGBM booster on the datasets 'train' and 'valid'."""
+    import lightgbm
+    import pandas
+    import ray.train
+    from ray.train.lightgbm import RayTrainReportCallback
+
+    def frame(name: str) -> Any:
+        batches = ray.train.get_dataset_shard(name).iter_batches(batch_format="pandas", batch_size=None)
+        return pandas.concat(list(batches)).astype("float64")
+
+    train, valid = frame("train"), frame("valid")
+    label = config["label"]
+    data = lightgbm.Dataset(train.drop(columns=[label]), train[label])
+    lightgbm.train(
+        {"objective": "regression", "verbosity": -1, "num_threads": 1, "metric": "l2", "min_data_in_leaf": 5},
+        data,
+        config["rounds"],
+        valid_sets=[lightgbm.Dataset(valid.drop(columns=[label]), valid[label], reference=data)],
+        valid_names=["valid"],
+        callbacks=[RayTrainReportCallback(metrics={"l2": "valid-l2"}, frequency=2)],
+    )
+
+
+def objective(config: dict[str, Any]) -> None:
+    """A trial: leaves a mark that it ran, and reports a few losses."""
+    from ray import tune
+
+    Path(config["marks"], f"{config['x']}-{uuid.uuid4().hex}").touch()
+    if config["x"] in config.get("held", []):
+        wait_for(config["gate"])
+    if config["x"] in config.get("failing", []) and not Path(config["marks"], "healed").exists():
+        raise ValueError("the trial fails on purpose")
+    for step in range(2):
+        tune.report({"loss": (config["x"] - 1) ** 2 + 1.0 / (step + 1)})
+
+
+class Twice:
+    """
+    A predictor without a model: doubles a column, slowly.
+
+    Slow, and not held by a gate: what stands still keeps Ray Data from writing the blocks before it (2.60).
+    """
+
+    def __init__(self, column: str, seconds_per_batch: float = 0.0) -> None:
+        self.column = column
+        self.seconds_per_batch = seconds_per_batch
+
+    def __call__(self, batch: Any) -> Any:
+        time.sleep(self.seconds_per_batch)
+        batch["twice"] = batch[self.column] * 2
+        return batch

@@ -1,0 +1,118 @@
+"""One Ray head for all driver tests, and a way to run a driver on it as Airflow would, by plain REST."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from airflow_provider_air.ray_api.client import RayClient
+from airflow_provider_air.ray_api.models import JobDetails, JobStatus
+from airflow_provider_air.ray_api.packages import upload
+from airflow_provider_air.ray_api.requests import get_job, submit_job
+from airflow_provider_air.ray_api.transport import Transport
+from airflow_provider_air.records import result_of
+from airflow_provider_air.waiting import wait_until
+from airflow_provider_air.workloads.job import JobRequest, prepare
+from tests.clusters import local_cluster
+
+CODE = Path(__file__).parent / "code"
+JOB_SECONDS = 240.0
+
+
+@dataclass(frozen=True)
+class DriverJob:
+    """One submitted driver."""
+
+    submission_id: str
+    transport: Transport
+
+    def details(self) -> JobDetails:
+        """Ask for the job."""
+        with RayClient(self.transport) as client:
+            details = client.send(get_job(self.submission_id))
+        assert details is not None
+        return details
+
+    def ended(self) -> DriverJob:
+        """Wait for the job's end."""
+        wait_until(
+            lambda: True if self.details().status.is_terminal else None,
+            what=f"the end of {self.submission_id}",
+            timeout_seconds=JOB_SECONDS,
+            last_state=lambda: f"{self.details()}",
+        )
+        return self
+
+    def succeeded(self) -> Any:
+        """Wait for success, and give the result."""
+        details = self.ended().details()
+        assert details.status is JobStatus.SUCCEEDED, details.message
+        return result_of(self.records(), where=self.submission_id)
+
+    def problem(self) -> str:
+        """Wait for the end by a configuration error, and give its one message."""
+        details = self.ended().details()
+        end = self.records()[-1]
+        assert (details.exit_code, end["kind"], end["error"]["type"]) == (64, "end", "ConfigurationProblem")
+        return str(end["error"]["message"])
+
+    def records(self) -> list[dict[str, Any]]:
+        """Read the records so far, from the node that the driver runs on."""
+        address = self.details().agent_address
+        if not address:
+            return []
+        url = f"{address}/logs/air-records-{self.submission_id}.jsonl"
+        answer = httpx.get(url, headers=self.transport.request_headers())
+        return [json.loads(line) for line in answer.text.splitlines(keepends=True) if line.endswith("\n")] * (
+            answer.status_code == 200
+        )
+
+    def of_kind(self, kind: str) -> list[dict[str, Any]]:
+        """Give the records of one kind so far."""
+        return [record for record in self.records() if record["kind"] == kind]
+
+    def kill(self) -> None:
+        """Kill the driver as a crash would, without a word to anybody."""
+        for process in psutil.process_iter(["name"]):
+            try:
+                mine = process.environ().get("AIR_SUBMISSION_ID") == self.submission_id
+                if mine and any(part.startswith("air_drivers.") for part in process.cmdline()[:3]):
+                    process.kill()
+            except psutil.Error:
+                continue
+        self.ended()
+
+
+Submit = Callable[[str, Mapping[str, bytes]], DriverJob]
+
+
+@pytest.fixture(scope="session")
+def head() -> Iterator[Transport]:
+    """One head of four logical CPUs."""
+    with local_cluster("drivers", num_cpus=4) as (_, transport):
+        yield transport
+
+
+@pytest.fixture(scope="session")
+def submit(head: Transport) -> Submit:
+    """Give the function that starts a driver: its entrypoint and its payload."""
+    count = iter(range(1000))
+
+    def start(entrypoint: str, payload: Mapping[str, bytes]) -> DriverJob:
+        name = f"drivers-{next(count)}"
+        request = JobRequest(entrypoint, working_dir=str(CODE), payload=payload, expects_result=True)
+        prepared = prepare(request, name, metadata={}, not_after=None)
+        with RayClient(head) as client:
+            for package in prepared.packages:
+                upload(client, package)
+            assert client.send(submit_job(prepared.submission))
+        return DriverJob(name, head)
+
+    return start

@@ -1,0 +1,84 @@
+"""The train driver on a real cluster, without Airflow and without our package there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+
+from airflow_provider_air.waiting import wait_until
+from airflow_provider_air.workloads import train
+from airflow_provider_air.workloads.train import TrainResult, TrainSpec
+from tests.integration.drivers.conftest import DriverJob, Submit
+
+pytestmark = pytest.mark.integration
+
+
+def start(submit: Submit, storage: Path, name: str, spec: TrainSpec) -> DriverJob:
+    return submit(train.ENTRYPOINT, spec.payload(run_name=name, storage_path=str(storage), fixed_size=True))
+
+
+@pytest.mark.full  # example_07 does the like in the quick suite
+def test_boosting_brings_metrics_history_and_checkpoints_home(submit: Submit, tmp_path: Path) -> None:
+    frame = pandas.DataFrame({"a": [float(i % 13) for i in range(400)], "id": range(400)})
+    frame["y"] = frame["a"] * 2
+    (tmp_path / "data").mkdir()
+    frame.to_parquet(tmp_path / "data" / "part.parquet")
+    data = {"uri": str(tmp_path / "data"), "columns": ["a", "id", "y"], "split": {"valid": 0.25}, "split_by": "id"}
+    spec = TrainSpec(
+        "loops:boosting",
+        trainer="lightgbm",
+        train_loop_config={"label": "y", "rounds": 4},
+        datasets={"train": data},
+        metric="l2",
+        mode="min",
+    )
+    job = start(submit, tmp_path / "runs", "boosting", spec)
+    result = TrainResult.from_value(job.succeeded())
+    losses = [row["metrics"]["l2"] for row in result.history]
+    assert len(losses) == 4
+    assert losses == sorted(losses, reverse=True)
+    assert result.metrics == result.best_metrics == result.history[-1]["metrics"]
+    assert [Path(kept["uri"], "model.txt").is_file() for kept in result.checkpoints] == [True, True]
+    assert result.checkpoint == result.best_checkpoint == result.checkpoints[-1]["uri"]
+    assert [record["values"]["l2"] for record in job.of_kind("metric")] == losses
+    assert json.loads(json.dumps(result.to_json())) == result.to_json()
+
+
+def test_a_killed_run_resumes_without_losing_or_repeating_an_epoch(submit: Submit, tmp_path: Path) -> None:
+    """The second attempt also loses a worker on its way, which Ray restarts inside the attempt."""
+    gate = tmp_path / "gate"
+    spec = TrainSpec(
+        failing_once,
+        train_loop_config={"epochs": 12, "checkpoint_every": 3, "hold_at": 7, "gate": str(gate)},
+        scaling_config={"num_workers": 2},
+        failure_config={"max_failures": 1},
+    )
+    first = start(submit, tmp_path, "killed", spec)
+    wait_until(lambda: first.of_kind("metric")[6:] or None, what="seven epochs", timeout_seconds=200)
+    first.kill()
+    assert not first.of_kind("end")
+    gate.touch()
+
+    second = start(submit, tmp_path, "killed", spec)
+    result = TrainResult.from_value(second.succeeded())
+    assert result.resumed_from == result.checkpoints[1]["uri"]
+    assert [record["values"]["epoch"] for record in second.of_kind("metric")] == [6, 7, 8, 9, 9, 10, 11]
+    assert [row["metrics"]["epoch"] for row in result.history] == list(range(12))
+    lines = Path(result.history_uri).read_text().splitlines()
+    assert [json.loads(line)["metrics"]["epoch"] for line in lines] == list(range(12))
+
+
+def failing_once(config: dict[str, Any]) -> None:
+    """Fail at epoch 10, once for each worker; travels as a pickle."""
+    import loops  # type: ignore[import-not-found, unused-ignore]
+    import ray.train
+
+    mark = Path(f"{config['gate']}-{ray.train.get_context().get_world_rank()}")
+    fail = not mark.exists() and Path(config["gate"]).exists()
+    if fail:
+        mark.touch()
+    loops.epochs({**config, "fail_at": 10} if fail else config)

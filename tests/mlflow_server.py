@@ -1,0 +1,57 @@
+"""A real MLflow tracking server on loopback, with a database and a folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+from airflow_stack import free_ports
+
+START_SECONDS = 180.0
+
+
+@contextlib.contextmanager
+def mlflow_server() -> Iterator[str]:
+    """Give the address of a server that answers; its processes and files are gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="air-mlflow-"))
+    (port,) = free_ports(1)
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts")),
+    ]
+    # Its GenAI job consumers would be seven more processes.
+    env = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, env=env, cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        end = time.monotonic() + START_SECONDS
+        while not _answers(url):
+            said = (folder / "server.log").read_text(errors="replace")[-3000:]
+            assert process.poll() is None, f"the MLflow server ended: {said}"
+            assert time.monotonic() < end, f"the MLflow server does not answer: {said}"
+            time.sleep(0.2)
+        yield url
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=5, trust_env=False).is_success
+    except httpx.TransportError:
+        return False

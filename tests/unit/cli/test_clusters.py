@@ -1,0 +1,82 @@
+"""``airflow air clusters`` without a cluster: what it says of connections, and of what is not there."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from airflow import settings
+from sqlalchemy import create_engine
+from sqlalchemy.orm import sessionmaker
+
+from tests.fakes.ray_dashboard import FakeRayDashboard
+from tests.unit.cli.conftest import Cli
+
+
+def test_a_connection_shows_the_state_address_and_resources_of_its_cluster(
+    cli: Cli, dashboard: FakeRayDashboard
+) -> None:
+    (row,) = cli.rows("clusters", "list")
+    assert (row["connection"], row["state"], row["nodes"]) == ("ray_default", "ready", "1")
+    assert row["address"] == dashboard.url
+    assert "CPU=2 memory=8.0GiB" in row["resources"]
+
+
+def test_a_connection_of_the_environment_is_listed_too(
+    cli: Cli, dashboard: FakeRayDashboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_RAY_ENV", f'{{"conn_type": "ray", "host": "{dashboard.url}", "password": "no"}}')
+    monkeypatch.setenv("AIRFLOW_CONN_ELSEWHERE", "http://other:80")
+    rows = {row["connection"]: row for row in cli.rows("clusters", "list")}
+    assert set(rows) == {"ray_default", "ray_env"}
+    assert rows["ray_env"]["state"] == "misconfigured"
+    assert "token" in rows["ray_env"]["message"]
+
+
+def test_one_that_does_not_answer_is_unreachable_and_the_others_are_still_shown(
+    cli: Cli, dashboard: FakeRayDashboard
+) -> None:
+    cli.add_connection("ray_gone", host="127.0.0.1", port=1)
+    rows = {row["connection"]: row["state"] for row in cli.rows("clusters", "list")}
+    assert rows == {"ray_default": "ready", "ray_gone": "unreachable"}
+
+
+def test_a_connection_that_starts_clusters_says_so(cli: Cli) -> None:
+    cli.add_connection("ray_own", extra='{"backend": "local"}')
+    (row,) = cli.rows("clusters", "list")
+    assert row["state"] == "on demand"
+
+
+def test_a_named_local_cluster_is_found_under_the_name_that_it_is_started_with(cli: Cli) -> None:
+    cli.add_connection("ray_named", extra='{"backend": "local", "cluster": {"name": "My Cluster"}}')
+    (row,) = cli.rows("clusters", "list")
+    assert (row["name"], row["state"]) == ("my-cluster", "absent")
+
+
+def test_a_database_that_cannot_be_read_does_not_hide_the_clusters_of_this_host(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "Session", sessionmaker(create_engine("sqlite://")))
+    args = ("clusters", "list", "-o", "json")
+    assert json.loads(cli.run(*args)) == []
+
+
+def test_show_gives_a_field_per_line(cli: Cli, dashboard: FakeRayDashboard) -> None:
+    assert f"{dashboard.url}" in cli.run("clusters", "show", "ray_default", "-o", "plain")
+    (facts,) = cli.rows("clusters", "show", "ray_default")
+    assert (facts["state"], facts["back_end"]) == ("ready", "existing")
+
+
+def test_brackets_of_a_message_survive_the_table(cli: Cli) -> None:
+    cli.add_connection("ray_gone", host="127.0.0.1", port=1)
+    assert "[http://127.0.0.1:1]" in cli.run("clusters", "show", "ray_gone")
+
+
+@pytest.mark.parametrize("words", [("show", "nobody"), ("delete", "nobody", "--yes")])
+def test_what_is_not_there_ends_with_one_line(cli: Cli, words: tuple[str, ...]) -> None:
+    if words[0] == "show":
+        (facts,) = cli.rows("clusters", *words)
+        assert "There is no Airflow connection 'nobody'" in facts["message"]
+        return
+    with pytest.raises(SystemExit, match="There is no local cluster 'nobody'"):
+        cli.run("clusters", *words)

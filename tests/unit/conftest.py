@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from airflow_provider_air.ray_api.transport import Transport
+from tests.fakes.ray_dashboard import FakeRayDashboard
+from tests.fakes.task_context import Supervisor
+
+Connect = Callable[..., None]
+
+
+@pytest.fixture
+def head() -> Iterator[FakeRayDashboard]:
+    """A Ray head of this test alone."""
+    with FakeRayDashboard() as head:
+        yield head
+
+
+@pytest.fixture
+def transport(head: FakeRayDashboard) -> Transport:
+    """How to reach the head, with its token."""
+    return Transport(head.url, token=head.token)
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
+    """Set the connection ``ray_default``, or another one, to these fields."""
+
+    def set_connection(conn_id: str = "ray_default", **fields: Any) -> None:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps({"conn_type": "ray", **fields}))
+
+    return set_connection
+
+
+@pytest.fixture
+def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
+    """Airflow has no other seam for the line that XComs and task states travel on."""
+    from airflow.sdk.execution_time import task_runner
+
+    supervisor = Supervisor()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    return supervisor

@@ -1,0 +1,214 @@
+"""Roll-outs step by step, against a Serve in memory: what is written, in which order, and what a successor does."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_air.drivers import job
+from airflow_provider_air.drivers.serve import blue_green, change, in_place, merge, watch
+from airflow_provider_air.drivers.serve.rollout import Rollout
+from airflow_provider_air.drivers.serve.watch import RolloutFailed
+from tests.fakes.serve import FakeServe
+
+Make = Callable[..., Rollout]
+TEST = {"expected_status": 200, "json_subset": {"good": True}}
+
+
+@pytest.fixture
+def serve() -> Iterator[FakeServe]:
+    with FakeServe() as fake:
+        yield fake
+
+
+@pytest.fixture
+def make(serve: FakeServe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Make what one driver does, with its configuration."""
+    monkeypatch.setenv(job.RECORDS_DIR, str(tmp_path))
+    monkeypatch.setattr(watch, "POLL_SECONDS", 0.01)
+    numbers = itertools.count(1)
+
+    def rollout(**config: Any) -> Rollout:
+        run = job.Run(f"air-test-{next(numbers)}", None, None)
+        run.config = {"healthy_timeout_seconds": 5.0, "drain_seconds": 0.0, **config}
+        return Rollout(run, serve)  # type: ignore[arg-type]  # what a driver needs of its cluster
+
+    return rollout
+
+
+def application(version: int, name: str = "flights", **args: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "route_prefix": f"/{name}",
+        "import_path": "flights:app",
+        "args": {"version": version, "good": True, **args},
+    }
+
+
+def routes_over_time(serve: FakeServe) -> list[dict[str, str]]:
+    """Give, for each write, the public routes and what they lead to."""
+    return [
+        {
+            item["route_prefix"]: item["name"]
+            for item in state["applications"]
+            if item["route_prefix"] and not item["route_prefix"].startswith(merge.PRIVATE)
+        }
+        for state in serve.puts
+    ]
+
+
+def test_the_route_is_never_without_a_version_and_moves_only_after_the_test(serve: FakeServe, make: Make) -> None:
+    tests = {"flights": TEST}
+    old = blue_green.deploy(make(smoke_tests=tests), [application(1)])["applications"]["flights"]
+    serve.puts.clear()
+    new = blue_green.deploy(make(smoke_tests=tests), [application(2)])["applications"]["flights"]
+
+    before, after = {"/flights": old["application"]}, {"/flights": new["application"]}
+    assert routes_over_time(serve) == [before, after, after]
+    assert list(serve.applications) == [new["application"]]
+    assert (new["previous_version"], new["changed"]) == (old["version"], True)
+
+
+def test_without_a_test_and_a_predecessor_the_route_is_there_at_once(serve: FakeServe, make: Make) -> None:
+    blue_green.deploy(make(), [application(1)])
+    assert len(serve.puts) == 1
+
+
+@pytest.mark.parametrize("args", [{"fails": True}, {"good": False}], ids=["does not start", "fails its test"])
+def test_a_bad_version_never_gets_the_route(serve: FakeServe, make: Make, args: dict[str, Any]) -> None:
+    tests = {"flights": TEST}
+    blue_green.deploy(make(smoke_tests=tests), [application(1)])
+    before = dict(serve.applications)
+    routes = dict(serve.routes)
+    serve.puts.clear()
+    with pytest.raises(RolloutFailed, match=r"^rolled back, flights--\w+ serves on\. "):
+        blue_green.deploy(make(smoke_tests=tests), [application(2, **args)])
+    assert serve.applications == before
+    assert all(seen == routes for seen in routes_over_time(serve))
+
+
+def test_several_applications_roll_out_together_or_not_at_all(serve: FakeServe, make: Make) -> None:
+    blue_green.deploy(make(), [application(1), application(1, "trains")])
+    before = dict(serve.applications)
+    with pytest.raises(RolloutFailed, match="ValueError: no model"):
+        blue_green.deploy(make(), [application(2), application(2, "trains", fails=True)])
+    assert serve.applications == before
+
+
+def test_a_successor_goes_on_with_the_version_that_is_there(serve: FakeServe, make: Make) -> None:
+    tests = {"flights": TEST}
+    old = blue_green.deploy(make(smoke_tests=tests), [application(1)])["applications"]["flights"]
+    staged = blue_green.plan(serve.serve(), application(2))
+    make().change({staged.name: staged.at(merge.private_route(staged.name))})
+    serve.puts.clear()
+    new = blue_green.deploy(make(smoke_tests=tests), [application(2)])["applications"]["flights"]
+    assert routes_over_time(serve) == [{"/flights": new["application"]}] * 2
+    assert (new["application"], new["previous_version"]) == (staged.name, old["version"])
+
+
+def test_a_successor_retires_what_a_moved_route_left_behind(serve: FakeServe, make: Make) -> None:
+    old = blue_green.deploy(make(), [application(1)])["applications"]["flights"]
+    moved = blue_green.plan(serve.serve(), application(2))
+    left = dict(serve.applications[old["application"]], route_prefix=merge.private_route(old["application"]))
+    make().change({moved.name: moved.at("/flights"), old["application"]: left})
+    serve.serve()
+    serve.puts.clear()
+    result = blue_green.deploy(make(), [application(2)])["applications"]["flights"]
+    assert (list(serve.applications), result["changed"]) == ([moved.name], False)
+    assert len(serve.puts) == 1
+
+
+def test_a_version_that_failed_before_its_driver_died_is_tried_anew(serve: FakeServe, make: Make) -> None:
+    blue_green.deploy(make(), [application(1)])
+    failed = blue_green.plan(serve.serve(), application(2, fails=True))
+    make().change({failed.name: failed.at(merge.private_route(failed.name))})
+    serve.serve()
+    serve.puts.clear()
+    with pytest.raises(RolloutFailed, match="no model"):
+        blue_green.deploy(make(), [application(2, fails=True)])
+    written = [failed.name in {item["name"] for item in state["applications"]} for state in serve.puts]
+    assert written == [False, True, False]
+
+
+def test_in_place_keeps_the_name_adds_surge_and_goes_back_to_what_served(serve: FakeServe, make: Make) -> None:
+    in_place.deploy(make(), [application(1)])
+    before = dict(serve.applications)
+    serve.puts.clear()
+    with pytest.raises(RolloutFailed, match=r"serves version \w+ again"):
+        in_place.deploy(make(smoke_tests={"flights": TEST}), [application(2, good=False)])
+    tried, restored = (state["applications"] for state in serve.puts)
+    assert tried[0]["deployments"] == [{"name": "Model", "max_surge_percent": 100}]
+    assert restored == list(before.values())
+    result = in_place.deploy(make(), [application(3)])["applications"]["flights"]
+    assert (result["application"], result["changed"]) == ("flights", True)
+    assert in_place.deploy(make(), [application(3)])["applications"]["flights"]["changed"] is False
+
+
+def test_a_successor_in_place_goes_back_to_what_served_before_the_first_driver_died(
+    serve: FakeServe, make: Make
+) -> None:
+    in_place.deploy(make(), [application(1)])
+    before = dict(serve.applications)
+    first = make()
+    release = in_place.plan(first, serve.serve(), application(2, good=False))
+    first.remember(release)
+    first.change({release.name: release.at("/flights")})
+    serve.puts.clear()
+    with pytest.raises(RolloutFailed, match="is False, not True"):
+        in_place.deploy(make(smoke_tests={"flights": TEST}), [application(2, good=False)])
+    assert serve.applications == before
+    assert len(serve.puts) == 1  # nothing was rolled out a second time
+
+
+def test_in_place_takes_over_an_application_that_came_by_blue_green(serve: FakeServe, make: Make) -> None:
+    first = blue_green.deploy(make(), [application(1)])["applications"]["flights"]
+    second = in_place.deploy(make(), [application(2)])["applications"]["flights"]
+    third = blue_green.deploy(make(), [application(1)])["applications"]["flights"]
+    assert (second["application"], second["previous_version"]) == (first["application"], first["version"])
+    assert third["application"] == f"{first['application']}-2"
+
+
+@pytest.mark.parametrize("strategy", [blue_green.deploy, lambda r, a: in_place.deploy(r, a)])
+def test_a_route_of_another_is_refused_and_nothing_written(serve: FakeServe, make: Make, strategy: Any) -> None:
+    blue_green.deploy(make(), [application(1)])
+    serve.puts.clear()
+    with pytest.raises(job.ConfigurationProblem, match="is taken by"):
+        strategy(make(), [{**application(1, "thief"), "route_prefix": "/flights"}])
+    assert not serve.puts
+
+
+def test_a_write_that_another_writer_undid_is_made_again(
+    serve: FakeServe, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, undone = serve.put, [True]
+
+    def put_and_undo(state: dict[str, Any]) -> None:
+        put(state)
+        if undone.pop() if undone else False:
+            put({"applications": []})
+
+    monkeypatch.setattr(serve, "put", put_and_undo)
+    result = blue_green.deploy(make(), [application(1)])
+    assert list(serve.applications) == [result["applications"]["flights"]["application"]]
+
+
+def test_deletion_takes_all_versions_and_nothing_else(serve: FakeServe, make: Make) -> None:
+    blue_green.deploy(make(), [application(1), application(1, "trains")])
+    left = blue_green.plan(serve.serve(), application(2))
+    make().change({left.name: left.at(merge.private_route(left.name))})
+    deleted = change.delete(make(application="flights"))["deleted"]
+    assert len(deleted) == 2
+    assert [name.split("--")[0] for name in serve.applications] == ["trains"]
+
+
+def test_scaling_needs_serve_and_the_application(serve: FakeServe, make: Make) -> None:
+    wish = {"application": "flights", "replicas": {"Model": 2}}
+    with pytest.raises(job.ConfigurationProblem, match="Serve does not run"):
+        change.scale(make(**wish))
+    blue_green.deploy(make(), [application(1, "trains")])
+    with pytest.raises(job.ConfigurationProblem, match="no application 'flights'"):
+        change.scale(make(**wish))

@@ -1,0 +1,36 @@
+"""The buttons give back what the worker stored, after every slice of its work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.sdk import BaseOperatorLink
+from airflow.sdk.types import TaskInstanceKey
+
+from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink, push_links
+from airflow_provider_air.operators.submit import RaySubmitJobOperator
+from tests.fakes.task_context import FakeTaskInstance, Supervisor
+
+KEY = TaskInstanceKey("flights", "train", "manual__1", 1, -1)
+
+
+@pytest.mark.parametrize(
+    ("link", "url"),
+    [(RayDashboardLink(), "http://head:8265"), (RayJobLink(), "http://head:8265/#/jobs/air-1%2Fx")],
+)
+def test_a_link_gives_back_what_was_pushed(link: BaseOperatorLink, url: str, supervisor: Supervisor) -> None:
+    ti = FakeTaskInstance()
+    push_links(ti, "http://head:8265", "air-1/x")
+    supervisor.xcoms.update(ti.xcoms)
+    task: Any = RaySubmitJobOperator(task_id="train", entrypoint="true")
+
+    assert link.get_link(task, ti_key=KEY) == url
+    assert link.xcom_key in ti.xcoms
+
+
+@pytest.mark.parametrize("link", [RayDashboardLink(), RayJobLink()])
+def test_nothing_stored_hides_the_button(link: BaseOperatorLink, supervisor: Supervisor) -> None:
+    task: Any = RaySubmitJobOperator(task_id="train", entrypoint="true")
+
+    assert link.get_link(task, ti_key=KEY) == ""

@@ -1,0 +1,165 @@
+"""What rides along with a job: prepared before it is submitted, told how it ended, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferralError
+
+from airflow_provider_air.errors import DeadlineExceededError, JobFailedError, JobLostError, UnavailableError
+from airflow_provider_air.triggers.job import RayJobTrigger
+from tests.fakes.attachment import SERVERS, FakeTracker, FakeTrackerSpec, RemoteRun
+from tests.fakes.ray_dashboard import FakeRayDashboard
+from tests.fakes.task_context import Store, Supervisor, task_context
+from tests.unit.operators.test_submit import deferred, event_of, ledger, on_job, operator, posts, resume
+
+__all__ = ["on_job"]
+
+
+@pytest.fixture
+def tracker() -> Iterator[FakeTracker]:
+    SERVERS["here"] = FakeTracker()
+    yield SERVERS["here"]
+    SERVERS.clear()
+
+
+def tracked(**fields: Any) -> Any:
+    return operator(tracker=FakeTrackerSpec("here"), **fields)
+
+
+def only_run(tracker: FakeTracker) -> RemoteRun:
+    (run,) = tracker.runs.values()
+    return run
+
+
+def test_the_job_is_told_of_its_run_and_the_run_of_its_end(
+    head: FakeRayDashboard, store: Store, on_job: Any, tracker: FakeTracker
+) -> None:
+    on_job(lambda name: head.set_status(name, "SUCCEEDED"))
+    name = tracked(deferrable=False).execute(task_context(store))
+
+    (run_name,) = tracker.runs
+    assert (head.jobs[name].runtime_env or {})["env_vars"]["FAKE_RUN_ID"] == run_name
+    assert ledger(store)[0]["luggage"] == {"fake": {"run_id": run_name}}
+    assert only_run(tracker).status == "SUCCEEDED"
+
+
+def test_a_failure_is_told_in_the_jobs_words(
+    head: FakeRayDashboard, store: Store, on_job: Any, tracker: FakeTracker
+) -> None:
+    on_job(lambda name: head.set_status(name, "FAILED", message="exit code 3"))
+    with pytest.raises(JobFailedError):
+        tracked(deferrable=False).execute(task_context(store))
+
+    assert (only_run(tracker).status, "exit code 3" in only_run(tracker).message) == ("FAILED", True)
+
+
+def test_a_retry_goes_on_in_the_same_run(
+    head: FakeRayDashboard, store: Store, on_job: Any, tracker: FakeTracker
+) -> None:
+    on_job(lambda name: head.set_status(name, "FAILED"))
+    with pytest.raises(JobFailedError):
+        tracked(deferrable=False).execute(task_context(store))
+    pause = deferred(tracked(), task_context(store, try_number=2))
+
+    assert only_run(tracker).status == "RUNNING"
+    assert len(ledger(store)) == 2
+    assert pause.trigger is not None
+
+
+def test_a_job_whose_tracker_does_not_answer_is_not_submitted(
+    head: FakeRayDashboard, store: Store, tracker: FakeTracker
+) -> None:
+    tracker.refuses = True
+    with pytest.raises(UnavailableError):
+        tracked().execute(task_context(store))
+
+    assert posts(head) == []
+
+
+def test_a_job_may_run_without_its_tracker_where_the_author_says_so(
+    head: FakeRayDashboard, store: Store, on_job: Any, tracker: FakeTracker
+) -> None:
+    tracker.refuses = True
+    on_job(lambda name: head.set_status(name, "SUCCEEDED"))
+    spec = FakeTrackerSpec("here", required=False)
+
+    assert operator(tracker=spec, deferrable=False).execute(task_context(store)) in head.jobs
+    assert tracker.runs == {}
+
+
+def test_a_tracker_that_was_away_at_the_end_is_told_by_the_retry(
+    head: FakeRayDashboard, store: Store, on_job: Any, tracker: FakeTracker
+) -> None:
+    on_job(lambda name: head.set_status(name, "SUCCEEDED"))
+
+    tracker.is_away_at_the_end = True
+    with pytest.raises(UnavailableError):
+        tracked(deferrable=False).execute(task_context(store))
+    tracker.is_away_at_the_end = False
+    tracked(deferrable=False).execute(task_context(store, try_number=2))
+
+    assert only_run(tracker).status == "SUCCEEDED"
+    assert posts(head) == [200]
+
+
+def test_a_passed_deadline_is_told(head: FakeRayDashboard, store: Store, tracker: FakeTracker) -> None:
+    task = tracked(deferrable=False, execution_timeout=timedelta(seconds=1))
+    with pytest.raises(DeadlineExceededError):
+        task.execute(task_context(store))
+
+    assert only_run(tracker).status == "DEADLINE"
+
+
+def test_a_lost_job_is_told(head: FakeRayDashboard, store: Store, on_job: Any, tracker: FakeTracker) -> None:
+    on_job(lambda name: head.restart_head())
+    with pytest.raises(JobLostError):
+        tracked(deferrable=False).execute(task_context(store))
+
+    assert only_run(tracker).status == "LOST"
+
+
+def test_a_crashed_trigger_is_told(head: FakeRayDashboard, store: Store, tracker: FakeTracker) -> None:
+    context = task_context(store)
+    deferred(tracked(), context)
+    with pytest.raises(TaskDeferralError):
+        tracked().resume_execution(TRIGGER_FAIL_REPR, {"error": "boom"}, context)
+
+    assert only_run(tracker).status == "STOPPED"
+
+
+def test_a_killed_deferred_task_is_told_from_the_triggerer(
+    head: FakeRayDashboard, store: Store, tracker: FakeTracker, supervisor: Supervisor
+) -> None:
+    pause = deferred(tracked(), task_context(store))
+    supervisor.state = "failed"
+    _, kwargs = pause.trigger.serialize()
+    asyncio.run(RayJobTrigger(**kwargs).on_kill())
+
+    assert only_run(tracker).status == "STOPPED"
+
+
+def test_the_deferred_end_is_told_as_well(
+    head: FakeRayDashboard, store: Store, on_job: Any, tracker: FakeTracker
+) -> None:
+    context = task_context(store)
+    pause = deferred(tracked(), context)
+    on_job(lambda name: head.set_status(name, "SUCCEEDED"))
+    resume(tracked(), context, pause, event_of(pause.trigger))
+
+    assert only_run(tracker).status == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("wrong", ["mlflow", {"experiment": "x"}, FakeTrackerSpec("")])
+def test_what_is_no_tracker_is_refused_before_anything_is_started(
+    head: FakeRayDashboard, store: Store, wrong: Any
+) -> None:
+    with pytest.raises(AirflowFailException, match=r"tracker|server"):
+        operator(tracker=wrong).execute(task_context(store))
+
+    assert posts(head) == []

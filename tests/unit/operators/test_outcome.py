@@ -1,0 +1,118 @@
+"""How a job ended becomes an error that says who is to blame, and the retry policy acts on it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk import RetryAction
+
+from airflow_provider_air import errors
+from airflow_provider_air.errors import (
+    AirError,
+    ClusterUnreachableError,
+    ConfigurationError,
+    DeadlineExceededError,
+    JobFailedError,
+    JobInfrastructureError,
+    JobLostError,
+    JobStoppedError,
+    ProtocolError,
+)
+from airflow_provider_air.hooks.outcome import failure_of_end
+from airflow_provider_air.operators.retry import ray_retry_policy
+from airflow_provider_air.ray_api.models import JobDetails, JobStatus
+
+
+def job(status: JobStatus = JobStatus.FAILED, **fields: Any) -> JobDetails:
+    return JobDetails(**{"submission_id": "air-1", "status": status, "exit_code": 1, **fields})
+
+
+END = {"kind": "end", "status": "failed", "error": {"type": "KeyError", "message": "'y'"}}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "details", "kind", "says"),
+    [
+        ("ended", job(message="a\nboom"), JobFailedError, "boom"),
+        ("ended", job(error_type="JOB_ENTRYPOINT_COMMAND_ERROR"), JobFailedError, "exit code 1"),
+        ("ended", job(error_type="RUNTIME_ENV_SETUP_FAILURE", message="no pip"), JobInfrastructureError, "no pip"),
+        ("ended", job(error_type="JOB_SUPERVISOR_ACTOR_DIED"), JobInfrastructureError, "JOB_SUPERVISOR_ACTOR_DIED"),
+        ("ended", job(JobStatus.STOPPED), JobStoppedError, "not by this task"),
+        ("ended", job(JobStatus.SUCCEEDED), ProtocolError, "treated as a failure"),
+        ("ended", job(exit_code=75, message="passed its not-after time"), DeadlineExceededError, "not-after"),
+        ("ended", job(exit_code=75, message="my own 75"), JobFailedError, "my own 75"),
+        ("ended", None, ProtocolError, "'ended'"),
+        ("lost", None, JobLostError, "why"),
+        ("deadline", job(JobStatus.RUNNING), DeadlineExceededError, "RUNNING"),
+        ("deadline", None, DeadlineExceededError, "unknown"),
+        ("unreachable", job(JobStatus.RUNNING), ClusterUnreachableError, "adopts"),
+        ("refused", None, ConfigurationError, "why"),
+        ("triumph", None, ProtocolError, "'triumph'"),
+        (None, None, ProtocolError, "None"),
+    ],
+)
+def test_every_end_has_its_error(outcome: Any, details: JobDetails | None, kind: type[AirError], says: str) -> None:
+    error = failure_of_end(outcome, "air-1", details, "why")
+
+    assert type(error) is kind
+    assert says in str(error)
+    assert error.where == "air-1"
+
+
+def test_the_drivers_own_words_come_first() -> None:
+    error = failure_of_end("ended", "air-1", job(message="x\n" * 50 + "last"), "", [END])
+
+    assert isinstance(error, JobFailedError)
+    assert str(error).startswith("The job failed: KeyError: 'y'\n")
+    assert error.last_lines.count("\n") < 12
+    assert error.last_lines.endswith("last")
+
+
+def test_a_drivers_configuration_problem_is_not_retried() -> None:
+    assert isinstance(failure_of_end("ended", "air-1", job(exit_code=64), "", [END]), ConfigurationError)
+    assert isinstance(failure_of_end("ended", "air-1", job(exit_code=64), ""), JobFailedError)
+
+
+def test_the_exit_code_is_read_from_rays_words_where_it_is_missing() -> None:
+    error = failure_of_end("ended", "air-1", job(exit_code=None, message="failed with exit code -9, last"), "")
+
+    assert isinstance(error, JobFailedError)
+    assert error.exit_code == -9
+
+
+@pytest.mark.parametrize(
+    ("name", "action"),
+    [
+        ("ClusterUnreachableError", RetryAction.RETRY),
+        ("ClusterNotReadyError", RetryAction.RETRY),
+        ("JobInfrastructureError", RetryAction.RETRY),
+        ("JobLostError", RetryAction.RETRY),
+        ("ResultLostError", RetryAction.RETRY),
+        ("ClusterFailedError", RetryAction.RETRY),
+        ("JobFailedError", RetryAction.FAIL),
+        ("JobStoppedError", RetryAction.DEFAULT),
+        ("DeadlineExceededError", RetryAction.DEFAULT),
+        ("ProtocolError", RetryAction.DEFAULT),
+    ],
+)
+def test_the_ready_policy_tells_rays_trouble_from_the_users(name: str, action: RetryAction) -> None:
+    policy = ray_retry_policy(infrastructure_delay_seconds=7, retry_user_errors=False)
+
+    decision = policy.evaluate(getattr(errors, name)("x"), 1, 3)
+
+    assert decision.action is action
+    assert decision.retry_delay == (timedelta(seconds=7) if action is RetryAction.RETRY else None)
+
+
+def test_the_users_failures_follow_the_tasks_own_settings_by_default() -> None:
+    assert ray_retry_policy().evaluate(JobFailedError("x"), 1, 3).action is RetryAction.DEFAULT
+
+
+def test_the_policy_survives_serialization() -> None:
+    data = ray_retry_policy(retry_user_errors=False).serialize()
+
+    again = type(ray_retry_policy()).deserialize(data)
+
+    assert again.evaluate(JobFailedError("x"), 1, 3).action is RetryAction.FAIL

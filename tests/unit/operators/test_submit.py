@@ -1,0 +1,573 @@
+"""RaySubmitJobOperator's life over a real HTTP dashboard: once, adopted, collected, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferralError, TaskDeferralTimeout, TaskDeferred
+from airflow.triggers.base import TriggerEvent
+
+from airflow_provider_air.drivers.records import encode
+from airflow_provider_air.errors import (
+    ClusterUnreachableError,
+    DeadlineExceededError,
+    JobFailedError,
+    JobInfrastructureError,
+    JobLostError,
+    JobStoppedError,
+    ProtocolError,
+    ResultLostError,
+)
+from airflow_provider_air.identity import LEDGER_KEY
+from airflow_provider_air.operators import attempts
+from airflow_provider_air.operators.submit import RayStopJobOperator, RaySubmitJobOperator
+from airflow_provider_air.records import records_name
+from airflow_provider_air.triggers.job import RayJobTrigger
+from tests.fakes.ray_dashboard import FakeRayDashboard
+from tests.fakes.task_context import Store, Supervisor, task_context
+
+DEADLINE_SECONDS = 30.0
+
+
+def operator(**fields: Any) -> RaySubmitJobOperator:
+    return RaySubmitJobOperator(**{"task_id": "train", "entrypoint": "python train.py", **fields})
+
+
+def posts(head: FakeRayDashboard) -> list[int]:
+    return [request.status for request in head.requests_to("POST", "^/api/jobs/$")]
+
+
+def ledger(store: Store) -> list[dict[str, Any]]:
+    return list(store.get(LEDGER_KEY)["attempts"])
+
+
+def wait_for(condition: Callable[[], Any], what: str) -> None:
+    end = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(0.02)
+
+
+class Ender:
+    """Ends the head's next job as soon as it was submitted."""
+
+    def __init__(self, head: FakeRayDashboard, end: Callable[[str], None]) -> None:
+        self._thread = threading.Thread(target=self._run, args=(head, end))
+        self._thread.start()
+
+    def _run(self, head: FakeRayDashboard, end: Callable[[str], None]) -> None:
+        wait_for(lambda: any(job.status == "RUNNING" for job in list(head.jobs.values())), "a running job")
+        end(next(name for name, job in list(head.jobs.items()) if job.status == "RUNNING"))
+
+    def join(self) -> None:
+        self._thread.join(DEADLINE_SECONDS)
+
+
+@pytest.fixture
+def on_job(head: FakeRayDashboard) -> Iterator[Callable[[Callable[[str], None]], None]]:
+    """Say what happens to the job that the test will submit."""
+    enders: list[Ender] = []
+    yield lambda end: enders.append(Ender(head, end))
+    for ender in enders:
+        ender.join()
+
+
+def deferred(task: RaySubmitJobOperator, context: Any) -> TaskDeferred:
+    with pytest.raises(TaskDeferred) as raised:
+        task.execute(context)
+    return raised.value
+
+
+def event_of(trigger: Any) -> Any:
+    async def first() -> TriggerEvent:
+        return await anext(trigger.run())
+
+    return json.loads(json.dumps(asyncio.run(first()).payload))
+
+
+def resume(task: RaySubmitJobOperator, context: Any, pause: TaskDeferred, event: Any) -> Any:
+    kwargs = json.loads(json.dumps(pause.kwargs or {}))
+    return task.resume_execution(pause.method_name, {**kwargs, "event": event}, context)
+
+
+# Once
+
+
+def test_a_job_is_submitted_once_and_its_id_is_the_result(head: FakeRayDashboard, store: Store, on_job: Any) -> None:
+    on_job(lambda name: head.set_status(name, "SUCCEEDED"))
+
+    result = operator(deferrable=False).execute(task_context(store))
+
+    assert posts(head) == [200]
+    assert list(head.jobs) == [result]
+    assert [item["phase"] for item in ledger(store)] == ["SUCCEEDED"]
+
+
+def test_deferring_gives_the_worker_slot_back_and_comes_home_with_the_result(
+    head: FakeRayDashboard, store: Store, on_job: Any
+) -> None:
+    context = task_context(store)
+    pause = deferred(operator(), context)
+    on_job(lambda name: head.set_status(name, "SUCCEEDED"))
+
+    assert isinstance(pause.trigger, RayJobTrigger)
+    assert resume(operator(), context, pause, event_of(pause.trigger)) == next(iter(head.jobs))
+    assert posts(head) == [200]
+
+
+def test_the_id_is_in_the_ledger_before_the_cluster_hears_of_it(head: FakeRayDashboard, store: Store) -> None:
+    head.plan("POST", "^/api/jobs/$", status=400, body="no", times=None)
+
+    with pytest.raises(AirflowFailException):
+        operator().execute(task_context(store))
+
+    assert [item["phase"] for item in ledger(store)] == ["intended"]
+
+
+def test_links_and_the_submission_id_are_pushed_before_the_wait(head: FakeRayDashboard, store: Store) -> None:
+    context = task_context(store)
+    deferred(operator(), context)
+
+    name = next(iter(head.jobs))
+    assert context["ti"].xcoms == {
+        "submission_id": name,
+        "ray_dashboard_url": head.url,
+        "ray_job_url": f"{head.url}/#/jobs/{name}",
+    }
+
+
+def test_the_job_carries_what_finds_it_again(head: FakeRayDashboard, store: Store) -> None:
+    deferred(operator(metadata={"team": "a"}), task_context(store, map_index=3))
+
+    metadata = next(iter(head.jobs.values())).metadata or {}
+    assert metadata["team"] == "a"
+    assert metadata["air_task"] == "flights/manual__1/train[3]"
+    assert (metadata["air_generation"], metadata["air_attempt"], metadata["air_try"]) == ("1", "1", "1")
+
+
+def test_a_lost_reply_submits_once(head: FakeRayDashboard, store: Store) -> None:
+    head.plan("POST", "^/api/jobs/$", drop=True, act_first=True)
+
+    deferred(operator(), task_context(store))
+
+    assert posts(head) == [0]
+    assert len(head.jobs) == 1
+
+
+def test_a_lost_reply_and_a_lost_question_submit_once(head: FakeRayDashboard, store: Store) -> None:
+    head.plan("POST", "^/api/jobs/$", drop=True, act_first=True)
+    head.plan("GET", "^/api/jobs/air-", status=503, times=2)
+
+    deferred(operator(), task_context(store))
+
+    assert len(head.jobs) == 1
+    assert [item["phase"] for item in ledger(store)] == ["submitted"]
+
+
+def test_500s_for_a_while_are_sat_out(head: FakeRayDashboard, store: Store) -> None:
+    head.plan("POST", "^/api/jobs/$", status=500, body="the agent is starting", times=2)
+    head.plan("GET", "^/api/packages", status=503, times=2)
+
+    deferred(operator(records=True), task_context(store))
+
+    assert posts(head) == [500, 500, 200]
+    assert len(head.jobs) == 1
+
+
+def test_no_certainty_about_the_submission_fails_the_try_and_the_next_one_goes_on(
+    head: FakeRayDashboard, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "SUBMIT_SECONDS", 0.1)
+    fault = head.plan("POST", "^/api/jobs/$", drop=True, times=None)
+    with pytest.raises(ClusterUnreachableError):
+        operator().execute(task_context(store))
+    fault.cancel()
+
+    deferred(operator(), task_context(store, try_number=2))
+
+    assert [item["submission_id"] for item in ledger(store)] == list(head.jobs)
+
+
+# Again
+
+
+def test_a_retry_adopts_the_running_job(head: FakeRayDashboard, store: Store) -> None:
+    deferred(operator(), task_context(store))
+    pause = deferred(operator(), task_context(store, try_number=2))
+
+    assert posts(head) == [200]
+    assert pause.trigger.submission_id == next(iter(head.jobs))
+
+
+def test_a_retry_collects_a_job_that_succeeded_meanwhile(head: FakeRayDashboard, store: Store) -> None:
+    deferred(operator(), task_context(store))
+    name = next(iter(head.jobs))
+    head.set_status(name, "SUCCEEDED")
+
+    assert operator().execute(task_context(store, try_number=2)) == name
+    assert posts(head) == [200]
+
+
+@pytest.mark.parametrize("status", ["FAILED", "STOPPED"])
+def test_a_retry_after_a_bad_end_submits_a_new_attempt(head: FakeRayDashboard, store: Store, status: str) -> None:
+    deferred(operator(), task_context(store))
+    head.set_status(next(iter(head.jobs)), status)
+
+    deferred(operator(), task_context(store, try_number=2))
+
+    assert len(head.jobs) == 2
+    assert [(item["number"], item["phase"]) for item in ledger(store)] == [(1, status), (2, "submitted")]
+
+
+def test_a_job_that_was_seen_and_is_gone_is_lost_and_submitted_anew(head: FakeRayDashboard, store: Store) -> None:
+    deferred(operator(), task_context(store))
+    head.restart_head()
+
+    deferred(operator(), task_context(store, try_number=2))
+
+    assert [item["phase"] for item in ledger(store)] == ["LOST", "submitted"]
+
+
+def test_a_clear_while_deferred_stops_the_old_job_before_the_new_one_starts(
+    head: FakeRayDashboard, store: Store
+) -> None:
+    deferred(operator(), task_context(store))
+    old = next(iter(head.jobs))
+
+    deferred(operator(), task_context(store, try_number=2, max_tries=3))
+
+    assert head.jobs[old].status == "STOPPED"
+    assert [(item["generation"], item["phase"]) for item in ledger(store)] == [(1, "STOPPED"), (2, "submitted")]
+
+
+def test_a_clear_after_success_runs_again(head: FakeRayDashboard, store: Store) -> None:
+    deferred(operator(), task_context(store))
+    head.set_status(next(iter(head.jobs)), "SUCCEEDED")
+    operator().execute(task_context(store, try_number=2))
+
+    deferred(operator(), task_context(store, try_number=3, max_tries=4))
+
+    assert len(head.jobs) == 2
+    assert store.get(LEDGER_KEY)["run_generation"] == 2
+
+
+def test_a_stray_of_this_task_is_stopped_when_the_ledger_has_expired(head: FakeRayDashboard) -> None:
+    deferred(operator(), task_context(Store()))
+    stray = next(iter(head.jobs))
+
+    deferred(operator(), task_context(Store(), try_number=2))
+
+    assert head.jobs[stray].status == "STOPPED"
+    assert len(head.jobs) == 2
+
+
+def test_another_tasks_jobs_are_left_alone(head: FakeRayDashboard) -> None:
+    deferred(operator(), task_context(Store(), task_id="other"))
+    other = next(iter(head.jobs))
+
+    deferred(operator(), task_context(Store(), try_number=2))
+
+    assert head.jobs[other].status != "STOPPED"
+
+
+# Ends
+
+
+def test_a_failed_job_says_why(head: FakeRayDashboard, store: Store, on_job: Any) -> None:
+    message = "Job entrypoint command failed with exit code 3, last available logs:\nTraceback\nValueError: bad\n"
+    on_job(lambda name: head.set_status(name, "FAILED", message=message, exit_code=3))
+
+    with pytest.raises(JobFailedError, match="ValueError: bad") as raised:
+        operator(deferrable=False).execute(task_context(store))
+
+    assert (raised.value.exit_code, raised.value.error_type) == (3, "JOB_ENTRYPOINT_COMMAND_ERROR")
+    assert raised.value.last_lines.endswith("ValueError: bad")
+    assert [item["phase"] for item in ledger(store)] == ["FAILED"]
+
+
+def test_rays_own_trouble_is_told_from_the_users(head: FakeRayDashboard, store: Store, on_job: Any) -> None:
+    on_job(lambda name: head.set_status(name, "FAILED", message="died", error_type="JOB_SUPERVISOR_ACTOR_DIED"))
+
+    with pytest.raises(JobInfrastructureError, match="JOB_SUPERVISOR_ACTOR_DIED"):
+        operator(deferrable=False).execute(task_context(store))
+
+
+def test_a_job_that_somebody_stopped_is_a_failure(head: FakeRayDashboard, store: Store, on_job: Any) -> None:
+    on_job(lambda name: head.set_status(name, "STOPPED"))
+
+    with pytest.raises(JobStoppedError):
+        operator(deferrable=False).execute(task_context(store))
+
+
+def test_a_head_that_lost_the_job_while_it_ran_is_a_lost_job(head: FakeRayDashboard, store: Store, on_job: Any) -> None:
+    on_job(lambda name: head.restart_head())
+
+    with pytest.raises(JobLostError):
+        operator(deferrable=False).execute(task_context(store))
+
+    assert [item["phase"] for item in ledger(store)] == ["LOST"]
+
+
+def run_through(task: RaySubmitJobOperator, context: Any) -> Any:
+    """Run the operator, and its trigger where it defers."""
+    try:
+        return task.execute(context)
+    except TaskDeferred as pause:
+        return resume(task, context, pause, event_of(pause.trigger))
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_the_deadline_stops_the_job(head: FakeRayDashboard, store: Store, deferrable: bool) -> None:
+    task = operator(execution_timeout=timedelta(seconds=1), deferrable=deferrable)
+
+    with pytest.raises(DeadlineExceededError, match="execution_timeout"):
+        run_through(task, task_context(store))
+
+    assert [job.status for job in head.jobs.values()] == ["STOPPED"]
+    assert [item["phase"] for item in ledger(store)] == ["STOPPED"]
+
+
+def test_the_entrypoint_refuses_to_start_after_the_deadline(head: FakeRayDashboard, store: Store) -> None:
+    deferred(operator(execution_timeout=timedelta(seconds=900)), task_context(store))
+
+    entrypoint = next(iter(head.jobs.values())).entrypoint
+    assert entrypoint.startswith('if [ "$(date +%s)" -gt ')
+    assert entrypoint.endswith("; python train.py")
+
+
+def test_what_cannot_be_stopped_is_stopped_again_by_the_next_try(
+    head: FakeRayDashboard, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "STOP_SECONDS", 0.3)
+    task = operator(entrypoint_num_cpus=64, execution_timeout=timedelta(seconds=1), deferrable=False)
+    with pytest.raises(DeadlineExceededError):
+        task.execute(task_context(store))
+    stuck = next(iter(head.jobs))
+    assert ledger(store)[0]["stop_pending"] is True
+    before = len(head.requests_to("POST", f"/{stuck}/stop$"))
+
+    deferred(operator(), task_context(store, try_number=2))
+
+    assert len(head.requests_to("POST", f"/{stuck}/stop$")) > before
+    assert len(head.jobs) == 2
+
+
+# Records
+
+
+def write_records(head: FakeRayDashboard, name: str, *records: dict[str, Any]) -> None:
+    lines = [json.dumps({"v": 1, "seq": i, "t": 0.0, **record}) for i, record in enumerate(records)]
+    head.append_file(records_name(name), "".join(line + "\n" for line in lines))
+
+
+def test_the_reported_result_becomes_the_xcom(head: FakeRayDashboard, store: Store, on_job: Any) -> None:
+    def end(name: str) -> None:
+        result = {"kind": "result", "value": encode({"rmse": 1.5, "shape": (1, 2)})}
+        write_records(head, name, result, {"kind": "end", "status": "succeeded"})
+        head.set_status(name, "SUCCEEDED")
+
+    on_job(end)
+
+    assert operator(records=True, deferrable=False).execute(task_context(store)) == {"rmse": 1.5, "shape": (1, 2)}
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [],
+        [{"kind": "result", "value": 1}],
+        [{"kind": "end", "status": "succeeded"}],
+        [{"kind": "result", "value": 1}, {"kind": "end", "status": "failed"}],
+        [{"kind": "nonsense"}],
+    ],
+    ids=["none", "no end", "no result", "failed", "garbage"],
+)
+def test_a_success_without_its_result_is_lost_and_the_next_try_runs_again(
+    head: FakeRayDashboard, store: Store, on_job: Any, records: list[dict[str, Any]]
+) -> None:
+    def end(name: str) -> None:
+        write_records(head, name, *records)
+        head.set_status(name, "SUCCEEDED")
+
+    on_job(end)
+    with pytest.raises(ResultLostError):
+        operator(records=True, deferrable=False).execute(task_context(store))
+    assert [item["phase"] for item in ledger(store)] == ["RESULT_LOST"]
+
+    deferred(operator(records=True), task_context(store, try_number=2))
+    assert len(head.jobs) == 2
+
+
+def test_a_job_that_refuses_its_configuration_is_not_retried(head: FakeRayDashboard, store: Store, on_job: Any) -> None:
+    def end(name: str) -> None:
+        error = {"type": "ConfigurationProblem", "message": "column 'y' is missing"}
+        write_records(head, name, {"kind": "end", "status": "failed", "error": error})
+        head.set_status(name, "FAILED", message="failed with exit code 64", exit_code=64)
+
+    on_job(end)
+
+    with pytest.raises(AirflowFailException, match="column 'y' is missing"):
+        operator(records=True, deferrable=False).execute(task_context(store))
+
+
+def test_a_failed_job_without_readable_records_still_says_why(
+    head: FakeRayDashboard, store: Store, on_job: Any
+) -> None:
+    def end(name: str) -> None:
+        head.append_file(records_name(name), b"\xff no record\n")
+        head.set_status(name, "FAILED", message="boom", exit_code=1)
+
+    on_job(end)
+
+    with pytest.raises(JobFailedError, match="boom"):
+        operator(records=True, deferrable=False).execute(task_context(store))
+
+
+# Events
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"submission_id": "other"},
+        {"outcome": "nonsense"},
+        {"outcome": None},
+        {"outcome": "ended", "job": None},
+        {"job": {"status": "SUCCEEDED"}},
+        {"job": {"submission_id": "other", "status": "SUCCEEDED"}},
+        {"job": {"submission_id": "{id}", "status": "GREAT"}},
+        {"job": "SUCCEEDED"},
+        {"job": ["SUCCEEDED"]},
+    ],
+)
+def test_a_malformed_event_is_never_a_success(head: FakeRayDashboard, store: Store, change: dict[str, Any]) -> None:
+    context = task_context(store)
+    pause = deferred(operator(), context)
+    name = next(iter(head.jobs))
+    text = json.dumps({"version": 1, "submission_id": name, "outcome": "ended", "message": "", "job": None} | change)
+
+    with pytest.raises(ProtocolError):
+        resume(operator(), context, pause, json.loads(text.replace("{id}", name)))
+
+
+@pytest.mark.parametrize("event", [None, "ended", [], {}, 1])
+def test_an_event_that_is_none_is_never_a_success(head: FakeRayDashboard, store: Store, event: Any) -> None:
+    context = task_context(store)
+    pause = deferred(operator(), context)
+
+    with pytest.raises(ProtocolError):
+        resume(operator(), context, pause, event)
+
+
+def test_an_unreachable_cluster_leaves_the_job_to_be_adopted(head: FakeRayDashboard, store: Store) -> None:
+    context = task_context(store)
+    pause = deferred(operator(), context)
+    name = next(iter(head.jobs))
+    event = {"version": 1, "submission_id": name, "outcome": "unreachable", "message": "no answer", "job": None}
+
+    with pytest.raises(ClusterUnreachableError, match="no answer"):
+        resume(operator(), context, pause, event)
+
+    pause = deferred(operator(), task_context(store, try_number=2))
+    assert pause.trigger.submission_id == name
+
+
+# Stops
+
+
+@pytest.mark.parametrize(
+    ("reason", "error"), [("Trigger timeout", TaskDeferralTimeout), ("Trigger failure", TaskDeferralError)]
+)
+def test_a_broken_deferral_stops_the_job(
+    head: FakeRayDashboard, store: Store, reason: str, error: type[Exception]
+) -> None:
+    context = task_context(store)
+    deferred(operator(), context)
+
+    with pytest.raises(error):
+        operator().resume_execution(TRIGGER_FAIL_REPR, {"error": reason, "traceback": None}, context)
+
+    assert [job.status for job in head.jobs.values()] == ["STOPPED"]
+    assert [item["phase"] for item in ledger(store)] == ["STOPPED"]
+
+
+def test_on_kill_asks_ray_to_stop(head: FakeRayDashboard, store: Store) -> None:
+    task = operator()
+    deferred(task, task_context(store))
+
+    task.on_kill()
+
+    assert len(head.requests_to("POST", "/stop$")) == 1
+
+
+def test_on_kill_before_anything_was_started_does_nothing(head: FakeRayDashboard) -> None:
+    operator().on_kill()
+
+    assert not head.requests_to("*", ".*")
+
+
+def test_on_kill_with_a_dead_cluster_does_not_raise(head: FakeRayDashboard, store: Store) -> None:
+    task = operator()
+    deferred(task, task_context(store))
+    head.stop()
+
+    task.on_kill()
+
+
+def test_a_kill_while_the_job_is_on_its_way_stops_it(head: FakeRayDashboard, store: Store) -> None:
+    task = operator()
+    head.plan("POST", "^/api/jobs/$", delay_seconds=0.5)
+
+    def kill() -> None:
+        wait_for(lambda: store.rows and ledger(store), "the intent")
+        task.on_kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+
+    deferred(task, task_context(store))
+    killer.join(DEADLINE_SECONDS)
+
+    wait_for(lambda: [job.status for job in head.jobs.values()] == ["STOPPED"], "the job to be stopped")
+
+
+def test_the_stop_operator_stops_a_job_and_says_how_it_ended(head: FakeRayDashboard, store: Store) -> None:
+    head.add_job("mine")
+
+    stop = RayStopJobOperator(task_id="stop", submission_id="mine")
+
+    assert stop.execute(task_context(store)) == "STOPPED"
+
+
+def test_the_stop_operator_is_content_with_an_unknown_job(store: Store) -> None:
+    assert RayStopJobOperator(task_id="stop", submission_id="nope").execute(task_context(store)) == "UNKNOWN"
+
+
+def test_progress_is_kept_while_waiting(
+    head: FakeRayDashboard, store: Store, supervisor: Supervisor, on_job: Any
+) -> None:
+    def end(name: str) -> None:
+        write_records(
+            head,
+            name,
+            {"kind": "progress", "message": "epoch", "done": 3, "total": 10},
+            {"kind": "metric", "values": {"rmse": 1.5}, "step": 3},
+            {"kind": "result", "value": 1},
+            {"kind": "end", "status": "succeeded"},
+        )
+        head.set_status(name, "SUCCEEDED")
+
+    on_job(end)
+    operator(records=True, deferrable=False).execute(task_context(store))
+
+    progress = supervisor.xcoms["progress"]
+    assert (progress["message"], progress["done"], progress["values"]) == ("epoch", 3, {"rmse": 1.5})
+    assert (progress["status"], progress["clean"]) == ("SUCCEEDED", True)

@@ -1,0 +1,197 @@
+"""One poll serves all that wait for jobs of a cluster, and each of them on its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from airflow_provider_air.errors import AirError, ClusterUnreachableError, ConfigurationError
+from airflow_provider_air.ray_api import feed as feeds
+from airflow_provider_air.ray_api.feed import BY_ID_AT_MOST, ClusterFeed, Look, borrow_feed
+from airflow_provider_air.ray_api.requests import get_job
+from airflow_provider_air.ray_api.transport import Transport
+from tests.fakes.ray_dashboard import FakeRayDashboard
+
+SECONDS = 20.0
+
+
+def opener(transport: Transport) -> Callable[[], Awaitable[Transport]]:
+    async def open_transport() -> Transport:
+        return transport
+
+    return open_transport
+
+
+async def look(feed: ClusterFeed, name: str) -> Look:
+    async with feed.watching(name):
+        return await asyncio.wait_for(feed.look(name), SECONDS)
+
+
+async def looks(feed: ClusterFeed, names: list[str]) -> list[Look]:
+    return list(await asyncio.gather(*(look(feed, name) for name in names)))
+
+
+def status_of(seen: Look) -> str | None:
+    return None if seen.job is None else seen.job.status.value
+
+
+@pytest.mark.parametrize("count", [1, BY_ID_AT_MOST, BY_ID_AT_MOST + 1, 50])
+async def test_each_gets_its_own_job_whether_asked_by_id_or_by_list(
+    head: FakeRayDashboard, transport: Transport, count: int
+) -> None:
+    names = [f"job-{number}" for number in range(count)]
+    for number, name in enumerate(names):
+        head.add_job(name, "FAILED" if number % 2 else "RUNNING")
+
+    async with borrow_feed("head", opener(transport)) as feed:
+        seen = await looks(feed, names)
+
+    assert [item.job.submission_id for item in seen if item.job] == names
+    assert [status_of(item) for item in seen] == ["FAILED" if number % 2 else "RUNNING" for number in range(count)]
+    assert bool(head.requests_to("GET", "^/api/jobs/$")) == (count > BY_ID_AT_MOST)
+
+
+@pytest.mark.parametrize("count", [2, BY_ID_AT_MOST + 1])
+async def test_an_unknown_job_is_no_error(head: FakeRayDashboard, transport: Transport, count: int) -> None:
+    names = [f"job-{number}" for number in range(count)]
+    for name in names[1:]:
+        head.add_job(name)
+
+    async with borrow_feed("head", opener(transport)) as feed:
+        seen = await looks(feed, names)
+
+    assert seen[0] == Look()
+    assert [status_of(item) for item in seen[1:]] == ["RUNNING"] * (count - 1)
+
+
+async def test_a_job_that_ray_cannot_describe_does_not_blind_the_others(
+    head: FakeRayDashboard, transport: Transport
+) -> None:
+    head.add_job("good")
+    head.add_job("bad")
+    head.plan("GET", "^/api/jobs/bad$", status=500, times=None)
+
+    async with borrow_feed("head", opener(transport)) as feed:
+        good, bad = await looks(feed, ["good", "bad"])
+
+    assert status_of(good) == "RUNNING"
+    assert isinstance(bad.error, ClusterUnreachableError)
+
+
+async def test_a_silent_cluster_is_an_error_for_all(head: FakeRayDashboard, transport: Transport) -> None:
+    names = [f"job-{number}" for number in range(BY_ID_AT_MOST + 2)]
+    head.plan("GET", ".*", drop=True, times=None)
+
+    async with borrow_feed("head", opener(transport)) as feed:
+        seen = await looks(feed, names)
+
+    assert {type(item.error) for item in seen} == {ClusterUnreachableError}
+
+
+async def test_a_node_list_that_fails_does_not_hide_the_jobs(
+    head: FakeRayDashboard, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "NODE_CHECK_SECONDS", 0.0)
+    head.add_job("job", "SUCCEEDED")
+    head.plan("GET", "^/api/v0/nodes$", status=500, times=None)
+
+    async with borrow_feed("head", opener(transport)) as feed:
+        assert status_of(await look(feed, "job")) == "SUCCEEDED"
+
+
+async def test_a_dead_node_is_told(
+    head: FakeRayDashboard, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "NODE_CHECK_SECONDS", 0.0)
+    head.add_job("job")
+
+    async with borrow_feed("head", opener(transport)) as feed:
+        assert (await look(feed, "job")).node_is_dead is False
+        head.kill_node()
+        assert (await look(feed, "job")).node_is_dead is True
+
+
+async def test_borrowers_of_one_cluster_share_and_the_last_one_closes(
+    head: FakeRayDashboard, transport: Transport
+) -> None:
+    head.add_job("job")
+    async with borrow_feed("head", opener(transport)) as first:
+        async with borrow_feed("head", opener(transport)) as second:
+            assert second is first
+        assert status_of(await look(first, "job")) == "RUNNING"
+        async with borrow_feed("other", opener(transport)) as other:
+            assert other is not first
+
+    with pytest.raises(AirError):
+        await first.client.send(get_job("job"))
+    async with borrow_feed("head", opener(transport)) as next_one:
+        assert next_one is not first
+
+
+async def test_a_borrower_that_fails_leaves_the_feed_to_the_others(
+    head: FakeRayDashboard, transport: Transport
+) -> None:
+    head.add_job("job")
+    async with borrow_feed("head", opener(transport)) as feed:
+        with pytest.raises(RuntimeError):
+            async with borrow_feed("head", opener(transport)) as same, same.watching("job"):
+                raise RuntimeError("a bug of somebody's")
+        assert status_of(await look(feed, "job")) == "RUNNING"
+
+
+async def test_nobody_watching_means_nothing_is_asked_for(head: FakeRayDashboard, transport: Transport) -> None:
+    head.add_job("one")
+    head.add_job("two")
+    async with borrow_feed("head", opener(transport)) as feed:
+        await look(feed, "one")
+        await look(feed, "two")
+        before = len(head.requests_to("GET", "^/api/jobs/one$"))
+        await look(feed, "two")
+
+    assert len(head.requests_to("GET", "^/api/jobs/one$")) == before
+
+
+async def test_a_rotated_token_is_fetched_again(head: FakeRayDashboard) -> None:
+    head.add_job("job")
+    tokens = [head.token]
+
+    async def open_transport() -> Transport:
+        return Transport(head.url, token=tokens[-1])
+
+    async with borrow_feed("head", open_transport) as feed:
+        assert status_of(await look(feed, "job")) == "RUNNING"
+        head.token = "next-token"
+        tokens.append(head.token)
+        async with feed.watching("job"):
+            while (seen := await asyncio.wait_for(feed.look("job"), SECONDS)).job is None:
+                assert isinstance(seen.error, ConfigurationError)
+
+
+async def test_a_failing_source_of_tokens_does_not_end_the_poll(head: FakeRayDashboard) -> None:
+    head.add_job("job")
+    opened = 0
+
+    async def open_transport() -> Transport:
+        nonlocal opened
+        opened += 1
+        if opened > 1:
+            raise RuntimeError("the secrets backend has a bug")
+        return Transport(head.url, token=head.token)
+
+    async with borrow_feed("head", open_transport) as feed:
+        head.token = "other"
+        assert isinstance((await look(feed, "job")).error, ConfigurationError)
+        head.token = feed.client.transport.token
+        async with feed.watching("job"):
+            while (await asyncio.wait_for(feed.look("job"), SECONDS)).job is None:
+                pass
+    assert opened > 1
+
+
+async def test_log_reads_get_rarer_as_more_wait(head: FakeRayDashboard, transport: Transport) -> None:
+    async with borrow_feed("head", opener(transport)) as feed:
+        alone = feed.log_interval_seconds
+        feed._watched.update({f"job-{number}": 1 for number in range(1000)})
+        assert feed.log_interval_seconds > 10 * alone

@@ -1,0 +1,132 @@
+"""A log is read from a byte offset, by the best way that works."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_air.errors import AirError, ConfigurationError, ProtocolError, UnavailableError
+from airflow_provider_air.ray_api import logs
+from airflow_provider_air.ray_api.client import AsyncRayClient
+from airflow_provider_air.ray_api.logs import LogReader, job_log_name
+from airflow_provider_air.ray_api.models import JobDetails, JobStatus
+from airflow_provider_air.ray_api.requests import get_job
+from airflow_provider_air.ray_api.transport import Transport
+from tests.fakes.ray_dashboard import FakeRayDashboard
+
+NAME = job_log_name("job")
+LOG = b"0123456789" * 20_000
+
+
+async def details(client: AsyncRayClient) -> JobDetails:
+    job = await client.send(get_job("job"))
+    assert job is not None
+    return job
+
+
+async def read(transport: Transport, offset: int, limit: int, name: str = NAME) -> bytes:
+    async with AsyncRayClient(transport, patience_seconds=0) as client:
+        return await LogReader(client).read(await details(client), name, offset, limit)
+
+
+@pytest.fixture(params=["agent", "state API"])
+def way(request: pytest.FixtureRequest, head: FakeRayDashboard) -> str:
+    head.add_job("job", log=LOG)
+    if request.param == "state API":
+        head.agent_off()
+    way: str = request.param
+    return way
+
+
+@pytest.mark.parametrize(
+    ("offset", "limit"),
+    [(0, 10), (5, 10), (0, len(LOG) * 2), (len(LOG) - 3, 10), (len(LOG), 10), (len(LOG) + 5, 10), (70_001, 65_536)],
+)
+async def test_both_ways_give_the_same_bytes(way: str, transport: Transport, offset: int, limit: int) -> None:
+    assert await read(transport, offset, limit) == LOG[offset : offset + limit]
+
+
+async def test_a_file_that_is_not_there_yet_is_empty(way: str, transport: Transport) -> None:
+    assert await read(transport, 0, 10, "absent.jsonl") == b""
+
+
+async def test_the_agent_is_asked_first_and_only_for_the_range(head: FakeRayDashboard, transport: Transport) -> None:
+    head.add_job("job", log=LOG)
+
+    await read(transport, 5, 10)
+
+    assert [request.status for request in head.requests_to("GET", f"^/logs/{NAME}$")] == [206]
+    assert not head.requests_to("GET", "^/api/v0/logs")
+
+
+async def test_an_agent_that_does_not_answer_is_left_alone_for_a_while(
+    head: FakeRayDashboard, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "AGENT_PAUSE_SECONDS", 3600.0)
+    head.add_job("job", log=LOG)
+    head.plan("GET", f"^/logs/{NAME}$", status=503)
+    async with AsyncRayClient(transport, patience_seconds=0) as client:
+        reader, job = LogReader(client), await details(client)
+        for _ in range(3):
+            assert await reader.read(job, NAME, 0, 10) == LOG[:10]
+        assert len(head.requests_to("GET", f"^/logs/{NAME}$")) == 1
+
+        monkeypatch.setattr(reader, "_agent_again", {})
+        await reader.read(job, NAME, 0, 10)
+        assert len(head.requests_to("GET", f"^/logs/{NAME}$")) == 2
+
+
+async def test_a_server_without_ranges_gives_the_right_bytes(head: FakeRayDashboard, transport: Transport) -> None:
+    head.add_job("job", log=LOG)
+    head.plan("GET", f"^/logs/{NAME}$", status=200, body=LOG.decode())
+
+    assert await read(transport, 5, 10) == LOG[5:15]
+
+
+async def test_a_pending_job_has_no_log(head: FakeRayDashboard, transport: Transport) -> None:
+    head.add_job("job", "PENDING", log=LOG)
+
+    assert await read(transport, 0, 10) == b""
+
+
+async def test_a_node_that_is_gone_is_unavailable(head: FakeRayDashboard, transport: Transport) -> None:
+    head.add_job("job", log=LOG)
+    head.kill_node()
+
+    with pytest.raises(UnavailableError):
+        await read(transport, 0, 10)
+
+
+async def test_a_refused_token_is_told(head: FakeRayDashboard, transport: Transport) -> None:
+    head.add_job("job", log=LOG)
+    async with AsyncRayClient(transport, patience_seconds=0) as client:
+        job = await details(client)
+    async with AsyncRayClient(Transport(head.url, token="wrong"), patience_seconds=0) as client:
+        with pytest.raises(ConfigurationError):
+            await LogReader(client).read(job, NAME, 0, 10)
+
+
+async def test_the_token_does_not_go_to_agents_behind_https(head: FakeRayDashboard) -> None:
+    head.add_job("job", log=LOG)
+    job = JobDetails("job", status=JobStatus.RUNNING, agent_address=head.agent_url, node_id="n")
+    async with AsyncRayClient(Transport("https://127.0.0.1:1", token=head.token), patience_seconds=0) as client:
+        with pytest.raises(AirError):
+            await LogReader(client).read(job, NAME, 0, 10)
+
+    assert not head.requests_to("GET", "^/logs/")
+
+
+async def test_the_whole_log_has_a_limit(
+    head: FakeRayDashboard, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head.add_job("job", log="all of it\n")
+    async with AsyncRayClient(transport, patience_seconds=0) as client:
+        assert await LogReader(client).whole_log("job") == "all of it\n"
+        monkeypatch.setattr(logs, "JSON_LOG_LIMIT_BYTES", 10)
+        with pytest.raises(ProtocolError, match="too large"):
+            await LogReader(client).whole_log("job")
+
+
+async def test_the_log_of_an_unknown_job_is_the_askers_mistake(transport: Transport) -> None:
+    async with AsyncRayClient(transport, patience_seconds=0) as client:
+        with pytest.raises(ConfigurationError, match="nope"):
+            await LogReader(client).whole_log("nope")

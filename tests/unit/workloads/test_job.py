@@ -1,0 +1,178 @@
+"""A request becomes a submission, or one error that names the argument."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import time
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.workloads.job import EntrypointResources, JobRequest, PreparedJob, prepare
+
+
+def prepared(request: JobRequest, *, not_after: float | None = None, **metadata: str) -> PreparedJob:
+    return prepare(request, "air-1", metadata=metadata, not_after=not_after)
+
+
+def files(job: PreparedJob) -> list[set[str]]:
+    return [set(zipfile.ZipFile(io.BytesIO(package.data)).namelist()) for package in job.packages]
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "train.py").write_text("print(1)\n")
+    (tmp_path / "code" / "data.csv").write_text("1\n")
+    return tmp_path / "code"
+
+
+def test_a_plain_command_is_sent_as_it_is() -> None:
+    job = prepared(JobRequest("python train.py"), air_try="1")
+
+    assert job.submission.to_api() == {
+        "submission_id": "air-1",
+        "entrypoint": "python train.py",
+        "runtime_env": {},
+        "metadata": {"air_try": "1"},
+    }
+    assert job.packages == ()
+
+
+def test_a_folder_is_shipped_without_what_is_excluded(code: Path) -> None:
+    job = prepared(JobRequest("x", working_dir=str(code), excludes=["*.csv"]))
+
+    assert files(job) == [{"train.py"}]
+    assert job.submission.runtime_env["working_dir"] == job.packages[0].uri
+
+
+def test_a_folder_of_the_runtime_env_is_shipped_too(code: Path) -> None:
+    job = prepared(JobRequest("x", runtime_env={"working_dir": str(code), "excludes": ["*.csv"]}))
+
+    assert files(job) == [{"train.py"}]
+    assert set(job.submission.runtime_env) == {"working_dir"}
+
+
+@pytest.mark.parametrize(
+    "uri", ["s3://b/code.zip", "gs://b/c.zip", "https://h/c.tar.gz", "gcs://_ray_pkg_1.zip", "local:///app"]
+)
+def test_a_remote_folder_is_left_to_ray(uri: str) -> None:
+    job = prepared(JobRequest("x", working_dir=uri))
+
+    assert job.submission.runtime_env["working_dir"] == uri
+    assert job.packages == ()
+
+
+def test_modules_keep_their_folders_name(code: Path) -> None:
+    job = prepared(JobRequest("x", runtime_env={"py_modules": [str(code), "s3://b/m.whl"]}))
+
+    assert files(job) == [{"code/train.py", "code/data.csv"}]
+    assert job.submission.runtime_env["py_modules"] == [job.packages[0].uri, "s3://b/m.whl"]
+
+
+def test_our_drivers_and_the_payload_travel_as_modules_beside_the_users(code: Path) -> None:
+    request = JobRequest(
+        "python -m air_drivers.function",
+        working_dir=str(code),
+        runtime_env={"py_modules": ["s3://b/m.whl"], "env_vars": {"A": "1"}},
+        payload={"config.json": b"{}"},
+        driver_env={"B": "2"},
+    )
+
+    job = prepared(request, not_after=5.5)
+
+    environment = job.submission.runtime_env
+    assert environment["py_modules"][0] == "s3://b/m.whl"
+    assert len(environment["py_modules"]) == 3
+    assert {"air_drivers/job.py", "air_drivers/records.py"} <= files(job)[1]
+    payload = environment["env_vars"]["AIR_PAYLOAD"]
+    assert files(job)[2] == {f"{payload}/config.json"}
+    assert environment["env_vars"] == {
+        "A": "1",
+        "B": "2",
+        "AIR_SUBMISSION_ID": "air-1",
+        "AIR_PAYLOAD": payload,
+        "AIR_NOT_AFTER": "5.5",
+    }
+    assert job.submission.entrypoint == request.entrypoint
+
+
+def test_preparing_changes_nothing_of_the_request_and_is_repeatable(code: Path) -> None:
+    environment = {"working_dir": str(code), "env_vars": {"A": "1"}}
+    request = JobRequest("x", runtime_env=environment, payload={"config.json": b"{}"})
+
+    assert prepared(request) == prepared(request)
+    assert environment == {"working_dir": str(code), "env_vars": {"A": "1"}}
+
+
+def test_resources_and_labels_reach_ray() -> None:
+    resources = EntrypointResources(1, 0.5, 1024, {"tpu": 1}, {"zone": "a"})
+
+    body = prepared(JobRequest("x", resources=resources)).submission.to_api()
+
+    assert {key: value for key, value in body.items() if key.startswith("entrypoint_")} == {
+        "entrypoint_num_cpus": 1,
+        "entrypoint_num_gpus": 0.5,
+        "entrypoint_memory": 1024,
+        "entrypoint_resources": {"tpu": 1},
+        "entrypoint_label_selector": {"zone": "a"},
+    }
+
+
+def run_shell(command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+
+
+def test_a_command_starts_before_its_not_after_time_and_not_later() -> None:
+    request = JobRequest("echo 'started; really' && exit 3")
+
+    early = run_shell(prepared(request, not_after=time.time() + 600).submission.entrypoint)
+    late = run_shell(prepared(request, not_after=time.time() - 600).submission.entrypoint)
+
+    assert (early.returncode, early.stdout) == (3, "started; really\n")
+    assert (late.returncode, late.stdout) == (75, "")
+    assert "not-after time" in late.stderr
+
+
+BAD: list[tuple[str, Mapping[str, Any]]] = [
+    ("entrypoint", {"entrypoint": ""}),
+    ("entrypoint", {"entrypoint": None}),
+    ("entrypoint", {"entrypoint": "x" * 200_000}),
+    ("working_dir", {"working_dir": "/nowhere"}),
+    ("working_dir", {"working_dir": "ftp://h/x.zip"}),
+    ("working_dir", {"working_dir": "s3://b/folder"}),
+    ("working_dir", {"working_dir": 5}),
+    ("working_dir", {"working_dir": "s3://b/x.zip", "runtime_env": {"working_dir": "s3://b/y.zip"}}),
+    ("excludes", {"excludes": "*.csv"}),
+    ("excludes", {"excludes": None}),
+    ("py_modules", {"runtime_env": {"py_modules": "code"}}),
+    ("py_modules", {"runtime_env": {"py_modules": ["/nowhere"]}}),
+    ("py_modules", {"runtime_env": {"py_modules": [5]}}),
+    ("runtime_env", {"runtime_env": []}),
+    ("runtime_env", {"runtime_env": {"pip": {"a"}}}),
+    ("runtime_env", {"runtime_env": {"env_vars": {"A": "x" * 200_000}}}),
+    ("env_vars", {"runtime_env": {"env_vars": "A=1"}}),
+    ("env_vars", {"runtime_env": {"env_vars": {"A": None}}}),
+    ("env_vars", {"runtime_env": {"env_vars": {"": "x"}}}),
+    ("AIR_X", {"runtime_env": {"env_vars": {"AIR_X": "1"}}}),
+    ("metadata", {"metadata": "x"}),
+    ("metadata", {"metadata": {"a": 1}}),
+    ("air_x", {"metadata": {"air_x": "1"}}),
+    ("entrypoint_num_cpus", {"resources": EntrypointResources(num_cpus=True)}),
+    ("entrypoint_num_gpus", {"resources": EntrypointResources(num_gpus=-0.5)}),
+    ("entrypoint_memory", {"resources": EntrypointResources(memory=float("nan"))}),  # type: ignore[arg-type]
+    ("entrypoint_resources", {"resources": EntrypointResources(resources={"tpu": "1"})}),  # type: ignore[dict-item]
+    ("entrypoint_label_selector", {"resources": EntrypointResources(label_selector={"a": 1})}),  # type: ignore[dict-item]
+]
+
+
+@pytest.mark.parametrize(("name", "fields"), BAD)
+def test_what_is_wrong_is_named(name: str, fields: Mapping[str, Any]) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        prepared(JobRequest(**{"entrypoint": "x", **fields}))
+    assert name in str(raised.value)

@@ -1,0 +1,98 @@
+"""What an author may say about a training run."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_air.errors import ConfigurationError, ProtocolError
+from airflow_provider_air.workloads.train import TrainResult, TrainSpec
+
+VALUE: dict[str, Any] = {
+    "run_name": "r",
+    "uri": "/runs/r",
+    "metrics": {"loss": 1.0},
+    "best_metrics": None,
+    "checkpoint": None,
+    "best_checkpoint": None,
+    "checkpoints": [],
+    "history": [],
+    "history_rows": 0,
+    "history_uri": "/runs/r/h",
+    "resumed_from": None,
+    "seconds": 1.0,
+}
+
+
+def config_of(spec: TrainSpec) -> dict[str, Any]:
+    payload = spec.payload(run_name="run-1", storage_path="s3://b/p", fixed_size=True)
+    config: dict[str, Any] = json.loads(payload["config.json"])
+    return config
+
+
+def test_the_driver_is_told_what_the_author_said_and_nothing_that_is_none() -> None:
+    spec = TrainSpec("train:loop", trainer="lightgbm", scaling_config={"num_workers": 2}, metric="rmse", mode="min")
+    assert config_of(spec) == {
+        "run_name": "run-1",
+        "storage_path": "s3://b/p",
+        "fixed_size": True,
+        "train_loop": "train:loop",
+        "trainer": "lightgbm",
+        "scaling_config": {"num_workers": 2},
+        "metric": "rmse",
+        "mode": "min",
+        "resources_timeout_seconds": 600.0,
+        "report_interval_seconds": 0.2,
+    }
+
+
+def test_a_callable_travels_as_a_pickle_with_its_python_version() -> None:
+    payload = TrainSpec(lambda config: None).payload(run_name="r", storage_path=None, fixed_size=False)
+    config = json.loads(payload["config.json"])
+    assert config["train_loop"]["payload"] in payload
+    assert config["train_loop"]["python"].startswith("3.")
+    assert "storage_path" not in config
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"train_loop": "no path"}, "train_loop"),
+        ({"train_loop": 3}, "train_loop"),
+        ({"trainer": "keras"}, "trainer"),
+        ({"train_loop_config": [1]}, "train_loop_config"),
+        ({"train_loop_config": {"x": object()}}, "train_loop_config"),
+        ({"scaling_config": {"num_workers": 0}}, "scaling_config.num_workers"),
+        ({"scaling_config": {"num_workers": "two"}}, "scaling_config.num_workers"),
+        ({"datasets": {"train": 3}}, "datasets.train"),
+        ({"datasets": {"train": {"url": "x"}}}, "datasets.train"),
+        ({"datasets": {"train": {"uri": ""}}}, "datasets.train.uri"),
+        ({"datasets": {"train": {"uri": "x", "format": "xml"}}}, "datasets.train.format"),
+        ({"datasets": {"train": {"uri": "x", "columns": "a"}}}, "datasets.train.columns"),
+        ({"datasets": {"train": {"uri": "x", "split": {"valid": 2}}}}, "datasets.train.split.valid"),
+        ({"datasets": {"train": {"uri": "x", "split": {"a": 0.1, "b": 0.1}}}}, "datasets.train.split"),
+        ({"metric": "rmse"}, "mode"),
+        ({"mode": "min"}, "metric"),
+        ({"metric": "rmse", "mode": "lowest"}, "mode"),
+        ({"resources_timeout_seconds": -1}, "resources_timeout_seconds"),
+        ({"report_interval_seconds": 0}, "report_interval_seconds"),
+    ],
+)
+def test_bad_input_is_refused_by_the_fields_name(fields: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        TrainSpec(**{"train_loop": "train:loop", **fields}).validate()
+    assert f"'{named}'" in str(caught.value)
+
+
+def test_a_result_is_read_into_its_fields_and_back() -> None:
+    result = TrainResult.from_value({**VALUE, "of_a_newer_driver": 1})
+    assert result.to_json() == VALUE
+
+
+def test_a_result_of_another_shape_is_no_result() -> None:
+    with pytest.raises(ProtocolError, match="history_rows"):
+        TrainResult.from_value({k: v for k, v in VALUE.items() if k != "history_rows"})
+    with pytest.raises(ProtocolError, match="run_name"):
+        TrainResult.from_value(None)

@@ -1,0 +1,67 @@
+"""What an author may say about an experiment."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.workloads.tune import TuneSpec
+
+SPEC: dict[str, Any] = {"param_space": {"x": {"uniform": [0, 1]}}, "metric": "loss", "mode": "min"}
+
+
+def test_the_driver_is_told_what_the_author_said() -> None:
+    spec = TuneSpec(**SPEC, trainable="tune:objective", num_samples=4, scheduler={"name": "asha", "args": {"max_t": 9}})
+    config = json.loads(spec.payload(run_name="r", storage_path=None, fixed_size=True)["config.json"])
+    assert config["trainable"] == "tune:objective"
+    assert config["scheduler"] == {"name": "asha", "args": {"max_t": 9}}
+    assert config["param_space"] == SPEC["param_space"]
+    assert (config["num_samples"], config["max_failed_trials"]) == (4, 0)
+    assert "train_loop" not in config
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"trainable": None}, ["trainable", "train_loop"]),
+        ({"train_loop": "a:b"}, ["trainable", "train_loop"]),
+        ({"datasets": {"train": "x"}}, ["datasets", "train_loop"]),
+        ({"trainable": None, "train_loop": "a:b", "scheduler": "pbt"}, ["pbt", "trainable"]),
+        ({"trainable": None, "train_loop": "a:b", "trainer": "keras"}, ["trainer"]),
+        ({"param_space": {"x": {"unifrom": [0, 1]}}}, ["param_space.x", "uniform"]),
+        ({"param_space": "no path"}, ["param_space"]),
+        ({"param_space": {"x": {"grid_search": [1]}}, "searcher": "optuna"}, ["param_space", "grid", "optuna"]),
+        ({"metric": None}, ["metric"]),
+        ({"mode": None}, ["mode"]),
+        ({"scheduler": "luck"}, ["scheduler", "asha"]),
+        ({"scheduler": {"name": "asha", "grace_period": 1}}, ["scheduler", "grace_period", "args"]),
+        ({"searcher": {"name": "optuna", "args": [1]}}, ["searcher.args"]),
+        ({"num_samples": 0}, ["num_samples"]),
+        ({"max_concurrent_trials": 1.5}, ["max_concurrent_trials"]),
+        ({"max_failed_trials": -1}, ["max_failed_trials"]),
+        ({"time_budget_seconds": 0}, ["time_budget_seconds"]),
+        ({"stop": 3}, ["stop"]),
+    ],
+)
+def test_bad_input_is_refused_by_the_fields_name(fields: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        TuneSpec(**{**SPEC, "trainable": "tune:objective", **fields}).validate()
+    assert [word for word in words if word not in str(caught.value)] == [], caught.value
+
+
+def test_the_schedulers_and_searchers_that_authors_may_name_are_those_that_the_driver_knows() -> None:
+    search = pytest.importorskip("airflow_provider_air.drivers.search")
+    from airflow_provider_air.workloads import tune
+
+    assert (sorted(search.SCHEDULERS), sorted(search.SEARCHERS)) == (list(tune.SCHEDULERS), list(tune.SEARCHERS))
+
+
+def test_every_scheduler_is_where_the_driver_looks_for_it() -> None:
+    pytest.importorskip("ray.tune")
+    from airflow_provider_air.drivers import imports, search
+
+    for path in search.SCHEDULERS.values():
+        assert callable(imports.by_path(path, "scheduler"))
