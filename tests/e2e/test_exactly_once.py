@@ -81,7 +81,6 @@ def retry_after_a_failed_job(lab: RayLab) -> None:
         case.release(1, exit_code=7)
         case.release(2)
         case.judge("start 1", "end 1", "start 2", "end 2", try_number=2)
-        assert "The job failed: exit code 7" in case.log(1)
         assert [attempt["phase"] for attempt in case.attempts()] == ["FAILED", "SUCCEEDED"]
 
 

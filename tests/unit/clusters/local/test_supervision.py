@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_air.clusters.contract import ClusterOwner, ClusterRef, ClusterState
 from airflow_provider_air.clusters.local import processes
 from airflow_provider_air.clusters.local.backend import LocalBackend
-from airflow_provider_air.clusters.local.home import ClusterHome, StateRecord
+from airflow_provider_air.clusters.local.home import ClusterHome, StateRecord, list_clusters
 from airflow_provider_air.clusters.local.spec import LocalCluster
 from airflow_provider_air.waiting import wait_until
 from tests.fakes import ray_interpreter
@@ -36,11 +36,19 @@ def spec(base: Path, tmp_path: Path, jobs: Path) -> Iterator[LocalCluster]:
     yield LocalCluster(python=ray_interpreter.install(tmp_path), env_vars={"FAKE_JOBS": str(jobs)})
     for ref in BACKEND.list_refs():
         BACKEND.delete(ref)
-    assert processes.of_cluster(base) == []
+    # A supervisor that ends by itself removes its folder before it is gone.
+    wait(lambda: not processes.of_cluster(base), "the end of all processes")
 
 
 def wait(check: Callable[[], bool], what: str) -> None:
-    wait_until(lambda: check() or None, what=what, timeout_seconds=30, poll_interval_seconds=0.02)
+    wait_until(
+        lambda: check() or None, what=what, timeout_seconds=120, poll_interval_seconds=0.02, last_state=last_words
+    )
+
+
+def last_words() -> str:
+    """Say what the supervisors wrote, for the message of a failure."""
+    return "\n".join(home.supervisor_log.read_text() + repr(home.state()) for home in list_clusters()) or "no cluster"
 
 
 def state_of(ref: ClusterRef) -> StateRecord:
