@@ -49,10 +49,12 @@ class Luggage:
 
     :param env_vars: environment of the job; visible to whoever can list jobs, so no secrets
     :param state: JSON that comes back to the attachment at the end; no secrets
+    :param secrets: environment of the job that no job listing shows
     """
 
     env_vars: Mapping[str, str] = field(default_factory=dict)
     state: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from .records import RecordWriter
 SUBMISSION_ID = "AIR_SUBMISSION_ID"
 PAYLOAD = "AIR_PAYLOAD"
 NOT_AFTER = "AIR_NOT_AFTER"
+# The hook that brings secrets into the environment, where the job has any; its package is the last module.
+SECRETS = "AIR_SECRETS"
 # Only for runs by hand, outside of a Ray job: where the records file goes.
 RECORDS_DIR = "AIR_RECORDS_DIR"
 

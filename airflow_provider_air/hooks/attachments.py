@@ -35,6 +35,7 @@ class Riders:
         :raises AirError: a required attachment cannot come along
         """
         env_vars: dict[str, str] = {}
+        secrets = dict(request.secrets)
         for spec in self._specs:
             try:
                 luggage = self._open(spec).before_submit(self.voyage)
@@ -45,7 +46,8 @@ class Riders:
                 continue
             self.luggage[spec.name] = dict(luggage.state)
             env_vars |= luggage.env_vars
-        return replace(request, driver_env={**request.driver_env, **env_vars})
+            secrets |= luggage.secrets
+        return replace(request, driver_env={**request.driver_env, **env_vars}, secrets=secrets)
 
     def alight(self, outcome: Outcome, records: Sequence[Mapping[str, Any]] = ()) -> None:
         """

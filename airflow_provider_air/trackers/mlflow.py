@@ -87,6 +87,11 @@ class MlflowServer:
         self.base_url = base_url.rstrip("/")
         self.ui_url = (ui_url or base_url).rstrip("/")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        # What MLflow's own client reads; it takes a user and password before a token.
+        named = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+        self.secrets = (
+            dict(zip(named, auth, strict=True)) if auth else {"MLFLOW_TRACKING_TOKEN": token} if token else {}
+        )
         self._http = httpx.Client(auth=auth, headers=headers, verify=verify, timeout=20, trust_env=False)
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> dict[str, Any]:
@@ -169,6 +174,7 @@ class MlflowTracking:
                 "experiment_id": experiment_id,
                 "url": self._server.run_url(experiment_id, run_id),
             },
+            secrets=self._server.secrets,
         )
 
     def on_record(self, voyage: Voyage, state: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> None:

@@ -21,6 +21,7 @@ from airflow_provider_air.identity import digest
 from airflow_provider_air.ray_api.models import JobSubmission
 from airflow_provider_air.ray_api.packages import Package, package_files, package_folder
 from airflow_provider_air.ray_api.requests import MAX_ENTRYPOINT_BYTES, MAX_ENVIRONMENT_BYTES
+from airflow_provider_air.workloads.secrets import HOOK, pack_secrets
 
 REMOTE_SCHEMES = ("gcs", "s3", "gs", "https", "azure", "abfss", "file", "local")
 
@@ -67,7 +68,8 @@ class JobRequest:
     :param excludes: glob patterns of what is not shipped
     :param runtime_env: Ray's own runtime environment; local folders in it are shipped
     :param payload: files for one of our drivers; with it the job writes records
-    :param driver_env: environment that the provider adds, beside the author's ``env_vars``
+    :param driver_env: environment that the provider adds, beside the author's ``env_vars``; anybody can read it
+    :param secrets: environment that no job listing shows; see :mod:`airflow_provider_air.workloads.secrets`
     :param expects_result: whether a succeeded job must have reported a result
     """
 
@@ -79,6 +81,7 @@ class JobRequest:
     metadata: Mapping[str, str] = field(default_factory=dict)
     payload: Mapping[str, bytes] | None = None
     driver_env: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     expects_result: bool = False
 
     @property
@@ -124,6 +127,11 @@ def prepare(
     elif not_after is not None:
         entrypoint = _guarded(entrypoint, not_after)
     env_vars |= request.driver_env
+    if request.secrets:
+        hidden, hook = pack_secrets(request.secrets, submission_id, next_hook=environment.get(HOOK))
+        packages.append(hidden)
+        environment |= {"py_modules": [*environment.get("py_modules", []), hidden.uri], HOOK: hook}
+        env_vars[driver_job.SECRETS] = hook
     if env_vars:
         environment["env_vars"] = env_vars
     submission = JobSubmission(

@@ -12,6 +12,7 @@ import json
 import re
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
+from .. import job
 from ..job import ConfigurationProblem
 
 PRIVATE = "/_air/"
@@ -222,9 +223,13 @@ def runtime_env_of_applications(environment: Mapping[str, Any], reserved: str = 
     The same ``gcs://`` URIs keep the code alive as long as an application that uses it.
     """
     kept = {key: value for key, value in environment.items() if not key.startswith("_") and value is not None}
-    # The last two modules are these drivers and the payload, see the submitting side.
-    modules = list(kept.pop("py_modules", None) or [])[:-2]
-    variables = {k: v for k, v in (kept.pop("env_vars", None) or {}).items() if not k.startswith(reserved)}
+    variables = kept.pop("env_vars", None) or {}
+    # The last modules are these drivers, the payload and, with their hook, secrets: see the submitting side.
+    hidden = variables.get(job.SECRETS)
+    modules = list(kept.pop("py_modules", None) or [])[: -3 if hidden else -2]
+    if hidden:
+        kept.pop("worker_process_setup_hook", None)
+    variables = {k: v for k, v in variables.items() if not k.startswith(reserved)}
     if modules:
         kept["py_modules"] = modules
     if variables:

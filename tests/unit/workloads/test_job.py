@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import io
+import os
 import subprocess
 import time
 import zipfile
@@ -73,6 +75,41 @@ def test_modules_keep_their_folders_name(code: Path) -> None:
 
     assert files(job) == [{"code/train.py", "code/data.csv"}]
     assert job.submission.runtime_env["py_modules"] == [job.packages[0].uri, "s3://b/m.whl"]
+
+
+def test_secrets_travel_as_a_package_and_a_hook_of_this_attempt() -> None:
+    request = JobRequest("x", runtime_env={"env_vars": {"A": "1"}}, secrets={"TOKEN": "canary"})
+
+    job, other = prepared(request), prepare(request, "air-2", metadata={}, not_after=None)
+
+    environment = job.submission.runtime_env
+    hook = environment["worker_process_setup_hook"]
+    assert environment["py_modules"] == [job.packages[-1].uri]
+    assert environment["env_vars"] == {"A": "1", "AIR_SECRETS": hook}
+    assert "canary" not in repr(job.submission) + repr(request)
+    assert b"canary" in zipfile.ZipFile(io.BytesIO(job.packages[-1].data)).read(f"{hook.split('.')[0]}/secrets.json")
+    assert other.packages[-1].name != job.packages[-1].name
+
+
+def test_the_authors_own_hook_runs_after_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "theirs.py").write_text("import os\ndef go():\n    os.environ['SEEN'] = os.environ['TOKEN']\n")
+    request = JobRequest("x", runtime_env={"worker_process_setup_hook": "theirs.go"}, secrets={"TOKEN": "canary"})
+    job = prepared(request)
+    zipfile.ZipFile(io.BytesIO(job.packages[-1].data)).extractall(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("SEEN", "TOKEN"):
+        monkeypatch.setenv(name, "")
+
+    module = importlib.import_module(str(job.submission.runtime_env["worker_process_setup_hook"]).split(".")[0])
+    module.load()
+
+    assert os.environ["SEEN"] == "canary"
+    assert (tmp_path / module.__name__ / "secrets.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_hook_that_is_no_import_path_is_refused_with_secrets() -> None:
+    with pytest.raises(ConfigurationError, match="worker_process_setup_hook"):
+        prepared(JobRequest("x", runtime_env={"worker_process_setup_hook": "go"}, secrets={"TOKEN": "canary"}))
 
 
 def test_our_drivers_and_the_payload_travel_as_modules_beside_the_users(code: Path) -> None:

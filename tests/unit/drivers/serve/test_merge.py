@@ -165,6 +165,15 @@ def test_applications_get_the_jobs_code_and_variables_but_not_ours() -> None:
     assert merge.runtime_env_of_applications({"py_modules": ["a", "b"]}) == {}
 
 
+def test_applications_do_not_get_the_jobs_secrets() -> None:
+    environment = {
+        "py_modules": ["gcs://theirs.zip", "gcs://drivers.zip", "gcs://payload.zip", "gcs://secrets.zip"],
+        "env_vars": {"AIR_SECRETS": "air_secrets_1.load"},
+        "worker_process_setup_hook": "air_secrets_1.load",
+    }
+    assert merge.runtime_env_of_applications(environment) == {"py_modules": ["gcs://theirs.zip"]}
+
+
 def test_packages_of_applications_are_those_in_the_clusters_store() -> None:
     applications: list[dict[str, Any]] = [
         {"runtime_env": {"working_dir": "gcs://a.zip", "py_modules": ["gcs://b.zip", "s3://x/c.zip"]}},

@@ -1,0 +1,63 @@
+"""
+Secrets for one job, out of sight of those who list jobs.
+
+Ray shows every ``runtime_env.env_vars`` value in its job listings, while a package can only be asked for by
+its name. So secrets travel as a package of their own, and Ray's ``worker_process_setup_hook`` puts them into
+the environment of the job's supervisor, whose child is the entrypoint, and of all its workers on all nodes.
+They lie on the nodes' disks, readable by Ray's own user, as long as Ray keeps the job's environment there.
+
+Source: Ray 2.60, ``_private/runtime_env/setup_hook.py`` and ``dashboard/modules/job/job_supervisor.py``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.identity import digest
+from airflow_provider_air.ray_api.packages import Package, package_files
+
+HOOK = "worker_process_setup_hook"
+
+_MODULE = '''
+"""Puts the secrets of one job into the environment of its processes."""
+
+import importlib
+import json
+import os
+
+NEXT = {next!r}
+
+
+def load():
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "secrets.json")
+    os.chmod(path, 0o600)
+    with open(path) as file:
+        os.environ.update(json.load(file))
+    if NEXT:
+        module, _, name = NEXT.rpartition(".")
+        getattr(importlib.import_module(module), name)()
+'''
+
+
+def pack_secrets(secrets: Mapping[str, str], submission_id: str, *, next_hook: object) -> tuple[Package, str]:
+    """
+    Pack the secrets of one attempt.
+
+    :param submission_id: makes the package this attempt's own, so that Ray forgets it with the job
+    :param next_hook: the author's own ``worker_process_setup_hook``, which runs afterwards
+    :return: the package, for ``py_modules``, and the hook
+    :raises ConfigurationError: the author's hook is no import path
+    """
+    if next_hook is not None and (not isinstance(next_hook, str) or "." not in next_hook):
+        raise ConfigurationError(
+            f"'runtime_env' {HOOK} must be the import path of a function, not {next_hook!r}",
+            hint="Ray takes nothing else for submitted jobs",
+        )
+    module = f"air_secrets_{digest(submission_id, length=16)}"
+    files = {
+        f"{module}/__init__.py": _MODULE.format(next=next_hook).encode(),
+        f"{module}/secrets.json": json.dumps(dict(secrets)).encode(),
+    }
+    return package_files(files), f"{module}.load"
