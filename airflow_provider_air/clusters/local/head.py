@@ -106,6 +106,9 @@ def head_environment(record: ClusterRecord, home: ClusterHome, environ: Mapping[
         "RAY_USAGE_STATS_ENABLED": "0",
         # A head that drains gets 30 s by default; here nobody else takes over its work.
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
+        # Workers started ahead are of no use to jobs, which have environments of their own, and slow the start.
+        "RAY_enable_worker_prestart": "0",
+        "RAY_prestart_worker_first_driver": "0",
         # Ray Data 2.60 otherwise starts 32 processes to read the footers of Parquet files.
         "RAY_DATA_PARQUET_FOOTER_NUM_ACTORS": "2",
         **{variable: str(record.ports[use]) for use, variable in PORT_VARIABLES.items()},

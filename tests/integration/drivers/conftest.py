@@ -90,7 +90,7 @@ class DriverJob:
         self.ended()
 
 
-Submit = Callable[[str, Mapping[str, bytes]], DriverJob]
+Submit = Callable[..., DriverJob]
 
 
 @pytest.fixture(scope="session")
@@ -105,9 +105,11 @@ def submit(head: Transport) -> Submit:
     """Give the function that starts a driver: its entrypoint and its payload."""
     count = iter(range(1000))
 
-    def start(entrypoint: str, payload: Mapping[str, bytes]) -> DriverJob:
+    def start(entrypoint: str, payload: Mapping[str, bytes], secrets: Mapping[str, str] | None = None) -> DriverJob:
         name = f"drivers-{next(count)}"
-        request = JobRequest(entrypoint, working_dir=str(CODE), payload=payload, expects_result=True)
+        request = JobRequest(
+            entrypoint, working_dir=str(CODE), payload=payload, expects_result=True, secrets=secrets or {}
+        )
         prepared = prepare(request, name, metadata={}, not_after=None)
         with RayClient(head) as client:
             for package in prepared.packages:
