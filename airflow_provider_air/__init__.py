@@ -15,6 +15,7 @@ from typing import Any
 _NAMES = {
     "ClusterRef": "clusters.contract",
     "ExistingCluster": "clusters.existing",
+    "GcsStorage": "storage.gcs",
     "LocalCluster": "clusters.local.spec",
     "MlflowTracker": "trackers.mlflow",
     "RayBatchInferenceOperator": "operators.batch_inference",
@@ -33,6 +34,7 @@ _NAMES = {
     "RaySubmitJobOperator": "operators.submit",
     "RayTrainOperator": "operators.train",
     "RayTuneOperator": "operators.tune",
+    "S3Storage": "storage.s3",
     "SharedFolder": "storage.shared_folder",
     "SmokeTest": "workloads.smoke",
     "ray_retry_policy": "operators.retry",

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow_provider_air.clusters.contract import ClusterRef
-from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.hooks.clusters import target_of
+from airflow_provider_air.hooks.storage import job_access, open_storage
 from airflow_provider_air.operators.base import RayJobOperator
-from airflow_provider_air.storage.contract import Storage
-from airflow_provider_air.storage.shared_folder import SharedFolder
 from airflow_provider_air.workloads.job import EntrypointResources, JobRequest
 
 if TYPE_CHECKING:
@@ -30,8 +28,8 @@ class RayDrivenOperator(RayJobOperator):
     :param working_dir: a local folder with the author's code, or a URI that Ray loads
     :param excludes: glob patterns of files that are not shipped
     :param runtime_env: Ray's runtime environment; never put secrets in, Ray shows it
-    :param storage: a :class:`~airflow_provider_air.storage.contract.Storage`, or a path or URI, where runs keep
-        what must outlive the cluster; without it a retry resumes only while the head's disk is there
+    :param storage: where runs keep what must outlive the cluster: ``SharedFolder``, ``S3Storage``, ``GcsStorage``, a
+        path, or a URI that the cluster reaches by itself; without it a retry resumes only from the head's own disk
     :param driver_num_cpus: what the driver itself reserves; by default it runs on the head beside everything
     :param metadata: str to str, shown in Ray's job list
     """
@@ -73,6 +71,7 @@ class RayDrivenOperator(RayJobOperator):
 
     def driver_job(self, entrypoint: str, payload: Mapping[str, bytes]) -> JobRequest:
         """Give the job that runs one of our drivers with this payload."""
+        access = job_access(self.storage, lifetime=self.execution_timeout)
         return JobRequest(
             entrypoint=entrypoint,
             working_dir=self.working_dir,
@@ -81,6 +80,8 @@ class RayDrivenOperator(RayJobOperator):
             resources=EntrypointResources(num_cpus=self.driver_num_cpus),
             metadata=self.metadata or {},
             payload=payload,
+            driver_env=access.env_vars,
+            secrets=access.secrets,
             expects_result=True,
         )
 
@@ -102,15 +103,11 @@ class RayDrivenOperator(RayJobOperator):
                     "Give a folder or bucket that outlives the cluster."
                 )
             return None
-        if isinstance(self.storage, str):
-            if "://" in self.storage:
-                return self.storage
-            SharedFolder(self.storage).probe()
-            return SharedFolder(self.storage).uri()
-        if not isinstance(self.storage, Storage):
-            raise ConfigurationError(f"'storage' must be a storage, a path or a URI, not {self.storage!r}")
-        self.storage.probe()
-        return self.storage.uri()
+        if isinstance(self.storage, str) and "://" in self.storage:
+            return self.storage
+        storage = open_storage(self.storage)
+        storage.probe()
+        return storage.uri()
 
     def is_fixed_size(self, context: Context) -> bool:
         """Whether the cluster cannot grow, so that too large a wish should fail at once."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from airflow_provider_air.errors import ConfigurationError
 
@@ -47,3 +48,69 @@ def check_path(path: str) -> str:
     if path.startswith("/") or ".." in path.split("/"):
         raise ConfigurationError(f"A storage path stays below its root, but {path!r} does not")
     return path
+
+
+@runtime_checkable
+class StorageSpec(Protocol):
+    """
+    What an author writes for a storage that needs a connection: a plain dataclass whose fields are JSON.
+
+    :param opener: ``module:function`` that opens it, where Airflow is known
+    """
+
+    opener: ClassVar[str]
+
+    def validate(self) -> None:
+        """:raises ConfigurationError: a field is wrong; the message names it."""
+
+
+@dataclass(frozen=True)
+class BucketRoot:
+    """
+    The part of a bucket in which a storage keeps its objects.
+
+    :param prefix: without slashes at its ends; may be empty
+    """
+
+    scheme: str
+    bucket: str
+    prefix: str
+
+    @classmethod
+    def parse(cls, root: Any, scheme: str, what: str) -> BucketRoot:
+        """
+        Read ``scheme://bucket/prefix``.
+
+        :param what: what it is, for the message
+        :raises ConfigurationError: it is not of this form
+        """
+        start = f"{scheme}://"
+        bucket, _, prefix = root.removeprefix(start).partition("/") if isinstance(root, str) else ("", "", "")
+        if not bucket or not root.startswith(start) or "?" in root:
+            raise ConfigurationError(f"{what} must be {start}bucket/prefix, not {root!r}")
+        return cls(scheme, bucket, check_path(prefix.strip("/")))
+
+    def key(self, path: str, *, is_file: bool = False) -> str:
+        """
+        Give the key of a path.
+
+        :raises ConfigurationError: the path leaves the root, or is the root where a file is meant
+        """
+        key = "/".join(part for part in (self.prefix, check_path(path).strip("/")) if part)
+        if is_file and not path.strip("/"):
+            raise ConfigurationError("A file's path is empty", where=self.uri())
+        return key
+
+    def path(self, key: str) -> str:
+        """Give the path of a key, which lies below the prefix."""
+        return key.removeprefix(f"{self.prefix}/" if self.prefix else "")
+
+    def uri(self, path: str = "") -> str:
+        """Give the URI of a path."""
+        return f"{self.scheme}://{self.bucket}" + (f"/{key}" if (key := self.key(path)) else "")
+
+
+def check_credentials(value: Any, what: str) -> None:
+    """:raises ConfigurationError: this is no way to get credentials."""
+    if value not in ("ambient", "session"):
+        raise ConfigurationError(f"{what}'s 'credentials' must be ambient or session, not {value!r}")

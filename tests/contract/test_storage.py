@@ -7,16 +7,21 @@ A place makes an empty storage, and one whose root is absent.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.storage.contract import Storage
+from airflow_provider_air.storage.gcs import GcsBucket
+from airflow_provider_air.storage.s3 import S3Bucket
 from airflow_provider_air.storage.shared_folder import SharedFolder
+from tests.object_stores import gcs_client, gcs_server, s3_client, s3_server
 
 
 @dataclass
@@ -33,12 +38,45 @@ def shared_folder(folder: Path) -> Place:
     return Place(SharedFolder(str(folder / "root")), SharedFolder(str(folder / "absent")), "/")
 
 
-PLACES: dict[str, Callable[[Path], Place]] = {"shared folder": shared_folder}
+NUMBERS = itertools.count()
+
+
+def bucket_of_s3(s3_url: str) -> Place:
+    client, name = s3_client(s3_url), f"bucket-{next(NUMBERS)}"
+    client.create_bucket(Bucket=name)
+    return Place(S3Bucket(client, f"s3://{name}/some/prefix"), S3Bucket(client, "s3://absent/prefix"), "s3://")
+
+
+def bucket_of_gcs(gcs_url: str) -> Place:
+    client, name = gcs_client(gcs_url), f"bucket-{next(NUMBERS)}"
+    client.create_bucket(name)
+    return Place(GcsBucket(client, f"gs://{name}/some/prefix"), GcsBucket(client, "gs://absent/prefix"), "gs://")
+
+
+# The fixture that each is made from.
+PLACES: dict[str, tuple[str, Callable[[Any], Place]]] = {
+    "shared folder": ("tmp_path", shared_folder),
+    "S3": ("s3_url", bucket_of_s3),
+    "GCS": ("gcs_url", bucket_of_gcs),
+}
+
+
+@pytest.fixture(scope="module")
+def s3_url() -> Iterator[str]:
+    with s3_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def gcs_url() -> Iterator[str]:
+    with gcs_server() as url:
+        yield url
 
 
 @pytest.fixture(params=PLACES)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return PLACES[request.param](tmp_path)
+def place(request: pytest.FixtureRequest) -> Place:
+    source, make = PLACES[request.param]
+    return make(request.getfixturevalue(source))
 
 
 @pytest.fixture

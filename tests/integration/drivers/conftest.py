@@ -105,10 +105,21 @@ def submit(head: Transport) -> Submit:
     """Give the function that starts a driver: its entrypoint and its payload."""
     count = iter(range(1000))
 
-    def start(entrypoint: str, payload: Mapping[str, bytes], secrets: Mapping[str, str] | None = None) -> DriverJob:
+    def start(
+        entrypoint: str,
+        payload: Mapping[str, bytes],
+        *,
+        env_vars: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
+    ) -> DriverJob:
         name = f"drivers-{next(count)}"
         request = JobRequest(
-            entrypoint, working_dir=str(CODE), payload=payload, expects_result=True, secrets=secrets or {}
+            entrypoint,
+            working_dir=str(CODE),
+            payload=payload,
+            expects_result=True,
+            driver_env=env_vars or {},
+            secrets=secrets or {},
         )
         prepared = prepare(request, name, metadata={}, not_after=None)
         with RayClient(head) as client:

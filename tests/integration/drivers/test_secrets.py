@@ -13,8 +13,15 @@ from airflow_provider_air.workloads.function import ENTRYPOINT, function_payload
 from tests.integration.drivers.conftest import Submit
 
 CANARY = "canary-5f1d0c"
-LISTINGS = ("/api/jobs/", "/api/v0/jobs?detail=1", "/api/v0/workers?detail=1", "/api/v0/runtime_envs?detail=1")
-LISTINGS += ("/api/v0/actors?detail=1", "/api/v0/tasks?detail=1", "/logical/actors")
+LISTINGS = (
+    "/api/jobs/",
+    "/api/v0/jobs?detail=1",
+    "/api/v0/workers?detail=1",
+    "/api/v0/runtime_envs?detail=1",
+    "/api/v0/actors?detail=1",
+    "/api/v0/tasks?detail=1",
+    "/logical/actors",
+)
 
 
 def who_knows() -> dict[str, str | None]:
@@ -27,7 +34,7 @@ def who_knows() -> dict[str, str | None]:
         def look(self) -> str | None:
             return look()
 
-    actor = ray.remote(Holder).options(runtime_env={"env_vars": {"MORE": "1"}}).remote()  # type: ignore[attr-defined]
+    actor = ray.remote(Holder).options(runtime_env={"env_vars": {"MORE": "1"}}).remote()
     return {"driver": look(), "task": ray.get(ray.remote(look).remote()), "actor": ray.get(actor.look.remote())}
 
 

@@ -1,0 +1,155 @@
+"""Opens ``storage=``: a shared folder as it is, a bucket by its Airflow connection; and lets jobs in."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowOptionalProviderFeatureException
+
+from airflow_provider_air.errors import ConfigurationError, MissingExtraError
+from airflow_provider_air.storage.contract import Storage, StorageSpec
+from airflow_provider_air.storage.gcs import GcsBucket, GcsStorage
+from airflow_provider_air.storage.s3 import S3Bucket, S3Storage
+from airflow_provider_air.storage.shared_folder import SharedFolder
+
+# A job that ends at its deadline still writes its last checkpoint and records.
+MARGIN = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class JobAccess:
+    """
+    What a job needs to reach a storage.
+
+    :param env_vars: names and addresses, which anybody may read
+    :param secrets: credentials, which no job listing shows
+    """
+
+    env_vars: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def open_storage(value: Any) -> Storage:
+    """
+    Open what an author gave as ``storage=``; runs in the worker, reads connections.
+
+    :raises ConfigurationError: it is no storage, a field is wrong, or the connection is absent
+    """
+    if isinstance(value, str):
+        return SharedFolder(value)
+    if isinstance(value, StorageSpec):
+        value.validate()
+        module, _, function = value.opener.partition(":")
+        value = getattr(importlib.import_module(module), function)(value)
+    if not isinstance(value, Storage):
+        raise ConfigurationError(f"'storage' must be a storage, a path or a URI, not {value!r}")
+    return value
+
+
+def job_access(value: Any, *, lifetime: timedelta | None) -> JobAccess:
+    """
+    Give what a job needs to reach this storage; runs in the worker.
+
+    :param lifetime: how long the job may run (``execution_timeout``), or None
+    :raises ConfigurationError: the credentials may end before the job, or never
+    """
+    return _s3_access(value, lifetime) if isinstance(value, S3Storage) else JobAccess()
+
+
+def open_s3(spec: S3Storage) -> S3Bucket:
+    """
+    Open a bucket by the ``aws`` connection.
+
+    :raises ConfigurationError: there is no such connection
+    :raises MissingExtraError: the amazon provider is not installed
+    """
+    return S3Bucket(_aws_hook(spec.aws_conn_id).get_client_type(), spec.root)
+
+
+def open_gcs(spec: GcsStorage) -> GcsBucket:
+    """
+    Open a bucket by the ``google_cloud_platform`` connection.
+
+    :raises ConfigurationError: there is no such connection, or its key is malformed
+    :raises MissingExtraError: the google provider is not installed
+    """
+    _must_exist(spec.gcp_conn_id, "google_cloud_platform")
+    try:
+        from airflow.providers.google.cloud.hooks.gcs import GCSHook
+    except (ImportError, AirflowOptionalProviderFeatureException):
+        raise MissingExtraError("apache-airflow-providers-google", "google") from None
+    try:
+        client = GCSHook(gcp_conn_id=spec.gcp_conn_id).get_conn()
+    except Exception as error:  # the provider raises whatever google.auth and json raise
+        raise ConfigurationError(
+            f"The connection {spec.gcp_conn_id!r} opens no client: {error}", hint="Correct its key or its identity"
+        ) from error
+    return GcsBucket(client, spec.root)
+
+
+def _aws_hook(aws_conn_id: str) -> Any:
+    # The provider itself would go on with whatever credentials it finds elsewhere.
+    _must_exist(aws_conn_id, "aws")
+    try:
+        from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+        from botocore.config import Config
+    except (ImportError, AirflowOptionalProviderFeatureException):
+        raise MissingExtraError("apache-airflow-providers-amazon", "amazon") from None
+    config = Config(connect_timeout=10, read_timeout=60, retries={"max_attempts": 4, "mode": "standard"})
+    return AwsBaseHook(aws_conn_id=aws_conn_id, client_type="s3", config=config)
+
+
+def _s3_access(spec: S3Storage, lifetime: timedelta | None) -> JobAccess:
+    hook = _aws_hook(spec.aws_conn_id)
+    region, endpoint = hook.conn_region_name, hook.conn_config.get_service_endpoint_url(service_name="s3")
+    env_vars = {"AWS_DEFAULT_REGION": region} if region else {}
+    if endpoint:
+        env_vars["AWS_ENDPOINT_URL_S3"] = endpoint
+    if spec.credentials == "ambient":
+        return JobAccess(env_vars)
+    session = hook.get_session()
+    credentials = session.get_credentials()
+    if credentials is None:
+        raise ConfigurationError(f"The connection {spec.aws_conn_id!r} has no credentials to hand over")
+    frozen = hook.get_credentials()
+    _check_lifetime(spec, getattr(credentials, "_expiry_time", None) if frozen.token else None, lifetime)
+    secrets = {"AWS_ACCESS_KEY_ID": frozen.access_key, "AWS_SECRET_ACCESS_KEY": frozen.secret_key}
+    if frozen.token:
+        secrets["AWS_SESSION_TOKEN"] = frozen.token
+    return JobAccess(env_vars, secrets)
+
+
+def _check_lifetime(spec: S3Storage, expires: datetime | None, lifetime: timedelta | None) -> None:
+    if expires is None:
+        if not spec.allow_static_credentials:
+            raise ConfigurationError(
+                f"The credentials of the connection {spec.aws_conn_id!r} are not known to expire, and a job should not "
+                "be given such",
+                hint="Let the connection assume a role (extra role_arn), use credentials='ambient', or say "
+                "allow_static_credentials=True",
+            )
+        return
+    left = expires - datetime.now(UTC)
+    if lifetime is None or lifetime + MARGIN > left:
+        allowed = "no execution_timeout" if lifetime is None else f"an execution_timeout of {lifetime}"
+        raise ConfigurationError(
+            f"The credentials that the job would get end in {left.total_seconds() / 60:.0f} minutes, but the task has "
+            f"{allowed}",
+            where=f"connection {spec.aws_conn_id}",
+            hint=f"Set execution_timeout at least {MARGIN} below that, raise DurationSeconds in the connection's "
+            "assume_role_kwargs, or use credentials='ambient'",
+        )
+
+
+def _must_exist(conn_id: str, kind: str) -> None:
+    try:
+        BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException as error:
+        raise ConfigurationError(
+            f"There is no Airflow connection {conn_id!r}", hint=f"Create one of type {kind!r}"
+        ) from error

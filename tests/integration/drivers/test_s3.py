@@ -1,0 +1,59 @@
+"""A training whose checkpoints live in a bucket resumes from there, with credentials that nobody else sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from airflow_provider_air.hooks.storage import JobAccess, job_access, open_storage
+from airflow_provider_air.ray_api.transport import Transport
+from airflow_provider_air.storage.s3 import S3Storage
+from airflow_provider_air.waiting import wait_until
+from airflow_provider_air.workloads import train
+from airflow_provider_air.workloads.train import TrainResult, TrainSpec
+from tests.integration.drivers.conftest import DriverJob, Submit
+from tests.object_stores import ROLE, aws_connection, s3_client, s3_server
+
+pytestmark = pytest.mark.integration
+STORAGE = S3Storage("store", "s3://models/runs", credentials="session")
+
+
+@pytest.fixture(scope="module")
+def access() -> Iterator[JobAccess]:
+    with s3_server() as url, pytest.MonkeyPatch.context() as patch:
+        s3_client(url).create_bucket(Bucket="models")
+        patch.setenv("AIRFLOW_CONN_STORE", aws_connection(url, role_arn=ROLE))
+        yield job_access(STORAGE, lifetime=timedelta(minutes=20))
+
+
+def test_a_killed_training_resumes_from_the_bucket(
+    access: JobAccess, head: Transport, submit: Submit, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    spec = TrainSpec(
+        "loops:epochs", train_loop_config={"epochs": 6, "checkpoint_every": 2, "hold_at": 5, "gate": str(gate)}
+    )
+
+    def start() -> DriverJob:
+        payload = spec.payload(run_name="run", storage_path="s3://models/runs", fixed_size=True)
+        return submit(train.ENTRYPOINT, payload, env_vars=access.env_vars, secrets=access.secrets)
+
+    first = start()
+    wait_until(lambda: first.of_kind("checkpoint")[1:] or None, what="two checkpoints", timeout_seconds=200)
+    first.kill()
+    gate.touch()
+    result = TrainResult.from_value(start().succeeded())
+
+    assert (result.resumed_from or "").startswith("s3://models/runs/run/checkpoint_")
+    assert [row["metrics"]["epoch"] for row in result.history] == list(range(6))
+    kept = open_storage(STORAGE).list("run")
+    assert {f"s3://models/runs/{path.rpartition('/')[0]}" for path in kept} >= {
+        checkpoint["uri"] for checkpoint in result.checkpoints
+    }
+    jobs = httpx.get(head.base_url + "/api/jobs/", headers=head.request_headers(), timeout=60).text
+    assert "AWS_ENDPOINT_URL_S3" in jobs
+    assert [name for name, value in access.secrets.items() if value in jobs] == []
