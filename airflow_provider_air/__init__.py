@@ -17,6 +17,8 @@ _NAMES = {
     "ExistingCluster": "clusters.existing",
     "GcsStorage": "storage.gcs",
     "LocalCluster": "clusters.local.spec",
+    "MlflowModelSensor": "sensors.mlflow",
+    "MlflowPromoteOperator": "operators.mlflow",
     "MlflowTracker": "trackers.mlflow",
     "RayBatchInferenceOperator": "operators.batch_inference",
     "RayClusterSensor": "sensors.cluster",

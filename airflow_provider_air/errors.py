@@ -130,6 +130,10 @@ class ServeDeployError(RemoteFailureError):
     """A Serve application did not become healthy, or failed its smoke test."""
 
 
+class ModelRejectedError(RemoteFailureError):
+    """A model version did not pass the gate in front of its promotion."""
+
+
 class DeadlineExceededError(AirError, TimeoutError):
     """A deadline passed; the message names the deadline and the last state seen."""
 

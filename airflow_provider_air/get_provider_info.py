@@ -24,6 +24,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     "airflow_provider_air.operators.batch_inference",
                     "airflow_provider_air.operators.cluster",
+                    "airflow_provider_air.operators.mlflow",
                     "airflow_provider_air.operators.rllib",
                     "airflow_provider_air.operators.serve",
                     "airflow_provider_air.operators.submit",
@@ -46,6 +47,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_air.triggers.admission",
                     "airflow_provider_air.triggers.job",
                     "airflow_provider_air.triggers.job_state",
+                    "airflow_provider_air.triggers.mlflow",
                     "airflow_provider_air.triggers.serve",
                 ],
             }
@@ -56,6 +58,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     "airflow_provider_air.sensors.cluster",
                     "airflow_provider_air.sensors.job",
+                    "airflow_provider_air.sensors.mlflow",
                     "airflow_provider_air.sensors.serve",
                 ],
             }
@@ -63,6 +66,8 @@ def get_provider_info() -> dict[str, Any]:
         "cli": ["airflow_provider_air.cli.definition.get_air_commands"],
         "task-decorators": [{"name": "ray", "class-name": "airflow_provider_air.decorators.ray.ray_task"}],
         "extra-links": [
+            "airflow_provider_air.links.mlflow.MlflowModelLink",
+            "airflow_provider_air.links.mlflow.MlflowRunLink",
             "airflow_provider_air.links.ray.RayDashboardLink",
             "airflow_provider_air.links.ray.RayJobLink",
             "airflow_provider_air.links.serve.RayServeEndpointLink",

@@ -8,7 +8,8 @@ from airflow.sdk.log import mask_secret
 
 from airflow_provider_air.errors import AirError, ConfigurationError
 from airflow_provider_air.hooks.ray import extra_of, verify_of
-from airflow_provider_air.trackers.mlflow import MlflowServer, MlflowTracker, MlflowTracking
+from airflow_provider_air.trackers.mlflow import MlflowTracker, MlflowTracking
+from airflow_provider_air.trackers.mlflow_server import MlflowServer
 
 
 def open_tracker(spec: MlflowTracker) -> MlflowTracking:

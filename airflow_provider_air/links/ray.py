@@ -7,6 +7,7 @@ The worker pushes the URL at submission, so the button works while the task wait
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -48,7 +49,10 @@ class RayJobLink(_StoredLink):
     key = JOB_KEY
 
 
-def push_links(ti: Any, base_url: str, submission_id: str) -> None:
-    """Store both URLs of a submitted job; runs in the worker."""
+def push_links(ti: Any, base_url: str, submission_id: str, luggage: Mapping[str, Any]) -> None:
+    """Store the URLs of a submitted job and of what rides along, such as ``mlflow_url``; runs in the worker."""
+    for name, state in luggage.items():
+        if state.get("url"):
+            ti.xcom_push(key=f"{name}_url", value=state["url"])
     ti.xcom_push(key=DASHBOARD_KEY, value=base_url)
     ti.xcom_push(key=JOB_KEY, value=f"{base_url}/#/jobs/{quote(submission_id, safe='')}")

@@ -45,6 +45,7 @@ from airflow_provider_air.hooks.outcome import (
 )
 from airflow_provider_air.hooks.resolver import backend_of
 from airflow_provider_air.identity import OnClear
+from airflow_provider_air.links.mlflow import MlflowRunLink
 from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink, push_links
 from airflow_provider_air.operators.attempts import VISIBLE, Attempts, Ride, check_secrets, number_of_clears
 from airflow_provider_air.ray_api.client import RayClient
@@ -76,7 +77,7 @@ class RayJobOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("cluster", "ray_conn_id", "tracker")
-    operator_extra_links: Sequence[BaseOperatorLink] = (RayJobLink(), RayDashboardLink())
+    operator_extra_links: Sequence[BaseOperatorLink] = (RayJobLink(), RayDashboardLink(), MlflowRunLink())
     workload: ClassVar[str] = "submit"
 
     def __init__(
@@ -241,11 +242,11 @@ class RayJobOperator(BaseOperator):
         transport = backend_of(ref.backend).open_transport(ref)
         self._stop_target = (transport, submission_id)
         context["ti"].xcom_push(key="submission_id", value=submission_id)
-        push_links(context["ti"], transport.base_url, submission_id)
         deadline = deadline or self._deadline()
         attempts = self._open(context)
         attempt = attempts.find(submission_id)
         riders = attempts.riders(attempt) if attempt else None
+        push_links(context["ti"], transport.base_url, submission_id, riders.luggage if riders else {})
         trigger = RayJobTrigger(
             cluster=ref.to_json(),
             submission_id=submission_id,

@@ -9,16 +9,20 @@ Source: MLflow 3.18 REST API 2.0.
 from __future__ import annotations
 
 import json
+import logging
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import httpx
-
 from airflow_provider_air.attachment import Luggage, Outcome, Voyage
-from airflow_provider_air.errors import ConfigurationError, ProtocolError, UnavailableError
+from airflow_provider_air.errors import ConfigurationError, ProtocolError
 from airflow_provider_air.identity import digest
+from airflow_provider_air.trackers.mlflow_registry import ModelRegistry, source_of
+from airflow_provider_air.trackers.mlflow_server import MlflowServer
+
+log = logging.getLogger(__name__)
 
 # MLflow's limits of one log-batch call, and of a value.
 METRICS_PER_CALL = 1000
@@ -42,102 +46,30 @@ class MlflowTracker:
 
     :param mlflow_conn_id: the ``mlflow`` connection: host, login and password, or a token
     :param experiment: created where it does not exist
-    :param tags: more tags of the run
+    :param tags: more tags of the run, and of a version that is registered
+    :param register_as: the model of which a run that succeeds makes a version, from its best or last checkpoint
     :param required: False lets the job run untracked where the server does not answer
     """
 
     name: ClassVar[str] = "mlflow"
     opener: ClassVar[str] = "airflow_provider_air.hooks.mlflow:open_tracker"
-    template_fields: ClassVar[tuple[str, ...]] = ("mlflow_conn_id", "experiment", "tags")
+    template_fields: ClassVar[tuple[str, ...]] = ("mlflow_conn_id", "experiment", "tags", "register_as")
 
     mlflow_conn_id: str = "mlflow_default"
     experiment: str = "Default"
     tags: dict[str, str] = field(default_factory=dict)
+    register_as: str | None = None
     required: bool = True
 
     def validate(self) -> None:
         """:raises ConfigurationError: a field is wrong; the message names it."""
         if not isinstance(self.experiment, str) or not self.experiment.strip():
             raise ConfigurationError(f"MlflowTracker's 'experiment' must be a name, not {self.experiment!r}")
+        if self.register_as is not None and (not isinstance(self.register_as, str) or not self.register_as.strip()):
+            raise ConfigurationError(f"MlflowTracker's 'register_as' must be a model's name, not {self.register_as!r}")
         for key, value in self.tags.items():
             if not isinstance(key, str) or not isinstance(value, str):
                 raise ConfigurationError(f"MlflowTracker's 'tags' map str to str, but {key!r} maps to {value!r}")
-
-
-class MlflowServer:
-    """
-    Sends requests to one tracking server; blocks.
-
-    :param base_url: the server's address
-    :param ui_url: where people reach its pages
-    :param auth: user and password, or None
-    :param token: bearer token, or None
-    :param verify: as for httpx
-    """
-
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        ui_url: str | None = None,
-        auth: tuple[str, str] | None = None,
-        token: str | None = None,
-        verify: bool | str = True,
-    ) -> None:
-        self.base_url = base_url.rstrip("/")
-        self.ui_url = (ui_url or base_url).rstrip("/")
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        # What MLflow's own client reads; it takes a user and password before a token.
-        named = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-        self.secrets = (
-            dict(zip(named, auth, strict=True)) if auth else {"MLFLOW_TRACKING_TOKEN": token} if token else {}
-        )
-        self._http = httpx.Client(auth=auth, headers=headers, verify=verify, timeout=20, trust_env=False)
-
-    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> dict[str, Any]:
-        """
-        Call one endpoint below ``/api/2.0/mlflow``; transient failures are tried again for some seconds.
-
-        :raises UnavailableError: no usable answer
-        :raises ConfigurationError: refused: credentials, host header guard, or the request itself
-        """
-        for pause in (0.5, 2.0, 4.0, None):
-            try:
-                answer = self._http.request(method, f"{self.base_url}/api/2.0/mlflow/{path}", json=body, params=params)
-            except httpx.HTTPError as error:
-                failure = UnavailableError(
-                    f"MLflow does not answer: {str(error) or type(error).__name__}", where=self.base_url
-                )
-            else:
-                if answer.status_code < 500 and answer.status_code != 429:
-                    return self._read(answer, path)
-                failure = UnavailableError(f"MLflow answered {answer.status_code} to {path}", where=self.base_url)
-            if pause is None:
-                raise failure
-            time.sleep(pause)
-        raise AssertionError("unreachable")
-
-    def _read(self, answer: httpx.Response, path: str) -> dict[str, Any]:
-        if answer.status_code == 200:
-            try:
-                data: dict[str, Any] = answer.json()
-            except ValueError:
-                raise ProtocolError("The address does not answer like MLflow", where=self.base_url) from None
-            return data
-        if answer.status_code == 404 and "RESOURCE_DOES_NOT_EXIST" in answer.text:
-            return {}
-        hint = None
-        if answer.status_code in (401, 403):
-            hint = "Check login, password or token of the mlflow connection"
-            if "Invalid Host header" in answer.text:
-                hint = "Start the MLflow server with --allowed-hosts for this address"
-        raise ConfigurationError(
-            f"MLflow refused {path} ({answer.status_code}): {answer.text[:300]}", where=self.base_url, hint=hint
-        )
-
-    def run_url(self, experiment_id: str, run_id: str) -> str:
-        """Give the page of a run."""
-        return f"{self.ui_url}/#/experiments/{experiment_id}/runs/{run_id}"
 
 
 class MlflowTracking:
@@ -201,6 +133,13 @@ class MlflowTracking:
         status = END_STATUS.get(outcome.status, "FAILED")
         body = {"run_id": state["run_id"], "status": status, "end_time": _now_ms()}
         self._server.call("POST", "runs/update", body)
+        if self._spec.register_as and outcome.status == "SUCCEEDED":
+            self._register(self._spec.register_as, voyage, str(state["run_id"]), outcome.result)
+
+    def _register(self, name: str, voyage: Voyage, run_id: str, result: Any) -> None:
+        tags = {key: value for key, value in self._tags(voyage).items() if not key.startswith("mlflow.")}
+        version = ModelRegistry(self._server).register(name, run_id=run_id, source=source_of(result), tags=tags)
+        log.info("The run is version %d of the model %s", version.version, name)
 
     def _experiment(self) -> str:
         name = self._spec.experiment
@@ -267,7 +206,8 @@ class MlflowTracking:
         numbers = {k: v for k, v in (trial.get("metrics") or {}).items() if _is_number(v)}
         stamp = _now_ms()
         metrics = [
-            {"key": k, "value": v, "timestamp": stamp, "step": 0} for k, v in list(numbers.items())[:METRICS_PER_CALL]
+            {"key": k, "value": _json_number(v), "timestamp": stamp, "step": 0}
+            for k, v in list(numbers.items())[:METRICS_PER_CALL]
         ]
         if metrics:
             self._server.call("POST", "runs/log-batch", {"run_id": run_id, "metrics": metrics})
@@ -279,7 +219,14 @@ def _points(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for name, value in record["values"].items():
         if _is_number(value):
             step = record.get("step")
-            yield {"key": name, "value": value, "timestamp": int(record["t"] * 1000), "step": step or 0}
+            yield {"key": name, "value": _json_number(value), "timestamp": int(record["t"] * 1000), "step": step or 0}
+
+
+def _json_number(value: float) -> float | str:
+    """Give what JSON has no number for by the name that MLflow reads."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
 
 
 def _is_number(value: Any) -> bool:

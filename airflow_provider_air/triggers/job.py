@@ -111,6 +111,8 @@ class RayJobTrigger(BaseTrigger):
         except AirError as error:
             end = WatchEnd("unreachable", message=str(error))
         end = await self._look_at_cluster(ref, end)
+        # Its last records may have been seen while it still ran.
+        progress.note_status(end.job)
         await progress.write(clean=True)
         return end
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.ray_api.watching import Observation
 
 PROGRESS_KEY = "progress"
@@ -65,8 +66,7 @@ class ProgressXCom:
 
     def note(self, seen: Observation) -> None:
         """Take in what is new; nothing is written yet."""
-        if seen.job is not None:
-            self._value["status"] = seen.job.status.value
+        self.note_status(seen.job)
         self._value["log_offset"] = seen.log_offset
         for record in seen.records:
             self._value["next_record"] = max(self.next_record, record["seq"] + 1)
@@ -77,6 +77,11 @@ class ProgressXCom:
                 self._value["step"] = record.get("step")
             elif record["kind"] == "checkpoint":
                 self._value["checkpoint"] = record.get("uri")
+
+    def note_status(self, job: JobDetails | None) -> None:
+        """Take in the job's status, where it is known."""
+        if job is not None:
+            self._value["status"] = job.status.value
 
     def note_tasks(self, counts: Mapping[str, Mapping[str, int]]) -> None:
         """Take in how many Ray tasks are in which state, by function."""

@@ -16,6 +16,14 @@ from tests.architecture.source import modules
 # One example per trigger class, by name: every argument set, to something other than its default.
 CLUSTER = {"backend": "local", "name": "c", "ray_conn_id": "ray", "host": "h", "details": {"root": "/tmp/c"}}
 EXAMPLES: dict[str, dict[str, Any]] = {
+    "MlflowModelTrigger": {
+        "mlflow_conn_id": "m",
+        "model_name": "delays",
+        "alias": "champion",
+        "at_least": 3,
+        "deadline": 1.8e9,
+        "poll_interval_seconds": 2.5,
+    },
     "RayAdmissionTrigger": {"cluster": CLUSTER, "task": "d.t", "max_concurrent_jobs": 3, "deadline": 1.8e9},
     "RayClusterTrigger": {"cluster": CLUSTER, "timeout_seconds": 12.5},
     "RayJobStateTrigger": {"cluster": CLUSTER, "submission_id": "air-d-r-t-0123", "unreachable_seconds": 7.0},

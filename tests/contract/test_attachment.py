@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,9 @@ import pytest
 from airflow_provider_air.attachment import Attachment, Luggage, Outcome, Voyage
 from airflow_provider_air.errors import AirError, ProtocolError
 from airflow_provider_air.identity import TaskKey
-from airflow_provider_air.trackers.mlflow import OUTCOME_TAG, MlflowServer, MlflowTracker, MlflowTracking
+from airflow_provider_air.trackers.mlflow import OUTCOME_TAG, MlflowTracker, MlflowTracking
+from airflow_provider_air.trackers.mlflow_server import MlflowServer
 from tests.fakes.attachment import FakeTracker
-from tests.mlflow_server import mlflow_server
 
 RECORDS: list[dict[str, Any]] = [
     {"v": 1, "seq": 0, "t": 1.0, "kind": "metric", "values": {"rmse": 1.5}, "step": 1},
@@ -86,12 +86,6 @@ def mlflow(server_url: str) -> Harness:
         MlflowTracking(spec, MlflowServer("http://127.0.0.1:9")),
         ("mlflow-canary-secret",),
     )
-
-
-@pytest.fixture(scope="module")
-def mlflow_url() -> Iterator[str]:
-    with mlflow_server() as url:
-        yield url
 
 
 @pytest.fixture(params=["fake", pytest.param("mlflow", marks=pytest.mark.integration)])

@@ -8,6 +8,7 @@ import pytest
 from airflow.sdk import BaseOperatorLink
 from airflow.sdk.types import TaskInstanceKey
 
+from airflow_provider_air.links.mlflow import MlflowRunLink
 from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink, push_links
 from airflow_provider_air.operators.submit import RaySubmitJobOperator
 from tests.fakes.task_context import FakeTaskInstance, Supervisor
@@ -17,11 +18,17 @@ KEY = TaskInstanceKey("flights", "train", "manual__1", 1, -1)
 
 @pytest.mark.parametrize(
     ("link", "url"),
-    [(RayDashboardLink(), "http://head:8265"), (RayJobLink(), "http://head:8265/#/jobs/air-1%2Fx")],
+    [
+        (RayDashboardLink(), "http://head:8265"),
+        (RayJobLink(), "http://head:8265/#/jobs/air-1%2Fx"),
+        (MlflowRunLink(), "http://mlflow/#/runs/1"),
+    ],
 )
 def test_a_link_gives_back_what_was_pushed(link: BaseOperatorLink, url: str, supervisor: Supervisor) -> None:
     ti = FakeTaskInstance()
-    push_links(ti, "http://head:8265", "air-1/x")
+    push_links(
+        ti, "http://head:8265", "air-1/x", {"mlflow": {"run_id": "1", "url": "http://mlflow/#/runs/1"}, "fake": {}}
+    )
     supervisor.xcoms.update(ti.xcoms)
     task: Any = RaySubmitJobOperator(task_id="train", entrypoint="true")
 

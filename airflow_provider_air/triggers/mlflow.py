@@ -1,0 +1,80 @@
+"""Waits in the triggerer until a registered model has a version or an alias, by HTTP only."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.sdk import BaseHook
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_air.errors import AirError, UnavailableError
+from airflow_provider_air.hooks.mlflow import server_of
+from airflow_provider_air.trackers.mlflow_registry import ModelRegistry
+
+
+class MlflowModelTrigger(BaseTrigger):
+    """
+    Fires ``{"outcome", "version", "message"}``; the outcome is ready, deadline or refused.
+
+    A server that does not answer is asked again until the deadline.
+
+    :param alias: wait until a version has it; without it, until there is a version
+    :param at_least: the lowest version that counts
+    :param deadline: epoch seconds at which it gives up
+    :param poll_interval_seconds: the pause between two looks
+    """
+
+    def __init__(
+        self,
+        *,
+        mlflow_conn_id: str,
+        model_name: str,
+        alias: str | None = None,
+        at_least: int = 1,
+        deadline: float | None = None,
+        poll_interval_seconds: float = 10.0,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.mlflow_conn_id = mlflow_conn_id
+        self.model_name = model_name
+        self.alias = alias
+        self.at_least = at_least
+        self.deadline = deadline
+        self.poll_interval_seconds = poll_interval_seconds
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Give class path and arguments."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", {
+            "mlflow_conn_id": self.mlflow_conn_id,
+            "model_name": self.model_name,
+            "alias": self.alias,
+            "at_least": self.at_least,
+            "deadline": self.deadline,
+            "poll_interval_seconds": self.poll_interval_seconds,
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look until it is there or the time is over."""
+        try:
+            outcome, version, message = await self._wait()
+        except AirError as error:
+            outcome, version, message = "refused", None, str(error)
+        yield TriggerEvent({"outcome": outcome, "version": version, "message": message[:2000]})
+
+    async def _wait(self) -> tuple[str, int | None, str]:
+        server = server_of(await BaseHook.aget_connection(self.mlflow_conn_id))
+        registry = ModelRegistry(server)
+        while True:
+            message = "it is not there yet"
+            try:
+                version = await asyncio.to_thread(registry.look, self.model_name, self.alias, self.at_least)
+                if version is not None:
+                    return "ready", version.version, ""
+            except UnavailableError as error:
+                message = str(error)
+            if self.deadline is not None and time.time() >= self.deadline:
+                return "deadline", None, message
+            await asyncio.sleep(self.poll_interval_seconds)
