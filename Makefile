@@ -24,7 +24,7 @@ demo: java ## real flights through Spark and Ray, in Airflow's UI; KEEP=0 ends w
 
 .PHONY: check
 check: env lint ## format, lint, types, layers, unit and architecture tests: under 3 minutes
-	@$(PYTEST) -q $(wildcard tests/unit) tests/architecture
+	@$(PYTEST) -q $(QUICK)
 
 .PHONY: lint
 lint: env
@@ -35,19 +35,22 @@ lint: env
 
 .PHONY: test
 test: env java chromium lint ## everything that ends within half an hour, quick tests first
-	@$(PYTEST) -m "not full" $(SUITES)
+	@$(PYTEST) $(QUICK)
+	$(PYTEST) -m "not full" $(SUITES)
 
 .PHONY: test-full
 test-full: env java chromium lint ## what takes longer too
-	@$(PYTEST) $(SUITES)
+	@$(PYTEST) $(QUICK)
+	$(PYTEST) $(SUITES)
 
 .PHONY: bench
 bench: env java ## benchmarks, one JSON line each
 	@$(RUN) python -m tests.benchmarks
 
-# Quick first, and in this order: a broken unit should not wait for a real Airflow.
-SUITES = $(wildcard tests/unit tests/architecture) $(wildcard tests/contract) $(wildcard tests/integration) \
-	$(wildcard tests/dags) $(wildcard tests/e2e)
+# Quick first: a broken unit should not wait for a real Airflow. These mostly wait, so some run at once.
+QUICK = -n 4 tests/unit tests/architecture
+# Each of these has the machine to itself.
+SUITES = tests/contract tests/integration tests/dags tests/e2e
 
 .PHONY: env
 env: uv

@@ -15,6 +15,7 @@ AirError                        what happened, where, what to do
 │    ResultLostError            the job succeeded but its result did not come home
 │    ClusterFailedError         the cluster cannot start or died
 │    ServeDeployError           a Serve application did not become healthy
+│    ModelRejectedError         a model version did not pass the gate
 ├─ DeadlineExceededError        a deadline passed; the last state seen is in the message
 └─ ProtocolError                an answer that we do not understand; never the success path
 """

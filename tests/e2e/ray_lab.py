@@ -139,6 +139,22 @@ class Case:
         """Give the number of the last numbered line that the task log shows now."""
         return max((last for _, last in self.shown_ranges()), default=0)
 
+    def wait_shown(self, last: int) -> list[tuple[int, int]]:
+        """
+        Wait until the task log shows this numbered line, and give :meth:`shown_ranges`.
+
+        Airflow may write the last lines of a trigger after the task's end.
+        """
+        wait_for(
+            self.last_shown_line,
+            lambda shown: shown >= last,
+            f"the log of {self} shows line {last}",
+            PATIENCE_SECONDS,
+            self._describe,
+            poll_interval_seconds=2.0,
+        )
+        return self.shown_ranges()
+
     def wait_more_lines(self, count: int = 60) -> None:
         """Wait until this many more numbered lines are shown than now."""
         wanted = self.last_shown_line() + count

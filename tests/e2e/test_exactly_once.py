@@ -237,7 +237,7 @@ def many_log_lines_arrive_in_order(lab: RayLab) -> None:
         case.wait_logged("line 1000")
         case.release()
         case.judge("start 1", "end 1")
-        assert case.shown_ranges() == [(1, LOG_LINES)]
+        assert case.wait_shown(LOG_LINES) == [(1, LOG_LINES)]
 
 
 SCENARIOS: list[Scenario] = [

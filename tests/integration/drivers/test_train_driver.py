@@ -48,6 +48,7 @@ def test_boosting_brings_metrics_history_and_checkpoints_home(submit: Submit, tm
     assert json.loads(json.dumps(result.to_json())) == result.to_json()
 
 
+@pytest.mark.full  # test_s3.py and tests/e2e/test_workloads.py kill trainings in the quick suite
 def test_a_killed_run_resumes_without_losing_or_repeating_an_epoch(submit: Submit, tmp_path: Path) -> None:
     """The second attempt also loses a worker on its way, which Ray restarts inside the attempt."""
     gate = tmp_path / "gate"
