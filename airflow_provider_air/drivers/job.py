@@ -131,6 +131,9 @@ def running() -> Iterator[Run]:
     except ConfigurationProblem as problem:
         print("configuration error: %s" % problem, file=sys.stderr, flush=True)
         sys.exit(EXIT_CONFIGURATION)
+    from . import report  # which imports this module
+
+    report.join(run.records)
     ended = threading.Event()
     if not_after is not None:
         threading.Thread(target=_end_at, args=(run, ended), daemon=True).start()

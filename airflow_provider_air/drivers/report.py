@@ -1,5 +1,5 @@
 """
-What a user's own script calls to report progress, metrics and its result to Airflow.
+What a user's own script or function calls to report progress, metrics and its result to Airflow.
 
 In a script submitted with ``records=True``::
 
@@ -9,8 +9,8 @@ In a script submitted with ``records=True``::
     report.metric({"rmse": 1.25}, step=3)
     report.result({"rmse": 1.25})
 
-Outside of such a job all calls do nothing, so the same script runs by hand. Only the process of the
-entrypoint reports; Ray's workers return values to it.
+In a function of ``@task.ray`` the return value is the result. Outside of such a job all calls do nothing, so
+the same code runs by hand. Only the process of the entrypoint reports; Ray's workers return values to it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,12 @@ from .records import RecordWriter, encode
 
 _writer: Optional[RecordWriter] = None
 _failed: Optional[BaseException] = None
+
+
+def join(records: RecordWriter) -> None:
+    """Report through a driver's own records: it runs the user's function in its process, and writes the end."""
+    global _writer
+    _writer = records
 
 
 def progress(message: str, done: Optional[float] = None, total: Optional[float] = None) -> None:

@@ -82,6 +82,21 @@ def test_a_functions_value_comes_home(folder: Path, run: Run) -> None:
     assert result_of(records(folder), where="air-1") == {"sum": 3}
 
 
+def test_a_function_reports_on_its_way(folder: Path, run: Run) -> None:
+    def work() -> int:
+        from air_drivers import report
+
+        report.progress("epoch", done=1, total=2)
+        report.metric({"rmse": 1.5}, step=1)
+        return 7
+
+    ship(folder, work)
+    done = run("-m", "air_drivers.function")
+
+    assert done.returncode == 0, done.stderr
+    assert [record["kind"] for record in records(folder)] == ["progress", "metric", "result", "end"]
+
+
 def test_a_coroutine_is_awaited(folder: Path, run: Run) -> None:
     async def work() -> int:
         return 7
