@@ -29,13 +29,13 @@ def _train(run: job.Run, started: float) -> Dict[str, Any]:
     build = trainers.builder(run.config, loop)
     import ray
 
-    from . import datasets, progress, resources
+    from . import progress, resources
 
     if not ray.is_initialized():
         ray.init()
     config, name = run.config, run.config["run_name"]
     storage_path = storage_of(config)
-    data = datasets.read_all(config.get("datasets") or {})
+    data = _datasets(config)
     history = progress.load_history(storage_path, name)
     resumed_from = _align(history, storage_path, name)
     report = _Reporter(run, files.join(storage_path, name))
@@ -51,6 +51,14 @@ def _train(run: job.Run, started: float) -> Dict[str, Any]:
     value["history_uri"] = progress.history_uri(storage_path, name)
     value["seconds"] = round(time.time() - started, 3)
     return fitted(value, "history", "checkpoints")
+
+
+def _datasets(config: Dict[str, Any]) -> Dict[str, Any]:
+    if not config.get("datasets"):
+        return {}
+    from . import datasets  # Ray Data is slow to import
+
+    return datasets.read_all(config["datasets"])
 
 
 def storage_of(config: Dict[str, Any]) -> str:
