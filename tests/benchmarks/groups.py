@@ -119,7 +119,7 @@ def _progress(stack: Airflow, records: int, *, quick: bool) -> Report:
 
 
 def _seen_progress(stack: Airflow, records: int) -> tuple[list[dict[str, Any]], list[float], float]:
-    """Run the DAG; give each value of the XCom that showed a new record, when each was made, and the deferral's time."""
+    """Run the DAG; give each value of the XCom with a new record, when each was made, and when it was deferred."""
     run_id = stack.start("bench_progress", records=records)
     seen: list[dict[str, Any]] = []
     deferred_at = float("inf")
