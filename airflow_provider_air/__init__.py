@@ -39,6 +39,7 @@ _NAMES = {
     "S3Storage": "storage.s3",
     "SharedFolder": "storage.shared_folder",
     "SmokeTest": "workloads.smoke",
+    "WandbTracker": "trackers.wandb",
     "ray_retry_policy": "operators.retry",
 }
 __all__ = sorted(_NAMES)

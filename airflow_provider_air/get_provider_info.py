@@ -36,7 +36,11 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [
             {
                 "integration-name": "Ray",
-                "python-modules": ["airflow_provider_air.hooks.mlflow", "airflow_provider_air.hooks.ray"],
+                "python-modules": [
+                    "airflow_provider_air.hooks.mlflow",
+                    "airflow_provider_air.hooks.ray",
+                    "airflow_provider_air.hooks.wandb",
+                ],
             }
         ],
         "triggers": [
@@ -144,6 +148,28 @@ def get_provider_info() -> dict[str, Any]:
                         "label": "Extra headers",
                         "description": "For a proxy in front of the dashboard: an object of strings.",
                         "schema": {"type": ["object", "null"]},
+                    },
+                },
+            },
+            {
+                "connection-type": "wandb",
+                "hook-class-name": "airflow_provider_air.hooks.wandb.WandbHook",
+                "hook-name": "Weights & Biases",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["login"],
+                    "relabeling": {"host": "Server, if not wandb.ai", "password": "API key"},
+                    "placeholders": {"host": "https://api.wandb.ai"},
+                },
+                "conn-fields": {
+                    "entity": {
+                        "label": "Entity",
+                        "description": "Team or user that runs belong to; without it, no link to them is shown.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "app_url": {
+                        "label": "UI address",
+                        "description": "Where people reach its pages, if it is another address than the server's.",
+                        "schema": {"type": ["string", "null"]},
                     },
                 },
             },

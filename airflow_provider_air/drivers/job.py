@@ -131,14 +131,15 @@ def running() -> Iterator[Run]:
     except ConfigurationProblem as problem:
         print("configuration error: %s" % problem, file=sys.stderr, flush=True)
         sys.exit(EXIT_CONFIGURATION)
-    from . import report  # which imports this module
+    from . import report, wandb_run  # which import this module
 
     report.join(run.records)
     ended = threading.Event()
     if not_after is not None:
         threading.Thread(target=_end_at, args=(run, ended), daemon=True).start()
-    code = 0
+    code, tracked = 0, None
     try:
+        tracked = wandb_run.begin(run)
         yield run
         run.records.write("end", status="succeeded")
     except ConfigurationProblem as problem:
@@ -152,6 +153,8 @@ def running() -> Iterator[Run]:
     finally:
         ended.set()
         run.records.close()
+        if tracked is not None:
+            tracked.finish(code)
         sys.stdout.flush()
     if code:
         sys.exit(code)

@@ -176,6 +176,8 @@ class RecordWriter:
             raise RuntimeError("another process of this job writes its records; return values to it instead") from None
         # What a process of the same job that has ended left: the last one counts.
         self._file.truncate(0)
+        # Called with each record after it was written, on the thread that writes it.
+        self.followers: List[Callable[[Dict[str, Any]], None]] = []
 
     def write(self, kind: str, **fields: Any) -> Dict[str, Any]:
         """
@@ -198,6 +200,8 @@ class RecordWriter:
                 )
             self._file.write(line)
             self._next += 1
+        for follow in self.followers:
+            follow(record)
         return record
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ import os
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from . import files, imports, job, param_space, search, trainers
+from . import files, imports, job, param_space, search, trainers, wandb_run
 from .history import fitted
 from .resources import Bundle
 
@@ -124,7 +124,7 @@ def _run_config(run: job.Run) -> Any:
     return tune.RunConfig(
         name=run.config["run_name"],
         storage_path=storage_of(run.config),
-        callbacks=[trials.TrialProgress()],
+        callbacks=[trials.TrialProgress(), *wandb_run.tune_callbacks()],
         stop=run.config.get("stop"),
         verbose=0,
     )

@@ -53,6 +53,8 @@ class MlflowTracker:
 
     name: ClassVar[str] = "mlflow"
     opener: ClassVar[str] = "airflow_provider_air.hooks.mlflow:open_tracker"
+    # Also where the driver was killed.
+    can_set_end_state: ClassVar[bool] = True
     template_fields: ClassVar[tuple[str, ...]] = ("mlflow_conn_id", "experiment", "tags", "register_as")
 
     mlflow_conn_id: str = "mlflow_default"

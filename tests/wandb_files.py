@@ -1,0 +1,72 @@
+"""Reads what wandb writes offline: a LevelDB log of protocol buffers, behind a header of seven bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wandb.proto import wandb_internal_pb2
+
+HEADER, BLOCK, CHUNK_HEAD = 7, 32768, 7
+FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
+
+
+@dataclass
+class OfflineRun:
+    """One run as its file tells it."""
+
+    run_id: str = ""
+    group: str = ""
+    job_type: str = ""
+    project: str = ""
+    tags: list[str] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    exit_code: int | None = None
+
+
+def read_runs(folder: Path) -> list[OfflineRun]:
+    """Give the runs below a folder, the oldest first."""
+    return [_read(path) for path in sorted(folder.glob("wandb/offline-run-*/run-*.wandb"))]
+
+
+def _read(path: Path) -> OfflineRun:
+    found = OfflineRun()
+    for data in _records(path.read_bytes()):
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(data)
+        if record.HasField("run"):
+            run = record.run
+            found.run_id, found.group, found.job_type = run.run_id, run.run_group, run.job_type
+            found.project, found.tags = run.project, list(run.tags)
+            found.config |= {item.key: json.loads(item.value_json) for item in run.config.update}
+        elif record.HasField("history"):
+            items = record.history.item
+            row = {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
+            found.history.append(
+                {key: value for key, value in row.items() if not key.startswith("_") or key == "_step"}
+            )
+        elif record.HasField("exit"):
+            found.exit_code = record.exit.exit_code
+    return found
+
+
+def _records(data: bytes) -> Iterator[bytes]:
+    position, parts = HEADER, b""
+    while position + CHUNK_HEAD <= len(data):
+        left = BLOCK - position % BLOCK
+        if left < CHUNK_HEAD:
+            position += left
+            continue
+        length = int.from_bytes(data[position + 4 : position + 6], "little")
+        kind = data[position + 6]
+        position += CHUNK_HEAD
+        parts = (
+            data[position : position + length] if kind in (FULL, FIRST) else parts + data[position : position + length]
+        )
+        position += length
+        if kind in (FULL, LAST):
+            yield parts
