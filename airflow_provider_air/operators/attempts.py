@@ -181,6 +181,7 @@ class Attempts:
         job = self._look(attempt)
         if job is None:
             self.mark(attempt.submission_id, "LOST")
+            self.tell_riders(attempt.submission_id, Outcome("LOST", "Its cluster no longer knows the job"))
             return
         if not job.status.is_terminal:
             log.info("Stopping job %s", attempt.submission_id)
@@ -191,6 +192,8 @@ class Attempts:
             log.warning("Job %s was asked to stop and has not ended: %s", attempt.submission_id, job.message)
         # What did not end stays open in the ledger: the next try asks again.
         self.mark(attempt.submission_id, attempt.phase if pending else job.status.value, stop_pending=pending)
+        if not pending:
+            self.tell_riders(attempt.submission_id, Outcome(job.status.value, "A later try ended it"))
 
     def stop_for_good(self, submission_id: str) -> None:
         """Stop an attempt that nobody will watch; what cannot be done now is left to the next try."""

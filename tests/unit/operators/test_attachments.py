@@ -144,6 +144,15 @@ def test_a_killed_deferred_task_is_told_from_the_triggerer(
     assert only_run(tracker).status == "STOPPED"
 
 
+def test_a_clear_that_starts_afresh_ends_the_run_before(
+    head: FakeRayDashboard, store: Store, tracker: FakeTracker
+) -> None:
+    deferred(tracked(on_clear="fresh"), task_context(store))
+    deferred(tracked(on_clear="fresh"), task_context(store, clear_number=1))
+
+    assert [run.status for run in tracker.runs.values()] == ["STOPPED", "RUNNING"]
+
+
 def test_the_deferred_end_is_told_as_well(
     head: FakeRayDashboard, store: Store, on_job: Any, tracker: FakeTracker
 ) -> None:
