@@ -15,6 +15,9 @@ from typing import Any
 _NAMES = {
     "ClusterRef": "clusters.contract",
     "ExistingCluster": "clusters.existing",
+    "FeastApplyOperator": "operators.feast",
+    "FeastJoinOperator": "operators.feast",
+    "FeastMaterializeOperator": "operators.feast",
     "GcsStorage": "storage.gcs",
     "LocalCluster": "clusters.local.spec",
     "MlflowModelSensor": "sensors.mlflow",

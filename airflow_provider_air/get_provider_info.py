@@ -24,6 +24,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     "airflow_provider_air.operators.batch_inference",
                     "airflow_provider_air.operators.cluster",
+                    "airflow_provider_air.operators.feast",
                     "airflow_provider_air.operators.mlflow",
                     "airflow_provider_air.operators.rllib",
                     "airflow_provider_air.operators.serve",

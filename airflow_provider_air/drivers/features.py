@@ -1,0 +1,226 @@
+"""
+Feast from inside a job: ``python -m air_drivers.features``. Feast is imported here only.
+
+The working directory is the author's feature repository. Source: Feast 0.67.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import importlib
+import os
+import pathlib
+from typing import Any, Callable, Dict, List
+
+from . import files, job
+
+CONFIG_FILE = "feature_store.yaml"
+TIMESTAMP = "event_timestamp"
+
+
+def main() -> None:
+    """Do what the config's ``action`` says, and write the ``result`` record."""
+    with job.running() as run:
+        run.records.write("result", value=ACTIONS[run.config["action"]](run))
+
+
+def join(run: job.Run) -> Dict[str, Any]:
+    """
+    Join an entity data set with a feature service, each row as of its own time, and write it as parquet, once.
+
+    Config: ``feature_service``, ``entities`` and ``output`` (URIs), ``run_name``.
+
+    :raises job.ConfigurationProblem: an unknown service, an absent column, no feature for any row
+    """
+    from . import staging
+
+    config = run.config
+    staged = staging.StagedOutput(files.absolute(config["output"]), config["run_name"])
+    done = staged.begin()
+    if done is not None:
+        run.records.write("progress", message="an earlier attempt has committed the features", phase="committed")
+        return dict(done["result"])
+    store = _store()
+    service = _service(store, config["feature_service"])
+    frame = _entities(config["entities"], _join_keys(store, service))
+    run.records.write("progress", message="joining %d rows with %s" % (len(frame), service.name), phase="start")
+    table = store.get_historical_features(entity_df=frame, features=service).to_arrow()
+    features = [name for name in table.column_names if name not in frame.columns]
+    _check_joined(table, features, service.name)
+    if table.num_rows != len(frame):
+        # Feast keeps no order either: labels belong into the rows.
+        message = (
+            "Feast gave %d rows for %d: it leaves out rows that repeat an entity and a time, and those whose features "
+            "are older than their ttl" % (table.num_rows, len(frame))
+        )
+        run.records.write("progress", message=message, phase="warning")
+    part = _write(staged, table)
+    result = {
+        "uri": config["output"],
+        "rows_read": len(frame),
+        "rows_written": table.num_rows,
+        "features": features,
+        "feature_service": service.name,
+        "feature_views": sorted(projection.name for projection in service.feature_view_projections),
+        "project": store.project,
+        "fingerprint": _fingerprint(service),
+    }
+    staged.commit([part], result)
+    return result
+
+
+def apply(run: job.Run) -> Dict[str, Any]:
+    """Register what the repository defines, as ``feast apply`` does."""
+    store = _store()
+    importlib.import_module("feast.repo_operations").apply_total(store.config, pathlib.Path.cwd(), False)
+    return _registered(_store())
+
+
+def materialize(run: job.Run) -> Dict[str, Any]:
+    """
+    Bring feature values into the online store: from ``start``, or from where the registry says the last time ended.
+
+    Config: ``end``, optional ``start`` (ISO 8601 with a zone), optional ``feature_views``.
+    """
+    store, views = _store(), run.config.get("feature_views") or None
+    end = datetime.datetime.fromisoformat(run.config["end"])
+    try:
+        if run.config.get("start"):
+            store.materialize(datetime.datetime.fromisoformat(run.config["start"]), end, views)
+        else:
+            store.materialize_incremental(end, views)
+    except _feast().errors.FeatureViewNotFoundException as error:
+        raise job.ConfigurationProblem("feature_views: %s" % error) from error
+    return {**_registered(store), "end": end.isoformat(), "materialized_until": _watermarks(store)}
+
+
+ACTIONS: Dict[str, Callable[[job.Run], Dict[str, Any]]] = {"join": join, "apply": apply, "materialize": materialize}
+
+
+def _feast() -> Any:
+    try:
+        importlib.import_module("feast.errors")
+        return importlib.import_module("feast")
+    except ImportError as error:
+        raise job.ConfigurationProblem(
+            "feast is not installed on the cluster; add it to the image, or to runtime_env: {'pip': ['feast']}"
+        ) from error
+
+
+def _store() -> Any:
+    feast = _feast()
+    if not os.path.isfile(CONFIG_FILE):
+        raise job.ConfigurationProblem("repo: there is no %s in it" % CONFIG_FILE)
+    import yaml
+
+    with open(CONFIG_FILE) as file:
+        told = yaml.safe_load(os.path.expandvars(file.read())) or {}
+    for place in ("registry", "online_store"):
+        value = told.get(place)
+        path = value.get("path") if isinstance(value, dict) else value if place == "registry" else None
+        if path and "://" not in str(path) and not os.path.isabs(str(path)):
+            raise job.ConfigurationProblem(
+                "repo: %s has the relative path %r, which would go with the job; use an absolute path on shared "
+                "storage, a database or a bucket" % (place, path)
+            )
+    try:
+        return feast.FeatureStore(repo_path=os.getcwd())
+    except Exception as error:
+        raise job.ConfigurationProblem("repo: Feast does not open it: %s" % error) from error
+
+
+def _service(store: Any, name: str) -> Any:
+    try:
+        return store.get_feature_service(name)
+    except _feast().errors.FeatureServiceNotFoundException as error:
+        known = ", ".join(sorted(service.name for service in store.list_feature_services())) or "none"
+        raise job.ConfigurationProblem(
+            "feature_service: the project %r has no %r; it has: %s. Run FeastApplyOperator first, or correct the name"
+            % (store.project, name, known)
+        ) from error
+
+
+def _join_keys(store: Any, service: Any) -> List[str]:
+    known = {view.name: view for view in [*store.list_feature_views(), *store.list_stream_feature_views()]}
+    views = [known[projection.name] for projection in service.feature_view_projections if projection.name in known]
+    # An entity may go by another name in this service's projection of its view.
+    keys = [
+        (projection.join_key_map or {}).get(key, key)
+        for projection in service.feature_view_projections
+        for view in views
+        if view.name == projection.name
+        for key in view.join_keys
+    ]
+    return sorted(set(keys) - {"__dummy_id"})
+
+
+def _entities(uri: str, keys: List[str]) -> Any:
+    import pandas
+    import pyarrow.dataset
+
+    from . import datasets
+
+    uri = files.absolute(uri)
+    files.must_exist(uri, "entities")
+    filesystem, path = files.open_uri(uri, "entities")
+    try:
+        source = pyarrow.dataset.dataset(path, filesystem=filesystem, format=datasets.format_of(uri))
+        frame = source.to_table().to_pandas()
+    except (OSError, ValueError) as error:
+        raise job.ConfigurationProblem("entities: cannot read %s: %s" % (uri, error)) from error
+    datasets.check_columns([*keys, TIMESTAMP], list(frame.columns), "entities", uri)
+    # A time without a zone is UTC, as Feast takes it.
+    frame[TIMESTAMP] = pandas.to_datetime(frame[TIMESTAMP], utc=True)
+    if frame.empty:
+        raise job.ConfigurationProblem("entities: %s has no rows" % uri)
+    return frame
+
+
+def _check_joined(table: Any, features: List[str], service: str) -> None:
+    if table.num_rows and all(table.column(name).null_count < table.num_rows for name in features):
+        return
+    empty = [name for name in features if table.column(name).null_count == table.num_rows]
+    if len(empty) < len(features):
+        return  # a feature of its own may be that rare
+    raise job.ConfigurationProblem(
+        "feature_service: %r has no value of any feature for any of the rows at their times; look at the entities' "
+        "keys and times, and at the feature views' ttl" % service
+    )
+
+
+def _write(staged: Any, table: Any) -> Dict[str, Any]:
+    import pyarrow.parquet
+
+    filesystem, folder = files.open_uri(staged.staging_uri, "output")
+    files.make_folder(filesystem, folder)
+    name = "%s-0.parquet" % staged.attempt
+    with filesystem.open_output_stream("%s/%s" % (folder, name)) as stream:
+        pyarrow.parquet.write_table(table, stream)
+    return {"file": name, "rows": table.num_rows}
+
+
+def _fingerprint(service: Any) -> str:
+    features = sorted(
+        "%s:%s" % (projection.name, feature.name)
+        for projection in service.feature_view_projections
+        for feature in projection.features
+    )
+    return hashlib.sha256("\n".join(features).encode()).hexdigest()[:16]
+
+
+def _registered(store: Any) -> Dict[str, Any]:
+    return {
+        "project": store.project,
+        "feature_views": sorted(view.name for view in store.list_all_feature_views()),
+        "feature_services": sorted(service.name for service in store.list_feature_services()),
+    }
+
+
+def _watermarks(store: Any) -> Dict[str, str]:
+    intervals = {view.name: view.materialization_intervals for view in store.list_feature_views()}
+    return {name: max(end for _, end in spans).isoformat() for name, spans in intervals.items() if spans}
+
+
+if __name__ == "__main__":
+    main()

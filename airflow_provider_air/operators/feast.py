@@ -1,0 +1,116 @@
+"""Feast as Ray jobs: training data as of its own time, definitions, and the online store. No Feast on the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_air.operators.driven import RayDrivenOperator
+from airflow_provider_air.workloads.features import (
+    ENTRYPOINT,
+    apply_payload,
+    check_repo,
+    join_payload,
+    materialize_payload,
+)
+from airflow_provider_air.workloads.job import JobRequest
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class _FeastOperator(RayDrivenOperator):
+    template_fields: Sequence[str] = (*RayDrivenOperator.template_fields, "repo")
+
+    def __init__(self, *, repo: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.repo = repo
+
+    def payload(self, context: Context) -> dict[str, bytes]:
+        raise NotImplementedError
+
+    def build_job(self, context: Context) -> JobRequest:
+        """Check the fields and pack them for the driver; the repository is the job's working directory."""
+        self.working_dir = check_repo(self.repo)
+        return self.driver_job(ENTRYPOINT, self.payload(context))
+
+
+class FeastJoinOperator(_FeastOperator):
+    """
+    Join entities with a feature service, each row as of its own time, and write the rows as parquet, once.
+
+    The XCom is ``{"uri", "rows_read", "rows_written", "features", "feature_service", "feature_views", "project",
+    "fingerprint"}``; ``uri`` is an XCom of its own, for the ``datasets`` or ``input_uri`` of the next task. A retry
+    finds what an earlier attempt has committed.
+
+    :param repo: the feature repository's folder, which is shipped; its stores must be reachable from the cluster
+    :param feature_service: its name in the registry
+    :param entities_uri: parquet or CSV with the entities' join keys, ``event_timestamp``, and whatever else should
+        stay in the row, such as the label
+    :param output_uri: a folder of this task's own
+    """
+
+    workload = "feast_join"
+    result_keys: ClassVar[tuple[str, ...]] = ("uri", "rows_written")
+    template_fields: Sequence[str] = (*_FeastOperator.template_fields, "feature_service", "entities_uri", "output_uri")
+
+    def __init__(self, *, feature_service: str, entities_uri: str, output_uri: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.feature_service = feature_service
+        self.entities_uri = entities_uri
+        self.output_uri = output_uri
+
+    def payload(self, context: Context) -> dict[str, bytes]:
+        """Tell the driver what to join."""
+        return join_payload(
+            feature_service=self.feature_service,
+            entities_uri=self.entities_uri,
+            output_uri=self.output_uri,
+            run_name=self.run_name(context),
+        )
+
+
+class FeastApplyOperator(_FeastOperator):
+    """
+    Register what a feature repository defines, as ``feast apply`` does.
+
+    The XCom is ``{"project", "feature_views", "feature_services"}``. A registry in one file is overwritten whole: let
+    one task at a time apply.
+
+    :param repo: the feature repository's folder, which is shipped
+    """
+
+    workload = "feast_apply"
+
+    def payload(self, context: Context) -> dict[str, bytes]:
+        """Tell the driver to apply."""
+        return apply_payload()
+
+
+class FeastMaterializeOperator(_FeastOperator):
+    """
+    Bring feature values into the online store.
+
+    The XCom is ``{"project", "feature_views", "feature_services", "end", "materialized_until"}``.
+
+    :param repo: the feature repository's folder, which is shipped
+    :param start: ISO 8601 with a zone; by default where the registry says that the last time ended
+    :param end: by default the run's ``run_after``, which every run has
+    :param feature_views: by default all
+    """
+
+    workload = "feast_materialize"
+    template_fields: Sequence[str] = (*_FeastOperator.template_fields, "start", "end", "feature_views")
+
+    def __init__(
+        self, *, start: str | None = None, end: str | None = None, feature_views: Sequence[str] = (), **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.start = start
+        self.end = end
+        self.feature_views = feature_views
+
+    def payload(self, context: Context) -> dict[str, bytes]:
+        """Tell the driver the window."""
+        run: Any = context["dag_run"]
+        return materialize_payload(start=self.start, end=self.end or run.run_after, feature_views=self.feature_views)

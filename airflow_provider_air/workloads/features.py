@@ -1,0 +1,83 @@
+"""Feast as jobs: what an author says, and what the driver is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.workloads import fields
+
+ENTRYPOINT = "python -m air_drivers.features"
+CONFIG_FILE = "feature_store.yaml"
+
+
+def join_payload(*, feature_service: Any, entities_uri: Any, output_uri: Any, run_name: str) -> dict[str, bytes]:
+    """
+    Tell the driver what to join; in the worker.
+
+    :raises ConfigurationError: a field is wrong, by its name
+    """
+    if not isinstance(feature_service, str) or not feature_service.strip():
+        raise ConfigurationError(f"'feature_service' must be a name, not {feature_service!r}")
+    fields.uri(entities_uri, "entities_uri")
+    fields.uri(output_uri, "output_uri")
+    config = {"feature_service": feature_service, "entities": entities_uri, "output": output_uri, "run_name": run_name}
+    return _payload("join", config)
+
+
+def apply_payload() -> dict[str, bytes]:
+    """Tell the driver to register the repository."""
+    return _payload("apply", {})
+
+
+def materialize_payload(*, start: Any, end: Any, feature_views: Sequence[str]) -> dict[str, bytes]:
+    """
+    Tell the driver which window to bring into the online store; in the worker.
+
+    :param start: None goes on where the registry says that the last time ended
+    :raises ConfigurationError: a field is wrong, by its name
+    """
+    window = {"start": _moment(start, "start"), "end": _moment(end, "end")}
+    if window["end"] is None:
+        raise ConfigurationError("'end' is missing")
+    if window["start"] is not None and window["start"] >= window["end"]:
+        raise ConfigurationError(f"'start' {window['start']} is not before 'end' {window['end']}")
+    if isinstance(feature_views, str) or not all(isinstance(name, str) for name in feature_views):
+        raise ConfigurationError(f"'feature_views' must be a list of names, not {feature_views!r}")
+    return _payload("materialize", {**window, "feature_views": list(feature_views)})
+
+
+def check_repo(repo: Any) -> str:
+    """
+    Look for the repository's configuration, before it travels; in the worker.
+
+    :raises ConfigurationError: it is no folder with a ``feature_store.yaml``
+    """
+    if not isinstance(repo, str) or not repo:
+        raise ConfigurationError(f"'repo' must be a folder or the URI of an archive, not {repo!r}")
+    if "://" not in repo and not (Path(repo) / CONFIG_FILE).is_file():
+        raise ConfigurationError(
+            f"'repo' has no {CONFIG_FILE}", where=repo, hint="Name the feature repository's folder"
+        )
+    return repo
+
+
+def _moment(value: Any, field: str) -> str | None:
+    if value in (None, ""):
+        return None
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError:
+        raise ConfigurationError(f"'{field}' must be a time in ISO 8601, not {value!r}") from None
+    if moment.tzinfo is None:
+        raise ConfigurationError(f"'{field}' {value} has no time zone", hint="Write one, such as +00:00")
+    return moment.isoformat()
+
+
+def _payload(action: str, config: dict[str, Any]) -> dict[str, bytes]:
+    told = {"action": action, **{name: value for name, value in config.items() if value not in (None, [])}}
+    return {"config.json": json.dumps(told).encode()}

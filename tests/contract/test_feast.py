@@ -1,0 +1,247 @@
+"""Real Feast in our driver: no future row leaks, and what is wrong has one sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import feast
+import pandas
+import pytest
+
+from airflow_provider_air import FeastApplyOperator, FeastJoinOperator, FeastMaterializeOperator, drivers
+from airflow_provider_air.drivers import features
+from airflow_provider_air.drivers.job import ConfigurationProblem
+from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.records import RecordBuffer, records_name, result_of
+from airflow_provider_air.workloads.features import check_repo, join_payload, materialize_payload
+from tests.fakes.task_context import Store, task_context
+
+pytestmark = pytest.mark.integration
+
+DEFINITIONS = """
+from datetime import timedelta
+from feast import Entity, FeatureService, FeatureView, Field, FileSource
+from feast.types import Float64
+
+carrier = Entity(name="carrier", join_keys=["carrier"])
+delays = FeatureView(
+    name="delays", entities=[carrier], ttl=timedelta(days=2), schema=[Field(name="mean_delay", dtype=Float64)],
+    source=FileSource(path="{data}", timestamp_field="event_timestamp"),
+)
+delay_v1 = FeatureService(name="delay_v1", features=[delays])
+"""
+CONFIG = """
+project: flights
+provider: local
+registry: {registry}
+online_store: {{type: sqlite, path: {root}/online.db}}
+offline_store: {{type: file}}
+entity_key_serialization_version: 3
+"""
+Drive = Callable[..., "Done"]
+
+
+class Done:
+    """What a driver's action gave, or why it refused."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.result: Any = None
+        self.problem = ""
+
+    def write(self, kind: str, **fields: Any) -> None:
+        self.records.append({"kind": kind, **fields})
+
+
+def day(number: int, hour: int = 0) -> datetime:
+    return datetime(2026, 1, number, hour, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module", params=["file", "sql"])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository, its registry (a file, or SQL), and feature rows of three days."""
+    root = tmp_path_factory.mktemp(f"feast-{request.param}")
+    (root / "repo").mkdir()
+    registry = (
+        f"{root}/registry.db"
+        if request.param == "file"
+        else f"{{registry_type: sql, path: sqlite:///{root}/registry.db}}"
+    )
+    rows = [("AA", 1, 1.0), ("AA", 3, 3.0), ("UA", 1, 10.0), ("AA", 5, 99.0)]
+    frame = pandas.DataFrame({"carrier": [r[0] for r in rows], "event_timestamp": [day(r[1]) for r in rows]})
+    frame["mean_delay"] = [r[2] for r in rows]
+    frame.to_parquet(root / "features.parquet")
+    (root / "repo" / "definitions.py").write_text(DEFINITIONS.format(data=root / "features.parquet"))
+    (root / "repo" / "feature_store.yaml").write_text(CONFIG.format(registry=registry, root=root))
+    return root
+
+
+@pytest.fixture(scope="module")
+def drive(place: Path) -> Drive:
+    """Do one of the driver's actions in the repository, in this process: each import of Feast costs ten seconds."""
+
+    def run(payload: dict[str, bytes], repo: str = "repo") -> Done:
+        done = Done()
+        config = json.loads(payload["config.json"])
+        run: Any = SimpleNamespace(config=config, records=done)
+        with contextlib.chdir(place / repo):
+            try:
+                done.result = features.ACTIONS[config["action"]](run)
+            except ConfigurationProblem as problem:
+                done.problem = str(problem)
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def applied(place: Path) -> Any:
+    """Run the driver as the process that it is, in a copy of the repository, as Ray would."""
+    shutil.copytree(drivers.__path__[0], place / "air_drivers", ignore=shutil.ignore_patterns("__pycache__"))
+    (place / "payload").mkdir()
+    payload = FeastApplyOperator(task_id="apply", repo="repo").payload({})
+    (place / "payload" / "config.json").write_bytes(payload["config.json"])
+    ours = {"AIR_SUBMISSION_ID": "feast", "AIR_PAYLOAD": "payload", "AIR_RECORDS_DIR": str(place)}
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(place), "HOME": str(place), **ours}
+    command = [sys.executable, "-m", "air_drivers.features"]
+    done = subprocess.run(
+        command, env=env, cwd=place / "repo", capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return result_of(RecordBuffer().feed((place / records_name("feast")).read_bytes()), where="feast")
+
+
+def entities(place: Path, rows: list[tuple[str, datetime]], name: str = "entities", **columns: list[Any]) -> str:
+    frame = pandas.DataFrame(
+        {"carrier": [row[0] for row in rows], "event_timestamp": [row[1] for row in rows], **columns}
+    )
+    frame.to_parquet(place / f"{name}.parquet")
+    return str(place / f"{name}.parquet")
+
+
+def join(
+    place: Path, uri: str, *, service: str = "delay_v1", output: str = "joined", run: str = "r"
+) -> dict[str, bytes]:
+    return join_payload(feature_service=service, entities_uri=uri, output_uri=str(place / output), run_name=run)
+
+
+def test_apply_registers_what_the_repository_defines(applied: Any) -> None:
+    assert applied == {"project": "flights", "feature_views": ["delays"], "feature_services": ["delay_v1"]}
+
+
+def test_each_row_gets_what_was_known_at_its_time_and_a_retry_joins_nothing(
+    applied: Any, place: Path, drive: Drive
+) -> None:
+    rows = [("AA", day(1, 12)), ("AA", day(3)), ("AA", day(4)), ("UA", day(2)), ("UA", day(4))]
+    uri = entities(place, rows, arr_delay=[0.0, 1.0, 2.0, 3.0, 4.0])
+
+    told = drive(join(place, uri)).result
+    again = drive(join(place, uri))
+
+    frame = pandas.read_parquet(place / "joined").sort_values("arr_delay")
+    # The planted 99 of day 5 is nobody's. UA's value of day 1 is older than the ttl on day 4: Feast drops such rows.
+    assert frame["mean_delay"].tolist() == [1.0, 3.0, 3.0, 10.0]
+    assert frame["arr_delay"].tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert (told["rows_read"], told["rows_written"], told["features"]) == (5, 4, ["mean_delay"])
+    assert again.result == told
+    assert again.records[0]["phase"] == "committed"
+
+
+def test_rows_that_count_once_are_told(applied: Any, place: Path, drive: Drive) -> None:
+    uri = entities(place, [("AA", day(2)), ("AA", day(2))], "twice")
+
+    done = drive(join(place, uri, output="once"))
+
+    assert (done.result["rows_read"], done.result["rows_written"]) == (2, 1)
+    assert "gave 1 rows for 2" in str(done.records)
+
+
+def test_materialized_values_are_those_of_the_window(applied: Any, place: Path, drive: Drive) -> None:
+    payload = materialize_payload(start="2026-01-01T00:00:00+00:00", end=day(4), feature_views=[])
+    told = drive(payload).result
+    further = drive(materialize_payload(start=None, end=day(6), feature_views=["delays"])).result
+
+    assert told["materialized_until"] == {"delays": day(4).isoformat()}
+    assert further["materialized_until"] == {"delays": day(6).isoformat()}
+    store = feast.FeatureStore(repo_path=str(place / "repo"))
+    online = store.get_online_features(store.get_feature_service("delay_v1"), [{"carrier": "AA"}]).to_dict()
+    assert online["mean_delay"] == [99.0]
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("unknown service", "has no 'delay_v9'; it has: delay_v1"),
+        ("absent column", "no column 'carrier'"),
+        ("no features", "no value of any feature for any of the rows"),
+        ("absent entities", "there is no file or folder"),
+        ("unknown view", "feature_views"),
+        ("relative registry", "relative path 'data/registry.db'"),
+    ],
+)
+def test_what_is_wrong_has_one_sentence(applied: Any, place: Path, drive: Drive, case: str, message: str) -> None:
+    fine = entities(place, [("AA", day(2))], "fine")
+    other = entities(place, [("AA", day(2))], "other")
+    pandas.read_parquet(other).rename(columns={"carrier": "airline"}).to_parquet(other)
+    (place / "relative").mkdir(exist_ok=True)
+    relative = CONFIG.format(registry="data/registry.db", root=place)
+    (place / "relative" / "feature_store.yaml").write_text(relative)
+    output = case.replace(" ", "-")
+    payloads = {
+        "unknown service": join(place, fine, service="delay_v9", output=output),
+        "absent column": join(place, other, output=output),
+        "no features": join(place, entities(place, [("ZZ", day(2))], "nobody"), output=output),
+        "absent entities": join(place, str(place / "nowhere.parquet"), output=output),
+        "unknown view": materialize_payload(start=None, end=day(6), feature_views=["nothing"]),
+        "relative registry": join(place, fine, output=output),
+    }
+
+    done = drive(payloads[case], repo="relative" if case == "relative registry" else "repo")
+
+    assert message in done.problem
+    assert list((place / output).glob("*.parquet")) == []
+
+
+def test_the_operators_ship_the_repository_and_know_their_window(tmp_path: Path) -> None:
+    (tmp_path / "feature_store.yaml").write_text("project: flights")
+    context = task_context(Store())
+    context["dag_run"].run_after = day(7)
+    fields: dict[str, Any] = {"repo": str(tmp_path), "ray_conn_id": "ray_default"}
+    joined = FeastJoinOperator(
+        task_id="join", feature_service="delay_v1", entities_uri="s3://b/e", output_uri="s3://b/o", **fields
+    )
+    materialized = FeastMaterializeOperator(task_id="materialize", **fields)
+
+    request = joined.build_job(context)
+    window = json.loads((materialized.build_job(context).payload or {})["config.json"])
+
+    assert request.working_dir == str(tmp_path)
+    assert window == {"action": "materialize", "end": day(7).isoformat()}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: check_repo("/nowhere"), "no feature_store.yaml"),
+        (lambda: check_repo(None), "'repo'"),
+        (lambda: join_payload(feature_service="", entities_uri="/e", output_uri="/o", run_name="r"), "feature_service"),
+        (lambda: join_payload(feature_service="s", entities_uri="", output_uri="/o", run_name="r"), "entities_uri"),
+        (lambda: materialize_payload(start=None, end="noon", feature_views=[]), "'end' must be a time"),
+        (lambda: materialize_payload(start=None, end="2026-01-01", feature_views=[]), "no time zone"),
+        (lambda: materialize_payload(start=day(2), end=day(1), feature_views=[]), "not before"),
+        (lambda: materialize_payload(start=None, end=day(1), feature_views="delays"), "'feature_views'"),
+    ],
+)
+def test_bad_input_names_the_field(wrong: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        wrong()
