@@ -8,6 +8,7 @@ environment (names below) and by a payload folder that travels as one of the job
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import re
@@ -23,7 +24,7 @@ from .records import RecordWriter
 SUBMISSION_ID = "AIR_SUBMISSION_ID"
 PAYLOAD = "AIR_PAYLOAD"
 NOT_AFTER = "AIR_NOT_AFTER"
-# The hook that brings secrets into the environment, where the job has any; its package is the last module.
+# The hook that brings secrets into the environment of workers, where the job has any; its package is the last module.
 SECRETS = "AIR_SECRETS"
 # Only for runs by hand, outside of a Ray job: where the records file goes.
 RECORDS_DIR = "AIR_RECORDS_DIR"
@@ -114,6 +115,13 @@ def _end_at(run: Run, ended: threading.Event) -> None:
     os._exit(EXIT_NOT_AFTER)
 
 
+def _load_secrets() -> None:
+    # Ray runs the hook in the job's workers, not in this process.
+    hook = os.environ.get(SECRETS)
+    if hook:
+        importlib.import_module(hook.rpartition(".")[0]).fill()
+
+
 @contextlib.contextmanager
 def running() -> Iterator[Run]:
     """
@@ -126,6 +134,7 @@ def running() -> Iterator[Run]:
     if not_after is not None and time.time() > not_after:
         print("refusing to start: the job's not-after time has passed", file=sys.stderr, flush=True)
         sys.exit(EXIT_NOT_AFTER)
+    _load_secrets()
     try:
         run = Run(os.environ[SUBMISSION_ID], _payload_folder(os.environ.get(PAYLOAD)), not_after)
     except ConfigurationProblem as problem:

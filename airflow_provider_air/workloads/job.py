@@ -21,7 +21,7 @@ from airflow_provider_air.identity import digest
 from airflow_provider_air.ray_api.models import JobSubmission
 from airflow_provider_air.ray_api.packages import Package, package_files, package_folder
 from airflow_provider_air.ray_api.requests import MAX_ENTRYPOINT_BYTES, MAX_ENVIRONMENT_BYTES
-from airflow_provider_air.workloads.secrets import HOOK, pack_secrets
+from airflow_provider_air.workloads.secrets import HOOK, pack_secrets, with_secrets
 
 REMOTE_SCHEMES = ("gcs", "s3", "gs", "https", "azure", "abfss", "file", "local")
 
@@ -132,6 +132,8 @@ def prepare(
         packages.append(hidden)
         environment |= {"py_modules": [*environment.get("py_modules", []), hidden.uri], HOOK: hook}
         env_vars[driver_job.SECRETS] = hook
+        if request.payload is None:
+            entrypoint = with_secrets(entrypoint, hook)
     if env_vars:
         environment["env_vars"] = env_vars
     submission = JobSubmission(

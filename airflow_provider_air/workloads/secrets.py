@@ -2,11 +2,12 @@
 Secrets for one job, out of sight of those who list jobs.
 
 Ray shows every ``runtime_env.env_vars`` value in its job listings, while a package can only be asked for by
-its name. So secrets travel as a package of their own, and Ray's ``worker_process_setup_hook`` puts them into
-the environment of the job's supervisor, whose child is the entrypoint, and of all its workers on all nodes.
+its name. So secrets travel as a package of their own. Ray's ``worker_process_setup_hook`` puts them into the
+environment of the job's workers on all nodes; it does not run for the entrypoint, where our drivers do the same,
+and for commands of the author's the shell does.
 They lie on the nodes' disks, readable by Ray's own user, as long as Ray keeps the job's environment there.
 
-Source: Ray 2.60, ``_private/runtime_env/setup_hook.py`` and ``dashboard/modules/job/job_supervisor.py``.
+Source: Ray 2.60, ``_private/runtime_env/setup_hook.py``.
 """
 
 from __future__ import annotations
@@ -30,15 +31,30 @@ import os
 NEXT = {next!r}
 
 
-def load():
+def fill():
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "secrets.json")
     os.chmod(path, 0o600)
     with open(path) as file:
-        os.environ.update(json.load(file))
+        found = json.load(file)
+    os.environ.update(found)
+    return found
+
+
+def load():
+    fill()
     if NEXT:
         module, _, name = NEXT.rpartition(".")
         getattr(importlib.import_module(module), name)()
 '''
+
+_MAIN = """
+import shlex
+
+from . import fill
+
+for name, value in fill().items():
+    print("export %s=%s" % (name, shlex.quote(value)))
+"""
 
 
 def pack_secrets(secrets: Mapping[str, str], submission_id: str, *, next_hook: object) -> tuple[Package, str]:
@@ -58,6 +74,13 @@ def pack_secrets(secrets: Mapping[str, str], submission_id: str, *, next_hook: o
     module = f"air_secrets_{digest(submission_id, length=16)}"
     files = {
         f"{module}/__init__.py": _MODULE.format(next=next_hook).encode(),
+        f"{module}/__main__.py": _MAIN.encode(),
         f"{module}/secrets.json": json.dumps(dict(secrets)).encode(),
     }
     return package_files(files), f"{module}.load"
+
+
+def with_secrets(entrypoint: str, hook: str) -> str:
+    """Let the shell that runs an author's command put the secrets into its environment first."""
+    module = hook.rpartition(".")[0]
+    return f'air_env="$(python -m {module})" && eval "$air_env" || exit 1; unset air_env; {entrypoint}'

@@ -6,6 +6,7 @@ import importlib
 import io
 import os
 import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Mapping
@@ -89,6 +90,24 @@ def test_secrets_travel_as_a_package_and_a_hook_of_this_attempt() -> None:
     assert "canary" not in repr(job.submission) + repr(request)
     assert b"canary" in zipfile.ZipFile(io.BytesIO(job.packages[-1].data)).read(f"{hook.split('.')[0]}/secrets.json")
     assert other.packages[-1].name != job.packages[-1].name
+
+
+def test_a_command_of_the_authors_gets_the_secrets_from_its_shell(tmp_path: Path) -> None:
+    secrets = {"TOKEN": 'it\'s "$HOME" canary'}
+    job = prepared(JobRequest("""python -c 'import os; print(os.environ["TOKEN"])'; exit 3""", secrets=secrets))
+    zipfile.ZipFile(io.BytesIO(job.packages[-1].data)).extractall(tmp_path)
+
+    done = subprocess.run(
+        job.submission.entrypoint,
+        shell=True,
+        env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (3, secrets["TOKEN"], "")
+    assert "canary" not in job.submission.entrypoint
 
 
 def test_the_authors_own_hook_runs_after_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
