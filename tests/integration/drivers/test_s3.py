@@ -43,7 +43,7 @@ def test_a_killed_training_resumes_from_the_bucket(
         return submit(train.ENTRYPOINT, payload, env_vars=access.env_vars, secrets=access.secrets)
 
     first = start()
-    wait_until(lambda: first.of_kind("checkpoint")[1:] or None, what="two checkpoints", timeout_seconds=200)
+    wait_until(lambda: first.of_kind("checkpoint")[1:] or None, what="two checkpoints", timeout_seconds=420)
     first.kill()
     gate.touch()
     result = TrainResult.from_value(start().succeeded())

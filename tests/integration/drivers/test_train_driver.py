@@ -59,7 +59,7 @@ def test_a_killed_run_resumes_without_losing_or_repeating_an_epoch(submit: Submi
         failure_config={"max_failures": 1},
     )
     first = start(submit, tmp_path, "killed", spec)
-    wait_until(lambda: first.of_kind("metric")[6:] or None, what="seven epochs", timeout_seconds=200)
+    wait_until(lambda: first.of_kind("metric")[6:] or None, what="seven epochs", timeout_seconds=420)
     first.kill()
     assert not first.of_kind("end")
     gate.touch()

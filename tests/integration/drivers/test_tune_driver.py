@@ -42,8 +42,8 @@ def test_a_killed_experiment_does_not_run_finished_trials_again(submit: Submit, 
         done = {r["trial"] for r in first.of_kind("progress") if r["message"].endswith("finished")}
         return done if len(done) == 2 else None
 
-    wait_until(finished, what="two finished trials", timeout_seconds=200)
-    wait_until(lambda: True if runs_of(marks)["2"] else None, what="a third trial", timeout_seconds=200)
+    wait_until(finished, what="two finished trials", timeout_seconds=420)
+    wait_until(lambda: True if runs_of(marks)["2"] else None, what="a third trial", timeout_seconds=420)
     first.kill()
     (tmp_path / "gate").touch()
 
