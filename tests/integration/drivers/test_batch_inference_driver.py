@@ -46,7 +46,7 @@ def test_a_killed_inference_leaves_every_row_once_after_the_retry(submit: Submit
     wait_until(
         lambda: True if list(output.glob("_air_staging/*/*.parquet")) else None,
         what="a first staged file",
-        timeout_seconds=200,
+        timeout_seconds=420,
     )
     first.kill()
     assert not (output / "_SUCCESS").exists()
