@@ -53,4 +53,4 @@ def test_secrets_reach_every_process_and_no_listing_or_log(head: Transport, subm
     logs = base_folder().glob("*/ray/session_*/logs/**/*")
     told = [file for file in logs if file.is_file() and CANARY in file.read_text(errors="replace")]
     records = f"air-records-{job.submission_id}.jsonl"
-    assert [file.name for file in told] == [records], "the result is all that may tell"
+    assert {file.name for file in told} == {records}, "the result is all that may tell"

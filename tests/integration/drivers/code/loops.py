@@ -82,11 +82,15 @@ class Twice:
     Slow, and not held by a gate: what stands still keeps Ray Data from writing the blocks before it (2.60).
     """
 
-    def __init__(self, column: str, seconds_per_batch: float = 0.0) -> None:
+    def __init__(self, column: str, seconds_per_batch: float = 0.0, ledger: str = "") -> None:
         self.column = column
         self.seconds_per_batch = seconds_per_batch
+        self.ledger = ledger
 
     def __call__(self, batch: Any) -> Any:
         time.sleep(self.seconds_per_batch)
+        if self.ledger:
+            with open(self.ledger, "a") as ledger:
+                ledger.write(f"{len(batch)}\n")
         batch["twice"] = batch[self.column] * 2
         return batch
