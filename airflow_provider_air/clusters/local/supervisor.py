@@ -175,28 +175,29 @@ class Supervisor:
         lease = self._home.lease()
         if lease is None:
             return True  # the folder was removed under us: there is nothing left to look after
-        if self._why_expired(lease) is None:
+        if self._why_expired(lease, time.time()) is None:
             return False
         # Whoever adopts the cluster holds the lock and renews the lease; so look again under the lock.
         with self._home.lock(wait=False) as held:
             lease = self._home.lease()
             if not held or lease is None:
                 return lease is None
-            self._notice_activity()
-            why = self._why_expired(lease)
+            # By the time of the question: a slow answer must not make a busy cluster look idle.
+            why = self._why_expired(lease, self._notice_activity())
             if why is not None:
                 log.info("going: %s", why)
                 self._write("stopping", why)
         return why is not None
 
-    def _why_expired(self, lease: Lease) -> str | None:
-        return expiry(lease, created_at=self._cluster.created_at, active_at=self._active_at, now=time.time())
+    def _why_expired(self, lease: Lease, now: float) -> str | None:
+        return expiry(lease, created_at=self._cluster.created_at, active_at=self._active_at, now=now)
 
-    def _notice_activity(self) -> None:
-        """Ask who worked here, only when the time seems to be over: a job's end tells when it ended."""
+    def _notice_activity(self) -> float:
+        """Ask who worked here, only when the time seems to be over, and give the time of the question."""
         now = time.time()
         seen = self._probe.last_activity(now) if self._ready else now
         self._active_at = max(self._active_at, seen or 0.0)
+        return now
 
     def _end_head(self) -> None:
         """End the head and all its descendants: politely, then for certain, until its ports are free."""
