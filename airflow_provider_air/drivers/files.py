@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
+import uuid
 from typing import Any, List, Optional, Tuple
 
 import pyarrow.fs
 
 from . import job
+
+# How Arrow words what no later attempt can mend.
+_FINAL = (
+    "NO_SUCH_BUCKET",
+    "ACCESS_DENIED",
+    "INVALID_ACCESS_KEY_ID",
+    "NOT_FOUND:",
+    "PERMISSION_DENIED",
+    "UNAUTHENTICATED",
+)
 
 
 def join(uri: str, *parts: str) -> str:
@@ -49,6 +60,26 @@ def must_exist(uri: str, field: str) -> None:
         raise job.ConfigurationProblem("%s: cannot look at %s: %s" % (field, uri, error)) from error
     if info.type == pyarrow.fs.FileType.NotFound:
         raise job.ConfigurationProblem("%s: there is no file or folder at %s" % (field, uri))
+
+
+def must_take_files(uri: str, field: str) -> None:
+    """
+    Write a small object to a bucket and remove it, before compute is spent; folders are left to their own errors.
+
+    :raises job.ConfigurationProblem: there is no such bucket, or it denies us; whatever may pass is raised as it is
+    """
+    filesystem, path = open_uri(uri, field)
+    if filesystem.type_name == "local":
+        return
+    probe = "%s/air-probe-%s" % (path.rstrip("/"), uuid.uuid4().hex[:8])
+    try:
+        write(filesystem, probe, b"probe")
+        filesystem.delete_file(probe)
+    except OSError as error:
+        if isinstance(error, (FileNotFoundError, PermissionError)) or any(sign in str(error) for sign in _FINAL):
+            message = "%s: this cluster cannot write to %s: %s" % (field, uri, error)
+            raise job.ConfigurationProblem(message) from error
+        raise
 
 
 def names(uri: str) -> List[str]:

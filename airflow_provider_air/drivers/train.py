@@ -65,10 +65,10 @@ def storage_of(config: Dict[str, Any]) -> str:
     """
     Say where the run's folder goes; Ray's own default where the author names nothing.
 
-    :raises job.ConfigurationProblem: no filesystem for it
+    :raises job.ConfigurationProblem: no filesystem for it, or a bucket that is absent or denies this cluster
     """
     uri = files.absolute(os.path.expanduser(config.get("storage_path") or DEFAULT_STORAGE_PATH))
-    files.open_uri(uri, "storage_path")
+    files.must_take_files(uri, "storage_path")
     return uri
 
 

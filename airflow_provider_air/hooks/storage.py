@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowOptionalProviderFeatureException
+from airflow.sdk.log import mask_secret
 
-from airflow_provider_air.errors import ConfigurationError, MissingExtraError
+from airflow_provider_air.errors import ConfigurationError, MissingExtraError, UnavailableError
 from airflow_provider_air.storage.contract import Storage, StorageSpec
 from airflow_provider_air.storage.gcs import GcsBucket, GcsStorage
-from airflow_provider_air.storage.s3 import S3Bucket, S3Storage
+from airflow_provider_air.storage.s3 import S3Bucket, S3Storage, may_pass
 from airflow_provider_air.storage.shared_folder import SharedFolder
 
 # A job that ends at its deadline still writes its last checkpoint and records.
@@ -51,6 +53,20 @@ def open_storage(value: Any) -> Storage:
     return value
 
 
+def uri_of(value: Any) -> str:
+    """
+    Give the URI of what an author gave as ``storage=``; asks nobody.
+
+    :raises ConfigurationError: it is no storage, or a field is wrong
+    """
+    if isinstance(value, str) and "://" in value:
+        return value
+    if isinstance(value, StorageSpec):
+        value.validate()
+        return value.uri()
+    return open_storage(value).uri()
+
+
 def job_access(value: Any, *, lifetime: timedelta | None) -> JobAccess:
     """
     Give what a job needs to reach this storage; runs in the worker.
@@ -58,17 +74,24 @@ def job_access(value: Any, *, lifetime: timedelta | None) -> JobAccess:
     :param lifetime: how long the job may run (``execution_timeout``), or None
     :raises ConfigurationError: the credentials may end before the job, or never
     """
-    return _s3_access(value, lifetime) if isinstance(value, S3Storage) else JobAccess()
+    if not isinstance(value, S3Storage):
+        return JobAccess()
+    value.validate()
+    with _asking_aws(value.aws_conn_id):
+        return _s3_access(value, lifetime)
 
 
 def open_s3(spec: S3Storage) -> S3Bucket:
     """
     Open a bucket by the ``aws`` connection.
 
-    :raises ConfigurationError: there is no such connection
+    :raises ConfigurationError: there is no such connection, or AWS refuses what it says
+    :raises UnavailableError: AWS does not answer
     :raises MissingExtraError: the amazon provider is not installed
     """
-    return S3Bucket(_aws_hook(spec.aws_conn_id).get_client_type(), spec.root)
+    hook = _aws_hook(spec.aws_conn_id)
+    with _asking_aws(spec.aws_conn_id):
+        return S3Bucket(hook.get_client_type(), spec.root)
 
 
 def open_gcs(spec: GcsStorage) -> GcsBucket:
@@ -104,6 +127,29 @@ def _aws_hook(aws_conn_id: str) -> Any:
     return AwsBaseHook(aws_conn_id=aws_conn_id, client_type="s3", config=config)
 
 
+@contextlib.contextmanager
+def _asking_aws(aws_conn_id: str) -> Iterator[None]:
+    """Roles are assumed while a session is made: what AWS says to that is the connection's business."""
+    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+    from botocore.exceptions import ConnectionError as NoConnection
+
+    where = f"connection {aws_conn_id}"
+    try:
+        yield
+    except (NoConnection, HTTPClientError) as error:
+        raise UnavailableError(f"AWS does not answer: {error}", where=where) from error
+    except ClientError as error:
+        if may_pass(error):
+            raise UnavailableError(f"AWS failed: {error}", where=where) from error
+        raise ConfigurationError(
+            f"AWS refuses the connection: {error}", where=where, hint="Correct its keys or its role"
+        ) from error
+    except BotoCoreError as error:
+        raise ConfigurationError(
+            f"The connection does not lead into AWS: {error}", where=where, hint="Correct its keys, profile or role"
+        ) from error
+
+
 def _s3_access(spec: S3Storage, lifetime: timedelta | None) -> JobAccess:
     hook = _aws_hook(spec.aws_conn_id)
     region, endpoint = hook.conn_region_name, hook.conn_config.get_service_endpoint_url(service_name="s3")
@@ -112,11 +158,14 @@ def _s3_access(spec: S3Storage, lifetime: timedelta | None) -> JobAccess:
         env_vars["AWS_ENDPOINT_URL_S3"] = endpoint
     if spec.credentials == "ambient":
         return JobAccess(env_vars)
-    session = hook.get_session()
-    credentials = session.get_credentials()
+    credentials = hook.get_session().get_credentials()
     if credentials is None:
         raise ConfigurationError(f"The connection {spec.aws_conn_id!r} has no credentials to hand over")
-    frozen = hook.get_credentials()
+    # Of one session, and frozen first: some kinds know their end only once they have been asked for.
+    frozen = credentials.get_frozen_credentials()
+    for value in (frozen.secret_key, frozen.token):
+        if value:
+            mask_secret(value)
     _check_lifetime(spec, getattr(credentials, "_expiry_time", None) if frozen.token else None, lifetime)
     secrets = {"AWS_ACCESS_KEY_ID": frozen.access_key, "AWS_SECRET_ACCESS_KEY": frozen.secret_key}
     if frozen.token:

@@ -117,6 +117,9 @@ class RayJobOperator(BaseOperator):
         """
         raise NotImplementedError
 
+    def check_reach(self) -> None:
+        """Check what a new job needs elsewhere, before any cluster starts; not called for a job that is there."""
+
     def read_result(self, value: Any) -> Any:
         """Turn the driver's result into the task's XCom."""
         return value
@@ -156,6 +159,7 @@ class RayJobOperator(BaseOperator):
                 if decision.action == "collect" and decision.job is not None:
                     return self._finish(context, attempts, ref, decision.job)
                 return self._wait(context, ref, decision.attempt.submission_id)
+            self.check_reach()
             ref = ensure_cluster(target, attempts.key)
             if self.deferrable and look_at_cluster(ref).state is ClusterState.STARTING:
                 self._defer_for_cluster(ref)
@@ -260,11 +264,7 @@ class RayJobOperator(BaseOperator):
             riders=riders.to_json() if riders and riders.luggage else None,
         )
         if self.deferrable:
-            self.defer(
-                trigger=trigger,
-                method_name=self.on_job_end.__name__,
-                timeout=_backstop(deadline),
-            )
+            self.defer(trigger=trigger, method_name=self.on_job_end.__name__, timeout=_backstop(deadline))
         event = trigger.event_of(asyncio.run(trigger.watch()))
         return self.on_job_end(context, event)
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow_provider_air.clusters.contract import ClusterRef
 from airflow_provider_air.hooks.clusters import target_of
-from airflow_provider_air.hooks.storage import job_access, open_storage
+from airflow_provider_air.hooks.storage import job_access, open_storage, uri_of
 from airflow_provider_air.operators.base import RayJobOperator
 from airflow_provider_air.workloads.job import EntrypointResources, JobRequest
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_air.operators.attempts import Attempts
 
 
 T = TypeVar("T")
@@ -71,7 +73,6 @@ class RayDrivenOperator(RayJobOperator):
 
     def driver_job(self, entrypoint: str, payload: Mapping[str, bytes]) -> JobRequest:
         """Give the job that runs one of our drivers with this payload."""
-        access = job_access(self.storage, lifetime=self.execution_timeout)
         return JobRequest(
             entrypoint=entrypoint,
             working_dir=self.working_dir,
@@ -80,8 +81,6 @@ class RayDrivenOperator(RayJobOperator):
             resources=EntrypointResources(num_cpus=self.driver_num_cpus),
             metadata=self.metadata or {},
             payload=payload,
-            driver_env=access.env_vars,
-            secrets=access.secrets,
             expects_result=True,
         )
 
@@ -92,9 +91,9 @@ class RayDrivenOperator(RayJobOperator):
 
     def storage_path(self) -> str | None:
         """
-        Give where runs are kept, as the cluster reaches it; a storage of ours is probed first.
+        Give where runs are kept, as the cluster reaches it; asks nobody.
 
-        :raises ConfigurationError: it cannot be written, or is no storage
+        :raises ConfigurationError: it is no storage
         """
         if self.storage is None:
             if self.retries:
@@ -103,11 +102,26 @@ class RayDrivenOperator(RayJobOperator):
                     "Give a folder or bucket that outlives the cluster."
                 )
             return None
-        if isinstance(self.storage, str) and "://" in self.storage:
-            return self.storage
-        storage = open_storage(self.storage)
-        storage.probe()
-        return storage.uri()
+        return uri_of(self.storage)
+
+    def check_reach(self) -> None:
+        """
+        Probe the storage, and see that the job may have its credentials.
+
+        :raises ConfigurationError: the place is absent or denied, or the credentials would not last
+        """
+        if self.storage is None or (isinstance(self.storage, str) and "://" in self.storage):
+            return
+        open_storage(self.storage).probe()
+        job_access(self.storage, lifetime=self.execution_timeout)
+
+    def _submit_once(
+        self, context: Context, attempts: Attempts, request: JobRequest, ref: ClusterRef, deadline: float | None
+    ) -> str:
+        # Only here: a job that runs or has succeeded is collected, whatever has become of the credentials meanwhile.
+        access = job_access(self.storage, lifetime=self.execution_timeout)
+        request = dataclasses.replace(request, driver_env=access.env_vars, secrets=access.secrets)
+        return super()._submit_once(context, attempts, request, ref, deadline)
 
     def is_fixed_size(self, context: Context) -> bool:
         """Whether the cluster cannot grow, so that too large a wish should fail at once."""

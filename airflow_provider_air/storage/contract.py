@@ -63,6 +63,9 @@ class StorageSpec(Protocol):
     def validate(self) -> None:
         """:raises ConfigurationError: a field is wrong; the message names it."""
 
+    def uri(self) -> str:
+        """Give the URI by which the Ray cluster reaches the root; asks nobody."""
+
 
 @dataclass(frozen=True)
 class BucketRoot:

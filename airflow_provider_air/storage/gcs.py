@@ -39,6 +39,10 @@ class GcsStorage:
         """:raises ConfigurationError: a field is wrong; the message names it."""
         BucketRoot.parse(self.root, "gs", "GcsStorage's 'root'")
 
+    def uri(self) -> str:
+        """Give the ``gs://`` URI of the root."""
+        return BucketRoot.parse(self.root, "gs", "GcsStorage's 'root'").uri()
+
 
 class GcsBucket:
     """
@@ -95,7 +99,8 @@ class GcsBucket:
         key = self._root.key(prefix)
         with self._calling(prefix):
             blobs = self._gcs.list_blobs(self._bucket, prefix=f"{key}/" if key else "")
-            return sorted(self._root.path(blob.name) for blob in blobs)
+            # Arrow, and so Ray, marks a folder by an empty object with a slash at its end.
+            return sorted(self._root.path(blob.name) for blob in blobs if not blob.name.endswith("/"))
 
     def probe(self) -> None:
         """

@@ -48,6 +48,10 @@ class S3Storage:
         BucketRoot.parse(self.root, "s3", "S3Storage's 'root'")
         check_credentials(self.credentials, "S3Storage")
 
+    def uri(self) -> str:
+        """Give the ``s3://`` URI of the root."""
+        return BucketRoot.parse(self.root, "s3", "S3Storage's 'root'").uri()
+
 
 class S3Bucket:
     """
@@ -106,7 +110,9 @@ class S3Bucket:
             pages = self._s3.get_paginator("list_objects_v2").paginate(
                 Bucket=self._root.bucket, Prefix=f"{key}/" if key else ""
             )
-            return sorted(self._root.path(item["Key"]) for page in pages for item in page.get("Contents", []))
+            keys = (item["Key"] for page in pages for item in page.get("Contents", []))
+            # Arrow, and so Ray, marks a folder by an empty object with a slash at its end.
+            return sorted(self._root.path(key) for key in keys if not key.endswith("/"))
 
     def probe(self) -> None:
         """
@@ -135,13 +141,15 @@ class S3Bucket:
 
     @contextlib.contextmanager
     def _calling(self, path: str) -> Iterator[None]:
-        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
 
         where = self.uri(path)
         try:
             yield
         except ClientError as error:
-            raise self._refused(error.response["Error"], where) from error
+            raise self._refused(error, where) from error
+        except ParamValidationError as error:
+            raise ConfigurationError(f"This is no name that S3 takes: {error}", where=where) from error
         except NoCredentialsError as error:
             raise ConfigurationError(
                 "There are no credentials for S3", where=where, hint="Give the aws connection keys or a role"
@@ -149,7 +157,8 @@ class S3Bucket:
         except BotoCoreError as error:
             raise UnavailableError(f"S3 does not answer: {error}", where=where) from error
 
-    def _refused(self, told: Any, where: str) -> ConfigurationError | UnavailableError:
+    def _refused(self, error: Any, where: str) -> ConfigurationError | UnavailableError:
+        told = error.response.get("Error", {})
         code, message = str(told.get("Code")), str(told.get("Message") or "")
         if code == "NoSuchBucket":
             return ConfigurationError(
@@ -165,7 +174,18 @@ class S3Bucket:
             return ConfigurationError(
                 f"S3 rejects the credentials: {message or code}", where=where, hint="Correct the aws connection"
             )
-        return UnavailableError(f"S3 failed: {code}: {message}", where=where)
+        if may_pass(error):
+            return UnavailableError(f"S3 failed: {code}: {message}", where=where)
+        return ConfigurationError(
+            f"S3 refuses: {code}: {message}", where=where, hint="Correct the bucket or its region"
+        )
+
+
+def may_pass(error: Any) -> bool:
+    """Tell whether the same call may succeed later, of what AWS has answered (a botocore ``ClientError``)."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
+    code = str(error.response.get("Error", {}).get("Code"))
+    return status >= 500 or status in (408, 409, 429) or code in ("RequestTimeout", "Throttling", "ThrottlingException")
 
 
 class _Absent(Exception):

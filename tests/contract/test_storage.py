@@ -26,16 +26,18 @@ from tests.object_stores import gcs_client, gcs_server, s3_client, s3_server
 
 @dataclass
 class Place:
-    """An empty storage, one that does not exist, and the scheme of its URIs."""
+    """An empty storage, one that does not exist, the scheme of its URIs, and how Arrow makes a folder at a path."""
 
     storage: Storage
     absent: Storage
     scheme: str
+    make_folder: Callable[[str], object]
 
 
 def shared_folder(folder: Path) -> Place:
-    (folder / "root").mkdir()
-    return Place(SharedFolder(str(folder / "root")), SharedFolder(str(folder / "absent")), "/")
+    root = folder / "root"
+    root.mkdir()
+    return Place(SharedFolder(str(root)), SharedFolder(str(folder / "absent")), "/", lambda path: (root / path).mkdir())
 
 
 NUMBERS = itertools.count()
@@ -44,13 +46,23 @@ NUMBERS = itertools.count()
 def bucket_of_s3(s3_url: str) -> Place:
     client, name = s3_client(s3_url), f"bucket-{next(NUMBERS)}"
     client.create_bucket(Bucket=name)
-    return Place(S3Bucket(client, f"s3://{name}/some/prefix"), S3Bucket(client, "s3://absent/prefix"), "s3://")
+    return Place(
+        S3Bucket(client, f"s3://{name}/some/prefix"),
+        S3Bucket(client, "s3://absent/prefix"),
+        "s3://",
+        lambda path: client.put_object(Bucket=name, Key=f"some/prefix/{path}/", Body=b""),
+    )
 
 
 def bucket_of_gcs(gcs_url: str) -> Place:
     client, name = gcs_client(gcs_url), f"bucket-{next(NUMBERS)}"
     client.create_bucket(name)
-    return Place(GcsBucket(client, f"gs://{name}/some/prefix"), GcsBucket(client, "gs://absent/prefix"), "gs://")
+    return Place(
+        GcsBucket(client, f"gs://{name}/some/prefix"),
+        GcsBucket(client, "gs://absent/prefix"),
+        "gs://",
+        lambda path: client.bucket(name).blob(f"some/prefix/{path}/").upload_from_string(b""),
+    )
 
 
 # The fixture that each is made from.
@@ -123,6 +135,14 @@ def test_a_list_is_sorted_and_stays_below_its_folder(storage: Storage) -> None:
     assert storage.list() == ["a/1", "a/2", "a/deep/4", "ab/3", "b"]
     assert storage.list("a") == ["a/1", "a/2", "a/deep/4"]
     assert storage.list("absent") == []
+
+
+def test_an_empty_folder_is_no_file(place: Place) -> None:
+    """Arrow, and so Ray, marks folders in a bucket by empty objects."""
+    place.make_folder("run")
+
+    assert place.storage.list() == []
+    assert place.storage.exists("run") is True
 
 
 @pytest.mark.parametrize("name", ["with space", "ä-ö", "a+b=c&d", "100%", "#1"])

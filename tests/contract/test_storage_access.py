@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import json
+import os
+import socketserver
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
+import boto3
+import httpx
 import pytest
 
-from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.drivers import files
+from airflow_provider_air.drivers.job import ConfigurationProblem
+from airflow_provider_air.errors import ConfigurationError, UnavailableError
 from airflow_provider_air.hooks.storage import job_access, open_storage
 from airflow_provider_air.storage.gcs import GcsStorage
 from airflow_provider_air.storage.s3 import S3Storage
 from airflow_provider_air.storage.shared_folder import SharedFolder
-from tests.object_stores import ROLE, STATIC_SECRET, aws_connection, s3_client, s3_server
+from tests.object_stores import REGION, ROLE, STATIC_KEY, STATIC_SECRET, aws_connection, s3_client, s3_server
 
 HOUR = timedelta(hours=1)
+KEYS = {"aws_access_key_id": STATIC_KEY, "aws_secret_access_key": STATIC_SECRET}
+NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +84,111 @@ def test_a_dead_endpoint_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_DEAD", aws_connection("http://127.0.0.1:9"))
     with pytest.raises(Exception, match=r"S3 does not answer.*127\.0\.0\.1:9.*s3://models"):
         open_storage(S3Storage("dead", "s3://models")).probe()
+
+
+@pytest.fixture
+def strict(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A store that asks who is there, and an ``aws`` connection ``guest`` of a user who may do nothing."""
+    iam = boto3.client("iam", endpoint_url=url, region_name=REGION, **KEYS)
+    name = f"guest-{next(NUMBERS)}"
+    iam.create_user(UserName=name)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    keys = {"login": key["AccessKeyId"], "password": key["SecretAccessKey"]}
+    for conn_id, extra in {"guest": {}, "guest_role": {"role_arn": ROLE}}.items():
+        connection = json.loads(aws_connection(url, **extra)) | keys
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+    httpx.post(f"{url}/moto-api/reset-auth", content="0").raise_for_status()
+    yield
+    httpx.post(f"{url}/moto-api/reset-auth", content="inf").raise_for_status()
+
+
+@pytest.mark.parametrize(
+    ("conn_id", "message"),
+    [
+        ("guest", "S3 denies access.*s3://models.*Allow list, read, write and delete there"),
+        ("keys", "S3 rejects the credentials.*Correct the aws connection"),
+        ("guest_role", "AWS refuses the connection.*not authorized.*Correct its keys or its role"),
+    ],
+    ids=["no right", "unknown key", "role denied"],
+)
+def test_who_may_not_is_told_so(strict: None, conn_id: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        open_storage(S3Storage(conn_id, "s3://models")).probe()
+
+
+def test_a_role_that_may_not_be_assumed_gives_a_job_nothing(strict: None) -> None:
+    with pytest.raises(ConfigurationError, match="AWS refuses the connection"):
+        job_access(session("guest_role"), lifetime=HOUR)
+
+
+def test_a_role_that_nobody_can_be_asked_for_may_come_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_DEAD", aws_connection("http://127.0.0.1:9", role_arn=ROLE))
+    with pytest.raises(UnavailableError, match="AWS does not answer"):
+        job_access(session("dead"), lifetime=HOUR)
+
+
+def answer(status: int, code: str) -> bytes:
+    body = f"<Error><Code>{code}</Code><Message>so it is</Message></Error>".encode()
+    return b"HTTP/1.1 %d Told\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % (status, len(body)) + body
+
+
+@contextlib.contextmanager
+def store_that_says(reply: bytes) -> Iterator[str]:
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            length = 0
+            while (line := self.rfile.readline().strip()) != b"":
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split(b":")[1])
+                if line.lower() == b"expect: 100-continue":
+                    length = 0
+            self.rfile.read(length)
+            self.wfile.write(reply)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "message"),
+    [
+        (400, "ExpiredToken", ConfigurationError, "S3 rejects the credentials: so it is"),
+        (400, "AuthorizationHeaderMalformed", ConfigurationError, "S3 refuses.*Correct the bucket or its region"),
+        (409, "OperationAborted", UnavailableError, "S3 failed: OperationAborted"),
+    ],
+)
+def test_what_a_retry_cannot_mend_is_told_from_what_it_may(
+    monkeypatch: pytest.MonkeyPatch, status: int, code: str, kind: type[Exception], message: str
+) -> None:
+    with store_that_says(answer(status, code)) as url:
+        monkeypatch.setenv("AIRFLOW_CONN_ODD", aws_connection(url))
+        with pytest.raises(kind, match=message):
+            open_storage(S3Storage("odd", "s3://models")).probe()
+
+
+def test_the_cluster_itself_finds_out_about_its_bucket(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the driver does before it asks for any compute; an identity of its own may be denied where ours is not."""
+    keys = {"AWS_ACCESS_KEY_ID": STATIC_KEY, "AWS_SECRET_ACCESS_KEY": STATIC_SECRET}
+    for name, value in {**keys, "AWS_ENDPOINT_URL_S3": url, "AWS_DEFAULT_REGION": REGION}.items():
+        monkeypatch.setenv(name, value)
+
+    files.must_take_files("s3://models/by-the-cluster", "storage_path")
+    with pytest.raises(ConfigurationProblem, match=r"storage_path: this cluster cannot write to s3://nobodys/runs"):
+        files.must_take_files("s3://nobodys/runs", "storage_path")
+
+    assert open_storage(S3Storage("keys", "s3://models/by-the-cluster")).list() == []
+
+
+def test_a_bucket_that_denies_the_cluster_is_named(strict: None, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    guest = json.loads(os.environ["AIRFLOW_CONN_GUEST"])
+    keys = {"AWS_ACCESS_KEY_ID": guest["login"], "AWS_SECRET_ACCESS_KEY": guest["password"]}
+    for name, value in {**keys, "AWS_ENDPOINT_URL_S3": url, "AWS_DEFAULT_REGION": REGION}.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(ConfigurationProblem, match=r"storage_path: this cluster cannot write to s3://models.*DENIED"):
+        files.must_take_files("s3://models/runs", "storage_path")
 
 
 def test_by_default_a_job_gets_addresses_and_no_credentials(url: str) -> None:
