@@ -57,3 +57,12 @@ def test_a_killed_training_resumes_from_the_bucket(
     jobs = httpx.get(head.base_url + "/api/jobs/", headers=head.request_headers(), timeout=60).text
     assert "AWS_ENDPOINT_URL_S3" in jobs
     assert [name for name, value in access.secrets.items() if value in jobs] == []
+
+
+def test_a_bucket_that_only_the_cluster_finds_absent_costs_no_workers(access: JobAccess, submit: Submit) -> None:
+    payload = TrainSpec("loops:epochs").payload(run_name="run", storage_path="s3://nobodys/runs", fixed_size=True)
+
+    job = submit(train.ENTRYPOINT, payload, env_vars=access.env_vars, secrets=access.secrets)
+
+    assert "storage_path: this cluster cannot write to s3://nobodys/runs" in job.problem()
+    assert job.of_kind("progress") == []
