@@ -11,7 +11,7 @@ import hashlib
 import importlib
 import os
 import pathlib
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Tuple
 
 from . import files, job
 
@@ -45,16 +45,8 @@ def join(run: job.Run) -> Dict[str, Any]:
     service = _service(store, config["feature_service"])
     frame = _entities(config["entities"], _join_keys(store, service))
     run.records.write("progress", message="joining %d rows with %s" % (len(frame), service.name), phase="start")
-    table = store.get_historical_features(entity_df=frame, features=service).to_arrow()
-    features = [name for name in table.column_names if name not in frame.columns]
+    table, features = _joined(store, service, frame)
     _check_joined(table, features, service.name)
-    if table.num_rows != len(frame):
-        # Feast keeps no order either: labels belong into the rows.
-        message = (
-            "Feast gave %d rows for %d: it leaves out rows that repeat an entity and a time, and those whose features "
-            "are older than their ttl" % (table.num_rows, len(frame))
-        )
-        run.records.write("progress", message=message, phase="warning")
     part = _write(staged, table)
     result = {
         "uri": config["output"],
@@ -64,7 +56,7 @@ def join(run: job.Run) -> Dict[str, Any]:
         "feature_service": service.name,
         "feature_views": sorted(projection.name for projection in service.feature_view_projections),
         "project": store.project,
-        "fingerprint": _fingerprint(service),
+        "fingerprint": _fingerprint(store, service),
     }
     staged.commit([part], result)
     return result
@@ -89,6 +81,7 @@ def materialize(run: job.Run) -> Dict[str, Any]:
         if run.config.get("start"):
             store.materialize(datetime.datetime.fromisoformat(run.config["start"]), end, views)
         else:
+            _check_watermarks(store, views)
             store.materialize_incremental(end, views)
     except _feast().errors.FeatureViewNotFoundException as error:
         raise job.ConfigurationProblem("feature_views: %s" % error) from error
@@ -177,6 +170,36 @@ def _entities(uri: str, keys: List[str]) -> Any:
     return frame
 
 
+def _joined(store: Any, service: Any, frame: Any) -> Tuple[Any, List[str]]:
+    """
+    Give every entity row its features, in the order of the rows.
+
+    Feast (0.67) gives one row per entity and time, whatever else tells rows apart, and none where a value is older
+    than its ttl: so it is asked for entities and times alone, and the rows keep what they hold.
+
+    :raises job.ConfigurationProblem: an entity column has a feature's name, or Feast computes features from the rows
+    """
+    import pyarrow
+
+    known = {view.name for view in [*store.list_feature_views(), *store.list_stream_feature_views()]}
+    computed = sorted(p.name for p in service.feature_view_projections if p.name not in known)
+    if computed:
+        raise job.ConfigurationProblem(
+            "feature_service: %r has on-demand views (%s), whose values may depend on the whole row; compute them in "
+            "the training, or leave them out of the service" % (service.name, ", ".join(computed))
+        )
+    features = [feature.name for p in service.feature_view_projections for feature in p.features]
+    taken = sorted(set(features) & set(frame.columns))
+    if taken:
+        raise job.ConfigurationProblem("entities: the columns %s have names of features" % ", ".join(taken))
+    on = [*_join_keys(store, service), TIMESTAMP]
+    found = store.get_historical_features(entity_df=frame[on].drop_duplicates(), features=service).to_df()
+    found[TIMESTAMP] = found[TIMESTAMP].astype(frame[TIMESTAMP].dtype)
+    features = [name for name in found.columns if name not in on]
+    whole = frame.merge(found, on=on, how="left", validate="many_to_one")
+    return pyarrow.Table.from_pandas(whole, preserve_index=False), features
+
+
 def _check_joined(table: Any, features: List[str], service: str) -> None:
     if table.num_rows and all(table.column(name).null_count < table.num_rows for name in features):
         return
@@ -200,13 +223,11 @@ def _write(staged: Any, table: Any) -> Dict[str, Any]:
     return {"file": name, "rows": table.num_rows}
 
 
-def _fingerprint(service: Any) -> str:
-    features = sorted(
-        "%s:%s" % (projection.name, feature.name)
-        for projection in service.feature_view_projections
-        for feature in projection.features
-    )
-    return hashlib.sha256("\n".join(features).encode()).hexdigest()[:16]
+def _fingerprint(store: Any, service: Any) -> str:
+    views = sorted([*store.list_feature_views(), *store.list_stream_feature_views()], key=lambda view: str(view.name))
+    used = {projection.name for projection in service.feature_view_projections}
+    specs = [str(service.to_proto().spec), *(str(view.to_proto().spec) for view in views if view.name in used)]
+    return hashlib.sha256("\n".join(specs).encode()).hexdigest()[:16]
 
 
 def _registered(store: Any) -> Dict[str, Any]:
@@ -215,6 +236,17 @@ def _registered(store: Any) -> Dict[str, Any]:
         "feature_views": sorted(view.name for view in store.list_all_feature_views()),
         "feature_services": sorted(service.name for service in store.list_feature_services()),
     }
+
+
+def _check_watermarks(store: Any, views: Any) -> None:
+    # Feast would begin at now minus ttl, whatever the end, and note the end as done.
+    done = _watermarks(store)
+    new = sorted(view.name for view in store.list_feature_views() if view.name not in done)
+    new = [name for name in new if views is None or name in views]
+    if new:
+        raise job.ConfigurationProblem(
+            "start: %s was never materialized, so there is nothing to go on from; give start once" % ", ".join(new)
+        )
 
 
 def _watermarks(store: Any) -> Dict[str, str]:

@@ -149,21 +149,29 @@ def test_each_row_gets_what_was_known_at_its_time_and_a_retry_joins_nothing(
     again = drive(join(place, uri))
 
     frame = pandas.read_parquet(place / "joined").sort_values("arr_delay")
-    # The planted 99 of day 5 is nobody's. UA's value of day 1 is older than the ttl on day 4: Feast drops such rows.
-    assert frame["mean_delay"].tolist() == [1.0, 3.0, 3.0, 10.0]
-    assert frame["arr_delay"].tolist() == [0.0, 1.0, 2.0, 3.0]
-    assert (told["rows_read"], told["rows_written"], told["features"]) == (5, 4, ["mean_delay"])
+    # The planted 99 of day 5 is nobody's. UA's value of day 1 is older than the ttl on day 4: none, but the row stays.
+    assert frame["mean_delay"].fillna(-1).tolist() == [1.0, 3.0, 3.0, 10.0, -1.0]
+    assert frame["arr_delay"].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert (told["rows_read"], told["rows_written"], told["features"]) == (5, 5, ["mean_delay"])
     assert again.result == told
     assert again.records[0]["phase"] == "committed"
 
 
-def test_rows_that_count_once_are_told(applied: Any, place: Path, drive: Drive) -> None:
-    uri = entities(place, [("AA", day(2)), ("AA", day(2))], "twice")
+def test_rows_of_one_entity_and_time_all_stay_with_their_labels(applied: Any, place: Path, drive: Drive) -> None:
+    uri = entities(place, [("AA", day(2)), ("AA", day(2)), ("UA", day(2))], "twice", arr_delay=[1.0, 2.0, 3.0])
 
     done = drive(join(place, uri, output="once"))
 
-    assert (done.result["rows_read"], done.result["rows_written"]) == (2, 1)
-    assert "gave 1 rows for 2" in str(done.records)
+    frame = pandas.read_parquet(place / "once")
+    assert (done.result["rows_read"], done.result["rows_written"]) == (3, 3)
+    assert frame["arr_delay"].tolist() == [1.0, 2.0, 3.0]
+    assert frame["mean_delay"].tolist() == [1.0, 1.0, 10.0]
+
+
+def test_a_first_materialization_without_a_start_is_refused(applied: Any, place: Path, drive: Drive) -> None:
+    done = drive(materialize_payload(start=None, end=day(3), feature_views=[]))
+
+    assert "delays was never materialized" in done.problem
 
 
 def test_materialized_values_are_those_of_the_window(applied: Any, place: Path, drive: Drive) -> None:
@@ -186,6 +194,7 @@ def test_materialized_values_are_those_of_the_window(applied: Any, place: Path, 
         ("no features", "no value of any feature for any of the rows"),
         ("absent entities", "there is no file or folder"),
         ("unknown view", "feature_views"),
+        ("feature's name", "columns mean_delay have names of features"),
         ("relative registry", "relative path 'data/registry.db'"),
     ],
 )
@@ -202,6 +211,7 @@ def test_what_is_wrong_has_one_sentence(applied: Any, place: Path, drive: Drive,
         "absent column": join(place, other, output=output),
         "no features": join(place, entities(place, [("ZZ", day(2))], "nobody"), output=output),
         "absent entities": join(place, str(place / "nowhere.parquet"), output=output),
+        "feature's name": join(place, entities(place, [("AA", day(2))], "named", mean_delay=[0.0]), output=output),
         "unknown view": materialize_payload(start=None, end=day(6), feature_views=["nothing"]),
         "relative registry": join(place, fine, output=output),
     }
