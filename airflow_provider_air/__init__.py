@@ -16,6 +16,7 @@ _NAMES = {
     "ClusterRef": "clusters.contract",
     "ExistingCluster": "clusters.existing",
     "FeastApplyOperator": "operators.feast",
+    "FeastFeatures": "feature_stores.feast",
     "FeastJoinOperator": "operators.feast",
     "FeastMaterializeOperator": "operators.feast",
     "GcsStorage": "storage.gcs",

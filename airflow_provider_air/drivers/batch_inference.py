@@ -11,7 +11,7 @@ import inspect
 import time
 from typing import Any, Callable, Dict, List
 
-from . import datasets, files, imports, job
+from . import datasets, features, files, imports, job
 from .resources import Bundle
 
 PROGRESS_SECONDS = 1.0
@@ -38,8 +38,9 @@ def _infer(run: job.Run) -> Dict[str, Any]:
     if done is not None:
         run.records.write("progress", message="an earlier attempt has committed the output", phase="committed")
         return dict(done["result"])
+    specs, joined = features.join_datasets(run, {"input": _spec(config["input"])}, "input")
     board = ray.remote(num_cpus=0)(predictors.Board).remote()
-    predicted = _predicted(config, target, board)
+    predicted = _predicted({**config, "input": specs["input"]}, target, board)
     written = sink.StagedSink(staged.staging_uri, staged.attempt, output["format"], output.get("columns"))
     run.records.write("progress", message="inference starts", phase="start")
     started = time.time()
@@ -47,7 +48,8 @@ def _infer(run: job.Run) -> Dict[str, Any]:
         run, "concurrency", _bundles(config), lambda: _write(predicted, written), _progress(run, board)
     )
     rows = int(ray.get(board.look.remote())["rows"])
-    result = {"uri": output["uri"], "run_name": config["run_name"], **_numbers(written.parts, rows, started)}
+    numbers = _numbers(written.parts, rows, started)
+    result = {"uri": output["uri"], "run_name": config["run_name"], **numbers, "features": joined}
     staged.commit(written.parts, result)
     return result
 

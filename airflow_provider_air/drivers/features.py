@@ -1,7 +1,8 @@
 """
 Feast from inside a job: ``python -m air_drivers.features``. Feast is imported here only.
 
-The working directory is the author's feature repository. Source: Feast 0.67.
+There, the working directory is the author's feature repository; the drivers of other workloads bring it as a folder
+of its own. Source: Feast 0.67.
 """
 
 from __future__ import annotations
@@ -9,14 +10,19 @@ from __future__ import annotations
 import datetime
 import hashlib
 import importlib
+import json
 import os
 import pathlib
+import re
 from typing import Any, Callable, Dict, List, Tuple
 
 from . import files, job
+from .online import REPO
 
 CONFIG_FILE = "feature_store.yaml"
 TIMESTAMP = "event_timestamp"
+# What a workload's job has of its ``features``: a payload file, and the repository's folder.
+FEATURES_FILE = "features.json"
 
 
 def main() -> None:
@@ -29,27 +35,64 @@ def join(run: job.Run) -> Dict[str, Any]:
     """
     Join an entity data set with a feature service, each row as of its own time, and write it as parquet, once.
 
-    Config: ``feature_service``, ``entities`` and ``output`` (URIs), ``run_name``.
+    Config: ``feature_service``, ``entities`` (a data set), ``output`` (URI), ``run_name``.
 
     :raises job.ConfigurationProblem: an unknown service, an absent column, no feature for any row
     """
+    config = run.config
+    return _join_once(run, os.getcwd(), config["feature_service"], config["entities"], config["output"], "entities")
+
+
+def join_datasets(run: job.Run, specs: Dict[str, Any], field: str = "datasets") -> Tuple[Dict[str, Any], Any]:
+    """
+    Join a workload's data sets with the feature service that travels with the job, where one does.
+
+    :param specs: as of :func:`air_drivers.datasets.read_all`
+    :return: the data sets to read instead, and what the result tells of it, or None
+    :raises job.ConfigurationProblem: as :func:`join` does
+    """
+    text = run.optional_payload(FEATURES_FILE)
+    if text is None:
+        return specs, None
+    told = json.loads(text)
+    repo = job.shipped_folder(REPO)
+    joined, about, rows = dict(specs), {}, {}
+    for name in told["datasets"] or sorted(specs):
+        spec = {"uri": specs[name]} if isinstance(specs[name], str) else dict(specs[name])
+        place = files.join(told["storage_path"], run.config["run_name"] + "-features", name)
+        about = _join_once(run, repo, told["feature_service"], spec, place, _named(field, name))
+        rows[name] = about["rows_written"]
+        # Columns and splits are those of the joined rows.
+        kept = {key: value for key, value in spec.items() if key not in ("format", "options")}
+        joined[name] = {**kept, "uri": about["uri"]}
+    summary = {key: about[key] for key in ("project", "feature_service", "feature_views", "features", "fingerprint")}
+    summary["rows"] = rows
+    message = "the data is joined with the feature service %s" % summary["feature_service"]
+    run.records.write("progress", message=message, phase="features", features=summary)
+    return joined, summary
+
+
+def _named(field: str, name: str) -> str:
+    return field if field == name else "%s.%s" % (field, name)
+
+
+def _join_once(run: job.Run, repo: str, service_name: str, spec: Any, output: str, field: str) -> Dict[str, Any]:
     from . import staging
 
-    config = run.config
-    staged = staging.StagedOutput(files.absolute(config["output"]), config["run_name"])
+    staged = staging.StagedOutput(files.absolute(output), run.config["run_name"])
     done = staged.begin()
     if done is not None:
         run.records.write("progress", message="an earlier attempt has committed the features", phase="committed")
         return dict(done["result"])
-    store = _store()
-    service = _service(store, config["feature_service"])
-    frame = _entities(config["entities"], _join_keys(store, service))
+    store = _store(repo)
+    service = _service(store, service_name)
+    frame = _entities(spec, _join_keys(store, service), field)
     run.records.write("progress", message="joining %d rows with %s" % (len(frame), service.name), phase="start")
-    table, features = _joined(store, service, frame)
+    table, features = _joined(store, service, frame, field)
     _check_joined(table, features, service.name)
     part = _write(staged, table)
     result = {
-        "uri": config["output"],
+        "uri": output,
         "rows_read": len(frame),
         "rows_written": table.num_rows,
         "features": features,
@@ -64,9 +107,9 @@ def join(run: job.Run) -> Dict[str, Any]:
 
 def apply(run: job.Run) -> Dict[str, Any]:
     """Register what the repository defines, as ``feast apply`` does."""
-    store = _store()
+    store = _store(os.getcwd())
     importlib.import_module("feast.repo_operations").apply_total(store.config, pathlib.Path.cwd(), False)
-    return _registered(_store())
+    return _registered(_store(os.getcwd()))
 
 
 def materialize(run: job.Run) -> Dict[str, Any]:
@@ -75,7 +118,8 @@ def materialize(run: job.Run) -> Dict[str, Any]:
 
     Config: ``end``, optional ``start`` (ISO 8601 with a zone), optional ``feature_views``.
     """
-    store, views = _store(), run.config.get("feature_views") or None
+    store, views = _store(os.getcwd()), run.config.get("feature_views") or None
+    _check_online_store(store)
     end = datetime.datetime.fromisoformat(run.config["end"])
     try:
         if run.config.get("start"):
@@ -101,26 +145,36 @@ def _feast() -> Any:
         ) from error
 
 
-def _store() -> Any:
+def _store(repo: str) -> Any:
     feast = _feast()
-    if not os.path.isfile(CONFIG_FILE):
+    path = os.path.join(repo, CONFIG_FILE)
+    if not os.path.isfile(path):
         raise job.ConfigurationProblem("repo: there is no %s in it" % CONFIG_FILE)
     import yaml
 
-    with open(CONFIG_FILE) as file:
+    with open(path) as file:
         told = yaml.safe_load(os.path.expandvars(file.read())) or {}
-    for place in ("registry", "online_store"):
-        value = told.get(place)
-        path = value.get("path") if isinstance(value, dict) else value if place == "registry" else None
-        if path and "://" not in str(path) and not os.path.isabs(str(path)):
-            raise job.ConfigurationProblem(
-                "repo: %s has the relative path %r, which would go with the job; use an absolute path on shared "
-                "storage, a database or a bucket" % (place, path)
-            )
+    registry = told.get("registry")
+    _check_place("registry", registry.get("path") if isinstance(registry, dict) else registry)
     try:
-        return feast.FeatureStore(repo_path=os.getcwd())
+        return feast.FeatureStore(repo_path=repo)
     except Exception as error:
         raise job.ConfigurationProblem("repo: Feast does not open it: %s" % error) from error
+
+
+def _check_online_store(store: Any) -> None:
+    # Without a path, Feast's default is relative, too.
+    _check_place("online_store", getattr(store.config.online_store, "path", None))
+
+
+def _check_place(field: str, path: Any) -> None:
+    text = str(path or "/")
+    if os.path.isabs(text) or ("://" in text and not re.match(r"sqlite:///[^/]", text)):
+        return
+    raise job.ConfigurationProblem(
+        "repo: the %s of %s has the relative path %r, which would go with the job; use an absolute path on shared "
+        "storage, a database or a bucket" % (field, CONFIG_FILE, text)
+    )
 
 
 def _service(store: Any, name: str) -> Any:
@@ -148,29 +202,41 @@ def _join_keys(store: Any, service: Any) -> List[str]:
     return sorted(set(keys) - {"__dummy_id"})
 
 
-def _entities(uri: str, keys: List[str]) -> Any:
+def _entities(spec: Dict[str, Any], keys: List[str], field: str) -> Any:
     import pandas
-    import pyarrow.dataset
 
     from . import datasets
 
-    uri = files.absolute(uri)
-    files.must_exist(uri, "entities")
-    filesystem, path = files.open_uri(uri, "entities")
-    try:
-        source = pyarrow.dataset.dataset(path, filesystem=filesystem, format=datasets.format_of(uri))
-        frame = source.to_table().to_pandas()
-    except (OSError, ValueError) as error:
-        raise job.ConfigurationProblem("entities: cannot read %s: %s" % (uri, error)) from error
-    datasets.check_columns([*keys, TIMESTAMP], list(frame.columns), "entities", uri)
-    # A time without a zone is UTC, as Feast takes it.
-    frame[TIMESTAMP] = pandas.to_datetime(frame[TIMESTAMP], utc=True)
+    uris = [spec["uri"]] if isinstance(spec["uri"], str) else list(spec["uri"])
+    kind = spec.get("format") or datasets.format_of(uris[0])
+    if kind not in datasets.READERS or spec.get("options"):
+        raise job.ConfigurationProblem(
+            "%s: what is joined with features is parquet, csv or json without options, not %r" % (field, kind)
+        )
+    frame = pandas.concat([_frame(files.absolute(uri), kind, field) for uri in uris], ignore_index=True)
+    datasets.check_columns([*keys, TIMESTAMP], list(frame.columns), field, ", ".join(uris))
     if frame.empty:
-        raise job.ConfigurationProblem("entities: %s has no rows" % uri)
+        raise job.ConfigurationProblem("%s: %s has no rows" % (field, ", ".join(uris)))
+    try:
+        # A time without a zone is UTC, as Feast takes it.
+        frame[TIMESTAMP] = pandas.to_datetime(frame[TIMESTAMP], utc=True)
+    except (ValueError, TypeError) as error:
+        raise job.ConfigurationProblem("%s: %s holds what is no time: %s" % (field, TIMESTAMP, error)) from error
     return frame
 
 
-def _joined(store: Any, service: Any, frame: Any) -> Tuple[Any, List[str]]:
+def _frame(uri: str, kind: str, field: str) -> Any:
+    import pyarrow.dataset
+
+    files.must_exist(uri, field)
+    filesystem, path = files.open_uri(uri, field)
+    try:
+        return pyarrow.dataset.dataset(path, filesystem=filesystem, format=kind).to_table().to_pandas()
+    except (OSError, ValueError) as error:
+        raise job.ConfigurationProblem("%s: cannot read %s: %s" % (field, uri, error)) from error
+
+
+def _joined(store: Any, service: Any, frame: Any, field: str) -> Tuple[Any, List[str]]:
     """
     Give every entity row its features, in the order of the rows.
 
@@ -191,7 +257,7 @@ def _joined(store: Any, service: Any, frame: Any) -> Tuple[Any, List[str]]:
     features = [feature.name for p in service.feature_view_projections for feature in p.features]
     taken = sorted(set(features) & set(frame.columns))
     if taken:
-        raise job.ConfigurationProblem("entities: the columns %s have names of features" % ", ".join(taken))
+        raise job.ConfigurationProblem("%s: the columns %s have names of features" % (field, ", ".join(taken)))
     on = [*_join_keys(store, service), TIMESTAMP]
     found = store.get_historical_features(entity_df=frame[on].drop_duplicates(), features=service).to_df()
     found[TIMESTAMP] = found[TIMESTAMP].astype(frame[TIMESTAMP].dtype)

@@ -62,9 +62,16 @@ class Run:
 
         :raises ConfigurationProblem: there is none of this name
         """
+        data = self.optional_payload(name)
+        if data is None:
+            raise ConfigurationProblem("the job was shipped without the payload file %r" % name)
+        return data
+
+    def optional_payload(self, name: str) -> Optional[bytes]:
+        """Read one file that may have been shipped with the job."""
         path = os.path.join(self._payload or "", name)
         if not self._payload or not os.path.isfile(path):
-            raise ConfigurationProblem("the job was shipped without the payload file %r" % name)
+            return None
         with open(path, "rb") as file:
             return file.read()
 
@@ -95,14 +102,17 @@ def _job_log_folder() -> str:
     return str(node.get_logs_dir_path())
 
 
-def _payload_folder(name: Optional[str]) -> Optional[str]:
-    if not name:
-        return None
+def shipped_folder(name: str) -> str:
+    """
+    Find a folder that was shipped with the job as one of its ``py_modules``.
+
+    :raises ConfigurationProblem: there is none of this name
+    """
     for entry in sys.path:
         folder = os.path.join(entry, name)
         if os.path.isdir(folder):
             return folder
-    raise ConfigurationProblem("the payload %r is on no entry of sys.path: %s" % (name, sys.path))
+    raise ConfigurationProblem("the shipped folder %r is on no entry of sys.path: %s" % (name, sys.path))
 
 
 def _end_at(run: Run, ended: threading.Event) -> None:
@@ -136,7 +146,8 @@ def running() -> Iterator[Run]:
         sys.exit(EXIT_NOT_AFTER)
     _load_secrets()
     try:
-        run = Run(os.environ[SUBMISSION_ID], _payload_folder(os.environ.get(PAYLOAD)), not_after)
+        payload = shipped_folder(os.environ[PAYLOAD]) if os.environ.get(PAYLOAD) else None
+        run = Run(os.environ[SUBMISSION_ID], payload, not_after)
     except ConfigurationProblem as problem:
         print("configuration error: %s" % problem, file=sys.stderr, flush=True)
         sys.exit(EXIT_CONFIGURATION)

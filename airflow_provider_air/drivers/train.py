@@ -10,7 +10,7 @@ import os
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
-from . import files, imports, job, trainers
+from . import features, files, imports, job, trainers
 from .history import History, Row, fitted, numbers, plain
 
 DEFAULT_STORAGE_PATH = "~/ray_results"
@@ -35,7 +35,8 @@ def _train(run: job.Run, started: float) -> Dict[str, Any]:
         ray.init()
     config, name = run.config, run.config["run_name"]
     storage_path = storage_of(config)
-    data = _datasets(config)
+    specs, joined = features.join_datasets(run, config.get("datasets") or {})
+    data = _datasets(specs)
     history = progress.load_history(storage_path, name)
     resumed_from = _align(history, storage_path, name)
     report = _Reporter(run, files.join(storage_path, name))
@@ -49,16 +50,17 @@ def _train(run: job.Run, started: float) -> Dict[str, Any]:
     progress.save_history(history, storage_path, name)
     value = report.result(history, _kept(result), resumed_from)
     value["history_uri"] = progress.history_uri(storage_path, name)
+    value["features"] = joined
     value["seconds"] = round(time.time() - started, 3)
     return fitted(value, "history", "checkpoints")
 
 
-def _datasets(config: Dict[str, Any]) -> Dict[str, Any]:
-    if not config.get("datasets"):
+def _datasets(specs: Dict[str, Any]) -> Dict[str, Any]:
+    if not specs:
         return {}
     from . import datasets  # Ray Data is slow to import
 
-    return datasets.read_all(config["datasets"])
+    return datasets.read_all(specs)
 
 
 def storage_of(config: Dict[str, Any]) -> str:

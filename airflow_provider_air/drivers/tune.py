@@ -12,7 +12,7 @@ import os
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from . import files, imports, job, param_space, search, trainers, wandb_run
+from . import features, files, imports, job, param_space, search, trainers, wandb_run
 from .history import fitted
 from .resources import Bundle
 
@@ -36,6 +36,8 @@ def main() -> None:
 
 
 def _tune(run: job.Run) -> Dict[str, Any]:
+    # Before the trainable, which reads the joined rows; every trial has the same.
+    run.config["datasets"], joined = features.join_datasets(run, run.config.get("datasets") or {})
     trainable, bundles = _trainable(run)
     import ray
 
@@ -48,7 +50,7 @@ def _tune(run: job.Run) -> Dict[str, Any]:
     trials.OBSERVER = trials.Observer(run, run.config.get("metric"))
     tuner = _tuner(run, trainable(uri), bundles, uri)
     grid = resources.run_when_it_fits(run, _resources_field(run), bundles, tuner.fit, trials.OBSERVER.check)
-    return _result(run, grid, uri)
+    return {**_result(run, grid, uri), "features": joined}
 
 
 def _resources_field(run: job.Run) -> str:

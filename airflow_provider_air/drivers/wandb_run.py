@@ -39,6 +39,8 @@ class WandbRun:
             self._run.log(record["values"], step=record.get("step"))
         elif record["kind"] == "checkpoint":
             self._run.summary["checkpoint"] = record["uri"]
+        elif record.get("features"):
+            self._run.config.update({"features": record["features"]}, allow_val_change=True)
 
     def finish(self, exit_code: int) -> None:
         """Send what is left, and set the run's end state: finished, or failed."""

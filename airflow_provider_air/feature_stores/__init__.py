@@ -1,1 +1,1 @@
-"""Where do features come from: training data in, online features out."""
+"""Where features come from: point-in-time training data, and online values for serving."""

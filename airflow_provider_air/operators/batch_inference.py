@@ -25,6 +25,7 @@ class RayBatchInferenceOperator(RayDrivenOperator):
     :param output_uri: URI, or ``{"uri", "format", "columns"}``; written to a temporary prefix, then committed
     :param checkpoint: URI of the model: a checkpoint's folder, or ``models:/name/3``
     :param predictor_args: plain arguments of the predictor
+    :param features: ``FeastFeatures``: the data is joined with a feature service first, each row as of its own time
     :param batch_size: rows per call
     :param batch_format: ``pandas``, ``numpy`` or ``pyarrow``
     :param concurrency: how many actors, or ``[low, high]``
@@ -36,6 +37,7 @@ class RayBatchInferenceOperator(RayDrivenOperator):
     result_keys = ("uri", "rows_written")
     template_fields: Sequence[str] = (
         *RayDrivenOperator.template_fields,
+        "features",
         "input_uri",
         "output_uri",
         "checkpoint",
@@ -60,9 +62,11 @@ class RayBatchInferenceOperator(RayDrivenOperator):
         concurrency: int | list[int] = 1,
         resources_per_actor: Mapping[str, float] | None = None,
         resources_timeout_seconds: float = 600.0,
+        features: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.features = features
         self.predictor = predictor
         self.input_uri = input_uri
         self.output_uri = output_uri
@@ -94,7 +98,7 @@ class RayBatchInferenceOperator(RayDrivenOperator):
             fixed_size=self.is_fixed_size(context),
             code_folders=self.code_folders(context, *functions),
         )
-        return self.driver_job(ENTRYPOINT, payload)
+        return self.with_features(self.driver_job(ENTRYPOINT, payload), ("input",))
 
     def read_result(self, value: Any) -> Any:
         """Give what was predicted as plain JSON."""

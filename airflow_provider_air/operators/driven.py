@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from airflow.sdk import Asset
+
 from airflow_provider_air.clusters.contract import ClusterRef
+from airflow_provider_air.feature_stores.feast import FeastFeatures, check_features
 from airflow_provider_air.hooks.clusters import target_of
 from airflow_provider_air.hooks.storage import job_access, open_storage, uri_of
 from airflow_provider_air.operators.base import RayJobOperator
@@ -84,6 +87,19 @@ class RayDrivenOperator(RayJobOperator):
             expects_result=True,
         )
 
+    def with_features(self, request: JobRequest, datasets: Collection[str]) -> JobRequest:
+        """
+        Let the driver join the data sets with the operator's ``features``, where it has any.
+
+        :raises ConfigurationError: they are wrong, or there is nowhere to keep the joined rows
+        """
+        features = getattr(self, "features", None)
+        if features is None:
+            return request
+        features = check_features(features, datasets, self.storage)
+        payload = {**(request.payload or {}), **features.payload(uri_of(self.storage))}
+        return dataclasses.replace(request, payload=payload, folders={**request.folders, **features.folders})
+
     def run_name(self, context: Context) -> str:
         """Name the run: stable over retries, so that they resume; new after a clear that starts afresh."""
         attempts = self._open(context)
@@ -139,10 +155,15 @@ class RayDrivenOperator(RayJobOperator):
     def tracked_parameters(self) -> Mapping[str, Any]:
         """Give the settings that a tracker notes: of the operator's template fields, those that are its own."""
         names = [name for name in self.template_fields if name not in RayDrivenOperator.template_fields]
-        return {name: getattr(self, name) for name in names}
+        values = {name: getattr(self, name) for name in names}
+        return {k: dataclasses.asdict(v) if isinstance(v, FeastFeatures) else v for k, v in values.items()}
 
     def push_result(self, context: Context, result: Any) -> None:
-        """Store the result's keys as XComs of their own."""
+        """Store the result's keys as XComs of their own, and the features in the extra of the task's outlets."""
         for key in self.result_keys:
             if isinstance(result, Mapping) and result.get(key) is not None:
                 context["ti"].xcom_push(key=key, value=result[key])
+        if isinstance(result, Mapping) and result.get("features"):
+            for outlet in self.outlets:
+                if isinstance(outlet, Asset):
+                    context["outlet_events"][outlet].extra["features"] = result["features"]

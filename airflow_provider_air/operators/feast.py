@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.feature_stores.feast import check_repo, check_service
 from airflow_provider_air.operators.driven import RayDrivenOperator
 from airflow_provider_air.workloads.features import (
     ENTRYPOINT,
     apply_payload,
-    check_repo,
     join_payload,
     materialize_payload,
 )
@@ -31,8 +33,10 @@ class _FeastOperator(RayDrivenOperator):
 
     def build_job(self, context: Context) -> JobRequest:
         """Check the fields and pack them for the driver; the repository is the job's working directory."""
-        self.working_dir = check_repo(self.repo)
-        return self.driver_job(ENTRYPOINT, self.payload(context))
+        if self.working_dir is not None:
+            raise ConfigurationError("'working_dir' is the feature repository here", hint="Give 'repo' alone")
+        request = self.driver_job(ENTRYPOINT, self.payload(context))
+        return dataclasses.replace(request, working_dir=check_repo(self.repo))
 
 
 class FeastJoinOperator(_FeastOperator):
@@ -62,6 +66,7 @@ class FeastJoinOperator(_FeastOperator):
 
     def payload(self, context: Context) -> dict[str, bytes]:
         """Tell the driver what to join."""
+        check_service(self.feature_service)
         return join_payload(
             feature_service=self.feature_service,
             entities_uri=self.entities_uri,

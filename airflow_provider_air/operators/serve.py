@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,6 +13,7 @@ from airflow.sdk import BaseOperatorLink
 from airflow_provider_air.clusters.contract import ClusterRef, ClusterSpec
 from airflow_provider_air.clusters.existing import ExistingCluster
 from airflow_provider_air.errors import ConfigurationError, JobFailedError, ServeDeployError
+from airflow_provider_air.feature_stores.feast import check_serving_features
 from airflow_provider_air.hooks.resolver import backend_of
 from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink
 from airflow_provider_air.links.serve import (
@@ -121,6 +123,8 @@ class RayServeDeployOperator(ServeJobOperator):
     :param config: instead of the above a whole Serve config: one application, or ``{"applications": [...]}``
     :param working_dir: a local folder to ship, or a URI; it stays on the cluster as long as a replica uses it
     :param runtime_env: Ray's runtime environment for the applications; never put secrets in, Serve shows it
+    :param features: ``FeastFeatures``: replicas read the feature service's online values by
+        ``from air_features import OnlineFeatures``
     :param smoke_test: a :class:`~airflow_provider_air.workloads.smoke.SmokeTest`, or a dict by application
     :param strategy: ``blue_green`` (the default with a smoke test) needs room for both versions;
         ``in_place`` replaces replica by replica and tests afterwards
@@ -141,6 +145,7 @@ class RayServeDeployOperator(ServeJobOperator):
         "working_dir",
         "excludes",
         "runtime_env",
+        "features",
         "smoke_test",
         "http_options",
         "endpoint_url",
@@ -170,6 +175,7 @@ class RayServeDeployOperator(ServeJobOperator):
         working_dir: str | None = None,
         excludes: Sequence[str] = (),
         runtime_env: Mapping[str, Any] | None = None,
+        features: Any = None,
         smoke_test: Any = None,
         strategy: str | None = None,
         http_options: Mapping[str, Any] | None = None,
@@ -187,6 +193,7 @@ class RayServeDeployOperator(ServeJobOperator):
         self.working_dir = working_dir
         self.excludes = excludes
         self.runtime_env = runtime_env
+        self.features = features
         self.smoke_test = smoke_test
         self.strategy = strategy
         self.http_options = http_options
@@ -203,15 +210,18 @@ class RayServeDeployOperator(ServeJobOperator):
 
     def build_job(self, context: Context) -> JobRequest:
         """Give the job, with the applications' code and environment."""
-        request = super().build_job(context)
-        return JobRequest(
-            entrypoint=request.entrypoint,
+        request = dataclasses.replace(
+            super().build_job(context),
             working_dir=self.working_dir,
             excludes=tuple(self.excludes),
             runtime_env=self.runtime_env or {},
-            payload=request.payload,
-            expects_result=True,
         )
+        if self.features is None:
+            return request
+        features = check_serving_features(self.features)
+        environment = dict(request.runtime_env)
+        environment["env_vars"] = {**(environment.get("env_vars") or {}), **features.serving_env}
+        return dataclasses.replace(request, runtime_env=environment, folders=features.serving_folders)
 
     def read_result(self, value: Any) -> Any:
         """Give the result with addresses as clients see them."""

@@ -28,6 +28,7 @@ class RayTrainOperator(RayDrivenOperator):
     :param failure_config: fields of Ray's FailureConfig: restarts within one attempt
     :param checkpoint_config: fields of Ray's CheckpointConfig
     :param datasets: name to URI, or to ``{"uri", "format", "columns", "split"}``
+    :param features: ``FeastFeatures``: the data is joined with a feature service first, each row as of its own time
     :param metric, mode: what says which report is best
     :param resources_timeout_seconds: how long a growing cluster may lack what the run needs
     :param report_interval_seconds: how often reports are collected; Ray's own 2 s hold up fast loops
@@ -37,6 +38,7 @@ class RayTrainOperator(RayDrivenOperator):
     result_keys = ("metrics", "best_metrics", "checkpoint", "best_checkpoint", "run_name")
     template_fields: Sequence[str] = (
         *RayDrivenOperator.template_fields,
+        "features",
         "train_loop_config",
         "scaling_config",
         "datasets",
@@ -63,9 +65,11 @@ class RayTrainOperator(RayDrivenOperator):
         mode: str | None = None,
         resources_timeout_seconds: float = 600.0,
         report_interval_seconds: float = 0.2,
+        features: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.features = features
         self.train_loop = train_loop
         self.trainer = trainer
         self.trainer_args = trainer_args
@@ -88,7 +92,7 @@ class RayTrainOperator(RayDrivenOperator):
             fixed_size=self.is_fixed_size(context),
             code_folders=self.code_folders(context, self.train_loop),
         )
-        return self.driver_job(ENTRYPOINT, payload)
+        return self.with_features(self.driver_job(ENTRYPOINT, payload), self.datasets or {})
 
     def read_result(self, value: Any) -> Any:
         """Give the training's result as plain JSON."""

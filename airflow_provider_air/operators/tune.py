@@ -32,6 +32,7 @@ class RayTuneOperator(RayDrivenOperator):
     :param time_budget_seconds: the experiment stops after this and keeps what it has
     :param max_failed_trials: how many trials may fail before the task fails
     :param resources_per_trial: of a ``trainable``; one CPU by default
+    :param features: ``FeastFeatures``: the data is joined with a feature service first, each row as of its own time
     :param stop: when a trial ends, as ``{metric: value}``
     """
 
@@ -39,6 +40,7 @@ class RayTuneOperator(RayDrivenOperator):
     result_keys = ("best_config", "best_metrics", "best_checkpoint", "run_name")
     template_fields: Sequence[str] = (
         *RayDrivenOperator.template_fields,
+        "features",
         "param_space",
         "train_loop_config",
         "scaling_config",
@@ -78,9 +80,11 @@ class RayTuneOperator(RayDrivenOperator):
         datasets: Mapping[str, Any] | None = None,
         resources_timeout_seconds: float = 600.0,
         report_interval_seconds: float = 0.2,
+        features: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.features = features
         self.param_space = param_space
         self.metric = metric
         self.mode = mode
@@ -112,7 +116,7 @@ class RayTuneOperator(RayDrivenOperator):
             fixed_size=self.is_fixed_size(context),
             code_folders=self.code_folders(context, self.trainable, self.train_loop),
         )
-        return self.driver_job(ENTRYPOINT, payload)
+        return self.with_features(self.driver_job(ENTRYPOINT, payload), self.datasets or {})
 
     def read_result(self, value: Any) -> Any:
         """Give the experiment's result as plain JSON."""

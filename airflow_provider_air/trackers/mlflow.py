@@ -119,6 +119,9 @@ class MlflowTracking:
         for start in range(0, len(points), METRICS_PER_CALL):
             batch = points[start : start + METRICS_PER_CALL]
             self._server.call("POST", "runs/log-batch", {"run_id": state["run_id"], "metrics": batch})
+        for record in records:
+            if record["kind"] == "progress" and isinstance(record.get("features"), Mapping):
+                self._tag(state["run_id"], _feature_tags(record["features"]))
         checkpoints = [record["uri"] for record in records if record["kind"] == "checkpoint"]
         if checkpoints:
             self._tag(state["run_id"], {"air.checkpoint": str(checkpoints[-1])})
@@ -215,6 +218,17 @@ class MlflowTracking:
             self._server.call("POST", "runs/log-batch", {"run_id": run_id, "metrics": metrics})
         status = "FAILED" if trial.get("error") else "FINISHED"
         self._server.call("POST", "runs/update", {"run_id": run_id, "status": status, "end_time": stamp})
+
+
+def _feature_tags(features: Mapping[str, Any]) -> dict[str, str]:
+    """Name the features as Feast's own MLflow integration does, so that its tools find them (Feast 0.67)."""
+    service, views = str(features.get("feature_service")), features.get("feature_views") or []
+    return {
+        "feast.project": str(features.get("project")),
+        "feast.feature_service": service,
+        "feast.feature_views": ",".join(map(str, views)),
+        "air.features_fingerprint": str(features.get("fingerprint")),
+    }
 
 
 def _points(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -115,6 +115,7 @@ class BatchInferenceResult:
     :param rows_read: rows that the predictor was given
     :param seconds: from the first read to the last write
     :param rows_per_second: rows read over ``seconds``
+    :param features: as of :class:`~airflow_provider_air.workloads.train.TrainResult`
     """
 
     run_name: str
@@ -125,6 +126,7 @@ class BatchInferenceResult:
     files: int
     seconds: float
     rows_per_second: float | None
+    features: dict[str, Any] | None = None
 
     @classmethod
     def from_value(cls, value: Any) -> BatchInferenceResult:

@@ -5,27 +5,28 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.workloads import fields
 
 ENTRYPOINT = "python -m air_drivers.features"
-CONFIG_FILE = "feature_store.yaml"
 
 
-def join_payload(*, feature_service: Any, entities_uri: Any, output_uri: Any, run_name: str) -> dict[str, bytes]:
+def join_payload(*, feature_service: str, entities_uri: Any, output_uri: Any, run_name: str) -> dict[str, bytes]:
     """
     Tell the driver what to join; in the worker.
 
     :raises ConfigurationError: a field is wrong, by its name
     """
-    if not isinstance(feature_service, str) or not feature_service.strip():
-        raise ConfigurationError(f"'feature_service' must be a name, not {feature_service!r}")
     fields.uri(entities_uri, "entities_uri")
     fields.uri(output_uri, "output_uri")
-    config = {"feature_service": feature_service, "entities": entities_uri, "output": output_uri, "run_name": run_name}
+    config = {
+        "feature_service": feature_service,
+        "entities": {"uri": entities_uri},
+        "output": output_uri,
+        "run_name": run_name,
+    }
     return _payload("join", config)
 
 
@@ -49,21 +50,6 @@ def materialize_payload(*, start: Any, end: Any, feature_views: Sequence[str]) -
     if isinstance(feature_views, str) or not all(isinstance(name, str) for name in feature_views):
         raise ConfigurationError(f"'feature_views' must be a list of names, not {feature_views!r}")
     return _payload("materialize", {**window, "feature_views": list(feature_views)})
-
-
-def check_repo(repo: Any) -> str:
-    """
-    Look for the repository's configuration, before it travels; in the worker.
-
-    :raises ConfigurationError: it is no folder with a ``feature_store.yaml``
-    """
-    if not isinstance(repo, str) or not repo:
-        raise ConfigurationError(f"'repo' must be a folder or the URI of an archive, not {repo!r}")
-    if "://" not in repo and not (Path(repo) / CONFIG_FILE).is_file():
-        raise ConfigurationError(
-            f"'repo' has no {CONFIG_FILE}", where=repo, hint="Name the feature repository's folder"
-        )
-    return repo
 
 
 def _moment(value: Any, field: str) -> str | None:

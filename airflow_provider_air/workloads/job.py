@@ -68,6 +68,7 @@ class JobRequest:
     :param excludes: glob patterns of what is not shipped
     :param runtime_env: Ray's own runtime environment; local folders in it are shipped
     :param payload: files for one of our drivers; with it the job writes records
+    :param folders: local folders that travel with a payload, by the name that each gets on ``sys.path``
     :param driver_env: environment that the provider adds, beside the author's ``env_vars``; anybody can read it
     :param secrets: environment that no job listing shows; see :mod:`airflow_provider_air.workloads.secrets`
     :param expects_result: whether a succeeded job must have reported a result
@@ -80,6 +81,7 @@ class JobRequest:
     resources: EntrypointResources = EntrypointResources()
     metadata: Mapping[str, str] = field(default_factory=dict)
     payload: Mapping[str, bytes] | None = None
+    folders: Mapping[str, Path] = field(default_factory=dict)
     driver_env: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     expects_result: bool = False
@@ -116,8 +118,11 @@ def prepare(
     entrypoint = request.entrypoint
     if request.payload is not None:
         payload = _payload_package(request.payload)
-        packages += [_drivers_package(), payload]
-        environment["py_modules"] = [*environment.get("py_modules", []), *(p.uri for p in packages[-2:])]
+        shipped = [package_folder(path, prefix=f"{name}/", field_name=name) for name, path in request.folders.items()]
+        # Folders first: what of this belongs to the job alone, and not to what it deploys, is known by being last.
+        ours = [*shipped, _drivers_package(), payload]
+        packages += ours
+        environment["py_modules"] = [*environment.get("py_modules", []), *(package.uri for package in ours)]
         env_vars |= {
             driver_job.SUBMISSION_ID: submission_id,
             driver_job.PAYLOAD: _payload_name(request.payload),

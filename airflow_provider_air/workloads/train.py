@@ -131,6 +131,8 @@ class TrainResult:
     :param history_rows: how many reports there are, over all attempts
     :param resumed_from: URI of the checkpoint that this attempt started from
     :param seconds: wall time of this attempt's driver
+    :param features: what the data sets were joined with: ``feature_service``, ``feature_views``, ``project``,
+        ``fingerprint`` of the definitions, and ``rows`` by data set
     """
 
     run_name: str
@@ -145,6 +147,7 @@ class TrainResult:
     history_uri: str
     resumed_from: str | None
     seconds: float
+    features: dict[str, Any] | None = None
 
     @classmethod
     def from_value(cls, value: Any) -> TrainResult:
@@ -166,8 +169,9 @@ def read_result(kind: type[T], value: Any) -> T:
 
     :raises ProtocolError: a field is missing
     """
-    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    known = dataclasses.fields(kind)  # type: ignore[arg-type]
+    names = [f.name for f in known if f.default is dataclasses.MISSING]
     missing = [name for name in names if not isinstance(value, Mapping) or name not in value]
     if missing:
         raise ProtocolError(f"The driver's result lacks {', '.join(missing)}")
-    return kind(**{name: value[name] for name in names})
+    return kind(**{f.name: value[f.name] for f in known if f.name in value})

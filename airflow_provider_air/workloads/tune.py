@@ -151,6 +151,7 @@ class TuneResult:
     :param best_checkpoint: URI of its last checkpoint, where it has one
     :param trials: at most 1000 rows: ``trial_id``, ``status``, ``config``, ``metrics``, ``checkpoint``, ``error``
     :param seconds: wall time of this attempt's driver
+    :param features: as of :class:`~airflow_provider_air.workloads.train.TrainResult`
     """
 
     run_name: str
@@ -163,6 +164,7 @@ class TuneResult:
     trials_total: int
     trials_failed: int
     seconds: float
+    features: dict[str, Any] | None = None
 
     @classmethod
     def from_value(cls, value: Any) -> TuneResult:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,37 +18,28 @@ import feast
 import pandas
 import pytest
 
-from airflow_provider_air import FeastApplyOperator, FeastJoinOperator, FeastMaterializeOperator, drivers
+from airflow_provider_air import (
+    FeastApplyOperator,
+    FeastFeatures,
+    FeastJoinOperator,
+    FeastMaterializeOperator,
+    drivers,
+)
 from airflow_provider_air.drivers import features
 from airflow_provider_air.drivers.job import ConfigurationProblem
+from airflow_provider_air.drivers.online import REPO, SERVICE, OnlineFeatures
 from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.feature_stores.feast import check_repo, check_service
 from airflow_provider_air.records import RecordBuffer, records_name, result_of
-from airflow_provider_air.workloads.features import check_repo, join_payload, materialize_payload
+from airflow_provider_air.workloads.features import join_payload, materialize_payload
 from tests.fakes.task_context import Store, task_context
+from tests.feature_repo import day, write_entities, write_repo
 
 pytestmark = pytest.mark.integration
 
-DEFINITIONS = """
-from datetime import timedelta
-from feast import Entity, FeatureService, FeatureView, Field, FileSource
-from feast.types import Float64
-
-carrier = Entity(name="carrier", join_keys=["carrier"])
-delays = FeatureView(
-    name="delays", entities=[carrier], ttl=timedelta(days=2), schema=[Field(name="mean_delay", dtype=Float64)],
-    source=FileSource(path="{data}", timestamp_field="event_timestamp"),
-)
-delay_v1 = FeatureService(name="delay_v1", features=[delays])
-"""
-CONFIG = """
-project: flights
-provider: local
-registry: {registry}
-online_store: {{type: sqlite, path: {root}/online.db}}
-offline_store: {{type: file}}
-entity_key_serialization_version: 3
-"""
 Drive = Callable[..., "Done"]
+# What the drivers of other workloads do first.
+ACTIONS = {"workload": lambda run: features.join_datasets(run, run.config["datasets"])}
 
 
 class Done:
@@ -63,26 +54,12 @@ class Done:
         self.records.append({"kind": kind, **fields})
 
 
-def day(number: int, hour: int = 0) -> datetime:
-    return datetime(2026, 1, number, hour, tzinfo=UTC)
-
-
 @pytest.fixture(scope="module", params=["file", "sql"])
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository, its registry (a file, or SQL), and feature rows of three days."""
     root = tmp_path_factory.mktemp(f"feast-{request.param}")
-    (root / "repo").mkdir()
-    registry = (
-        f"{root}/registry.db"
-        if request.param == "file"
-        else f"{{registry_type: sql, path: sqlite:///{root}/registry.db}}"
-    )
-    rows = [("AA", 1, 1.0), ("AA", 3, 3.0), ("UA", 1, 10.0), ("AA", 5, 99.0)]
-    frame = pandas.DataFrame({"carrier": [r[0] for r in rows], "event_timestamp": [day(r[1]) for r in rows]})
-    frame["mean_delay"] = [r[2] for r in rows]
-    frame.to_parquet(root / "features.parquet")
-    (root / "repo" / "definitions.py").write_text(DEFINITIONS.format(data=root / "features.parquet"))
-    (root / "repo" / "feature_store.yaml").write_text(CONFIG.format(registry=registry, root=root))
+    sql = f"{{registry_type: sql, path: sqlite:///{root}/registry.db}}"
+    write_repo(root, registry=sql if request.param == "sql" else None)
     return root
 
 
@@ -93,10 +70,14 @@ def drive(place: Path) -> Drive:
     def run(payload: dict[str, bytes], repo: str = "repo") -> Done:
         done = Done()
         config = json.loads(payload["config.json"])
-        run: Any = SimpleNamespace(config=config, records=done)
+        run: Any = SimpleNamespace(
+            config=config,
+            records=done,
+            optional_payload=lambda name: payload.get(name),
+        )
         with contextlib.chdir(place / repo):
             try:
-                done.result = features.ACTIONS[config["action"]](run)
+                done.result = (ACTIONS | features.ACTIONS)[config["action"]](run)
             except ConfigurationProblem as problem:
                 done.problem = str(problem)
         return done
@@ -122,11 +103,7 @@ def applied(place: Path) -> Any:
 
 
 def entities(place: Path, rows: list[tuple[str, datetime]], name: str = "entities", **columns: list[Any]) -> str:
-    frame = pandas.DataFrame(
-        {"carrier": [row[0] for row in rows], "event_timestamp": [row[1] for row in rows], **columns}
-    )
-    frame.to_parquet(place / f"{name}.parquet")
-    return str(place / f"{name}.parquet")
+    return write_entities(place / f"{name}.parquet", rows, **columns)
 
 
 def join(
@@ -186,6 +163,69 @@ def test_materialized_values_are_those_of_the_window(applied: Any, place: Path, 
     assert online["mean_delay"] == [99.0]
 
 
+def workload(place: Path, datasets: dict[str, Any], *joined: str, run: str = "train") -> dict[str, bytes]:
+    spec = FeastFeatures(str(place / "repo"), "delay_v1", list(joined))
+    spec.validate(datasets)
+    config = {"action": "workload", "run_name": run, "datasets": datasets}
+    return {"config.json": json.dumps(config).encode(), **spec.payload(str(place / "runs"))}
+
+
+@pytest.fixture
+def shipped(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The repository as it lies on a cluster, where Ray has unpacked it."""
+    (place / "unpacked").mkdir(exist_ok=True)
+    (place / "unpacked" / REPO).symlink_to(place / "repo") if not (place / "unpacked" / REPO).exists() else None
+    monkeypatch.syspath_prepend(str(place / "unpacked"))
+
+
+@pytest.mark.usefixtures("applied", "shipped")
+def test_a_workloads_data_sets_are_joined_once_and_it_reads_those(place: Path, drive: Drive) -> None:
+    train = entities(place, [("AA", day(4)), ("UA", day(2))], "train", arr_delay=[1.0, 2.0])
+    wanted = {"uri": train, "format": "parquet", "columns": ["mean_delay", "arr_delay"], "split": {"valid": 0.5}}
+
+    done = drive(workload(place, {"train": wanted, "other": "s3://elsewhere/rows"}, "train"))
+    again = drive(workload(place, {"train": wanted, "other": "s3://elsewhere/rows"}, "train"))
+
+    specs, summary = done.result
+    assert specs["other"] == "s3://elsewhere/rows"
+    assert specs["train"] == {
+        "uri": f"{place}/runs/train-features/train",
+        "columns": ["mean_delay", "arr_delay"],
+        "split": {"valid": 0.5},
+    }
+    assert pandas.read_parquet(specs["train"]["uri"])["mean_delay"].tolist() == [3.0, 10.0]
+    assert (summary["feature_service"], summary["rows"]) == ("delay_v1", {"train": 2})
+    assert done.records[-1]["features"] == summary
+    assert again.result == done.result
+    assert [record["phase"] for record in again.records] == ["committed", "features"]
+
+
+@pytest.mark.usefixtures("applied", "shipped")
+def test_a_format_of_the_authors_own_cannot_be_joined(place: Path, drive: Drive) -> None:
+    done = drive(workload(place, {"train": {"uri": "/rows", "format": "my.reader:read"}}, run="other"))
+
+    assert "datasets.train: what is joined with features is parquet, csv or json" in done.problem
+
+
+@pytest.mark.usefixtures("applied", "shipped")
+def test_replicas_read_the_same_service_online(place: Path, drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
+    drive(materialize_payload(start=day(1).isoformat(), end=day(4), feature_views=[]))
+    monkeypatch.setenv(SERVICE, "delay_v1")
+
+    online = OnlineFeatures()
+
+    assert online.features == ["mean_delay"]
+    assert online.read([{"carrier": "UA"}, {"carrier": "nobody"}]) == [{"mean_delay": 10.0}, {"mean_delay": None}]
+    assert online.read([]) == []
+
+
+def test_without_features_a_replica_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(SERVICE, raising=False)
+
+    with pytest.raises(RuntimeError, match="deployed without features"):
+        OnlineFeatures()
+
+
 @pytest.mark.parametrize(
     ("case", "message"),
     [
@@ -195,16 +235,21 @@ def test_materialized_values_are_those_of_the_window(applied: Any, place: Path, 
         ("absent entities", "there is no file or folder"),
         ("unknown view", "feature_views"),
         ("feature's name", "columns mean_delay have names of features"),
+        ("no times", "event_timestamp holds what is no time"),
         ("relative registry", "relative path 'data/registry.db'"),
+        ("relative SQL", "relative path 'sqlite:///registry.db'"),
+        ("relative online store", "the online_store of feature_store.yaml has the relative path"),
     ],
 )
 def test_what_is_wrong_has_one_sentence(applied: Any, place: Path, drive: Drive, case: str, message: str) -> None:
     fine = entities(place, [("AA", day(2))], "fine")
     other = entities(place, [("AA", day(2))], "other")
     pandas.read_parquet(other).rename(columns={"carrier": "airline"}).to_parquet(other)
-    (place / "relative").mkdir(exist_ok=True)
-    relative = CONFIG.format(registry="data/registry.db", root=place)
-    (place / "relative" / "feature_store.yaml").write_text(relative)
+    write_repo(place, "relative registry", registry="data/registry.db")
+    write_repo(place, "relative SQL", registry="{registry_type: sql, path: 'sqlite:///registry.db'}")
+    write_repo(place, "relative online store", online="{type: sqlite}")
+    place_of_no_times = str(place / "no-times.parquet")
+    pandas.DataFrame({"carrier": ["AA"], "event_timestamp": ["noon"]}).to_parquet(place_of_no_times)
     output = case.replace(" ", "-")
     payloads = {
         "unknown service": join(place, fine, service="delay_v9", output=output),
@@ -213,10 +258,13 @@ def test_what_is_wrong_has_one_sentence(applied: Any, place: Path, drive: Drive,
         "absent entities": join(place, str(place / "nowhere.parquet"), output=output),
         "feature's name": join(place, entities(place, [("AA", day(2))], "named", mean_delay=[0.0]), output=output),
         "unknown view": materialize_payload(start=None, end=day(6), feature_views=["nothing"]),
+        "no times": join(place, place_of_no_times, output=output),
         "relative registry": join(place, fine, output=output),
+        "relative SQL": join(place, fine, output=output),
+        "relative online store": materialize_payload(start=day(1), end=day(6), feature_views=[]),
     }
 
-    done = drive(payloads[case], repo="relative" if case == "relative registry" else "repo")
+    done = drive(payloads[case], repo=case if case.startswith("relative") else "repo")
 
     assert message in done.problem
     assert list((place / output).glob("*.parquet")) == []
@@ -244,7 +292,7 @@ def test_the_operators_ship_the_repository_and_know_their_window(tmp_path: Path)
     [
         (lambda: check_repo("/nowhere"), "no feature_store.yaml"),
         (lambda: check_repo(None), "'repo'"),
-        (lambda: join_payload(feature_service="", entities_uri="/e", output_uri="/o", run_name="r"), "feature_service"),
+        (lambda: check_service(""), "feature_service"),
         (lambda: join_payload(feature_service="s", entities_uri="", output_uri="/o", run_name="r"), "entities_uri"),
         (lambda: materialize_payload(start=None, end="noon", feature_views=[]), "'end' must be a time"),
         (lambda: materialize_payload(start=None, end="2026-01-01", feature_views=[]), "no time zone"),

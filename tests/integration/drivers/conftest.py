@@ -111,12 +111,14 @@ def submit(head: Transport) -> Submit:
         *,
         env_vars: Mapping[str, str] | None = None,
         secrets: Mapping[str, str] | None = None,
+        folders: Mapping[str, Path] | None = None,
     ) -> DriverJob:
         name = f"drivers-{next(count)}"
         request = JobRequest(
             entrypoint,
             working_dir=str(CODE),
             payload=payload,
+            folders=folders or {},
             expects_result=True,
             driver_env=env_vars or {},
             secrets=secrets or {},

@@ -94,3 +94,14 @@ class Twice:
                 ledger.write(f"{len(batch)}\n")
         batch["twice"] = batch[self.column] * 2
         return batch
+
+
+def sum_of_columns(config: dict[str, Any]) -> None:
+    """Report the sum of every number of the data set ``train``."""
+    import ray.train
+
+    sums: dict[str, float] = {}
+    for batch in ray.train.get_dataset_shard("train").iter_batches(batch_format="pandas"):
+        for name in batch.select_dtypes("number").columns:
+            sums[name] = sums.get(name, 0.0) + float(batch[name].sum())
+    ray.train.report(sums)

@@ -1,0 +1,68 @@
+"""Training and inference whose data is joined with real Feast first, on a real cluster."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pandas
+import pytest
+
+from airflow_provider_air import FeastFeatures
+from airflow_provider_air.workloads import batch_inference, train
+from airflow_provider_air.workloads.batch_inference import BatchInferenceResult, BatchInferenceSpec
+from airflow_provider_air.workloads.job import JobRequest
+from airflow_provider_air.workloads.train import TrainResult, TrainSpec
+from tests.feature_repo import day, write_entities, write_repo
+from tests.integration.drivers.conftest import Submit
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository that ``feast apply`` has registered, and rows whose times lie before and after its values."""
+    import feast.repo_operations
+
+    root = tmp_path_factory.mktemp("features")
+    repo = write_repo(root)
+    store = feast.FeatureStore(repo_path=str(repo))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(repo)
+        feast.repo_operations.apply_total(store.config, repo, False)
+    write_entities(root / "rows.parquet", [("AA", day(1, 12)), ("AA", day(4)), ("UA", day(2))], x=[1.0, 2.0, 3.0])
+    return root
+
+
+def request(place: Path, payload: dict[str, bytes]) -> JobRequest:
+    """Ship the features as the operators do."""
+    features = FeastFeatures(str(place / "repo"), "delay_v1")
+    payload = {**payload, **features.payload(str(place / "runs"))}
+    return JobRequest("", payload=payload, folders=features.folders)
+
+
+def test_a_training_reads_the_values_of_each_rows_own_time(submit: Submit, place: Path) -> None:
+    spec = TrainSpec("loops:sum_of_columns", datasets={"train": str(place / "rows.parquet")})
+    made = spec.payload(run_name="featured", storage_path=str(place / "runs"), fixed_size=True)
+    made_request = request(place, made)
+
+    job = submit(train.ENTRYPOINT, made_request.payload or {}, folders=made_request.folders)
+    result = TrainResult.from_value(job.succeeded())
+
+    assert result.metrics == {"x": 6.0, "mean_delay": 14.0}
+    assert result.features is not None
+    assert dataclasses.asdict(result)["features"]["rows"] == {"train": 3}
+    assert [r["features"]["feature_service"] for r in job.of_kind("progress") if "features" in r] == ["delay_v1"]
+
+
+def test_an_inference_predicts_with_features(submit: Submit, place: Path, tmp_path: Path) -> None:
+    source = {"uri": str(place / "rows.parquet"), "columns": ["x", "mean_delay"]}
+    spec = BatchInferenceSpec("loops:Twice", source, str(tmp_path / "out"), predictor_args={"column": "mean_delay"})
+    made = request(place, spec.payload(run_name="predicted", fixed_size=True))
+
+    job = submit(batch_inference.ENTRYPOINT, made.payload or {}, folders=made.folders)
+    result = BatchInferenceResult.from_value(job.succeeded())
+
+    written = pandas.read_parquet(tmp_path / "out").sort_values("x")
+    assert written["twice"].tolist() == [2.0, 6.0, 20.0]
+    assert (result.rows_written, (result.features or {})["feature_views"]) == (3, ["delays"])
