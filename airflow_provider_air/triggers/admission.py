@@ -20,6 +20,7 @@ from airflow_provider_air.errors import AirError, ConfigurationError, Unavailabl
 from airflow_provider_air.hooks.resolver import open_feed
 from airflow_provider_air.identity import TASK
 from airflow_provider_air.ray_api.models import JobDetails
+from airflow_provider_air.triggers.settling import settle
 
 # An admitted task that has not submitted by then lost its worker: its place is given on.
 GRANT_SECONDS = 120.0
@@ -64,11 +65,13 @@ class RayAdmissionTrigger(BaseTrigger):
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait for room; runs in the triggerer, and in the worker for ``deferrable=False``."""
+        """Wait for room; runs in the triggerer."""
+        began = time.monotonic()
         try:
             admitted, message = await self.wait(), ""
         except AirError as error:
             admitted, message = False, str(error)
+        await settle(began)
         yield TriggerEvent({"cluster": self.cluster, "admitted": admitted, "message": message})
 
     async def wait(self) -> bool:

@@ -13,6 +13,7 @@ from airflow_provider_air.clusters.contract import ClusterRef, ClusterState
 from airflow_provider_air.errors import ConfigurationError, UnavailableError
 from airflow_provider_air.hooks.resolver import backend_of
 from airflow_provider_air.triggers.killing import finish, is_still_deferred
+from airflow_provider_air.triggers.settling import settle
 from airflow_provider_air.waiting import backoff_seconds
 
 TASK_KEY = ("dag_id", "run_id", "task_id", "map_index")
@@ -42,7 +43,8 @@ class RayClusterTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until there is something to say."""
         ref = ClusterRef.from_json(self.cluster)
-        end = time.monotonic() + self.timeout_seconds
+        began = time.monotonic()
+        end = began + self.timeout_seconds
         state, message = ClusterState.STARTING, ""
         for pause in backoff_seconds(0.5, 5.0, 1.3):
             try:
@@ -55,6 +57,7 @@ class RayClusterTrigger(BaseTrigger):
             if state is not ClusterState.STARTING or time.monotonic() + pause > end:
                 break
             await asyncio.sleep(pause)
+        await settle(began)
         self._fired = True
         yield TriggerEvent({"cluster": self.cluster, "state": state.value, "message": message})
 

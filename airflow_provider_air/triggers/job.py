@@ -23,6 +23,7 @@ from airflow_provider_air.ray_api.watching import JobWatch, Observation, WatchEn
 from airflow_provider_air.records import line_of
 from airflow_provider_air.triggers.killing import finish, is_still_deferred
 from airflow_provider_air.triggers.progress import ProgressXCom
+from airflow_provider_air.triggers.settling import settle
 from airflow_provider_air.waiting import backoff_seconds
 
 TASK_COUNT_SECONDS = 10.0
@@ -90,7 +91,9 @@ class RayJobTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Watch until the end; runs in the triggerer."""
+        began = time.monotonic()
         end = await self.watch(lines_at_once=TRIGGERER_LINES_AT_ONCE)
+        await settle(began)
         # Set before the event leaves: Airflow may call on_kill on a trigger that lingers after its yield.
         self._fired = True
         yield TriggerEvent(self.event_of(end))

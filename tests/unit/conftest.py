@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_air.ray_api.transport import Transport
+from airflow_provider_air.triggers import settling
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Supervisor
 
@@ -34,6 +35,12 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps({"conn_type": "ray", **fields}))
 
     return set_connection
+
+
+@pytest.fixture(autouse=True)
+def quick_triggers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No scheduler here: triggers may fire at once."""
+    monkeypatch.setattr(settling, "SETTLE_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     repo = write_repo(root)
     store = feast.FeatureStore(repo_path=str(repo))
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(repo)
+        patch.syspath_prepend(str(repo))
         feast.repo_operations.apply_total(store.config, repo, False)
     write_entities(root / "rows.parquet", [("AA", day(1, 12)), ("AA", day(4)), ("UA", day(2))], x=[1.0, 2.0, 3.0])
     return root

@@ -54,6 +54,7 @@ def test_a_killed_experiment_does_not_run_finished_trials_again(submit: Submit, 
     assert (result.trials_total, result.trials_failed) == (4, 0)
 
 
+@pytest.mark.full  # 80 s; the killed experiment above restores trials in the quick suite
 def test_a_failed_trial_fails_the_task_and_alone_runs_again(submit: Submit, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     marks.mkdir()
