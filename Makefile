@@ -18,7 +18,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 .PHONY: demo
-demo: java ## real flights through Spark and Ray, in Airflow's UI; KEEP=0 ends with the run's outcome
+demo: java ## real flights through Spark, Feast, Ray and MLflow, in Airflow's UI; KEEP=0 ends with the run's outcome
 	@$(UV) sync --frozen --quiet --inexact --no-default-groups --group demo
 	exec $(RUN) python scripts/demo.py --keep=$(KEEP)
 

@@ -1,8 +1,10 @@
 """
 How late will a flight arrive? Spark cleans a year of real flights; Ray searches, trains, predicts, judges and serves.
 
-``make demo`` runs it. The Spark step is an ordinary task. The tasks of the group share one Ray cluster, which a
-setup task starts and a teardown task deletes; all of them wait without a worker slot.
+``make demo`` runs it. The Spark step is an ordinary task. Feast gives each flight what was known of its carrier and
+route at its time; MLflow keeps the runs and the models, and a model that is no better than the one before is not
+deployed. The tasks of the group share one Ray cluster, which a setup task starts and a teardown task deletes; all of
+them wait without a worker slot.
 """
 
 from __future__ import annotations
@@ -16,7 +18,12 @@ from typing import Any
 from airflow.sdk import Param, dag, task
 
 from airflow_provider_air import (
+    FeastApplyOperator,
+    FeastFeatures,
+    FeastMaterializeOperator,
     LocalCluster,
+    MlflowPromoteOperator,
+    MlflowTracker,
     RayBatchInferenceOperator,
     RayClusterTaskGroup,
     RayServeDeployOperator,
@@ -27,12 +34,16 @@ from airflow_provider_air import (
 )
 
 CODE = str(Path(__file__).parent / "flights")
+REPO = str(Path(__file__).parent / "flights" / "features")
+MODEL = "flights_delays"
 SHARED = Path(tempfile.gettempdir()) / "flights_delays"
 # A real flight: Delta 2119 from New York to Minneapolis, half an hour late at the gate.
 FLIGHT = {"carrier": "DL", "origin": "LGA", "dest": "MSP", "dep_delay": 30, "sched_dep_minute": 450,
           "sched_arr_minute": 599, "distance": 1020, "weekday": 3, "hour": 7}  # fmt: skip
 # Where the run keeps its files: what Spark writes, Ray reads.
 FOLDER = "{{ params.folder }}/{{ run_id | replace(':', '-') | replace('+', '-') }}"
+# What the feature repository reads its places from.
+WHERE: dict[str, Any] = {"env_vars": {"FLIGHTS_FOLDER": FOLDER}}
 
 
 @dag(
@@ -44,7 +55,9 @@ FOLDER = "{{ params.folder }}/{{ run_id | replace(':', '-') | replace('+', '-') 
     tags=["demo"],
 )
 def flights_delays() -> None:
-    """Clean, search, train, predict, judge, serve, ask."""
+    """Clean, search, train, predict, judge, promote, serve, ask."""
+    features = FeastFeatures(REPO, "delays_v1")
+    tracker = MlflowTracker(experiment=MODEL)
 
     @task
     def clean(folder: str) -> dict[str, int]:
@@ -55,6 +68,14 @@ def flights_delays() -> None:
 
     cleaned = clean(FOLDER)
     with RayClusterTaskGroup("ray", cluster=LocalCluster(num_cpus=4)) as ray:
+        apply = FeastApplyOperator(task_id="apply", repo=REPO, runtime_env=WHERE)
+        materialize = FeastMaterializeOperator(
+            task_id="materialize",
+            repo=REPO,
+            runtime_env=WHERE,
+            start="2013-01-01T00:00:00Z",
+            end="2014-01-02T00:00:00Z",
+        )
         tune = RayTuneOperator(
             task_id="tune",
             trainable="delays:search",
@@ -72,6 +93,7 @@ def flights_delays() -> None:
             scheduler={"name": "asha", "args": {"time_attr": "round", "grace_period": 25, "max_t": 100}},
             max_concurrent_trials=2,
             storage=SharedFolder(FOLDER),
+            tracker=tracker,
         )
         train = RayTrainOperator(
             task_id="train",
@@ -88,6 +110,9 @@ def flights_delays() -> None:
             metric="round",
             mode="max",
             storage=SharedFolder(FOLDER),
+            runtime_env=WHERE,
+            features=features,
+            tracker=MlflowTracker(experiment=MODEL, register_as=MODEL, tags={"data": "flights of 2013"}),
         )
         predict = RayBatchInferenceOperator(
             task_id="predict",
@@ -97,6 +122,10 @@ def flights_delays() -> None:
             input_uri=f"{FOLDER}/flights/part=judge",
             output_uri=f"{FOLDER}/predictions",
             batch_size=4096,
+            storage=SharedFolder(FOLDER),
+            runtime_env=WHERE,
+            features=features,
+            tracker=tracker,
         )
 
         @task.ray
@@ -119,6 +148,9 @@ def flights_delays() -> None:
                 "judged_on": len(flights),
             }
 
+        promote = MlflowPromoteOperator(
+            task_id="promote", model_name=MODEL, metric="rmse", mode="min", threshold=25, same_tag="data"
+        )
         deploy = RayServeDeployOperator(
             task_id="deploy",
             import_path="endpoint:build",
@@ -126,6 +158,8 @@ def flights_delays() -> None:
             application="delays",
             route_prefix="/delays",
             args={"checkpoint": train.output["checkpoint"]},
+            runtime_env=WHERE,
+            features=features,
             smoke_test=SmokeTest(body=[FLIGHT], regex="predicted_arr_delay", samples=3),
         )
 
@@ -136,7 +170,7 @@ def flights_delays() -> None:
             import pandas as pd
 
             flights = pd.read_parquet(f"{folder}/flights/part=judge").sample(5, random_state=2)
-            rows = flights.drop(columns=["time_hour"]).to_json(orient="records")
+            rows = flights.drop(columns=["time_hour", "event_timestamp"]).to_json(orient="records")
             answer = httpx.post(deployed["url"], content=rows, headers={"Content-Type": "application/json"}, timeout=60)
             predicted = answer.raise_for_status().json()["predicted_arr_delay"]
             shown = flights[["carrier", "flight", "origin", "dest", "dep_delay", "arr_delay"]]
@@ -145,7 +179,8 @@ def flights_delays() -> None:
                 for row, minutes in zip(json.loads(shown.to_json(orient="records")), predicted, strict=True)
             ]
 
-        tune >> train >> predict >> judge(predict.output["uri"]) >> deploy
+        apply >> tune >> train >> predict >> judge(predict.output["uri"]) >> promote >> deploy
+        apply >> materialize >> deploy
         ask(deploy.output, FOLDER)
 
     cleaned >> ray

@@ -1,4 +1,4 @@
-"""``make demo``: one real Airflow, one real DAG, its progress here and in the UI; all of it ends with this."""
+"""``make demo``: real Airflow and MLflow, one real DAG, its progress here and in the UIs; all of it ends with this."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from typing import Any
 
 from airflow_api import FINISHED_RUN_STATES, AirflowApi
 from airflow_stack import AirflowStack
+from mlflow_server import mlflow_server
 
 REPOSITORY = Path(__file__).parents[1]
 DAG_ID = "flights_delays"
 RUN_ID = "demo"
-TASKS = ("clean", "ray.tune", "ray.train", "ray.predict", "ray.judge", "ray.deploy", "ray.ask")
+TASKS = ("clean", "ray.apply", "ray.tune", "ray.train", "ray.predict", "ray.judge", "ray.materialize", "ray.promote",
+         "ray.deploy", "ray.ask")  # fmt: skip
 POLL_SECONDS = 1.0
 RUN_TIMEOUT_SECONDS = 1800.0
 
@@ -33,10 +35,10 @@ def main() -> int:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with _folder() as folder, _stack(folder) as stack:
-            state = show_run(stack.api, folder)
+        with _folder() as folder, _mlflow() as mlflow_url, _stack(folder, mlflow_url) as stack:
+            state = show_run(stack.api, folder, mlflow_url)
             if options.keep:
-                print(f"\nThe UI stays up at {stack.base_url} until Ctrl-C.", flush=True)
+                print(f"\nAirflow stays up at {stack.base_url} and MLflow at {mlflow_url} until Ctrl-C.", flush=True)
                 threading.Event().wait()
             return 0 if state == "success" else 1
     except KeyboardInterrupt:
@@ -44,7 +46,7 @@ def main() -> int:
         return 0 if options.keep else 130
 
 
-def show_run(api: AirflowApi, folder: Path) -> str:
+def show_run(api: AirflowApi, folder: Path, mlflow_url: str) -> str:
     """Start the DAG, print what happens to its tasks, then its results; return the run's state."""
     api.wait_dag(DAG_ID)
     api.unpause(DAG_ID)
@@ -52,7 +54,7 @@ def show_run(api: AirflowApi, folder: Path) -> str:
     say(f"watch it at {api.run_url(DAG_ID, RUN_ID)}")
     state = _follow(api)
     if state == "success":
-        _show_results(api)
+        _show_results(api, mlflow_url)
     else:
         _show_failures(api)
     return state
@@ -95,7 +97,7 @@ def _progress_text(progress: Any) -> str:
     return f"; Ray says: {message}" if message else ""
 
 
-def _show_results(api: AirflowApi) -> None:
+def _show_results(api: AirflowApi, mlflow_url: str) -> None:
     counts = api.xcom(DAG_ID, RUN_ID, "clean")
     best = api.xcom(DAG_ID, RUN_ID, "ray.tune", "best_config")
     metrics = api.xcom(DAG_ID, RUN_ID, "ray.judge")
@@ -116,8 +118,13 @@ def _show_results(api: AirflowApi) -> None:
         print(f"  {name:18} left {flight['dep_delay']:+5g}, predicted {flight['predicted_arr_delay']:+6.1f},", end=" ")
         print(f"arrived {flight['arr_delay']:+5g}")
     print()
+    promoted = api.xcom(DAG_ID, RUN_ID, "ray.promote")
+    print(
+        f"MLflow holds it as version {promoted['version']} of {promoted['name']}, with the alias {promoted['alias']}:"
+    )
+    print(f"  {mlflow_url}/#/models/{promoted['name']}/versions/{promoted['version']}\n")
     for task_id in TASKS:
-        print(f"  {task_id:12} {api.task_url(DAG_ID, RUN_ID, task_id)}")
+        print(f"  {task_id:15} {api.task_url(DAG_ID, RUN_ID, task_id)}")
     sys.stdout.flush()
 
 
@@ -142,12 +149,21 @@ def _folder() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _stack(folder: Path) -> Iterator[AirflowStack]:
+def _mlflow() -> Iterator[str]:
+    say("starting MLflow")
+    with mlflow_server() as url:
+        say(f"MLflow is up at {url}")
+        yield url
+
+
+@contextlib.contextmanager
+def _stack(folder: Path, mlflow_url: str) -> Iterator[AirflowStack]:
     say("starting Airflow: API server, scheduler, DAG processor, triggerer")
     # The other examples are there to be looked at, and started by hand.
     env = {"AIR_LOCAL_HOME": str(folder / "ray"), "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True"}
+    connections: dict[str, str | dict[str, Any]] = {"mlflow_default": {"conn_type": "mlflow", "host": mlflow_url}}
     try:
-        with AirflowStack(REPOSITORY / "dags", env=env, home=folder / "airflow") as stack:
+        with AirflowStack(REPOSITORY / "dags", env=env, connections=connections, home=folder / "airflow") as stack:
             say(f"Airflow is up at {stack.base_url}")
             yield stack
             say("ending Airflow")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas
+import pytest
 
 DEFINITIONS = """
 from datetime import timedelta
@@ -56,3 +58,15 @@ def write_entities(path: Path, rows: list[tuple[str, datetime]], **columns: list
     frame = pandas.DataFrame({"carrier": [r[0] for r in rows], "event_timestamp": [r[1] for r in rows], **columns})
     frame.to_parquet(path)
     return str(path)
+
+
+def apply_repo(repo: Path) -> Any:
+    """Register the repository in this process, and give its store; the first import of Feast takes ten seconds."""
+    import feast.repo_operations
+
+    store = feast.FeatureStore(repo_path=str(repo))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(repo))
+        feast.repo_operations.apply_total(store.config, repo, False)
+    sys.modules.pop("definitions", None)
+    return store

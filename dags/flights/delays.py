@@ -22,6 +22,8 @@ NUMBERS = [
     "temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib",
     "plane_age", "engines", "seats", "dest_lat", "dest_lon",
 ]  # fmt: skip
+# From the feature store, see features/definitions.py. The search does without.
+FEATURES = ["carrier_mean_delay", "carrier_flights", "route_mean_delay", "route_flights"]
 WORDS = ["carrier", "origin", "dest", "manufacturer"]
 TARGET = "arr_delay"
 PREDICTED = "predicted_arr_delay"
@@ -79,7 +81,8 @@ class DelayModel:
 
     def encode(self, flights: pd.DataFrame) -> pd.DataFrame:
         """Turn flights into what LightGBM reads: words become numbers, unknown words become missing."""
-        columns = {name: flights[name].astype("float32") for name in NUMBERS}
+        flights = flights.reindex(columns=[*NUMBERS, *FEATURES, *WORDS])
+        columns = {name: flights[name].astype("float32") for name in [*NUMBERS, *FEATURES]}
         for name, known in self.words.items():
             codes = pd.Categorical(flights[name], categories=known).codes.astype("float32")
             columns[name] = pd.Series(np.where(codes < 0, np.nan, codes), index=flights.index)

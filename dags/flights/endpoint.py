@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+from air_features import OnlineFeatures
 from delays import NUMBERS, WORDS, DelayModel
 from ray import serve
 from starlette.requests import Request
@@ -15,15 +16,21 @@ class Delays:
     """
     Answers ``POST [flight, ...]`` with ``{"predicted_arr_delay": [minutes, ...]}``.
 
+    How late carrier and route have been lately is not asked of the client: it comes from the online store.
+
     :param checkpoint: the model's folder
     """
 
     def __init__(self, checkpoint: str) -> None:
         self.model = DelayModel.load(checkpoint)
+        self.online = OnlineFeatures()
 
     async def __call__(self, request: Request) -> dict[str, Any]:
         """Predict."""
-        flights = pd.DataFrame(await request.json(), columns=[*NUMBERS, *WORDS])
+        asked = await request.json()
+        keys = [{"carrier": row["carrier"], "route": f"{row['origin']}-{row['dest']}"} for row in asked]
+        lately = pd.DataFrame(self.online.read(keys), columns=self.online.features)
+        flights = pd.DataFrame(asked, columns=[*NUMBERS, *WORDS]).join(lately)
         return {"predicted_arr_delay": [round(float(minutes), 1) for minutes in self.model.predict(flights)]}
 
 

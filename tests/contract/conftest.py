@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-
-from tests.mlflow_server import mlflow_server
+from mlflow_server import mlflow_server
 
 
 @pytest.fixture(scope="session")

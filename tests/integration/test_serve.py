@@ -23,6 +23,7 @@ from airflow_provider_air.clusters.contract import ClusterRef
 from airflow_provider_air.clusters.local.home import ClusterHome
 from airflow_provider_air.drivers.serve import merge
 from airflow_provider_air.errors import JobStoppedError, ServeDeployError
+from airflow_provider_air.feature_stores.feast import FeastFeatures
 from airflow_provider_air.operators.serve import RayServeDeleteOperator, RayServeScaleOperator
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.packages import package_folder, upload
@@ -36,6 +37,7 @@ from airflow_provider_air.workloads.serve import plan_deploy
 from airflow_provider_air.workloads.smoke import SmokeTest
 from tests.clusters import local_cluster
 from tests.fakes.task_context import Store, Supervisor, task_context
+from tests.feature_repo import apply_repo, day, write_repo
 from tests.serving import CODE, Clients, deploy_operator, execute
 
 pytestmark = pytest.mark.integration
@@ -321,6 +323,25 @@ def test_what_serve_cannot_do_is_one_clear_error_and_changes_nothing(
     with pytest.raises(AirflowFailException, match=says):
         execute(deploy_operator(cluster[0], "v9", smoke_test=ANSWERS, **options))
     assert config_of(cluster) == before
+
+
+def test_replicas_read_online_features_of_the_service_that_was_deployed(
+    cluster: Cluster, flights: dict[str, Any], tmp_path: Path
+) -> None:
+    repo = write_repo(tmp_path)
+    apply_repo(repo).materialize(day(1), day(4))
+    named: dict[str, Any] = {"application": "lately", "import_path": "lately:build", "strategy": "blue_green"}
+
+    good = deploy_operator(cluster[0], "v", features=FeastFeatures(str(repo), "delay_v1"), **named)
+    url = execute(good)["url"]
+
+    assert ask(url, carrier="AA") == {"mean_delay": 3.0}
+    assert ask(url, carrier="ZZ") == {"mean_delay": None}
+    bad = deploy_operator(cluster[0], "v", features=FeastFeatures(str(repo), "delay_v9"), **named)
+    with pytest.raises(ServeDeployError, match="delay_v9"):
+        execute(bad)
+    assert ask(url, carrier="AA") == {"mean_delay": 3.0}
+    execute(delete(cluster[0], "lately"))
 
 
 @pytest.fixture(scope="module")

@@ -54,4 +54,6 @@ with (
         scaling_config={"num_workers": 1, "resources_per_worker": {"CPU": 1}},
         metric="loss",
         mode="min",
+        # Twenty workers that leave at once take this machine seconds, and Airflow may fail the try of one that is late.
+        retries=2,
     ).expand(train_loop_config=[{"epochs": 3, "base": float(number)} for number in range(TRAININGS)])

@@ -13,7 +13,7 @@ from airflow_provider_air.workloads import batch_inference, train
 from airflow_provider_air.workloads.batch_inference import BatchInferenceResult, BatchInferenceSpec
 from airflow_provider_air.workloads.job import JobRequest
 from airflow_provider_air.workloads.train import TrainResult, TrainSpec
-from tests.feature_repo import day, write_entities, write_repo
+from tests.feature_repo import apply_repo, day, write_entities, write_repo
 from tests.integration.drivers.conftest import Submit
 
 pytestmark = pytest.mark.integration
@@ -22,14 +22,8 @@ pytestmark = pytest.mark.integration
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository that ``feast apply`` has registered, and rows whose times lie before and after its values."""
-    import feast.repo_operations
-
     root = tmp_path_factory.mktemp("features")
-    repo = write_repo(root)
-    store = feast.FeatureStore(repo_path=str(repo))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(repo))
-        feast.repo_operations.apply_total(store.config, repo, False)
+    apply_repo(write_repo(root))
     write_entities(root / "rows.parquet", [("AA", day(1, 12)), ("AA", day(4)), ("UA", day(2))], x=[1.0, 2.0, 3.0])
     return root
 

@@ -1,4 +1,4 @@
-"""A real MLflow tracking server on loopback, with a database and a folder of its own."""
+"""A real MLflow tracking server on loopback, for the demo and the tests, with a database and a folder of its own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ START_SECONDS = 180.0
 
 @contextlib.contextmanager
 def mlflow_server() -> Iterator[str]:
-    """Give the address of a server that answers; its processes and files are gone afterwards."""
+    """
+    Give the address of a server that answers; its processes and files are gone afterwards.
+
+    :raises RuntimeError: it ended or does not answer; the message ends with its log
+    """
     folder = Path(tempfile.mkdtemp(prefix="air-mlflow-"))
     (port,) = free_ports(1)
     command = [
@@ -39,8 +43,8 @@ def mlflow_server() -> Iterator[str]:
         end = time.monotonic() + START_SECONDS
         while not _answers(url):
             said = (folder / "server.log").read_text(errors="replace")[-3000:]
-            assert process.poll() is None, f"the MLflow server ended: {said}"
-            assert time.monotonic() < end, f"the MLflow server does not answer: {said}"
+            if process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"the MLflow server ended, or does not answer: {said}")
             time.sleep(0.2)
         yield url
     finally:
