@@ -17,12 +17,10 @@ import re
 from typing import Any, Callable, Dict, List, Tuple
 
 from . import files, job
+from .feature_names import CONFIG_FILE, FEATURES_FILE
 from .online import REPO
 
-CONFIG_FILE = "feature_store.yaml"
 TIMESTAMP = "event_timestamp"
-# What a workload's job has of its ``features``: a payload file, and the repository's folder.
-FEATURES_FILE = "features.json"
 
 
 def main() -> None:

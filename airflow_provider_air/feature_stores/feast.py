@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import airflow_provider_air.drivers.online
-from airflow_provider_air.drivers.features import CONFIG_FILE, FEATURES_FILE
+from airflow_provider_air.drivers.feature_names import CONFIG_FILE, FEATURES_FILE
 from airflow_provider_air.drivers.online import REPO, SERVICE
 from airflow_provider_air.errors import ConfigurationError
 

@@ -88,7 +88,7 @@ def test_bad_input_is_refused_by_the_fields_name(fields: dict[str, Any], named: 
 
 def test_a_result_is_read_into_its_fields_and_back() -> None:
     result = TrainResult.from_value({**VALUE, "of_a_newer_driver": 1})
-    assert result.to_json() == VALUE
+    assert result.to_json() == {**VALUE, "features": None}
 
 
 def test_a_result_of_another_shape_is_no_result() -> None:
