@@ -43,6 +43,8 @@ _NAMES = {
     "S3Storage": "storage.s3",
     "SharedFolder": "storage.shared_folder",
     "SmokeTest": "workloads.smoke",
+    "TectonMaterializeOperator": "operators.tecton",
+    "TectonReadySensor": "sensors.tecton",
     "WandbTracker": "trackers.wandb",
     "ray_retry_policy": "operators.retry",
 }

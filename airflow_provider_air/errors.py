@@ -135,6 +135,10 @@ class ModelRejectedError(RemoteFailureError):
     """A model version did not pass the gate in front of its promotion."""
 
 
+class MaterializationFailedError(RemoteFailureError):
+    """A feature store did not bring the features where they belong; a retry starts again."""
+
+
 class DeadlineExceededError(AirError, TimeoutError):
     """A deadline passed; the message names the deadline and the last state seen."""
 

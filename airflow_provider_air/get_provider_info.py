@@ -29,6 +29,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_air.operators.rllib",
                     "airflow_provider_air.operators.serve",
                     "airflow_provider_air.operators.submit",
+                    "airflow_provider_air.operators.tecton",
                     "airflow_provider_air.operators.train",
                     "airflow_provider_air.operators.tune",
                 ],
@@ -40,6 +41,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     "airflow_provider_air.hooks.mlflow",
                     "airflow_provider_air.hooks.ray",
+                    "airflow_provider_air.hooks.tecton",
                     "airflow_provider_air.hooks.wandb",
                 ],
             }
@@ -54,6 +56,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_air.triggers.job_state",
                     "airflow_provider_air.triggers.mlflow",
                     "airflow_provider_air.triggers.serve",
+                    "airflow_provider_air.triggers.tecton",
                 ],
             }
         ],
@@ -65,6 +68,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_air.sensors.job",
                     "airflow_provider_air.sensors.mlflow",
                     "airflow_provider_air.sensors.serve",
+                    "airflow_provider_air.sensors.tecton",
                 ],
             }
         ],
@@ -151,6 +155,17 @@ def get_provider_info() -> dict[str, Any]:
                         "schema": {"type": ["object", "null"]},
                     },
                 },
+            },
+            {
+                "connection-type": "tecton",
+                "hook-class-name": "airflow_provider_air.hooks.tecton.TectonHook",
+                "hook-name": "Tecton",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["login", "port", "schema"],
+                    "relabeling": {"password": "API key"},
+                    "placeholders": {"host": "https://example.tecton.ai"},
+                },
+                "conn-fields": {},
             },
             {
                 "connection-type": "wandb",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from airflow_provider_air.errors import ConfigurationError
@@ -42,26 +41,17 @@ def materialize_payload(*, start: Any, end: Any, feature_views: Sequence[str]) -
     :param start: None goes on where the registry says that the last time ended
     :raises ConfigurationError: a field is wrong, by its name
     """
-    window = {"start": _moment(start, "start"), "end": _moment(end, "end")}
-    if window["end"] is None:
+    first, last = fields.moment(start, "start"), fields.moment(end, "end")
+    if last is None:
         raise ConfigurationError("'end' is missing")
-    if window["start"] is not None and window["start"] >= window["end"]:
-        raise ConfigurationError(f"'start' {window['start']} is not before 'end' {window['end']}")
+    if first is not None and first >= last:
+        raise ConfigurationError(f"'start' {first} is not before 'end' {last}")
     if isinstance(feature_views, str) or not all(isinstance(name, str) for name in feature_views):
         raise ConfigurationError(f"'feature_views' must be a list of names, not {feature_views!r}")
-    return _payload("materialize", {**window, "feature_views": list(feature_views)})
-
-
-def _moment(value: Any, field: str) -> str | None:
-    if value in (None, ""):
-        return None
-    try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    except ValueError:
-        raise ConfigurationError(f"'{field}' must be a time in ISO 8601, not {value!r}") from None
-    if moment.tzinfo is None:
-        raise ConfigurationError(f"'{field}' {value} has no time zone", hint="Write one, such as +00:00")
-    return moment.isoformat()
+    return _payload(
+        "materialize",
+        {"start": first and first.isoformat(), "end": last.isoformat(), "feature_views": list(feature_views)},
+    )
 
 
 def _payload(action: str, config: dict[str, Any]) -> dict[str, bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from airflow_provider_air.errors import ConfigurationError
@@ -131,6 +132,24 @@ def datasets(specs: Any) -> None:
         raise ConfigurationError(f"'datasets' must map names to URIs or dicts, not {specs!r}")
     for name, spec in specs.items():
         dataset(spec, f"datasets.{name}")
+
+
+def moment(value: Any, field: str) -> datetime | None:
+    """
+    Read a time, or None where it is empty.
+
+    :param value: ISO 8601 with a zone, or a datetime
+    :raises ConfigurationError: it is none, or has no zone
+    """
+    if value in (None, ""):
+        return None
+    try:
+        found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError:
+        raise ConfigurationError(f"'{field}' must be a time in ISO 8601, not {value!r}") from None
+    if found.tzinfo is None:
+        raise ConfigurationError(f"'{field}' {value} has no time zone", hint="Write one, such as +00:00")
+    return found
 
 
 def run(run_name: str, storage_path: str | None) -> None:

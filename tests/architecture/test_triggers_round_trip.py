@@ -46,6 +46,25 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "poll_interval_seconds": 2.5,
         "unreachable_seconds": 7.0,
     },
+    "TectonJobTrigger": {
+        "tecton_conn_id": "t",
+        "workspace": "prod",
+        "feature_view": "delays",
+        "job_id": "j-1",
+        "task": {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": 3},
+        "deadline": 1.8e9,
+        "poll_interval_seconds": 2.5,
+    },
+    "TectonReadyTrigger": {
+        "tecton_conn_id": "t",
+        "workspace": "prod",
+        "kind": "feature_service",
+        "name": "delay_v1",
+        "store": "online",
+        "ready_at": "2026-01-02T00:00:00+00:00",
+        "deadline": 1.8e9,
+        "poll_interval_seconds": 2.5,
+    },
 }
 
 

@@ -1,0 +1,159 @@
+"""Waits in the triggerer for Tecton: for a materialization job, or until features are ready. By HTTP only."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+from airflow.sdk import BaseHook
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_air.errors import AirError, UnavailableError
+from airflow_provider_air.feature_stores.tecton import TectonServer
+from airflow_provider_air.hooks.tecton import server_of
+from airflow_provider_air.triggers.killing import finish, is_still_deferred
+from airflow_provider_air.triggers.settling import settle
+
+
+class _TectonTrigger(BaseTrigger):
+    """
+    Fires ``{"outcome", "value", "message"}``; the outcome is ended, deadline or refused.
+
+    A Tecton that does not answer is asked again until the deadline.
+    """
+
+    def __init__(self, **fields: Any) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.fields = fields
+        self._fired = False
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Give class path and arguments."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", self.fields
+
+    def look(self, server: TectonServer) -> str | None:
+        """Look once; what the event tells, or None to look again."""
+        raise NotImplementedError
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look until there is something to say."""
+        began = time.monotonic()
+        try:
+            outcome, value, message = await self._wait()
+        except AirError as error:
+            outcome, value, message = "refused", None, str(error)
+        await settle(began)
+        self._fired = True
+        yield TriggerEvent({"outcome": outcome, "value": value, "message": message[:2000]})
+
+    async def _wait(self) -> tuple[str, str | None, str]:
+        server = await self._server()
+        deadline: float | None = self.fields["deadline"]
+        while True:
+            message = "not yet"
+            try:
+                if (value := await asyncio.to_thread(self.look, server)) is not None:
+                    return "ended", value, ""
+            except UnavailableError as error:
+                message = str(error)
+            if deadline is not None and time.time() >= deadline:
+                return "deadline", None, message
+            await asyncio.sleep(self.fields["poll_interval_seconds"])
+
+    async def _server(self) -> TectonServer:
+        return server_of(await BaseHook.aget_connection(self.fields["tecton_conn_id"]))
+
+
+class TectonJobTrigger(_TectonTrigger):
+    """
+    Waits for the end of a materialization job; the event's value is its last state.
+
+    :param task: ``dag_id``, ``run_id``, ``task_id``, ``map_index`` of the task that waits
+    :param deadline: epoch seconds at which it gives up, or None
+    """
+
+    def __init__(
+        self,
+        *,
+        tecton_conn_id: str,
+        workspace: str,
+        feature_view: str,
+        job_id: str,
+        task: dict[str, Any],
+        deadline: float | None = None,
+        poll_interval_seconds: float = 10.0,
+    ) -> None:
+        super().__init__(
+            tecton_conn_id=tecton_conn_id,
+            workspace=workspace,
+            feature_view=feature_view,
+            job_id=job_id,
+            task=task,
+            deadline=deadline,
+            poll_interval_seconds=poll_interval_seconds,
+        )
+
+    def look(self, server: TectonServer) -> str | None:
+        """Ask for the job."""
+        job = server.job(self.fields["workspace"], self.fields["feature_view"], self.fields["job_id"])
+        return None if job.is_live else job.state
+
+    async def on_kill(self) -> None:
+        """Cancel the job when a person cleared the task or marked it."""
+        if not self._fired:
+            await finish(self._cancel())
+
+    async def _cancel(self) -> None:
+        if await is_still_deferred(self.fields["task"]):
+            return
+        server = await self._server()
+        try:
+            named = (self.fields["workspace"], self.fields["feature_view"], self.fields["job_id"])
+            await asyncio.to_thread(server.cancel, *named)
+        except AirError as error:
+            self.log.warning("Tecton's job %s could not be cancelled: %s", self.fields["job_id"], error)
+
+
+class TectonReadyTrigger(_TectonTrigger):
+    """
+    Waits until features are there up to a moment; the event's value is until when they are.
+
+    :param kind: ``feature_view`` or ``feature_service``
+    :param store: ``online`` or ``offline``
+    :param ready_at: ISO 8601 with a zone
+    :param deadline: epoch seconds at which it gives up, or None
+    """
+
+    def __init__(
+        self,
+        *,
+        tecton_conn_id: str,
+        workspace: str,
+        kind: str,
+        name: str,
+        store: str,
+        ready_at: str,
+        deadline: float | None = None,
+        poll_interval_seconds: float = 10.0,
+    ) -> None:
+        super().__init__(
+            tecton_conn_id=tecton_conn_id,
+            workspace=workspace,
+            kind=kind,
+            name=name,
+            store=store,
+            ready_at=ready_at,
+            deadline=deadline,
+            poll_interval_seconds=poll_interval_seconds,
+        )
+
+    def look(self, server: TectonServer) -> str | None:
+        """Ask until when features are ready."""
+        fields = self.fields
+        ready = server.ready_time(fields["workspace"], kind=fields["kind"], name=fields["name"], store=fields["store"])
+        if ready is None or ready < datetime.fromisoformat(fields["ready_at"]):
+            return None
+        return ready.isoformat()

@@ -1,0 +1,199 @@
+"""Tecton by its documented routes, against a double of them over real HTTP; no live account was ever asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+
+from airflow_provider_air import TectonMaterializeOperator, TectonReadySensor
+from airflow_provider_air.errors import (
+    ConfigurationError,
+    DeadlineExceededError,
+    MaterializationFailedError,
+    UnavailableError,
+)
+from airflow_provider_air.feature_stores.tecton import TectonServer, Window
+from airflow_provider_air.hooks.tecton import TectonHook
+from airflow_provider_air.triggers import settling
+from tests.fakes.task_context import Store, task_context
+from tests.fakes.tecton import KEY, FakeTecton
+
+WINDOW = {"start": "2026-01-01T00:00:00+00:00", "end": "2026-01-02T00:00:00+00:00"}
+
+
+@pytest.fixture
+def tecton(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTecton]:
+    with FakeTecton() as tecton:
+        connect(monkeypatch, tecton.url)
+        monkeypatch.setattr(settling, "SETTLE_SECONDS", 0.0)
+        yield tecton
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, url: str, key: str = KEY) -> None:
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_TECTON_DEFAULT", f'{{"conn_type": "tecton", "host": "{url}", "password": "{key}"}}'
+    )
+
+
+def materialize(**fields: Any) -> TectonMaterializeOperator:
+    given = {"workspace": "prod", "feature_view": "delays", **WINDOW, "poll_interval_seconds": 0.02, **fields}
+    return TectonMaterializeOperator(task_id="materialize", **given)
+
+
+def deferred(operator: Any, store: Store, **ti: Any) -> Any:
+    with pytest.raises(TaskDeferred) as raised:
+        operator.execute(task_context(store, **ti))
+    return raised.value.trigger
+
+
+async def event_of(trigger: Any) -> Any:
+    async for event in trigger.run():
+        return event.payload
+    raise AssertionError("a trigger fires once")
+
+
+async def test_a_job_is_started_once_waited_for_and_told(tecton: FakeTecton) -> None:
+    store = Store()
+    trigger = deferred(materialize(), store)
+    tecton.set_state("job-0", "SUCCESS")
+
+    event = await event_of(trigger)
+    told = materialize().on_end(task_context(store), event)
+
+    assert told == {"job_id": "job-0", "state": "success", **WINDOW}
+    assert tecton.jobs["job-0"]["start_time"] == "2026-01-01T00:00:00Z"
+    assert materialize().execute(task_context(store, try_number=2)) == told
+    assert len(tecton.jobs) == 1
+
+
+async def test_a_failed_job_fails_the_try_and_the_next_one_starts_another(tecton: FakeTecton) -> None:
+    store = Store()
+    trigger = deferred(materialize(), store)
+    tecton.set_state("job-0", "ERROR")
+
+    with pytest.raises(MaterializationFailedError, match=r"ended as error .*prod\.delays, job job-0"):
+        materialize().on_end(task_context(store), await event_of(trigger))
+    deferred(materialize(), store, try_number=2)
+
+    assert list(tecton.jobs) == ["job-0", "job-1"]
+
+
+def test_a_lost_reply_starts_no_second_job(tecton: FakeTecton) -> None:
+    tecton.lost_replies = 1
+    with pytest.raises(UnavailableError, match="does not answer"):
+        materialize().execute(task_context(Store()))
+
+    trigger = deferred(materialize(), Store(), try_number=2)
+
+    assert (trigger.fields["job_id"], len(tecton.jobs)) == ("job-0", 1)
+
+
+def test_overwriting_starts_a_job_beside_one_that_succeeded_but_not_beside_one_that_runs(tecton: FakeTecton) -> None:
+    deferred(materialize(), Store())
+    assert deferred(materialize(overwrite=True), Store()).fields["job_id"] == "job-0"
+    tecton.set_state("job-0", "SUCCESS")
+
+    assert deferred(materialize(overwrite=True), Store()).fields["job_id"] == "job-1"
+    tecton.set_state("job-1", "SUCCESS")
+    assert materialize(end="2026-01-02T01:00:00+01:00").execute(task_context(Store()))["job_id"] == "job-1"
+
+
+async def test_a_deadline_cancels_the_job(tecton: FakeTecton) -> None:
+    store = Store()
+    trigger = deferred(materialize(), store)
+    trigger.fields["deadline"] = 0.0
+
+    with pytest.raises(DeadlineExceededError):
+        materialize().on_end(task_context(store), await event_of(trigger))
+
+    assert tecton.cancelled == ["job-0"]
+
+
+def test_without_deferring_the_worker_waits_by_the_same_trigger(tecton: FakeTecton) -> None:
+    deferred(materialize(), Store())
+    tecton.set_state("job-0", "SUCCESS")
+    operator = materialize(deferrable=False)
+
+    assert operator.execute(task_context(Store()))["state"] == "success"
+    operator.on_kill()
+    assert tecton.cancelled == ["job-0"]
+
+
+def test_short_trouble_is_sat_out(tecton: FakeTecton) -> None:
+    tecton.statuses = [503, 429]
+
+    assert TectonServer(tecton.url, KEY).find(window()) is None
+
+
+def window(**fields: Any) -> Window:
+    start, end = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+    return Window(**{"workspace": "prod", "feature_view": "delays", "start": start, "end": end, **fields})
+
+
+async def test_a_sensor_waits_until_features_are_ready(tecton: FakeTecton) -> None:
+    sensor = TectonReadySensor(
+        task_id="ready", workspace="prod", feature_service="delay_v1", ready_at=WINDOW["end"], poke_interval=0.02
+    )
+    tecton.ready["offline_latest_ready_time"] = "2026-01-01T00:00:00Z"
+    trigger = deferred(sensor, Store())
+    tecton.ready["offline_latest_ready_time"] = "2026-01-02T06:00:00Z"
+
+    ready = sensor.on_ready(task_context(Store()), await event_of(trigger))
+
+    assert ready == "2026-01-02T06:00:00+00:00"
+    assert sensor.execute(task_context(Store())) == ready
+    assert sensor.poke(task_context(Store())).xcom_value == ready
+
+
+async def test_a_sensor_gives_up_at_its_deadline(tecton: FakeTecton) -> None:
+    sensor = TectonReadySensor(task_id="ready", workspace="prod", feature_view="delays", ready_at=WINDOW["end"])
+    trigger = deferred(sensor, Store())
+    trigger.fields["deadline"] = 0.0
+
+    with pytest.raises(DeadlineExceededError, match="not ready within"):
+        sensor.on_ready(task_context(Store()), await event_of(trigger))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: materialize(workspace="dev"), "workspace dev not found"),
+        (lambda: materialize(feature_view="nothing"), "refused list-materialization-jobs"),
+        (lambda: materialize(workspace=""), "'workspace' must be a name"),
+        (lambda: materialize(start="noon"), "'start' must be a time"),
+        (lambda: materialize(start="2026-01-01"), "no time zone"),
+        (lambda: materialize(start=""), "must be given"),
+        (lambda: materialize(end=WINDOW["start"]), "is not before"),
+        (lambda: materialize(online=False, offline=False), "both off"),
+        (lambda: materialize(tecton_conn_id="absent"), "no Airflow connection 'absent'"),
+        (lambda: TectonReadySensor(task_id="r", workspace="prod"), "either 'feature_view' or 'feature_service'"),
+        (lambda: TectonReadySensor(task_id="r", workspace="", feature_view="delays"), "'workspace' is empty"),
+        (lambda: TectonReadySensor(task_id="r", workspace="p", feature_view="d", store="both"), "'store' must be"),
+    ],
+)
+def test_bad_input_starts_nothing(tecton: FakeTecton, wrong: Callable[[], Any], message: str) -> None:
+    with pytest.raises(AirflowFailException, match=message):
+        wrong().execute(task_context(Store()))
+    assert tecton.jobs == {}
+
+
+@pytest.mark.parametrize(
+    ("host", "key", "message"), [("", KEY, "no host"), ("x.tecton.ai", "", "no password"), ("{url}", "no", "API key")]
+)
+def test_a_connection_that_lacks_something_says_what(
+    tecton: FakeTecton, monkeypatch: pytest.MonkeyPatch, host: str, key: str, message: str
+) -> None:
+    connect(monkeypatch, host.format(url=tecton.url), key)
+
+    with pytest.raises(ConfigurationError, match=message):
+        TectonHook().get_conn().find(window())
+
+
+def test_the_fields_of_a_connection_can_be_tested(tecton: FakeTecton, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert TectonHook().test_connection()[0] is True
+    connect(monkeypatch, tecton.url, "")
+    assert TectonHook().test_connection() == (False, TectonHook().test_connection()[1])
