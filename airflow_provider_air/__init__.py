@@ -17,6 +17,7 @@ _NAMES = {
     "ExistingCluster": "clusters.existing",
     "FeastApplyOperator": "operators.feast",
     "FeastFeatures": "feature_stores.feast",
+    "FeastFreshnessSensor": "operators.feast",
     "FeastJoinOperator": "operators.feast",
     "FeastMaterializeOperator": "operators.feast",
     "GcsStorage": "storage.gcs",

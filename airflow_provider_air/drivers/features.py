@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import re
+import time
 from typing import Any, Callable, Dict, List, Tuple
 
 from . import files, job
@@ -21,6 +22,10 @@ from .feature_names import CONFIG_FILE, FEATURES_FILE
 from .online import REPO
 
 TIMESTAMP = "event_timestamp"
+
+
+class NotFresh(Exception):
+    """The online store lags behind what was waited for; a retry waits again."""
 
 
 def main() -> None:
@@ -130,7 +135,59 @@ def materialize(run: job.Run) -> Dict[str, Any]:
     return {**_registered(store), "end": end.isoformat(), "materialized_until": _watermarks(store)}
 
 
-ACTIONS: Dict[str, Callable[[job.Run], Dict[str, Any]]] = {"join": join, "apply": apply, "materialize": materialize}
+def wait_until_fresh(run: job.Run) -> Dict[str, Any]:
+    """
+    Wait until the registry says that views are materialized up to a moment.
+
+    Config: ``fresh_at`` (ISO 8601 with a zone), ``timeout_seconds``, ``poll_interval_seconds``, optional
+    ``feature_views``.
+
+    :raises NotFresh: they are not in time
+    """
+    config, store, told = run.config, _store(os.getcwd()), ""
+    end = time.monotonic() + float(config["timeout_seconds"])
+    while True:
+        store.refresh_registry()
+        done = _wanted_watermarks(store, config.get("feature_views"))
+        late = _late(done, datetime.datetime.fromisoformat(config["fresh_at"]))
+        if done and not late:
+            return {"fresh_at": config["fresh_at"], "materialized_until": done}
+        message = "waiting for %s" % (", ".join(late) or "a first materialization")
+        if message != told:
+            run.records.write("progress", message=message, phase="waiting")
+            told = message
+        if time.monotonic() > end:
+            raise NotFresh("not fresh at %s in time: still %s" % (config["fresh_at"], message))
+        time.sleep(float(config["poll_interval_seconds"]))
+
+
+def _wanted_watermarks(store: Any, views: Any) -> Dict[str, Any]:
+    done = _watermarks(store)
+    if not views:
+        return dict(done)
+    known = sorted(view.name for view in store.list_feature_views())
+    unknown = sorted(set(views) - set(known))
+    if unknown:
+        raise job.ConfigurationProblem(
+            "feature_views: there is no %r; there are: %s" % (unknown[0], ", ".join(known) or "none")
+        )
+    return {name: done.get(name) for name in views}
+
+
+def _late(done: Dict[str, Any], moment: datetime.datetime) -> List[str]:
+    return [
+        "%s (%s)" % (name, until or "never materialized")
+        for name, until in sorted(done.items())
+        if until is None or datetime.datetime.fromisoformat(until) < moment
+    ]
+
+
+ACTIONS: Dict[str, Callable[[job.Run], Dict[str, Any]]] = {
+    "join": join,
+    "apply": apply,
+    "materialize": materialize,
+    "wait_until_fresh": wait_until_fresh,
+}
 
 
 def _feast() -> Any:

@@ -12,6 +12,7 @@ from airflow_provider_air.operators.driven import RayDrivenOperator
 from airflow_provider_air.workloads.features import (
     ENTRYPOINT,
     apply_payload,
+    freshness_payload,
     join_payload,
     materialize_payload,
 )
@@ -90,6 +91,49 @@ class FeastApplyOperator(_FeastOperator):
     def payload(self, context: Context) -> dict[str, bytes]:
         """Tell the driver to apply."""
         return apply_payload()
+
+
+class FeastFreshnessSensor(_FeastOperator):
+    """
+    Wait until the online store has values up to a moment, as the registry says.
+
+    Waits in one job on the cluster, which looks into the registry again and again, and so without a worker slot. The
+    XCom is ``{"materialized_until": {view: time}, "fresh_at"}``.
+
+    :param repo: the feature repository's folder, which is shipped
+    :param feature_views: by default all that are materialized at all
+    :param fresh_at: ISO 8601 with a zone; by default the run's ``run_after``
+    :param timeout_seconds: how long to wait; then this try fails
+    :param poll_interval_seconds: the pause between two looks into the registry
+    """
+
+    workload = "feast_freshness"
+    template_fields: Sequence[str] = (*_FeastOperator.template_fields, "feature_views", "fresh_at")
+
+    def __init__(
+        self,
+        *,
+        feature_views: Sequence[str] = (),
+        fresh_at: str | None = None,
+        timeout_seconds: float = 24 * 3600.0,
+        poll_interval_seconds: float = 30.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.feature_views = feature_views
+        self.fresh_at = fresh_at
+        self.timeout_seconds = timeout_seconds
+        self.poll_interval_seconds = poll_interval_seconds
+
+    def payload(self, context: Context) -> dict[str, bytes]:
+        """Tell the driver what to wait for."""
+        run: Any = context["dag_run"]
+        return freshness_payload(
+            fresh_at=self.fresh_at or run.run_after,
+            feature_views=self.feature_views,
+            timeout_seconds=self.timeout_seconds,
+            poll_interval_seconds=self.poll_interval_seconds,
+        )
 
 
 class FeastMaterializeOperator(_FeastOperator):

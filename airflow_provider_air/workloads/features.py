@@ -46,12 +46,35 @@ def materialize_payload(*, start: Any, end: Any, feature_views: Sequence[str]) -
         raise ConfigurationError("'end' is missing")
     if first is not None and first >= last:
         raise ConfigurationError(f"'start' {first} is not before 'end' {last}")
-    if isinstance(feature_views, str) or not all(isinstance(name, str) for name in feature_views):
-        raise ConfigurationError(f"'feature_views' must be a list of names, not {feature_views!r}")
+    _check_views(feature_views)
     return _payload(
         "materialize",
         {"start": first and first.isoformat(), "end": last.isoformat(), "feature_views": list(feature_views)},
     )
+
+
+def freshness_payload(
+    *, fresh_at: Any, feature_views: Sequence[str], timeout_seconds: Any, poll_interval_seconds: Any
+) -> dict[str, bytes]:
+    """
+    Tell the driver until when values must be in the online store, and how long to wait for that; in the worker.
+
+    :raises ConfigurationError: a field is wrong, by its name
+    """
+    wanted = fields.moment(fresh_at, "fresh_at")
+    if wanted is None:
+        raise ConfigurationError("'fresh_at' is missing")
+    _check_views(feature_views)
+    fields.number(timeout_seconds, "timeout_seconds", minimum=0)
+    fields.number(poll_interval_seconds, "poll_interval_seconds", minimum=0.01)
+    config = {"fresh_at": wanted.isoformat(), "feature_views": list(feature_views)}
+    waits = {"timeout_seconds": timeout_seconds, "poll_interval_seconds": poll_interval_seconds}
+    return _payload("wait_until_fresh", {**config, **waits})
+
+
+def _check_views(feature_views: Any) -> None:
+    if isinstance(feature_views, str) or not all(isinstance(name, str) for name in feature_views):
+        raise ConfigurationError(f"'feature_views' must be a list of names, not {feature_views!r}")
 
 
 def _payload(action: str, config: dict[str, Any]) -> dict[str, bytes]:
