@@ -20,10 +20,11 @@ START_SECONDS = 180.0
 
 
 @contextlib.contextmanager
-def mlflow_server() -> Iterator[str]:
+def mlflow_server(admin_password: str | None = None) -> Iterator[str]:
     """
     Give the address of a server that answers; its processes and files are gone afterwards.
 
+    :param admin_password: with it, the server wants basic authentication, and knows the user ``admin``
     :raises RuntimeError: it ended or does not answer; the message ends with its log
     """
     folder = Path(tempfile.mkdtemp(prefix="air-mlflow-"))
@@ -32,8 +33,12 @@ def mlflow_server() -> Iterator[str]:
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts")),
     ]
+    if admin_password is not None:
+        command += ["--app-name", "basic-auth"]
     # Its GenAI job consumers would be seven more processes.
     env = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    if admin_password is not None:
+        env |= {"MLFLOW_AUTH_ADMIN_PASSWORD": admin_password, "MLFLOW_FLASK_SERVER_SECRET_KEY": admin_password}
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
             command, env=env, cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True

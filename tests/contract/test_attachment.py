@@ -222,6 +222,23 @@ def test_mlflow_holds_params_and_each_metric_point_once_at_the_records_time(mlfl
 
 
 @pytest.mark.integration
+def test_mlflow_names_the_features_as_feast_does(mlflow_url: str) -> None:
+    harness = mlflow(mlflow_url)
+    luggage = harness.attachment.before_submit(voyage())
+    features = {"project": "flights", "feature_service": "delay_v1", "feature_views": ["a", "b"], "fingerprint": "0f"}
+    harness.attachment.on_record(voyage(), luggage.state, [{"kind": "progress", "message": "", "features": features}])
+
+    run = MlflowServer(mlflow_url).call("GET", "runs/get", run_id=luggage.state["run_id"])["run"]
+    tags = {tag["key"]: tag["value"] for tag in run["data"]["tags"]}
+
+    assert {name: tags[name] for name in tags if name.startswith("feast.")} == {
+        "feast.project": "flights",
+        "feast.feature_service": "delay_v1",
+        "feast.feature_views": "a,b",
+    }
+    assert tags["air.features_fingerprint"] == "0f"
+
+
 def test_mlflow_holds_one_nested_run_per_trial(mlflow_url: str) -> None:
     server = MlflowServer(mlflow_url)
     tracking = MlflowTracking(MlflowTracker(experiment=f"trials-{uuid.uuid4().hex}"), server)
