@@ -20,7 +20,7 @@ from airflow_provider_air import (
     RayTuneOperator,
 )
 from airflow_provider_air.drivers.records import encode
-from airflow_provider_air.errors import JobFailedError
+from airflow_provider_air.errors import RemoteFailureError
 from airflow_provider_air.trackers.mlflow_server import MlflowServer
 from airflow_provider_air.triggers import settling
 from tests.fakes.ray_dashboard import FakeRayDashboard
@@ -123,7 +123,7 @@ def test_one_run_is_gone_on_with_and_closed(head: FakeRayDashboard, mlflow_url: 
     assert experiment.parents() == ["RUNNING"]
 
     head.set_status(first, "FAILED", message="exit code 1")
-    with pytest.raises(JobFailedError):
+    with pytest.raises(RemoteFailureError):
         resume(make(tracker), task_context(store, try_number=2), adopted, event_of(adopted.trigger))
     assert experiment.parents() == ["FAILED"]
 
