@@ -16,6 +16,7 @@ AirError                        what happened, where, what to do
 │    ClusterFailedError         the cluster cannot start or died
 │    ServeDeployError           a Serve application did not become healthy
 │    ModelRejectedError         a model version did not pass the gate
+│    MaterializationFailedError a feature store did not bring the features where they belong
 ├─ DeadlineExceededError        a deadline passed; the last state seen is in the message
 └─ ProtocolError                an answer that we do not understand; never the success path
 """
