@@ -38,7 +38,7 @@ def _infer(run: job.Run) -> Dict[str, Any]:
     if done is not None:
         run.records.write("progress", message="an earlier attempt has committed the output", phase="committed")
         return dict(done["result"])
-    specs, joined = features.join_datasets(run, {"input": _spec(config["input"])}, "input")
+    specs, joined = features.join_datasets(run, {"input": datasets.spec_of(config["input"])}, "input")
     board = ray.remote(num_cpus=0)(predictors.Board).remote()
     predicted = _predicted({**config, "input": specs["input"]}, target, board)
     written = sink.StagedSink(staged.staging_uri, staged.attempt, output["format"], output.get("columns"))
@@ -69,7 +69,7 @@ def _numbers(parts: List[Dict[str, Any]], rows: int, started: float) -> Dict[str
 def _output(config: Dict[str, Any]) -> Dict[str, Any]:
     from .sink import FORMATS
 
-    output = {"format": "parquet", **_spec(config["output"])}
+    output = {"format": "parquet", **datasets.spec_of(config["output"])}
     output["uri"] = files.absolute(output["uri"])
     if output["format"] not in FORMATS:
         raise job.ConfigurationProblem("output.format: %r is none of %s" % (output["format"], ", ".join(FORMATS)))
@@ -79,14 +79,10 @@ def _output(config: Dict[str, Any]) -> Dict[str, Any]:
 def _predicted(config: Dict[str, Any], target: Any, board: Any) -> Any:
     from .predictors import Predict
 
-    dataset = datasets.read_one(_spec(config["input"]), "input")
+    dataset = datasets.read_one(datasets.spec_of(config["input"]), "input")
     _check_features(config, dataset)
     arguments = (target, _checkpoint(config), config.get("predictor_args") or {}, board)
     return dataset.map_batches(Predict, fn_constructor_args=arguments, **_map_options(config))
-
-
-def _spec(value: Any) -> Dict[str, Any]:
-    return {"uri": value} if isinstance(value, str) else dict(value)
 
 
 def _target(run: job.Run) -> Any:

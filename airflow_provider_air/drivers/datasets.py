@@ -23,7 +23,7 @@ def read_all(specs: Dict[str, Any], field: str = "datasets") -> Dict[str, Any]:
     """
     found: Dict[str, Any] = {}
     for name, spec in specs.items():
-        spec = {"uri": spec} if isinstance(spec, str) else spec
+        spec = spec_of(spec)
         where = "%s.%s" % (field, name)
         split = spec.get("split") or {}
         if len(split) > 1 or any(other in specs or other in found for other in split):
@@ -38,11 +38,16 @@ def read_all(specs: Dict[str, Any], field: str = "datasets") -> Dict[str, Any]:
     return found
 
 
+def spec_of(value: Any) -> Dict[str, Any]:
+    """Give a dataset's spec, also where the author wrote its URI alone."""
+    return {"uri": value} if isinstance(value, str) else dict(value)
+
+
 def anchored(specs: Dict[str, Any]) -> Dict[str, Any]:
     """Make relative paths absolute here, where the working directory is the author's code folder."""
     found: Dict[str, Any] = {}
     for name, spec in specs.items():
-        spec = {"uri": spec} if isinstance(spec, str) else dict(spec)
+        spec = spec_of(spec)
         uris = spec["uri"]
         spec["uri"] = files.absolute(uris) if isinstance(uris, str) else [files.absolute(uri) for uri in uris]
         found[name] = spec

@@ -59,9 +59,11 @@ def join_datasets(run: job.Run, specs: Dict[str, Any], field: str = "datasets") 
         return specs, None
     told = json.loads(text)
     repo = job.shipped_folder(REPO)
+    from . import datasets
+
     joined, about, rows = dict(specs), {}, {}
     for name in told["datasets"] or sorted(specs):
-        spec = {"uri": specs[name]} if isinstance(specs[name], str) else dict(specs[name])
+        spec = datasets.spec_of(specs[name])
         place = files.join(told["storage_path"], run.config["run_name"] + "-features", name)
         about = _join_once(run, repo, told["feature_service"], spec, place, _named(field, name))
         rows[name] = about["rows_written"]
@@ -89,9 +91,10 @@ def _join_once(run: job.Run, repo: str, service_name: str, spec: Any, output: st
         return dict(done["result"])
     store = _store(repo)
     service = _service(store, service_name)
-    frame = _entities(spec, _join_keys(store, service), field)
+    keys = _join_keys(store, service)
+    frame = _entities(spec, keys, field)
     run.records.write("progress", message="joining %d rows with %s" % (len(frame), service.name), phase="start")
-    table, features = _joined(store, service, frame, field)
+    table, features = _joined(store, service, frame, keys, field)
     _check_joined(table, features, service.name)
     part = _write(staged, table)
     result = {
@@ -291,7 +294,7 @@ def _frame(uri: str, kind: str, field: str) -> Any:
         raise job.ConfigurationProblem("%s: cannot read %s: %s" % (field, uri, error)) from error
 
 
-def _joined(store: Any, service: Any, frame: Any, field: str) -> Tuple[Any, List[str]]:
+def _joined(store: Any, service: Any, frame: Any, keys: List[str], field: str) -> Tuple[Any, List[str]]:
     """
     Give every entity row its features, in the order of the rows.
 
@@ -313,7 +316,7 @@ def _joined(store: Any, service: Any, frame: Any, field: str) -> Tuple[Any, List
     taken = sorted(set(features) & set(frame.columns))
     if taken:
         raise job.ConfigurationProblem("%s: the columns %s have names of features" % (field, ", ".join(taken)))
-    on = [*_join_keys(store, service), TIMESTAMP]
+    on = [*keys, TIMESTAMP]
     found = store.get_historical_features(entity_df=frame[on].drop_duplicates(), features=service).to_df()
     found[TIMESTAMP] = found[TIMESTAMP].astype(frame[TIMESTAMP].dtype)
     features = [name for name in found.columns if name not in on]

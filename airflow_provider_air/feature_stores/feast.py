@@ -99,10 +99,9 @@ def check_serving_features(features: Any) -> FeastFeatures:
 
     :raises ConfigurationError: it is no FeastFeatures, or one of its fields is wrong
     """
-    if not isinstance(features, FeastFeatures):
-        raise ConfigurationError(f"'features' must be FeastFeatures(...), not {features!r}")
-    features.validate_for_serving()
-    return features
+    checked = _feast_features(features)
+    checked.validate_for_serving()
+    return checked
 
 
 def check_features(features: Any, datasets: Collection[str], storage: Any) -> FeastFeatures:
@@ -111,13 +110,18 @@ def check_features(features: Any, datasets: Collection[str], storage: Any) -> Fe
 
     :raises ConfigurationError: it is no FeastFeatures, or one of its fields is wrong
     """
-    if not isinstance(features, FeastFeatures):
-        raise ConfigurationError(f"'features' must be FeastFeatures(...), not {features!r}")
-    features.validate(datasets)
+    checked = _feast_features(features)
+    checked.validate(datasets)
     if storage is None:
         raise ConfigurationError(
             "'features' needs 'storage'", hint="The joined rows are kept there, for every worker and for a retry"
         )
+    return checked
+
+
+def _feast_features(features: Any) -> FeastFeatures:
+    if not isinstance(features, FeastFeatures):
+        raise ConfigurationError(f"'features' must be FeastFeatures(...), not {features!r}")
     return features
 
 

@@ -48,6 +48,12 @@ def task_key_of(context: Context) -> TaskKey:
     return TaskKey(deployment_id(), ti.dag_id, ti.run_id, ti.task_id, map_index)
 
 
+def task_of(context: Context) -> dict[str, Any]:
+    """Name the task instance of a worker's context as Airflow does, for the trigger that waits for it."""
+    key = task_key_of(context)
+    return {"dag_id": key.dag_id, "run_id": key.run_id, "task_id": key.task_id, "map_index": key.map_index}
+
+
 def enclosing_group(task: Any) -> Any:
     """
     Find the innermost ``RayClusterTaskGroup`` around a task, or None.

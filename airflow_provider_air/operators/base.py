@@ -33,6 +33,7 @@ from airflow_provider_air.hooks.clusters import (
     look_at_cluster,
     target_of,
     task_key_of,
+    task_of,
     wait_for_cluster,
 )
 from airflow_provider_air.hooks.outcome import (
@@ -254,8 +255,7 @@ class RayJobOperator(BaseOperator):
         trigger = RayJobTrigger(
             cluster=ref.to_json(),
             submission_id=submission_id,
-            task={name: getattr(context["ti"], name) for name in ("dag_id", "run_id", "task_id")}
-            | {"map_index": task_key_of(context).map_index},
+            task=task_of(context),
             deadline=deadline,
             has_records=bool(attempt and attempt.has_records),
             delete_cluster=ref.owned,

@@ -98,7 +98,7 @@ class RayBatchInferenceOperator(RayDrivenOperator):
             fixed_size=self.is_fixed_size(context),
             code_folders=self.code_folders(context, *functions),
         )
-        return self.with_features(self.driver_job(ENTRYPOINT, payload), ("input",))
+        return self.with_features(self.driver_job(ENTRYPOINT, payload), self.features, ("input",))
 
     def read_result(self, value: Any) -> Any:
         """Give what was predicted as plain JSON."""

@@ -87,18 +87,17 @@ class RayDrivenOperator(RayJobOperator):
             expects_result=True,
         )
 
-    def with_features(self, request: JobRequest, datasets: Collection[str]) -> JobRequest:
+    def with_features(self, request: JobRequest, features: Any, datasets: Collection[str]) -> JobRequest:
         """
-        Let the driver join the data sets with the operator's ``features``, where it has any.
+        Let the driver join the data sets with ``features``, where there are any.
 
         :raises ConfigurationError: they are wrong, or there is nowhere to keep the joined rows
         """
-        features = getattr(self, "features", None)
         if features is None:
             return request
-        features = check_features(features, datasets, self.storage)
-        payload = {**(request.payload or {}), **features.payload(uri_of(self.storage))}
-        return dataclasses.replace(request, payload=payload, folders={**request.folders, **features.folders})
+        checked = check_features(features, datasets, self.storage)
+        payload = {**(request.payload or {}), **checked.payload(uri_of(self.storage))}
+        return dataclasses.replace(request, payload=payload, folders=checked.folders)
 
     def run_name(self, context: Context) -> str:
         """Name the run: stable over retries, so that they resume; new after a clear that starts afresh."""

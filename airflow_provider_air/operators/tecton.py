@@ -17,7 +17,7 @@ from airflow_provider_air.errors import (
     ProtocolError,
 )
 from airflow_provider_air.feature_stores.tecton import Materialization, Window
-from airflow_provider_air.hooks.clusters import task_key_of
+from airflow_provider_air.hooks.clusters import task_of
 from airflow_provider_air.hooks.outcome import BACKSTOP_SECONDS, airflow_errors
 from airflow_provider_air.hooks.tecton import TectonHook
 from airflow_provider_air.triggers.tecton import TectonJobTrigger
@@ -94,13 +94,12 @@ class TectonMaterializeOperator(BaseOperator):
                 workspace=self.workspace,
                 feature_view=self.feature_view,
                 job_id=job.job_id,
-                task={name: getattr(context["ti"], name) for name in ("dag_id", "run_id", "task_id")}
-                | {"map_index": task_key_of(context).map_index},
+                task=task_of(context),
                 deadline=None if timeout is None else time.time() + timeout.total_seconds(),
                 poll_interval_seconds=self.poll_interval_seconds,
             )
             if not self.deferrable:
-                return self.on_end(context, asyncio.run(_event_of(trigger)))
+                return self.on_end(context, asyncio.run(trigger.watch()))
         backstop = None if timeout is None else timeout + timedelta(seconds=BACKSTOP_SECONDS)
         return self.defer(trigger=trigger, method_name=self.on_end.__name__, timeout=backstop)
 
@@ -155,9 +154,3 @@ class TectonMaterializeOperator(BaseOperator):
                 f"Tecton's job ended as {job.state}", where=f"{self.workspace}.{self.feature_view}, job {job.job_id}"
             )
         return {"job_id": job.job_id, "state": job.state, "start": str(self.start), "end": str(self.end)}
-
-
-async def _event_of(trigger: TectonJobTrigger) -> Any:
-    async for event in trigger.run():
-        return event.payload
-    raise AssertionError("a trigger fires once")

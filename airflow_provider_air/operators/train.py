@@ -92,7 +92,7 @@ class RayTrainOperator(RayDrivenOperator):
             fixed_size=self.is_fixed_size(context),
             code_folders=self.code_folders(context, self.train_loop),
         )
-        return self.with_features(self.driver_job(ENTRYPOINT, payload), self.datasets or {})
+        return self.with_features(self.driver_job(ENTRYPOINT, payload), self.features, self.datasets or {})
 
     def read_result(self, value: Any) -> Any:
         """Give the training's result as plain JSON."""

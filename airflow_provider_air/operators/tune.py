@@ -116,7 +116,7 @@ class RayTuneOperator(RayDrivenOperator):
             fixed_size=self.is_fixed_size(context),
             code_folders=self.code_folders(context, self.trainable, self.train_loop),
         )
-        return self.with_features(self.driver_job(ENTRYPOINT, payload), self.datasets or {})
+        return self.with_features(self.driver_job(ENTRYPOINT, payload), self.features, self.datasets or {})
 
     def read_result(self, value: Any) -> Any:
         """Give the experiment's result as plain JSON."""

@@ -11,15 +11,12 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_air.errors import ConfigurationError, DeadlineExceededError, ProtocolError
 from airflow_provider_air.hooks.mlflow import MlflowHook
-from airflow_provider_air.hooks.outcome import airflow_errors
+from airflow_provider_air.hooks.outcome import BACKSTOP_SECONDS, airflow_errors
 from airflow_provider_air.trackers.mlflow_registry import ModelRegistry
 from airflow_provider_air.triggers.mlflow import MlflowModelTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-# Airflow's own deferral time-out is a backstop behind the deadline inside our trigger.
-BACKSTOP_SECONDS = 120.0
 
 
 class MlflowModelSensor(BaseSensorOperator):

@@ -17,7 +17,7 @@ from airflow_provider_air.errors import (
     ProtocolError,
 )
 from airflow_provider_air.hooks.clusters import ensure_cluster, target_of, task_key_of
-from airflow_provider_air.hooks.outcome import airflow_errors
+from airflow_provider_air.hooks.outcome import BACKSTOP_SECONDS, airflow_errors
 from airflow_provider_air.hooks.resolver import backend_of
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.serve import get_serve
@@ -26,9 +26,6 @@ from airflow_provider_air.workloads.serve import check_name, check_replicas, rea
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-# Airflow's own deferral time-out is a backstop behind the deadline inside our trigger.
-BACKSTOP_SECONDS = 120.0
 
 
 class RayServeSensor(BaseSensorOperator):

@@ -222,11 +222,10 @@ class MlflowTracking:
 
 def _feature_tags(features: Mapping[str, Any]) -> dict[str, str]:
     """Name the features as Feast's own MLflow integration does, so that its tools find them (Feast 0.67)."""
-    service, views = str(features.get("feature_service")), features.get("feature_views") or []
     return {
         "feast.project": str(features.get("project")),
-        "feast.feature_service": service,
-        "feast.feature_views": ",".join(map(str, views)),
+        "feast.feature_service": str(features.get("feature_service")),
+        "feast.feature_views": ",".join(map(str, features.get("feature_views") or [])),
         "air.features_fingerprint": str(features.get("fingerprint")),
     }
 

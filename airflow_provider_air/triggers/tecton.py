@@ -39,15 +39,20 @@ class _TectonTrigger(BaseTrigger):
         raise NotImplementedError
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until there is something to say."""
+        """Look until there is something to say; runs in the triggerer."""
         began = time.monotonic()
+        event = await self.watch()
+        await settle(began)
+        self._fired = True
+        yield TriggerEvent(event)
+
+    async def watch(self) -> dict[str, Any]:
+        """Give what the event tells once there is something to say; in the worker for ``deferrable=False``."""
         try:
             outcome, value, message = await self._wait()
         except AirError as error:
             outcome, value, message = "refused", None, str(error)
-        await settle(began)
-        self._fired = True
-        yield TriggerEvent({"outcome": outcome, "value": value, "message": message[:2000]})
+        return {"outcome": outcome, "value": value, "message": message[:2000]}
 
     async def _wait(self) -> tuple[str, str | None, str]:
         server = await self._server()
