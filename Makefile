@@ -12,6 +12,8 @@ RUN := $(UV) run --frozen --no-sync
 PYTEST := $(RUN) pytest
 KEEP ?= 1
 export UV_PROJECT_ENVIRONMENT ?= .venv
+# Where it is set, each of the thousands of processes compiles all of Airflow and Ray anew: half of their time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## list the targets

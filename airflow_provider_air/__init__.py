@@ -47,6 +47,7 @@ _NAMES = {
     "TectonMaterializeOperator": "operators.tecton",
     "TectonReadySensor": "sensors.tecton",
     "WandbTracker": "trackers.wandb",
+    "load_result": "hooks.results",
     "ray_retry_policy": "operators.retry",
 }
 __all__ = sorted(_NAMES)

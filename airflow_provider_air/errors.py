@@ -4,6 +4,7 @@ Every error of the package, grouped by what the caller should do next.
 AirError                        what happened, where, what to do
 ├─ ConfigurationError           fix the DAG or the connection; a retry cannot help
 │    MissingExtraError          install the named extra
+│    PackageTooLargeError       ship less code, or give it a storage
 ├─ UnavailableError             try the same call again
 │    ClusterUnreachableError    nobody answers at the address
 │    ClusterNotReadyError       the cluster is there but cannot take work (yet)
@@ -65,6 +66,10 @@ class MissingExtraError(ConfigurationError):
             f"The package {package!r} is not installed in this process's environment",
             hint=f"Install it with: pip install 'airflow-provider-air[{extra}]'",
         )
+
+
+class PackageTooLargeError(ConfigurationError):
+    """Code that is larger than what travels; a storage may take it."""
 
 
 class UnavailableError(AirError):

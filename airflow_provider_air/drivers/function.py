@@ -2,7 +2,7 @@
 Runs one Python function: ``python -m air_drivers.function``.
 
 The payload holds ``config.json`` and ``call.pkl``, a cloudpickle of ``(function, args, kwargs)``. The
-return value goes home as the ``result`` record.
+return value goes home as the ``result`` record. Arguments that stand for stored results are read first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pickle
 import sys
 from typing import Any
 
-from . import job
+from . import job, results
 from .records import EncodeError, encode
 
 
@@ -59,17 +59,13 @@ def main() -> None:
     with job.running() as run:
         check_python(run.config["python"])
         function, args, kwargs = load_call(run.payload("call.pkl"))
-        value = function(*args, **kwargs)
+        value = function(*results.fetched(args), **results.fetched(kwargs))
         if inspect.iscoroutine(value):
             value = asyncio.run(value)
         try:
-            encoded = encode(value, "the return value")
-        except EncodeError as error:
+            results.write(run.records, run.submission_id, encode(value, "the return value"))
+        except (EncodeError, results.TooLarge) as error:
             raise job.ConfigurationProblem(str(error)) from error
-        try:
-            run.records.write("result", value=encoded)
-        except ValueError as error:
-            raise job.ConfigurationProblem("%s; write large results to storage and return their URI" % error) from error
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import os
 import sys
 from typing import Any, Dict, Optional
 
-from . import job
+from . import job, results
 from .records import RecordWriter, encode
 
 _writer: Optional[RecordWriter] = None
@@ -60,20 +60,30 @@ def result(value: Any) -> None:
     """
     Report the job's result, which becomes the task's XCom; the last one counts.
 
+    One that is too large for the metadata database goes to the task's ``storage``, and the XCom stands for it.
+
     :raises EncodeError: the value holds a type that does not travel
+    :raises TooLarge: the value is over 4 MiB, and the task has no storage
     """
-    _write("result", value=encode(value, "the result"))
+    encoded = encode(value, "the result")
+    writer = _open()
+    if writer is not None:
+        results.write(writer, os.environ[job.SUBMISSION_ID], encoded)
 
 
 def _write(kind: str, **fields: Any) -> None:
+    writer = _open()
+    if writer is not None:
+        writer.write(kind, **fields)
+
+
+def _open() -> Optional[RecordWriter]:
     global _writer
     submission_id = os.environ.get(job.SUBMISSION_ID)
-    if not submission_id:
-        return
-    if _writer is None:
+    if _writer is None and submission_id:
         _writer = RecordWriter(job.records_path(submission_id))
         _watch_the_end()
-    _writer.write(kind, **fields)
+    return _writer if submission_id else None
 
 
 def _watch_the_end() -> None:

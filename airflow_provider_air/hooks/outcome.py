@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing, contextmanager
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
@@ -41,6 +43,11 @@ USER_ERRORS = ("JOB_ENTRYPOINT_COMMAND_ERROR", "JOB_ENTRYPOINT_COMMAND_START_ERR
 LAST_LINES = 12
 # Airflow's own deferral time-out is a backstop behind the deadline inside our trigger.
 BACKSTOP_SECONDS = 120.0
+
+
+def backstop(deadline: float | None) -> timedelta | None:
+    """Give Airflow's own time-out of a deferral whose trigger watches a deadline in epoch seconds."""
+    return None if deadline is None else timedelta(seconds=deadline - time.time() + BACKSTOP_SECONDS)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow_provider_air.attachment import AttachmentSpec, Outcome, Voyage
 from airflow_provider_air.clusters.contract import ClusterBackend, ClusterRef, ClusterState
-from airflow_provider_air.errors import AirError, ConfigurationError, JobLostError, UnavailableError
+from airflow_provider_air.errors import AirError, JobLostError, UnavailableError
 from airflow_provider_air.hooks.attachments import Riders
 from airflow_provider_air.identity import LEDGER_KEY, Attempt, Ledger, OnClear, TaskKey
 from airflow_provider_air.ray_api.client import RayClient
@@ -271,38 +271,3 @@ def stop_and_wait(client: RayClient, submission_id: str) -> JobDetails | None:
 def number_of_clears(dag_run: Any) -> int:
     """How often the whole run was cleared, as the worker's context tells it (Airflow 3.3)."""
     return int(getattr(dag_run, "clear_number", 0) or 0)
-
-
-# What Ray shows of a job to whoever can list jobs.
-VISIBLE = ("entrypoint", "runtime_env", "metadata", "working_dir")
-
-
-def check_secrets(fields: Mapping[str, Any]) -> None:
-    """
-    Refuse a secret where others can read it: Ray shows a job's entrypoint, metadata and env_vars.
-
-    Compares with what Airflow masks in logs; runs in the worker after rendering.
-
-    :raises ConfigurationError: a field holds one; the message names the field, not the value
-    """
-    from airflow.sdk.log import redact  # type: ignore[attr-defined]  # public, but not in __all__ (3.3.2)
-
-    for name, value in fields.items():
-        for text in _texts(value):
-            # The neutral name keeps Airflow from judging by the field's name: only known secrets count.
-            if text and redact(text, "value") != text:
-                raise ConfigurationError(
-                    f"'{name}' holds a secret from a connection or variable, and Ray would show it to whoever "
-                    "can list jobs",
-                    hint="Read it inside the job from a secret store, a mounted file, or the cluster's environment",
-                )
-
-
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, Mapping):
-        return [text for item in (*value.keys(), *value.values()) for text in _texts(item)]
-    if isinstance(value, (list, tuple)):
-        return [text for item in value for text in _texts(item)]
-    return []

@@ -20,7 +20,6 @@ from airflow_provider_air.clusters.contract import ClusterRef, ClusterState
 from airflow_provider_air.errors import (
     AirError,
     ClusterUnreachableError,
-    ConfigurationError,
     DeadlineExceededError,
     ProtocolError,
     ResultLostError,
@@ -39,6 +38,7 @@ from airflow_provider_air.hooks.clusters import (
 from airflow_provider_air.hooks.outcome import (
     BACKSTOP_SECONDS,
     airflow_errors,
+    backstop,
     failure_of_end,
     read_records,
     read_records_of_failure,
@@ -48,12 +48,14 @@ from airflow_provider_air.hooks.resolver import backend_of
 from airflow_provider_air.identity import OnClear
 from airflow_provider_air.links.mlflow import MlflowRunLink
 from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink, push_links
-from airflow_provider_air.operators.attempts import VISIBLE, Attempts, Ride, check_secrets, number_of_clears
+from airflow_provider_air.operators.attempts import Attempts, Ride, number_of_clears
+from airflow_provider_air.operators.fields import VISIBLE, check_fields, check_secrets
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.models import JobDetails
+from airflow_provider_air.ray_api.packages import Package
 from airflow_provider_air.ray_api.requests import stop_job
 from airflow_provider_air.records import result_of
-from airflow_provider_air.triggers.admission import RayAdmissionTrigger, check_limit
+from airflow_provider_air.triggers.admission import RayAdmissionTrigger
 from airflow_provider_air.triggers.cluster import RayClusterTrigger
 from airflow_provider_air.triggers.job import RayJobTrigger
 from airflow_provider_air.workloads.job import JobRequest, prepare
@@ -121,6 +123,9 @@ class RayJobOperator(BaseOperator):
     def check_reach(self) -> None:
         """Check what a new job needs elsewhere, before any cluster starts; not called for a job that is there."""
 
+    def stage(self, packages: Sequence[Package]) -> None:
+        """Put code that is too large for Ray where ``code_uri`` of the request says; none without such."""
+
     def read_result(self, value: Any) -> Any:
         """Turn the driver's result into the task's XCom."""
         return value
@@ -187,7 +192,7 @@ class RayJobOperator(BaseOperator):
                 trigger=trigger,
                 method_name=self.on_admitted.__name__,
                 kwargs={"deadline": deadline},
-                timeout=_backstop(deadline),
+                timeout=backstop(deadline),
             )
         event = {"cluster": ref.to_json(), "admitted": asyncio.run(trigger.wait())}
         return self.on_admitted(context, event, deadline)
@@ -232,6 +237,7 @@ class RayJobOperator(BaseOperator):
         attempts.pack(attempt.submission_id, riders.luggage)
         metadata = attempts.key.metadata(attempt, context["ti"].try_number)
         prepared = prepare(request, attempt.submission_id, metadata=metadata, not_after=deadline)
+        self.stage(prepared.staged)
         transport = backend_of(ref.backend).open_transport(ref)
         self._stop_target = (transport, attempt.submission_id)
         with RayClient(transport) as client:
@@ -264,7 +270,7 @@ class RayJobOperator(BaseOperator):
             riders=riders.to_json() if riders and riders.luggage else None,
         )
         if self.deferrable:
-            self.defer(trigger=trigger, method_name=self.on_job_end.__name__, timeout=_backstop(deadline))
+            self.defer(trigger=trigger, method_name=self.on_job_end.__name__, timeout=backstop(deadline))
         event = trigger.event_of(asyncio.run(trigger.watch()))
         return self.on_job_end(context, event)
 
@@ -379,22 +385,3 @@ class RayJobOperator(BaseOperator):
     def _deadline(self) -> float | None:
         """When this try must be over, in epoch seconds: ``execution_timeout``, which Airflow ignores while deferred."""
         return None if self.execution_timeout is None else time.time() + self.execution_timeout.total_seconds()
-
-
-def _backstop(deadline: float | None) -> timedelta | None:
-    return None if deadline is None else timedelta(seconds=deadline - time.time() + BACKSTOP_SECONDS)
-
-
-def check_fields(operator: RayJobOperator) -> None:
-    """
-    Check what all job operators have, after rendering.
-
-    :raises ConfigurationError: the first thing that is wrong, by the field's name
-    """
-    if operator.on_clear not in ("auto", "fresh", "resume"):
-        raise ConfigurationError(f"'on_clear' must be auto, fresh or resume, not {operator.on_clear!r}")
-    check_limit(operator.max_concurrent_jobs)
-    for name in ("cluster_timeout_seconds", "unreachable_timeout_seconds", "log_limit_bytes"):
-        amount = getattr(operator, name)
-        if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not 0 < amount < float("inf"):
-            raise ConfigurationError(f"'{name}' must be a positive number, not {amount!r}")

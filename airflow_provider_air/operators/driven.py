@@ -13,20 +13,17 @@ from airflow.sdk import Asset
 from airflow_provider_air.clusters.contract import ClusterRef
 from airflow_provider_air.feature_stores.feast import FeastFeatures, check_features
 from airflow_provider_air.hooks.clusters import target_of
-from airflow_provider_air.hooks.storage import job_access, open_storage, uri_of
-from airflow_provider_air.operators.base import RayJobOperator
+from airflow_provider_air.hooks.storage import uri_of
+from airflow_provider_air.operators.stored import RayStoredJobOperator
 from airflow_provider_air.workloads.job import EntrypointResources, JobRequest
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_air.operators.attempts import Attempts
-
-
 T = TypeVar("T")
 
 
-class RayDrivenOperator(RayJobOperator):
+class RayDrivenOperator(RayStoredJobOperator):
     """
     Base of the operators whose work our own driver does on the cluster.
 
@@ -40,11 +37,10 @@ class RayDrivenOperator(RayJobOperator):
     """
 
     template_fields: Sequence[str] = (
-        *RayJobOperator.template_fields,
+        *RayStoredJobOperator.template_fields,
         "working_dir",
         "excludes",
         "runtime_env",
-        "storage",
         "metadata",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"runtime_env": "json", "metadata": "json"}
@@ -57,7 +53,6 @@ class RayDrivenOperator(RayJobOperator):
         working_dir: str | None = None,
         excludes: Sequence[str] = (),
         runtime_env: Mapping[str, Any] | None = None,
-        storage: Any = None,
         driver_num_cpus: float | None = None,
         metadata: Mapping[str, str] | None = None,
         **kwargs: Any,
@@ -66,7 +61,6 @@ class RayDrivenOperator(RayJobOperator):
         self.working_dir = working_dir
         self.excludes = excludes
         self.runtime_env = runtime_env
-        self.storage = storage
         self.driver_num_cpus = driver_num_cpus
         self.metadata = metadata
 
@@ -76,7 +70,7 @@ class RayDrivenOperator(RayJobOperator):
 
     def driver_job(self, entrypoint: str, payload: Mapping[str, bytes]) -> JobRequest:
         """Give the job that runs one of our drivers with this payload."""
-        return JobRequest(
+        request = JobRequest(
             entrypoint=entrypoint,
             working_dir=self.working_dir,
             excludes=self.excludes,
@@ -86,6 +80,7 @@ class RayDrivenOperator(RayJobOperator):
             payload=payload,
             expects_result=True,
         )
+        return self.with_storage(request)
 
     def with_features(self, request: JobRequest, features: Any, datasets: Collection[str]) -> JobRequest:
         """
@@ -118,25 +113,6 @@ class RayDrivenOperator(RayJobOperator):
                 )
             return None
         return uri_of(self.storage)
-
-    def check_reach(self) -> None:
-        """
-        Probe the storage, and see that the job may have its credentials.
-
-        :raises ConfigurationError: the place is absent or denied, or the credentials would not last
-        """
-        if self.storage is None or (isinstance(self.storage, str) and "://" in self.storage):
-            return
-        open_storage(self.storage).probe()
-        job_access(self.storage, lifetime=self.execution_timeout)
-
-    def _submit_once(
-        self, context: Context, attempts: Attempts, request: JobRequest, ref: ClusterRef, deadline: float | None
-    ) -> str:
-        # Only here: a job that runs or has succeeded is collected, whatever has become of the credentials meanwhile.
-        access = job_access(self.storage, lifetime=self.execution_timeout)
-        request = dataclasses.replace(request, driver_env=access.env_vars, secrets=access.secrets)
-        return super()._submit_once(context, attempts, request, ref, deadline)
 
     def is_fixed_size(self, context: Context) -> bool:
         """Whether the cluster cannot grow, so that too large a wish should fail at once."""

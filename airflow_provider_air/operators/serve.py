@@ -22,8 +22,9 @@ from airflow_provider_air.links.serve import (
     push_endpoint,
     push_serve_page,
 )
-from airflow_provider_air.operators.attempts import Attempts, check_secrets
+from airflow_provider_air.operators.attempts import Attempts
 from airflow_provider_air.operators.base import RayJobOperator
+from airflow_provider_air.operators.fields import check_secrets
 from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.workloads import fields
 from airflow_provider_air.workloads.job import JobRequest

@@ -13,7 +13,7 @@ from airflow_provider_air.hooks.clusters import find_cluster, target_of
 from airflow_provider_air.hooks.outcome import airflow_errors
 from airflow_provider_air.hooks.resolver import backend_of
 from airflow_provider_air.operators.attempts import stop_and_wait
-from airflow_provider_air.operators.base import RayJobOperator
+from airflow_provider_air.operators.stored import RayStoredJobOperator
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.workloads.job import EntrypointResources, JobRequest
 
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class RaySubmitJobOperator(RayJobOperator):
+class RaySubmitJobOperator(RayStoredJobOperator):
     """
     Submit a command to a Ray cluster, exactly once, and follow it to its end.
 
-    The task's XCom is the submission id; with ``records=True`` it is the result that the script reported.
+    The task's XCom is the submission id; with ``records=True`` it is the result that the script reported. With
+    ``storage``, a result of more than 1 MiB is written there, and the XCom stands for it: see
+    :func:`~airflow_provider_air.hooks.results.load_result`.
 
     :param entrypoint: the shell command, run by the cluster's shell in the job's working directory
     :param working_dir: a local folder to ship, or a URI that Ray loads (``s3://…/code.zip``)
@@ -38,7 +40,7 @@ class RaySubmitJobOperator(RayJobOperator):
     """
 
     template_fields: Sequence[str] = (
-        *RayJobOperator.template_fields,
+        *RayStoredJobOperator.template_fields,
         "entrypoint",
         "working_dir",
         "runtime_env",
@@ -82,7 +84,7 @@ class RaySubmitJobOperator(RayJobOperator):
 
     def build_job(self, context: Context) -> JobRequest:
         """Give the command with what it ships and reserves."""
-        return JobRequest(
+        request = JobRequest(
             entrypoint=self.entrypoint,
             working_dir=self.working_dir,
             excludes=self.excludes,
@@ -98,6 +100,7 @@ class RaySubmitJobOperator(RayJobOperator):
             payload={"config.json": b"{}"} if self.records else None,
             expects_result=self.records,
         )
+        return self.with_storage(request)
 
 
 class RayStopJobOperator(BaseOperator):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -18,7 +18,7 @@ from airflow_provider_air.errors import (
 )
 from airflow_provider_air.feature_stores.tecton import Materialization, Window
 from airflow_provider_air.hooks.clusters import task_of
-from airflow_provider_air.hooks.outcome import BACKSTOP_SECONDS, airflow_errors
+from airflow_provider_air.hooks.outcome import airflow_errors, backstop
 from airflow_provider_air.hooks.tecton import TectonHook
 from airflow_provider_air.triggers.tecton import TectonJobTrigger
 from airflow_provider_air.workloads.fields import moment
@@ -89,19 +89,19 @@ class TectonMaterializeOperator(BaseOperator):
                 return self._told(job)
             self.log.info("Waiting for Tecton's job %s", job.job_id)
             timeout = self.execution_timeout
+            deadline = None if timeout is None else time.time() + timeout.total_seconds()
             trigger = TectonJobTrigger(
                 tecton_conn_id=self.tecton_conn_id,
                 workspace=self.workspace,
                 feature_view=self.feature_view,
                 job_id=job.job_id,
                 task=task_of(context),
-                deadline=None if timeout is None else time.time() + timeout.total_seconds(),
+                deadline=deadline,
                 poll_interval_seconds=self.poll_interval_seconds,
             )
             if not self.deferrable:
                 return self.on_end(context, asyncio.run(trigger.watch()))
-        backstop = None if timeout is None else timeout + timedelta(seconds=BACKSTOP_SECONDS)
-        return self.defer(trigger=trigger, method_name=self.on_end.__name__, timeout=backstop)
+        return self.defer(trigger=trigger, method_name=self.on_end.__name__, timeout=backstop(deadline))
 
     def on_end(self, context: Context, event: Any) -> Any:
         """Judge what the trigger saw; called on a worker."""

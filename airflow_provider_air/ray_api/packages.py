@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.errors import ConfigurationError, PackageTooLargeError
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.requests import MAX_PACKAGE_BYTES, get_package, put_package
 
@@ -31,7 +31,7 @@ class Package:
     """
     A zip archive and the name that its content gives it.
 
-    :param data: the archive's bytes, at most :data:`MAX_PACKAGE_BYTES`
+    :param data: the archive's bytes; Ray takes at most :data:`MAX_PACKAGE_BYTES`
     """
 
     name: str
@@ -54,11 +54,16 @@ def package_files(files: Mapping[str, bytes]) -> Package:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files):
             archive.writestr(_entry(name, 0o644), files[name])
-    return _named(buffer.getvalue(), f"{len(files)} files")
+    return _named(buffer.getvalue(), f"{len(files)} files", MAX_PACKAGE_BYTES)
 
 
 def package_folder(
-    folder: Path, *, prefix: str = "", excludes: tuple[str, ...] = (), field_name: str = "working_dir"
+    folder: Path,
+    *,
+    prefix: str = "",
+    excludes: tuple[str, ...] = (),
+    field_name: str = "working_dir",
+    limit_bytes: int | None = None,
 ) -> Package:
     """
     Pack a folder of code.
@@ -66,12 +71,15 @@ def package_folder(
     :param prefix: folder inside the archive that the files go below
     :param excludes: glob patterns on file and folder names or on paths relative to ``folder``
     :param field_name: the argument that named the folder, for messages
-    :raises ConfigurationError: the folder is absent, empty, or too large to ship
+    :param limit_bytes: of the archive; by default what Ray takes
+    :raises ConfigurationError: the folder is absent or empty
+    :raises PackageTooLargeError: it is too large
     """
     if not folder.is_dir():
         raise ConfigurationError(
             "The code folder does not exist or is no folder", where=str(folder), hint=f"Fix '{field_name}'"
         )
+    limit_bytes = limit_bytes or MAX_PACKAGE_BYTES
     buffer = io.BytesIO()
     count, total = 0, 0
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -79,14 +87,14 @@ def package_folder(
             size = path.stat().st_size
             total += size
             # Code compresses about fourfold; far above that there is no need to read on.
-            if total > 8 * MAX_PACKAGE_BYTES:
-                raise _too_large(total, str(folder))
+            if total > 8 * limit_bytes:
+                raise _too_large(total, str(folder), limit_bytes)
             mode = 0o755 if os.access(path, os.X_OK) else 0o644
             archive.writestr(_entry(f"{prefix}{relative}", mode), _content(path, field_name))
             count += 1
     if not count:
         raise ConfigurationError("The code folder has no files to ship", where=str(folder), hint=f"Fix '{field_name}'")
-    return _named(buffer.getvalue(), str(folder))
+    return _named(buffer.getvalue(), str(folder), limit_bytes)
 
 
 def upload(client: RayClient, package: Package) -> None:
@@ -127,15 +135,16 @@ def _entry(name: str, mode: int) -> zipfile.ZipInfo:
     return info
 
 
-def _named(data: bytes, what: str) -> Package:
-    if len(data) > MAX_PACKAGE_BYTES:
-        raise _too_large(len(data), what)
+def _named(data: bytes, what: str, limit_bytes: int) -> Package:
+    if len(data) > limit_bytes:
+        raise _too_large(len(data), what, limit_bytes)
     return Package(f"_ray_pkg_{hashlib.sha256(data).hexdigest()[:32]}.zip", data)
 
 
-def _too_large(size: int, what: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"The code to ship is too large: {size / 2**20:.0f} MiB, and Ray takes {MAX_PACKAGE_BYTES // 2**20} MiB",
+def _too_large(size: int, what: str, limit_bytes: int) -> PackageTooLargeError:
+    return PackageTooLargeError(
+        f"The code to ship is too large: {size / 2**20:.0f} MiB, and at most {limit_bytes // 2**20} MiB travel",
         where=what,
-        hint="Exclude data with 'excludes', bake code into the image, or give a remote URI as 'working_dir'",
+        hint="Exclude data with 'excludes', bake code into the image, give the task a 'storage' that takes it, or give "
+        "a remote URI as 'working_dir'",
     )

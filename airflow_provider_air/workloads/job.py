@@ -16,13 +16,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_air.drivers import job as driver_job
-from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.errors import ConfigurationError, PackageTooLargeError
 from airflow_provider_air.identity import digest
 from airflow_provider_air.ray_api.models import JobSubmission
 from airflow_provider_air.ray_api.packages import Package, package_files, package_folder
 from airflow_provider_air.ray_api.requests import MAX_ENTRYPOINT_BYTES, MAX_ENVIRONMENT_BYTES
 from airflow_provider_air.workloads.secrets import HOOK, pack_secrets, with_secrets
 
+# It is in the worker's memory while it is written.
+MAX_STAGED_BYTES = 1024 * 1024 * 1024
 REMOTE_SCHEMES = ("gcs", "s3", "gs", "https", "azure", "abfss", "file", "local")
 
 
@@ -72,6 +74,7 @@ class JobRequest:
     :param driver_env: environment that the provider adds, beside the author's ``env_vars``; anybody can read it
     :param secrets: environment that no job listing shows; see :mod:`airflow_provider_air.workloads.secrets`
     :param expects_result: whether a succeeded job must have reported a result
+    :param code_uri: where a ``working_dir`` that is too large for Ray goes, as the cluster's nodes reach it; or None
     """
 
     entrypoint: str
@@ -85,6 +88,7 @@ class JobRequest:
     driver_env: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     expects_result: bool = False
+    code_uri: str | None = None
 
     @property
     def has_records(self) -> bool:
@@ -94,10 +98,15 @@ class JobRequest:
 
 @dataclass(frozen=True)
 class PreparedJob:
-    """A submission that is ready to be sent, once its packages are on the cluster."""
+    """
+    A submission that is ready to be sent, once its packages are on the cluster.
+
+    :param staged: packages that go to the request's ``code_uri`` instead
+    """
 
     submission: JobSubmission
     packages: tuple[Package, ...]
+    staged: tuple[Package, ...] = ()
 
 
 def prepare(
@@ -113,7 +122,8 @@ def prepare(
     """
     _check(request)
     environment = dict(request.runtime_env)
-    packages = [*_ship_working_dir(request, environment), *_ship_modules(request, environment)]
+    packages, staged = _ship_working_dir(request, environment)
+    packages += _ship_modules(request, environment)
     env_vars = _check_env_vars(environment.get("env_vars") or {})
     entrypoint = request.entrypoint
     if request.payload is not None:
@@ -153,7 +163,7 @@ def prepare(
         request.resources.label_selector,
     )
     _check_size(submission)
-    return PreparedJob(submission, tuple(packages))
+    return PreparedJob(submission, tuple(packages), tuple(staged))
 
 
 def _check(request: JobRequest) -> None:
@@ -193,18 +203,32 @@ def _check_excludes(name: str, patterns: Any) -> tuple[str, ...]:
     return tuple(patterns)
 
 
-def _ship_working_dir(request: JobRequest, environment: dict[str, Any]) -> list[Package]:
+def _ship_working_dir(request: JobRequest, environment: dict[str, Any]) -> tuple[list[Package], list[Package]]:
+    """Give what goes to Ray, and what goes to the storage because it is too large for that."""
     inside = environment.pop("working_dir", None)
     if inside and request.working_dir:
         raise ConfigurationError("'working_dir' is given twice", hint="Leave it out of 'runtime_env'")
     source = inside if request.working_dir is None else request.working_dir
     if source is None:
-        return []
+        return [], []
     more = _check_excludes("runtime_env excludes", environment.pop("excludes", ()))
     excludes = (*request.excludes, *more)
-    package = _package_of(source, "working_dir", excludes=excludes)
+    try:
+        package = _package_of(source, "working_dir", excludes=excludes)
+    except PackageTooLargeError:
+        if request.code_uri is None:
+            raise
+        # Of an archive from elsewhere, Ray takes the one folder at its top away (2.60).
+        staged = package_folder(Path(source), prefix="code/", excludes=excludes, limit_bytes=MAX_STAGED_BYTES)
+        environment["working_dir"] = _loadable(f"{request.code_uri}/{staged.name}")
+        return [], [staged]
     environment["working_dir"] = source if package is None else package.uri
-    return [] if package is None else [package]
+    return ([] if package is None else [package]), []
+
+
+def _loadable(place: str) -> str:
+    """Give a path as the URI by which Ray loads it; a URI stays as it is."""
+    return place if "://" in place else Path(place).as_uri()
 
 
 def _ship_modules(request: JobRequest, environment: dict[str, Any]) -> list[Package]:

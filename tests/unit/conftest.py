@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider_air.ray_api import packages
 from airflow_provider_air.ray_api.transport import Transport
 from airflow_provider_air.triggers import settling
 from tests.fakes.ray_dashboard import FakeRayDashboard
@@ -35,6 +38,16 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps({"conn_type": "ray", **fields}))
 
     return set_connection
+
+
+@pytest.fixture
+def large_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of code that is larger than what this test lets Ray take."""
+    monkeypatch.setattr(packages, "MAX_PACKAGE_BYTES", 200_000)
+    folder = tmp_path / "large"
+    folder.mkdir()
+    (folder / "model.bin").write_bytes(os.urandom(400_000))
+    return folder
 
 
 @pytest.fixture(autouse=True)

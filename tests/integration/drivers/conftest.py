@@ -12,6 +12,7 @@ import httpx
 import psutil
 import pytest
 
+from airflow_provider_air.clusters.contract import ClusterRef
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.models import JobDetails, JobStatus
 from airflow_provider_air.ray_api.packages import upload
@@ -20,7 +21,7 @@ from airflow_provider_air.ray_api.transport import Transport
 from airflow_provider_air.records import result_of
 from airflow_provider_air.waiting import wait_until
 from airflow_provider_air.workloads.job import JobRequest, prepare
-from tests.clusters import local_cluster
+from tests.clusters import BACKEND, local_cluster
 
 CODE = Path(__file__).parent / "code"
 JOB_SECONDS = 240.0
@@ -94,10 +95,16 @@ Submit = Callable[..., DriverJob]
 
 
 @pytest.fixture(scope="session")
-def head() -> Iterator[Transport]:
+def cluster() -> Iterator[ClusterRef]:
     """One head of four logical CPUs."""
-    with local_cluster("drivers", num_cpus=4) as (_, transport):
-        yield transport
+    with local_cluster("drivers", num_cpus=4) as (ref, _):
+        yield ref
+
+
+@pytest.fixture(scope="session")
+def head(cluster: ClusterRef) -> Transport:
+    """How to reach the head."""
+    return BACKEND.open_transport(cluster)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ from airflow_provider_air.clusters.existing import ExistingBackend
 from airflow_provider_air.errors import ClusterUnreachableError, ConfigurationError, JobLostError
 from airflow_provider_air.identity import LEDGER_KEY, Attempt, TaskKey
 from airflow_provider_air.operators import attempts as module
-from airflow_provider_air.operators.attempts import Attempts, check_secrets, number_of_clears
+from airflow_provider_air.operators.attempts import Attempts, number_of_clears
+from airflow_provider_air.operators.fields import check_secrets
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.models import JobSubmission
 from airflow_provider_air.ray_api.packages import package_files

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -143,3 +144,26 @@ def test_a_workload_that_does_not_ask_for_the_path_is_checked_as_well(head: Fake
         task.execute(task_context(store))
 
     assert posts(head) == []
+
+
+def test_a_job_knows_where_a_large_result_goes(head: FakeRayDashboard, store: Store) -> None:
+    started(store)
+
+    (job,) = head.jobs.values()
+    assert job.runtime_env["env_vars"]["AIR_STORAGE"] == "s3://models/runs"
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_code_that_is_too_large_for_ray_is_in_the_bucket_before_its_job_is_submitted(
+    head: FakeRayDashboard, store: Store, url: str, large_code: Path, attempts: int
+) -> None:
+    for number in range(1, attempts + 1):
+        task = Driven(task_id="train", storage=S3Storage("store", "s3://models/runs"), working_dir=str(large_code))
+        with pytest.raises(TaskDeferred):
+            task.execute(task_context(store, try_number=number))
+        head.set_status(list(head.jobs)[-1], "FAILED")
+
+    places = {job.runtime_env["working_dir"] for job in head.jobs.values()}
+    (place,) = places
+    found = s3_client(url).head_object(Bucket="models", Key=place.removeprefix("s3://models/"))
+    assert found["ContentLength"] > 400_000

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.errors import ConfigurationError, PackageTooLargeError
 from airflow_provider_air.workloads.job import EntrypointResources, JobRequest, PreparedJob, prepare
 
 
@@ -232,3 +232,21 @@ def test_what_is_wrong_is_named(name: str, fields: Mapping[str, Any]) -> None:
     with pytest.raises(ConfigurationError) as raised:
         prepared(JobRequest(**{"entrypoint": "x", **fields}))
     assert name in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("root", "uri"), [("/shared/code", "file:///shared/code/"), ("s3://models/runs/code", "s3://models/runs/code/")]
+)
+def test_code_that_is_too_large_for_ray_goes_where_the_storage_is(large_code: Path, root: str, uri: str) -> None:
+    prepared_job = prepared(JobRequest("x", working_dir=str(large_code), code_uri=root))
+
+    (package,) = prepared_job.staged
+    assert prepared_job.submission.runtime_env["working_dir"] == uri + package.name
+    assert prepared_job.packages == ()
+    # Ray takes the one folder at the top away.
+    assert {name.partition("/")[0] for name in zipfile.ZipFile(io.BytesIO(package.data)).namelist()} == {"code"}
+
+
+def test_code_that_is_too_large_and_has_no_storage_says_what_helps(large_code: Path) -> None:
+    with pytest.raises(PackageTooLargeError, match="give the task a 'storage'"):
+        prepared(JobRequest("x", working_dir=str(large_code)))

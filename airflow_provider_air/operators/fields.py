@@ -1,0 +1,62 @@
+"""What all job operators' fields must be, after rendering and before anything remote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.triggers.admission import check_limit
+
+if TYPE_CHECKING:
+    from airflow_provider_air.operators.base import RayJobOperator
+
+
+def check_fields(operator: RayJobOperator) -> None:
+    """
+    Check what all job operators have, after rendering.
+
+    :raises ConfigurationError: the first thing that is wrong, by the field's name
+    """
+    if operator.on_clear not in ("auto", "fresh", "resume"):
+        raise ConfigurationError(f"'on_clear' must be auto, fresh or resume, not {operator.on_clear!r}")
+    check_limit(operator.max_concurrent_jobs)
+    for name in ("cluster_timeout_seconds", "unreachable_timeout_seconds", "log_limit_bytes"):
+        amount = getattr(operator, name)
+        if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not 0 < amount < float("inf"):
+            raise ConfigurationError(f"'{name}' must be a positive number, not {amount!r}")
+
+
+# What Ray shows of a job to whoever can list jobs.
+VISIBLE = ("entrypoint", "runtime_env", "metadata", "working_dir")
+
+
+def check_secrets(fields: Mapping[str, Any]) -> None:
+    """
+    Refuse a secret where others can read it: Ray shows a job's entrypoint, metadata and env_vars.
+
+    Compares with what Airflow masks in logs; runs in the worker after rendering.
+
+    :raises ConfigurationError: a field holds one; the message names the field, not the value
+    """
+    from airflow.sdk.log import redact  # type: ignore[attr-defined]  # public, but not in __all__ (3.3.2)
+
+    for name, value in fields.items():
+        for text in _texts(value):
+            # The neutral name keeps Airflow from judging by the field's name: only known secrets count.
+            if text and redact(text, "value") != text:
+                raise ConfigurationError(
+                    f"'{name}' holds a secret from a connection or variable, and Ray would show it to whoever "
+                    "can list jobs",
+                    hint="Read it inside the job from a secret store, a mounted file, or the cluster's environment",
+                )
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Mapping):
+        return [text for item in (*value.keys(), *value.values()) for text in _texts(item)]
+    if isinstance(value, (list, tuple)):
+        return [text for item in value for text in _texts(item)]
+    return []
