@@ -44,6 +44,7 @@ _NAMES = {
     "S3Storage": "storage.s3",
     "SharedFolder": "storage.shared_folder",
     "SmokeTest": "workloads.smoke",
+    "TectonFeatures": "feature_stores.tecton",
     "TectonMaterializeOperator": "operators.tecton",
     "TectonReadySensor": "sensors.tecton",
     "WandbTracker": "trackers.wandb",

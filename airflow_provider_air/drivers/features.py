@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, List, Tuple
 
 from . import files, job
 from .feature_names import CONFIG_FILE, FEATURES_FILE
-from .online import REPO
+from .online.feast import REPO
 
 TIMESTAMP = "event_timestamp"
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-import airflow_provider_air.drivers.online
 from airflow_provider_air.drivers.feature_names import CONFIG_FILE, FEATURES_FILE
-from airflow_provider_air.drivers.online import REPO, SERVICE
+from airflow_provider_air.drivers.online.feast import REPO, SERVICE
 from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.feature_stores.contract import FeaturesSpec, OnlineStore, online_module
 
 
 @dataclass
@@ -34,6 +34,7 @@ class FeastFeatures:
     """
 
     template_fields: ClassVar[tuple[str, ...]] = ("repo", "feature_service", "datasets")
+    online_opener: ClassVar[str] = "airflow_provider_air.feature_stores.feast:open_online"
 
     repo: str
     feature_service: str
@@ -85,7 +86,7 @@ class FeastFeatures:
     @property
     def serving_folders(self) -> dict[str, Path]:
         """What travels with an application: the repository, and the module that replicas read by."""
-        return {**self.folders, "air_features": Path(airflow_provider_air.drivers.online.__path__[0])}
+        return {**self.folders, **online_module()}
 
     @property
     def serving_env(self) -> dict[str, str]:
@@ -93,15 +94,9 @@ class FeastFeatures:
         return {SERVICE: self.feature_service}
 
 
-def check_serving_features(features: Any) -> FeastFeatures:
-    """
-    Give an application's ``features``, checked before anything is started.
-
-    :raises ConfigurationError: it is no FeastFeatures, or one of its fields is wrong
-    """
-    checked = _feast_features(features)
-    checked.validate_for_serving()
-    return checked
+def open_online(features: FeastFeatures) -> OnlineStore:
+    """Give nothing more: where Feast's stores are is in the repository, and only the cluster reaches them."""
+    return OnlineStore()
 
 
 def check_features(features: Any, datasets: Collection[str], storage: Any) -> FeastFeatures:
@@ -110,18 +105,15 @@ def check_features(features: Any, datasets: Collection[str], storage: Any) -> Fe
 
     :raises ConfigurationError: it is no FeastFeatures, or one of its fields is wrong
     """
-    checked = _feast_features(features)
-    checked.validate(datasets)
+    # Another store says by itself what to do instead.
+    if isinstance(features, FeaturesSpec):
+        features.validate(datasets)
+    if not isinstance(features, FeastFeatures):
+        raise ConfigurationError(f"'features' must be FeastFeatures(...), not {features!r}")
     if storage is None:
         raise ConfigurationError(
             "'features' needs 'storage'", hint="The joined rows are kept there, for every worker and for a retry"
         )
-    return checked
-
-
-def _feast_features(features: Any) -> FeastFeatures:
-    if not isinstance(features, FeastFeatures):
-        raise ConfigurationError(f"'features' must be FeastFeatures(...), not {features!r}")
     return features
 
 

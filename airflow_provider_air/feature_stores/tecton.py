@@ -1,26 +1,74 @@
 """
-Tecton over its HTTP API; its SDK cannot be installed beside Airflow 3, and is not needed here.
+Tecton as the features of a deployment, and over its HTTP API; its SDK cannot be installed beside Airflow 3, and is not
+needed here.
 
-Source: the routes that Tecton documents for its materialization jobs, and its own Airflow provider 0.1.2. Never run
-against a live account: the tests speak to a double of these routes.
+Source: the routes that Tecton documents for its materialization jobs and feature services, and its own Airflow
+provider 0.1.2. Never run against a live account: the tests speak to a double of these routes.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import httpx
 
+from airflow_provider_air.drivers.online.tecton import SERVICE, WORKSPACE
 from airflow_provider_air.errors import ConfigurationError, ProtocolError, UnavailableError
+from airflow_provider_air.feature_stores.contract import online_module
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 STORES = ("online", "offline")
 # Tecton tries failed attempts again by itself, so none of these is the end of a job.
 LIVE = ("pending", "running", "manual_cancellation_requested")
+
+
+@dataclass
+class TectonFeatures:
+    """
+    Let replicas read a Tecton feature service: ``features=TectonFeatures("prod", "delay_v1")`` of a deployment.
+
+    They do so by ``from air_features import OnlineFeatures``, with the cluster's own API key: ``TECTON_API_KEY`` in
+    the environment of its nodes. The connection gives them the deployment's address; its key stays in Airflow, where
+    the service is looked up before anything is started.
+
+    :param workspace: the feature service's workspace
+    :param feature_service: its name
+    :param tecton_conn_id: the ``tecton`` connection
+    """
+
+    template_fields: ClassVar[tuple[str, ...]] = ("workspace", "feature_service", "tecton_conn_id")
+    online_opener: ClassVar[str] = "airflow_provider_air.hooks.tecton:open_online"
+
+    workspace: str
+    feature_service: str
+    tecton_conn_id: str = "tecton_default"
+
+    def validate(self, datasets: Collection[str]) -> None:
+        """:raises ConfigurationError: always; Tecton has no route that joins, only its SDK."""
+        raise ConfigurationError(
+            "TectonFeatures joins no data sets: it is for what serves",
+            hint="Let Tecton write a dataset, and read it by its path: datasets={'train': 's3://...'}",
+        )
+
+    def validate_for_serving(self) -> None:
+        """:raises ConfigurationError: a field is wrong; the message names it."""
+        for name in self.template_fields:
+            _check_name(name, getattr(self, name))
+
+    @property
+    def serving_folders(self) -> dict[str, Path]:
+        """What travels with an application: the module that replicas read by."""
+        return online_module()
+
+    @property
+    def serving_env(self) -> dict[str, str]:
+        """What an application's environment says; the address comes from the connection."""
+        return {WORKSPACE: self.workspace, SERVICE: self.feature_service}
 
 
 @dataclass(frozen=True)
@@ -64,8 +112,7 @@ class Window:
     def validate(self) -> None:
         """:raises ConfigurationError: a field is wrong; the message names it."""
         for name in ("workspace", "feature_view"):
-            if not isinstance(getattr(self, name), str) or not getattr(self, name).strip():
-                raise ConfigurationError(f"'{name}' must be a name, not {getattr(self, name)!r}")
+            _check_name(name, getattr(self, name))
         if self.start >= self.end:
             raise ConfigurationError(f"'start' {self.start} is not before 'end' {self.end}")
         if not (self.online or self.offline):
@@ -103,13 +150,13 @@ class TectonServer:
         """
         body = {**window.to_json(), "overwrite": overwrite, "use_tecton_managed_retries": True}
         # Not again after a lost reply: the next try finds the job by its window.
-        return _job(self._call("submit-materialization-job", body, pauses=()))
+        return _job(self._call("jobs/submit-materialization-job", body, pauses=()))
 
     def find(self, window: Window) -> Materialization | None:
         """Look for the newest job of exactly this window that is live or has succeeded."""
         wanted = window.to_json()
         asked = {name: wanted[name] for name in ("workspace", "feature_view")}
-        jobs = self._call("list-materialization-jobs", asked).get("jobs") or []
+        jobs = self._call("jobs/list-materialization-jobs", asked).get("jobs") or []
         same = [job for job in jobs if all(job.get(key) == value for key, value in wanted.items() if key not in asked)]
         for job in sorted(same, key=lambda job: str(job.get("created_at")), reverse=True):
             found = _job({"job": job})
@@ -119,11 +166,11 @@ class TectonServer:
 
     def job(self, workspace: str, feature_view: str, job_id: str) -> Materialization:
         """Ask for a job."""
-        return _job(self._call("get-materialization-job", _named(workspace, feature_view, job_id)))
+        return _job(self._call("jobs/get-materialization-job", _named(workspace, feature_view, job_id)))
 
     def cancel(self, workspace: str, feature_view: str, job_id: str) -> None:
         """Ask for a job's end; a second call does no harm."""
-        self._call("cancel-materialization-job", _named(workspace, feature_view, job_id), pauses=())
+        self._call("jobs/cancel-materialization-job", _named(workspace, feature_view, job_id), pauses=())
 
     def ready_time(self, workspace: str, *, kind: str, name: str, store: str) -> datetime | None:
         """
@@ -132,12 +179,28 @@ class TectonServer:
         :param kind: ``feature_view`` or ``feature_service``
         :param store: ``online`` or ``offline``
         """
-        answer = self._call("get-latest-ready-time", {"workspace": workspace, kind: name})
+        answer = self._call("jobs/get-latest-ready-time", {"workspace": workspace, kind: name})
         text = answer.get(f"{store}_latest_ready_time")
         try:
             return datetime.fromisoformat(text) if text else None
         except ValueError:
             raise ProtocolError(f"Tecton's ready time {text!r} is no time", where=self.base_url) from None
+
+    def check_feature_service(self, workspace: str, name: str) -> None:
+        """
+        Look a feature service up.
+
+        :raises ConfigurationError: there is none of this name, or the key may not see it
+        """
+        params = {"workspaceName": workspace, "featureServiceName": name}
+        try:
+            self._call("feature-service/metadata", {"params": params})
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"The feature service {name!r} of the workspace {workspace!r} cannot be served: {error.what}",
+                where=error.where,
+                hint=error.hint,
+            ) from error
 
     def _call(self, route: str, body: Mapping[str, Any], pauses: tuple[float, ...] = (0.5, 2.0, 4.0)) -> dict[str, Any]:
         """
@@ -148,7 +211,7 @@ class TectonServer:
         """
         for pause in (*pauses, None):
             try:
-                answer = self._http.post(f"{self.base_url}/api/v1/jobs/{route}", json=dict(body))
+                answer = self._http.post(f"{self.base_url}/api/v1/{route}", json=dict(body))
             except httpx.HTTPError as error:
                 said = str(error) or type(error).__name__
                 failure = UnavailableError(f"Tecton does not answer: {said}", where=self.base_url)
@@ -175,6 +238,11 @@ class TectonServer:
         raise ConfigurationError(
             f"Tecton refused {route} ({answer.status_code}): {said}", where=self.base_url, hint=hint
         )
+
+
+def _check_name(field: str, value: Any) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigurationError(f"'{field}' must be a name, not {value!r}")
 
 
 def _named(workspace: str, feature_view: str, job_id: str) -> dict[str, str]:

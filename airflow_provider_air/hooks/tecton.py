@@ -1,4 +1,4 @@
-"""The ``tecton`` connection."""
+"""The ``tecton`` connection, and what replicas learn from it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
+from airflow_provider_air.drivers.online.tecton import URL
 from airflow_provider_air.errors import AirError, ConfigurationError
-from airflow_provider_air.feature_stores.tecton import TectonServer
+from airflow_provider_air.feature_stores.contract import OnlineStore
+from airflow_provider_air.feature_stores.tecton import TectonFeatures, TectonServer
 
 
 class TectonHook(BaseHook):
@@ -65,3 +67,15 @@ def server_of(connection: Connection) -> TectonServer:
     if "://" not in host:
         host = f"{connection.schema or 'https'}://{host}" + (f":{connection.port}" if connection.port else "")
     return TectonServer(host, connection.password)
+
+
+def open_online(features: TectonFeatures) -> OnlineStore:
+    """
+    Give replicas the deployment's address, and look up their feature service with Airflow's own key, which stays here.
+
+    :raises ConfigurationError: the connection is absent or malformed
+    """
+    server = TectonHook(features.tecton_conn_id).get_conn()
+    return OnlineStore(
+        {URL: server.base_url}, lambda: server.check_feature_service(features.workspace, features.feature_service)
+    )

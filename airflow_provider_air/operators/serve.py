@@ -13,7 +13,7 @@ from airflow.sdk import BaseOperatorLink
 from airflow_provider_air.clusters.contract import ClusterRef, ClusterSpec
 from airflow_provider_air.clusters.existing import ExistingCluster
 from airflow_provider_air.errors import ConfigurationError, JobFailedError, ServeDeployError
-from airflow_provider_air.feature_stores.feast import check_serving_features
+from airflow_provider_air.hooks.features import check_serving_features, open_online
 from airflow_provider_air.hooks.resolver import backend_of
 from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink
 from airflow_provider_air.links.serve import (
@@ -124,7 +124,7 @@ class RayServeDeployOperator(ServeJobOperator):
     :param config: instead of the above a whole Serve config: one application, or ``{"applications": [...]}``
     :param working_dir: a local folder to ship, or a URI; it stays on the cluster as long as a replica uses it
     :param runtime_env: Ray's runtime environment for the applications; never put secrets in, Serve shows it
-    :param features: ``FeastFeatures``: replicas read the feature service's online values by
+    :param features: ``FeastFeatures`` or ``TectonFeatures``: replicas read the feature service's online values by
         ``from air_features import OnlineFeatures``
     :param smoke_test: a :class:`~airflow_provider_air.workloads.smoke.SmokeTest`, or a dict by application
     :param strategy: ``blue_green`` (the default with a smoke test) needs room for both versions;
@@ -223,6 +223,25 @@ class RayServeDeployOperator(ServeJobOperator):
         environment = dict(request.runtime_env)
         environment["env_vars"] = {**(environment.get("env_vars") or {}), **features.serving_env}
         return dataclasses.replace(request, runtime_env=environment, folders=features.serving_folders)
+
+    def check_reach(self) -> None:
+        """
+        Look up the feature service, where Airflow can.
+
+        :raises ConfigurationError: there is none of this name, or the connection is refused
+        """
+        super().check_reach()
+        if self.features is not None:
+            open_online(check_serving_features(self.features)).probe()
+
+    def _submit_once(
+        self, context: Context, attempts: Attempts, request: JobRequest, ref: ClusterRef, deadline: float | None
+    ) -> str:
+        # Only here: what runs or has succeeded is collected, whatever has become of the connection meanwhile.
+        if self.features is not None:
+            known = open_online(check_serving_features(self.features)).env_vars
+            request = dataclasses.replace(request, driver_env={**request.driver_env, **known})
+        return super()._submit_once(context, attempts, request, ref, deadline)
 
     def read_result(self, value: Any) -> Any:
         """Give the result with addresses as clients see them."""

@@ -27,7 +27,8 @@ from airflow_provider_air import (
 )
 from airflow_provider_air.drivers import features
 from airflow_provider_air.drivers.job import ConfigurationProblem
-from airflow_provider_air.drivers.online import REPO, SERVICE, OnlineFeatures
+from airflow_provider_air.drivers.online import OnlineFeatures
+from airflow_provider_air.drivers.online.feast import REPO, SERVICE
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.feature_stores.feast import check_repo, check_service
 from airflow_provider_air.records import RecordBuffer, records_name, result_of

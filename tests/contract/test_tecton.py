@@ -162,7 +162,7 @@ async def test_a_sensor_gives_up_at_its_deadline(tecton: FakeTecton) -> None:
     ("wrong", "message"),
     [
         (lambda: materialize(workspace="dev"), "workspace dev not found"),
-        (lambda: materialize(feature_view="nothing"), "refused list-materialization-jobs"),
+        (lambda: materialize(feature_view="nothing"), "refused jobs/list-materialization-jobs"),
         (lambda: materialize(workspace=""), "'workspace' must be a name"),
         (lambda: materialize(start="noon"), "'start' must be a time"),
         (lambda: materialize(start="2026-01-01"), "no time zone"),

@@ -1,7 +1,8 @@
-"""A double of Tecton's documented routes for materialization jobs, over real HTTP."""
+"""A double of Tecton's documented routes for materialization jobs and feature services, over real HTTP."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -16,16 +17,35 @@ NEEDED = {
     "cancel-materialization-job": {"job_id"},
     "list-materialization-jobs": set(),
 }
+# Tecton spells a name and its type so, in metadata as in answers.
+SERVICES: dict[str, dict[str, dict[str, Any]]] = {
+    "delay_v1": {
+        "inputJoinKeys": {"carrier": {"type": "string"}},
+        "featureValues": {"delays.mean_delay": {"type": "float64"}, "delays.flights": {"type": "int64"}},
+    },
+    "route_v1": {
+        "inputJoinKeys": {"route_id": {"type": "int64"}},
+        "inputRequestContextKeys": {"distance": {"type": "float64"}},
+        "featureValues": {
+            "speed.is_short": {"type": "boolean"},
+            "routes.last_delays": {"type": "array", "elementType": {"type": "int64"}},
+        },
+    },
+}
 
 
 class FakeTecton(LoopbackServer):
     """
-    Keeps jobs and ready times of the workspace ``prod`` with the feature view ``delays``.
+    Keeps jobs and ready times of the workspace ``prod`` with the feature view ``delays``, and two feature services.
 
     :ivar jobs: by id, as Tecton tells them
     :ivar ready: what ``get-latest-ready-time`` answers
     :ivar lost_replies: how many submissions are taken without an answer
     :ivar statuses: HTTP statuses that the next calls get instead of an answer
+    :ivar keys: the API keys that are valid
+    :ivar vectors: by the values of a row's keys, the features as JSON has them: int64 as text
+    :ivar asked: the parameters of each ``get-features``
+    :ivar slow_seconds: how long each call of a feature service waits
     """
 
     def __init__(self) -> None:
@@ -36,10 +56,15 @@ class FakeTecton(LoopbackServer):
         self.lost_replies = 0
         self.statuses: list[int] = []
         self.cancelled: list[str] = []
+        self.keys = {KEY}
+        self.vectors: dict[tuple[Any, ...], list[Any]] = {}
+        self.asked: list[dict[str, Any]] = []
+        self.slow_seconds = 0.0
 
     async def _open(self) -> None:
         app = web.Application()
         app.router.add_post("/api/v1/jobs/{route}", self._answer)
+        app.router.add_post("/api/v1/feature-service/{route}", self._serve)
         _, port = await self._listen(app)
         self.url = f"http://127.0.0.1:{port}"
 
@@ -48,10 +73,8 @@ class FakeTecton(LoopbackServer):
         self.call(lambda: self.jobs[job_id].update(state=state))
 
     async def _answer(self, request: web.Request) -> web.Response:
-        if request.headers.get("Authorization") != f"Tecton-key {KEY}":
-            return web.json_response({"error": "invalid API key"}, status=401)
-        if self.statuses:
-            return web.json_response({"error": "try later"}, status=self.statuses.pop(0))
+        if refused := self._refuse(request):
+            return refused
         route, body = request.match_info["route"], json.loads(await request.text())
         if body.get("workspace") != "prod":
             return web.json_response({"error": f"workspace {body.get('workspace')} not found"}, status=404)
@@ -61,6 +84,42 @@ class FakeTecton(LoopbackServer):
         if route not in NEEDED or body.get("feature_view") != "delays" or NEEDED[route] - body.keys():
             return web.json_response({"error": f"bad request to {route}"}, status=400)
         return self._act(request, route, body)
+
+    def _refuse(self, request: web.Request) -> web.Response | None:
+        if request.headers.get("Authorization") not in {f"Tecton-key {key}" for key in self.keys}:
+            return web.json_response({"error": "invalid API key"}, status=401)
+        if self.statuses:
+            headers = {"Location": f"{self.url}/elsewhere"}
+            return web.json_response({"error": "try later"}, status=self.statuses.pop(0), headers=headers)
+        return None
+
+    async def _serve(self, request: web.Request) -> web.Response:
+        await asyncio.sleep(self.slow_seconds)
+        if refused := self._refuse(request):
+            return refused
+        params = json.loads(await request.text())["params"]
+        service = SERVICES.get(params["featureServiceName"]) if params["workspaceName"] == "prod" else None
+        if service is None:
+            said = f"Unknown feature service: {params['featureServiceName']}"
+            return web.json_response({"error": said, "message": said, "code": 5}, status=404)
+        if request.match_info["route"] == "metadata":
+            told = {field: _described(names) for field, names in service.items()}
+            return web.json_response({"featureServiceType": "DEFAULT", **told})
+        return self._features(params, service)
+
+    def _features(self, params: dict[str, Any], service: dict[str, dict[str, Any]]) -> web.Response:
+        self.asked.append(params)
+        given = {**params.get("joinKeyMap", {}), **params.get("requestContextMap", {})}
+        for name, kind in {**service["inputJoinKeys"], **service.get("inputRequestContextKeys", {})}.items():
+            wanted = float if kind["type"] == "float64" else str
+            if not isinstance(given.get(name), wanted):
+                return web.json_response({"error": f"bad or missing key {name}"}, status=400)
+        names = service["featureValues"]
+        vector = self.vectors.get(tuple(given.values()), [None] * len(names))
+        answer: dict[str, Any] = {"result": {"features": vector}}
+        if params["metadataOptions"] == {"includeNames": True, "includeDataTypes": True}:
+            answer["metadata"] = {"features": _described(names)}
+        return web.json_response(answer)
 
     def _act(self, request: web.Request, route: str, body: dict[str, Any]) -> web.Response:
         if route == "list-materialization-jobs":
@@ -80,3 +139,7 @@ class FakeTecton(LoopbackServer):
             self.cancelled.append(body["job_id"])
             self.jobs[body["job_id"]]["state"] = "MANUALLY_CANCELLED"
         return web.json_response({"job": self.jobs[body["job_id"]]})
+
+
+def _described(names: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"name": name, "dataType": kind} for name, kind in names.items()]

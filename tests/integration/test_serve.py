@@ -24,10 +24,11 @@ from airflow_provider_air.clusters.local.home import ClusterHome
 from airflow_provider_air.drivers.serve import merge
 from airflow_provider_air.errors import JobStoppedError, ServeDeployError
 from airflow_provider_air.feature_stores.feast import FeastFeatures
+from airflow_provider_air.feature_stores.tecton import TectonFeatures
 from airflow_provider_air.operators.serve import RayServeDeleteOperator, RayServeScaleOperator
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.packages import package_folder, upload
-from airflow_provider_air.ray_api.requests import get_package
+from airflow_provider_air.ray_api.requests import get_package, list_jobs
 from airflow_provider_air.ray_api.serve import ServeState, get_serve
 from airflow_provider_air.ray_api.transport import Transport
 from airflow_provider_air.sensors.serve import RayServeSensor
@@ -37,6 +38,8 @@ from airflow_provider_air.workloads.serve import plan_deploy
 from airflow_provider_air.workloads.smoke import SmokeTest
 from tests.clusters import local_cluster
 from tests.fakes.task_context import Store, Supervisor, task_context
+from tests.fakes.tecton import KEY as TECTON_KEY
+from tests.fakes.tecton import FakeTecton
 from tests.feature_repo import apply_repo, day, write_repo
 from tests.serving import CODE, Clients, deploy_operator, execute
 
@@ -48,6 +51,8 @@ HEAD = {
     "RAY_RUNTIME_ENV_TEMPORARY_REFERENCE_EXPIRATION_S": "8",
     # A constructor that raises is tried once, not three times.
     "RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT": "1",
+    # As a mounted secret would be.
+    "TECTON_API_KEY": TECTON_KEY,
 }
 
 EXCLUDES = ("broken.py",)
@@ -342,6 +347,36 @@ def test_replicas_read_online_features_of_the_service_that_was_deployed(
         execute(bad)
     assert ask(url, carrier="AA") == {"mean_delay": 3.0}
     execute(delete(cluster[0], "lately"))
+
+
+def test_replicas_read_tectons_features_with_the_clusters_own_key(
+    cluster: Cluster, flights: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named: dict[str, Any] = {"application": "tecton", "import_path": "lately:build", "strategy": "blue_green"}
+    with FakeTecton() as server:
+        connection = {"conn_type": "tecton", "host": server.url, "password": "key-of-airflow"}
+        monkeypatch.setenv("AIRFLOW_CONN_TECTON_DEFAULT", json.dumps(connection))
+        server.keys = {TECTON_KEY, "key-of-airflow"}
+        server.vectors = {("AA",): [3, "7"]}
+
+        good = deploy_operator(cluster[0], "v", features=TectonFeatures("prod", "delay_v1"), **named)
+        url = execute(good)["url"]
+
+        known = {"delays.mean_delay": 3.0, "delays.flights": 7}
+        assert ask(url, carrier="AA") == known
+        assert ask(url, carrier="ZZ") == dict.fromkeys(known)
+        with RayClient(cluster[1]) as client:
+            shown = f"{client.send(list_jobs())}{look(cluster).details}"
+        assert "TECTON_WORKSPACE" in shown
+        assert [key for key in server.keys if key in shown] == []
+        # Airflow may look the next service up, but the cluster's key is taken away: only a replica can notice.
+        server.keys = {"key-of-airflow"}
+        bad = deploy_operator(cluster[0], "v", features=TectonFeatures("prod", "route_v1"), **named)
+        with pytest.raises(ServeDeployError, match=r"\(401\): invalid API key; check the cluster's TECTON_API_KEY"):
+            execute(bad)
+        server.keys = {TECTON_KEY}
+        assert ask(url, carrier="AA") == known
+        execute(delete(cluster[0], "tecton"))
 
 
 @pytest.fixture(scope="module")
