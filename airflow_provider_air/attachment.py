@@ -76,7 +76,8 @@ class Attachment(Protocol):
     """
     One tracker or feature store of one operator, ready to be used. All calls block and may be repeated.
 
-    They run in the worker; ``on_end`` also in a thread of the triggerer, when a person kills a deferred task.
+    They run in the worker; ``on_record`` also in a thread of the triggerer while the job runs, and ``on_end`` when a
+    person kills a deferred task.
     """
 
     def before_submit(self, voyage: Voyage) -> Luggage:

@@ -49,6 +49,16 @@ class Riders:
             secrets |= luggage.secrets
         return replace(request, driver_env={**request.driver_env, **env_vars}, secrets=secrets)
 
+    def tell(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """
+        Hand over records of a job that runs; runs in a thread of the triggerer, or in the worker.
+
+        :raises AirError: an attachment could not take them; all are handed over again at the end
+        """
+        for spec in self._specs:
+            if spec.name in self.luggage:
+                self._open(spec).on_record(self.voyage, self.luggage[spec.name], records)
+
     def alight(self, outcome: Outcome, records: Sequence[Mapping[str, Any]] = ()) -> None:
         """
         Hand over records and outcome; runs in the worker, and in a thread of the triggerer.

@@ -22,6 +22,7 @@ from airflow_provider_air.ray_api.requests import get_job, stop_job, summarize_t
 from airflow_provider_air.ray_api.watching import JobWatch, Observation, WatchEnd, WatchSettings, log_entries
 from airflow_provider_air.records import line_of
 from airflow_provider_air.triggers.killing import finish, is_still_deferred
+from airflow_provider_air.triggers.live import LiveRecords
 from airflow_provider_air.triggers.progress import ProgressXCom
 from airflow_provider_air.triggers.settling import settle
 from airflow_provider_air.waiting import backoff_seconds
@@ -45,7 +46,7 @@ class RayJobTrigger(BaseTrigger):
     :param delete_cluster: whether the cluster is the task's own, and goes with it when a person kills the task
     :param unreachable_seconds: how long the cluster may not answer
     :param log_limit_bytes: how much of the log is shown
-    :param riders: the attachments that are told when a person kills the task
+    :param riders: the attachments that are told while the job runs, and when a person kills the task
     """
 
     def __init__(
@@ -120,11 +121,14 @@ class RayJobTrigger(BaseTrigger):
         return end
 
     async def _follow(self, ref: ClusterRef, progress: ProgressXCom, settings: WatchSettings) -> WatchEnd:
+        live = LiveRecords(self.riders)
         async with open_feed(ref) as feed, aclosing(JobWatch(feed, settings).follow()) as watch:
             async for seen in watch:
                 if isinstance(seen, WatchEnd):
+                    await live.finish()
                     return seen
                 self._show(seen, progress.next_record)
+                live.note([record for record in seen.records if record["seq"] >= progress.next_record])
                 progress.note(seen)
                 await self._count_tasks(feed, seen.job)
                 await progress.write_if_due()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,8 +22,10 @@ from airflow_provider_air import (
 )
 from airflow_provider_air.drivers.records import encode
 from airflow_provider_air.errors import RemoteFailureError
+from airflow_provider_air.records import records_name
 from airflow_provider_air.trackers.mlflow_server import MlflowServer
-from airflow_provider_air.triggers import settling
+from airflow_provider_air.triggers import live, settling
+from tests.fakes.chaos_proxy import ChaosProxy
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, Supervisor, task_context
 from tests.unit.operators.test_submit import event_of, resume, write_records
@@ -100,6 +103,12 @@ class Experiment:
         """Give the states of the nested ones."""
         return sorted(run["info"]["status"] for run in self.runs() if _parent_of(run))
 
+    def losses(self) -> list[float]:
+        """Give the history of the metric ``loss`` of the only run."""
+        (run,) = self.runs()
+        asked = {"run_id": run["info"]["run_id"], "metric_key": "loss"}
+        return [point["value"] for point in self._server.call("GET", "metrics/get-history", **asked).get("metrics", [])]
+
 
 def _parent_of(run: dict[str, Any]) -> str | None:
     return next((tag["value"] for tag in run["data"]["tags"] if tag["key"] == "mlflow.parentRunId"), None)
@@ -142,8 +151,6 @@ def test_one_run_is_gone_on_with_and_closed(head: FakeRayDashboard, mlflow_url: 
 def test_a_person_who_stops_it_and_a_deadline_leave_no_run_open(
     head: FakeRayDashboard, mlflow_url: str, workload: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import asyncio
-
     from airflow.sdk.execution_time import task_runner
 
     make, _ = OPERATORS[workload]
@@ -161,3 +168,43 @@ def test_a_person_who_stops_it_and_a_deadline_leave_no_run_open(
         resume(make(tracker), context, late, event_of(late.trigger))
 
     assert experiment.parents() == ["KILLED", "KILLED"]
+
+
+async def test_metrics_are_there_while_the_job_runs_and_a_server_that_was_away_misses_none(
+    head: FakeRayDashboard, mlflow_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "HAND_OVER_SECONDS", 0.1)
+    make, result = OPERATORS["train"]
+    experiment, store = Experiment(mlflow_url), Store()
+
+    def report(number: int, **record: Any) -> None:
+        line = json.dumps({"v": 1, "seq": number, "t": 1e9 + number, **record})
+        head.append_file(records_name(name), line + "\n")
+
+    async def reached(count: int) -> None:
+        while len(await asyncio.to_thread(experiment.losses)) < count:  # the server tells nobody
+            await asyncio.sleep(0.05)
+
+    with ChaosProxy(mlflow_url) as proxy:
+        monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", json.dumps({"conn_type": "mlflow", "host": proxy.url}))
+        operator = make(MlflowTracker(experiment=experiment.name))
+        pause = await asyncio.to_thread(started, operator, store)
+        (name,) = head.jobs
+        head.set_status(name, "RUNNING")
+        watch = asyncio.create_task(anext(pause.trigger.run()))
+        report(0, kind="metric", values={"loss": 3.0}, step=0)
+        await asyncio.wait_for(reached(1), 60)
+
+        away = proxy.on("*", "", times=None, status=503)
+        report(1, kind="metric", values={"loss": 2.0}, step=1)
+        await asyncio.to_thread(away.wait_reached)
+        report(2, kind="metric", values={"loss": 1.0}, step=2)
+        report(3, kind="result", value=encode(result))
+        report(4, kind="end", status="succeeded")
+        head.set_status(name, "SUCCEEDED")
+        event = json.loads(json.dumps((await asyncio.wait_for(watch, 120)).payload))
+        away.cancel()
+        await asyncio.to_thread(resume, operator, task_context(store), pause, event)
+
+    assert experiment.losses() == [3.0, 2.0, 1.0]
+    assert experiment.parents() == ["FINISHED"]

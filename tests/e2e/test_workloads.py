@@ -19,7 +19,6 @@ from airflow_provider_air.drivers.job import SUBMISSION_ID
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 PATIENCE_SECONDS = 420.0
-COUNT = 6
 
 
 def ledger(folder: Path, name: str) -> list[int]:
@@ -51,29 +50,30 @@ def check_history(result: dict[str, Any]) -> None:
     assert result["history_rows"] == 4
 
 
-def test_six_mapped_trainings_share_a_cluster_and_one_whose_driver_is_killed_resumes(
-    airflow_stack: AirflowStack, tmp_path: Path
+@pytest.mark.parametrize("count", [3, pytest.param(6, marks=pytest.mark.full)])
+def test_mapped_trainings_share_a_cluster_and_one_whose_driver_is_killed_resumes(
+    airflow_stack: AirflowStack, tmp_path: Path, count: int
 ) -> None:
     api: AirflowApi = airflow_stack.api
     api.wait_dag("trainings_mapped")
-    run = api.trigger("trainings_mapped", {"folder": str(tmp_path), "count": COUNT})
-    for index in range(COUNT):
+    run = api.trigger("trainings_mapped", {"folder": str(tmp_path), "count": count})
+    for index in range(count):
         wait_ledger(tmp_path, str(index), [0, 1, 2])
 
     victim = 2
     kill_driver(api.xcom("trainings_mapped", run, "ray.train", "submission_id", victim))
     wait_ledger(tmp_path, str(victim), [0, 1, 2, 2])
-    for index in range(COUNT):
+    for index in range(count):
         (tmp_path / f"go-{index}").touch()
     assert api.wait_run("trainings_mapped", run, timeout_seconds=PATIENCE_SECONDS) == "success"
 
-    results = [api.xcom("trainings_mapped", run, "ray.train", map_index=index) for index in range(COUNT)]
+    results = [api.xcom("trainings_mapped", run, "ray.train", map_index=index) for index in range(count)]
     for index, result in enumerate(results):
         check_history(result)
         assert result["best_metrics"]["loss"] == pytest.approx(0.25 + index)
-    tries = [api.task_instance("trainings_mapped", run, "ray.train", index)["try_number"] for index in range(COUNT)]
-    assert tries == [2 if index == victim else 1 for index in range(COUNT)]
-    assert len({result["run_name"] for result in results}) == COUNT
+    tries = [api.task_instance("trainings_mapped", run, "ray.train", index)["try_number"] for index in range(count)]
+    assert tries == [2 if index == victim else 1 for index in range(count)]
+    assert len({result["run_name"] for result in results}) == count
     assert results[victim]["resumed_from"]
 
 

@@ -150,7 +150,7 @@ def test_a_job_knows_where_a_large_result_goes(head: FakeRayDashboard, store: St
     started(store)
 
     (job,) = head.jobs.values()
-    assert job.runtime_env["env_vars"]["AIR_STORAGE"] == "s3://models/runs"
+    assert (job.runtime_env or {})["env_vars"]["AIR_STORAGE"] == "s3://models/runs"
 
 
 @pytest.mark.parametrize("attempts", [1, 2])
@@ -163,7 +163,7 @@ def test_code_that_is_too_large_for_ray_is_in_the_bucket_before_its_job_is_submi
             task.execute(task_context(store, try_number=number))
         head.set_status(list(head.jobs)[-1], "FAILED")
 
-    places = {job.runtime_env["working_dir"] for job in head.jobs.values()}
+    places = {(job.runtime_env or {})["working_dir"] for job in head.jobs.values()}
     (place,) = places
     found = s3_client(url).head_object(Bucket="models", Key=place.removeprefix("s3://models/"))
     assert found["ContentLength"] > 400_000
