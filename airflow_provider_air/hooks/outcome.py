@@ -41,6 +41,14 @@ READ_BYTES = 1024 * 1024
 # Ray 2.60 job error types where the user's command itself ended badly; all others are Ray's trouble.
 USER_ERRORS = ("JOB_ENTRYPOINT_COMMAND_ERROR", "JOB_ENTRYPOINT_COMMAND_START_ERROR", None)
 LAST_LINES = 12
+# How S3 tells, also where it may not say why: what answers a HEAD has no body.
+EXPIRED = re.compile(
+    r"expired.?token|request.?expired|HTTP status 400\) during HeadObject operation: No response body", re.IGNORECASE
+)
+EXPIRED_HINT = (
+    "The job's credentials seem to have expired: a retry gets new ones and resumes. Where jobs run longer, raise the "
+    "role's DurationSeconds, or use credentials='ambient'"
+)
 # Airflow's own deferral time-out is a backstop behind the deadline inside our trigger.
 BACKSTOP_SECONDS = 120.0
 
@@ -189,8 +197,9 @@ def _failure_of_job(job: JobDetails, records: Sequence[dict[str, Any]]) -> AirEr
             **details,
         )
     reason = f"{told['type']}: {told.get('message', '')}" if told.get("type") else f"exit code {exit_code}"
+    hint = EXPIRED_HINT if EXPIRED.search(f"{reason} {last_lines}") else None
     return JobFailedError(
-        f"The job failed: {reason}\nLast lines of the driver:\n{last_lines}\n", where=where, **details
+        f"The job failed: {reason}\nLast lines of the driver:\n{last_lines}\n", where=where, hint=hint, **details
     )
 
 

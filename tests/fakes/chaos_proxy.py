@@ -36,8 +36,8 @@ class Rule:
     What happens to the next ``times`` requests that match; made by :meth:`ChaosProxy.on`.
 
     In this order: ``before()`` runs; the request waits while the rule is held, then ``hang_seconds``; it is
-    answered ``status``, or dropped, or forwarded; ``after()`` runs once the dashboard has acted, before any
-    byte of the reply; the reply is sent, or lost (``drop_reply``). Callbacks run in a thread and may block.
+    answered ``status`` and ``body``, or dropped, or forwarded; ``after()`` runs once the dashboard has acted, before
+    any byte of the reply; the reply is sent, or lost (``drop_reply``). Callbacks run in a thread and may block.
     """
 
     def __init__(
@@ -50,13 +50,15 @@ class Rule:
         hold: bool = False,
         hang_seconds: float = 0.0,
         status: int | None = None,
+        body: str = "answered by the chaos proxy",
         drop: bool = False,
         after: Callable[[], object] | None = None,
         drop_reply: bool = False,
     ) -> None:
         self.method, self.path, self.times = method, re.compile(path), times
         self.before, self.after = before, after
-        self.hang_seconds, self.status, self.drop, self.drop_reply = hang_seconds, status, drop, drop_reply
+        self.hang_seconds, self.drop, self.drop_reply = hang_seconds, drop, drop_reply
+        self.status, self.body = status, body
         self.hits = 0
         self.reached = threading.Event()
         self.forwarded = threading.Event()
@@ -138,6 +140,7 @@ class ChaosProxy(LoopbackServer):
         hold: bool = False,
         hang_seconds: float = 0.0,
         status: int | None = None,
+        body: str = "answered by the chaos proxy",
         drop: bool = False,
         after: Callable[[], object] | None = None,
         drop_reply: bool = False,
@@ -155,6 +158,7 @@ class ChaosProxy(LoopbackServer):
             hold=hold,
             hang_seconds=hang_seconds,
             status=status,
+            body=body,
             drop=drop,
             after=after,
             drop_reply=drop_reply,
@@ -217,7 +221,7 @@ class ChaosProxy(LoopbackServer):
         if rule.drop:
             return drop_connection(request)
         if rule.status is not None:
-            return web.Response(status=rule.status, text="answered by the chaos proxy")
+            return web.Response(status=rule.status, text=rule.body)
         return await self._forward(rule, request)
 
     async def _forward(self, rule: Rule, request: web.Request) -> web.StreamResponse:

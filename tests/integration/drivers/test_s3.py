@@ -9,12 +9,15 @@ from pathlib import Path
 import httpx
 import pytest
 
+from airflow_provider_air.errors import JobFailedError
+from airflow_provider_air.hooks.outcome import failure_of_end
 from airflow_provider_air.hooks.storage import JobAccess, job_access, open_storage
 from airflow_provider_air.ray_api.transport import Transport
 from airflow_provider_air.storage.s3 import S3Storage
 from airflow_provider_air.waiting import wait_until
 from airflow_provider_air.workloads import train
 from airflow_provider_air.workloads.train import TrainResult, TrainSpec
+from tests.fakes.chaos_proxy import ChaosProxy
 from tests.integration.drivers.conftest import DriverJob, Submit
 from tests.object_stores import ROLE, aws_connection, s3_client, s3_server
 
@@ -22,16 +25,25 @@ pytestmark = pytest.mark.integration
 STORAGE = S3Storage("store", "s3://models/runs", credentials="session")
 
 
+EXPIRED = "<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+
+
 @pytest.fixture(scope="module")
-def access() -> Iterator[JobAccess]:
-    with s3_server() as url, pytest.MonkeyPatch.context() as patch:
+def store() -> Iterator[ChaosProxy]:
+    """The bucket's server, as the jobs reach it."""
+    with s3_server() as url, ChaosProxy(url) as proxy, pytest.MonkeyPatch.context() as patch:
         s3_client(url).create_bucket(Bucket="models")
-        patch.setenv("AIRFLOW_CONN_STORE", aws_connection(url, role_arn=ROLE))
-        yield job_access(STORAGE, lifetime=timedelta(minutes=20))
+        patch.setenv("AIRFLOW_CONN_STORE", aws_connection(proxy.url, role_arn=ROLE))
+        yield proxy
 
 
-def test_a_killed_training_resumes_from_the_bucket(
-    access: JobAccess, head: Transport, submit: Submit, tmp_path: Path
+@pytest.fixture(scope="module")
+def access(store: ChaosProxy) -> JobAccess:
+    return job_access(STORAGE, lifetime=timedelta(minutes=20))
+
+
+def test_a_training_whose_credentials_expire_says_so_and_resumes_from_the_bucket_with_new_ones(
+    access: JobAccess, store: ChaosProxy, head: Transport, submit: Submit, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
     spec = TrainSpec(
@@ -44,8 +56,12 @@ def test_a_killed_training_resumes_from_the_bucket(
 
     first = start()
     wait_until(lambda: first.of_kind("checkpoint")[1:] or None, what="two checkpoints", timeout_seconds=420)
-    first.kill()
+    expired = store.on("*", "", times=None, status=400, body=EXPIRED)
     gate.touch()
+    error = failure_of_end("ended", first.submission_id, first.ended().details(), "", first.records())
+    assert isinstance(error, JobFailedError)
+    assert "credentials seem to have expired: a retry gets new ones" in str(error)
+    expired.cancel()
     result = TrainResult.from_value(start().succeeded())
 
     assert (result.resumed_from or "").startswith("s3://models/runs/run/checkpoint_")

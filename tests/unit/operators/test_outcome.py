@@ -29,6 +29,20 @@ def job(status: JobStatus = JobStatus.FAILED, **fields: Any) -> JobDetails:
     return JobDetails(**{"submission_id": "air-1", "status": status, "exit_code": 1, **fields})
 
 
+NO_BODY = "AWS Error UNKNOWN (HTTP status 400) during HeadObject operation: No response body."
+
+
+@pytest.mark.parametrize(
+    ("message", "is_expired"),
+    [("ExpiredToken: The provided token has expired", True), (NO_BODY, True), ("boom", False)],
+    ids=["named", "an answer without a body", "another reason"],
+)
+def test_credentials_that_ended_too_early_say_what_helps(message: str, is_expired: bool) -> None:
+    error = failure_of_end("ended", "air-1", job(message=message), "")
+
+    assert ("a retry gets new ones" in str(error)) is is_expired
+
+
 END = {"kind": "end", "status": "failed", "error": {"type": "KeyError", "message": "'y'"}}
 
 
