@@ -46,6 +46,7 @@ _NAMES = {
     "SmokeTest": "workloads.smoke",
     "TectonMaterializeOperator": "operators.tecton",
     "TectonReadySensor": "sensors.tecton",
+    "WandbSyncOperator": "operators.wandb",
     "WandbTracker": "trackers.wandb",
     "ray_retry_policy": "operators.retry",
 }

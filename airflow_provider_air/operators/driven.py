@@ -135,7 +135,11 @@ class RayDrivenOperator(RayJobOperator):
     ) -> str:
         # Only here: a job that runs or has succeeded is collected, whatever has become of the credentials meanwhile.
         access = job_access(self.storage, lifetime=self.execution_timeout)
-        request = dataclasses.replace(request, driver_env=access.env_vars, secrets=access.secrets)
+        request = dataclasses.replace(
+            request,
+            driver_env={**request.driver_env, **access.env_vars},
+            secrets={**request.secrets, **access.secrets},
+        )
         return super()._submit_once(context, attempts, request, ref, deadline)
 
     def is_fixed_size(self, context: Context) -> bool:
