@@ -47,6 +47,7 @@ _NAMES = {
     "TectonFeatures": "feature_stores.tecton",
     "TectonMaterializeOperator": "operators.tecton",
     "TectonReadySensor": "sensors.tecton",
+    "WandbSyncOperator": "operators.wandb",
     "WandbTracker": "trackers.wandb",
     "load_result": "hooks.results",
     "ray_retry_policy": "operators.retry",

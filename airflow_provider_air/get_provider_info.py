@@ -32,6 +32,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_air.operators.tecton",
                     "airflow_provider_air.operators.train",
                     "airflow_provider_air.operators.tune",
+                    "airflow_provider_air.operators.wandb",
                 ],
             }
         ],
