@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from airflow_provider_air.attachment import Attachment, AttachmentSpec, Outcome, Voyage
@@ -35,7 +35,7 @@ class Riders:
         :raises AirError: a required attachment cannot come along
         """
         env_vars: dict[str, str] = {}
-        secrets = dict(request.secrets)
+        secrets: dict[str, str] = {}
         for spec in self._specs:
             try:
                 luggage = self._open(spec).before_submit(self.voyage)
@@ -47,7 +47,7 @@ class Riders:
             self.luggage[spec.name] = dict(luggage.state)
             env_vars |= luggage.env_vars
             secrets |= luggage.secrets
-        return replace(request, driver_env={**request.driver_env, **env_vars}, secrets=secrets)
+        return request.given(env_vars, secrets)
 
     def tell(self, records: Sequence[Mapping[str, Any]]) -> None:
         """

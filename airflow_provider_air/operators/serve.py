@@ -240,7 +240,7 @@ class RayServeDeployOperator(ServeJobOperator):
         # Only here: what runs or has succeeded is collected, whatever has become of the connection meanwhile.
         if self.features is not None:
             known = open_online(check_serving_features(self.features)).env_vars
-            request = dataclasses.replace(request, driver_env={**request.driver_env, **known})
+            request = request.given(known)
         return super()._submit_once(context, attempts, request, ref, deadline)
 
     def read_result(self, value: Any) -> Any:

@@ -48,7 +48,7 @@ class RayStoredJobOperator(RayJobOperator):
             return request
         root = uri_of(self.storage)
         code_uri = f"{root.rstrip('/')}/{CODE_FOLDER}" if self._is_ours else None
-        return dataclasses.replace(request, driver_env={**request.driver_env, results.STORAGE: root}, code_uri=code_uri)
+        return dataclasses.replace(request.given({results.STORAGE: root}), code_uri=code_uri)
 
     def check_reach(self) -> None:
         """
@@ -79,9 +79,5 @@ class RayStoredJobOperator(RayJobOperator):
     ) -> str:
         # Only here: a job that runs or has succeeded is collected, whatever has become of the credentials meanwhile.
         access = job_access(self.storage, lifetime=self.execution_timeout)
-        request = dataclasses.replace(
-            request,
-            driver_env={**request.driver_env, **access.env_vars},
-            secrets={**request.secrets, **access.secrets},
-        )
+        request = request.given(access.env_vars, access.secrets)
         return super()._submit_once(context, attempts, request, ref, deadline)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +87,5 @@ class WandbSyncOperator(RayDrivenOperator):
     ) -> str:
         # Only here: a job that runs or has succeeded is collected, whatever has become of the connection meanwhile.
         site = WandbHook(self.wandb_conn_id).get_conn()
-        request = dataclasses.replace(
-            request, driver_env={"WANDB_BASE_URL": site.base_url}, secrets={"WANDB_API_KEY": site.api_key}
-        )
+        request = request.given({"WANDB_BASE_URL": site.base_url}, {"WANDB_API_KEY": site.api_key})
         return super()._submit_once(context, attempts, request, ref, deadline)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.resources
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -89,6 +89,10 @@ class JobRequest:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     expects_result: bool = False
     code_uri: str | None = None
+
+    def given(self, env_vars: Mapping[str, str], secrets: Mapping[str, str] | None = None) -> JobRequest:
+        """Give the same with more of what the provider adds to its environment."""
+        return replace(self, driver_env={**self.driver_env, **env_vars}, secrets={**self.secrets, **(secrets or {})})
 
     @property
     def has_records(self) -> bool:
