@@ -1,10 +1,12 @@
-"""Ray datasets from plain JSON: a name, a URI, a format, columns, a split."""
+"""
+Ray datasets from plain JSON: a name, a URI, a format, columns, a split.
+
+Ray Data is slow to import, and only functions that build a dataset do it: the join of features reads specs alone.
+"""
 
 from __future__ import annotations
 
 from typing import Any, Callable, Dict, List
-
-import ray.data
 
 from . import files, imports, job
 
@@ -21,6 +23,8 @@ def read_all(specs: Dict[str, Any], field: str = "datasets") -> Dict[str, Any]:
 
     :raises job.ConfigurationProblem: absent data, an unknown format or column; the message names the dataset
     """
+    import ray.data
+
     found: Dict[str, Any] = {}
     for name, spec in specs.items():
         spec = spec_of(spec)
@@ -60,6 +64,8 @@ def read_one(spec: Dict[str, Any], field: str) -> Any:
 
     :raises job.ConfigurationProblem: absent data, an unknown format or column; the message names ``field``
     """
+    import ray.data
+
     # Its bars redraw themselves many times a second, which a log file keeps.
     ray.data.DataContext.get_current().enable_progress_bars = False
     uris = [spec["uri"]] if isinstance(spec["uri"], str) else list(spec["uri"])
@@ -135,6 +141,8 @@ def _carve(dataset: Any, share: float, spec: Dict[str, Any], where: str) -> Any:
     if not 0 < share < 1:
         raise job.ConfigurationProblem("%s.split: a share lies between 0 and 1, not %r" % (where, share))
     if not hasattr(dataset, "streaming_train_test_split"):
+        import ray
+
         raise job.ConfigurationProblem(
             "%s.split needs a newer Ray on the cluster; it has %s" % (where, ray.__version__)
         )

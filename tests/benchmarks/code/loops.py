@@ -32,3 +32,14 @@ def objective(config: dict[str, Any]) -> None:
 
     for step in range(3):
         tune.report({"loss": (config["x"] - 1) ** 2 + 1.0 / (step + 1)})
+
+
+def steps(config: dict[str, Any]) -> None:
+    """Do the same small work in each step, on one core, and report it."""
+    import numpy
+    import ray.train
+
+    matrix = numpy.random.default_rng(0).random((config["size"], config["size"]))
+    for step in range(config["steps"]):
+        total = float((matrix @ matrix).sum())
+        ray.train.report({"loss": total / (step + 1)})

@@ -9,11 +9,22 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
-PACKAGES = ("airflow-provider-air", "apache-airflow-core", "apache-airflow-task-sdk", "ray", "httpx", "lightgbm")
+PACKAGES = (
+    "airflow-provider-air",
+    "apache-airflow-core",
+    "apache-airflow-task-sdk",
+    "ray",
+    "httpx",
+    "lightgbm",
+    "feast",
+    "mlflow",
+    "duckdb",
+)
+T = TypeVar("T")
 
 
 class Report:
@@ -84,6 +95,17 @@ def interleaved(pairs: int, **sides: Callable[[], float]) -> dict[str, list[floa
     for _ in range(pairs):
         for name, call in sides.items():
             values[name].append(call())
+    return values
+
+
+def alternated(pairs: int, **sides: Callable[[], T]) -> dict[str, list[T]]:
+    """Measure as :func:`interleaved` does, but turn the order each time (A B B A …): nobody gains by being second."""
+    values: dict[str, list[T]] = {name: [] for name in sides}
+    order = list(sides)
+    for _ in range(pairs):
+        for name in order:
+            values[name].append(sides[name]())
+        order.reverse()
     return values
 
 

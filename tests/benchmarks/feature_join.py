@@ -1,0 +1,159 @@
+"""What does a point-in-time join cost through our driver, over Feast by hand and over no Feast at all?"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pyarrow.compute
+import pyarrow.parquet
+
+import airflow_provider_air.drivers
+from airflow_provider_air.workloads.features import ENTRYPOINT, join_payload
+from tests.benchmarks.rig import feature_repo
+from tests.benchmarks.rig.report import Report, alternated, ratios
+
+CODE = Path(__file__).parent / "code"
+ROWS = 1_000_000
+QUICK_ROWS = 200_000
+JOIN_SECONDS = 300.0
+
+
+def measure(*, quick: bool) -> Iterator[Report]:
+    """The driver's join, Feast in a script, and DuckDB's ASOF join of the same files."""
+    rows = QUICK_ROWS if quick else ROWS
+    report = Report(
+        "feature_join",
+        f"wall seconds of a fresh process that joins {rows} rows of {len(feature_repo.CARRIERS)} carriers with two "
+        f"features of {feature_repo.DAYS} values each and writes parquet: our driver as FeastJoinOperator starts it, "
+        "get_historical_features() in a script, and DuckDB's ASOF join",
+        quick=quick,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        joins = Joins(Path(folder), rows)
+        sides = {"driver": joins.by_driver, "feast": joins.by_feast, "duckdb": joins.by_duckdb}
+        for join in sides.values():
+            join()  # the first process of a kind reads its libraries from disk
+        joins.cpu.clear()
+        values = alternated(1 if quick else 3, **sides)
+    for name, seconds in values.items():
+        report.series(name, seconds, "s")
+        report.series(f"{name}.cpu", joins.cpu[name], "s")
+    for other in ("feast", "duckdb"):
+        cpu = ratios(joins.cpu["driver"], joins.cpu[other])
+        report.series(f"driver_over_{other}.cpu", cpu, "1")
+    report.series("driver_over_duckdb", ratios(values["driver"], values["duckdb"]), "1")
+    ratio = report.series("driver_over_feast", ratios(values["driver"], values["feast"]), "1")
+    report.aim("median ratio of the driver to Feast by hand", ratio, at_most=1.1)
+    report.note("without the start of a Ray job, which is the same for any of them; execute_overhead tells it")
+    report.note("all three were found to have written the same rows with the same values")
+    yield report
+
+
+class Joins:
+    """
+    The same join in three ways, each in a fresh process.
+
+    :param root: a folder of one's own
+    :param rows: how many entity rows
+    """
+
+    def __init__(self, root: Path, rows: int) -> None:
+        self.cpu: dict[str, list[float]] = {}
+        self._root = root
+        self._repo = feature_repo.write(root)
+        self._entities = root / "entities.parquet"
+        feature_repo.write_entities(self._entities, rows)
+        self._digest: dict[str, float] = {"rows": rows}
+        self._numbers = itertools.count(1)
+        shutil.copytree(airflow_provider_air.drivers.__path__[0], root / "shipped" / "air_drivers")
+
+    def by_driver(self) -> float:
+        """Start the driver as Ray does, in the repository, with its payload beside it."""
+        output = self._output()
+        payload = join_payload(
+            feature_service=feature_repo.SERVICE,
+            entities_uri=str(self._entities),
+            output_uri=str(output),
+            run_name=output.name,
+        )
+        (self._root / "shipped" / output.name).mkdir()
+        for name, content in payload.items():
+            (self._root / "shipped" / output.name / name).write_bytes(content)
+        told = {
+            "PYTHONPATH": str(self._root / "shipped"),
+            "AIR_SUBMISSION_ID": output.name,
+            "AIR_PAYLOAD": output.name,
+            "AIR_RECORDS_DIR": str(self._root),
+        }
+        _, *arguments = ENTRYPOINT.split()
+        return self._run("driver", arguments, output, told)
+
+    def by_feast(self) -> float:
+        """Run the script that asks Feast."""
+        output = self._output()
+        script = [str(CODE / "plain_join.py"), str(self._repo), feature_repo.SERVICE]
+        return self._run("feast", [*script, str(self._entities), str(output)], output)
+
+    def by_duckdb(self) -> float:
+        """Run the script that asks DuckDB."""
+        output = self._output()
+        script = [str(CODE / "duckdb_join.py"), str(feature_repo.features_file(self._root))]
+        return self._run("duckdb", [*script, str(self._entities), str(output)], output)
+
+    def _output(self) -> Path:
+        return self._root / f"joined-{next(self._numbers)}"
+
+    def _run(self, side: str, arguments: list[str], output: Path, told: Mapping[str, str] | None = None) -> float:
+        environment = {**os.environ, **(told or {})}
+        before, began = _cpu_of_children(), time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self._repo,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=JOIN_SECONDS,
+        )
+        seconds = time.perf_counter() - began
+        if done.returncode:
+            raise RuntimeError(f"the join by {side} failed:\n{(done.stdout + done.stderr)[-4000:]}")
+        self.cpu.setdefault(side, []).append(_cpu_of_children() - before)
+        self._check(side, output)
+        return seconds
+
+    def _check(self, side: str, output: Path) -> None:
+        """
+        Compare what was written with what the others wrote.
+
+        :raises RuntimeError: they differ
+        """
+        digest = _digest(output)
+        self._digest = {**digest, **self._digest}
+        if digest != self._digest:
+            raise RuntimeError(f"the join by {side} differs: {digest}, not {self._digest}")
+
+
+def _digest(output: Path) -> dict[str, float]:
+    table = pyarrow.parquet.read_table(output)
+    digest: dict[str, float] = {"rows": table.num_rows}
+    for name in feature_repo.FEATURES:
+        column = table.column(name)
+        digest[name] = pyarrow.compute.sum(column).as_py()
+        # A value in the row of another would leave the sum alone.
+        by_label = pyarrow.compute.multiply(column, table.column("arr_delay"))
+        digest[f"{name} by label"] = pyarrow.compute.sum(by_label).as_py()
+    return digest
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
