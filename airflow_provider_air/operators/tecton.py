@@ -100,7 +100,7 @@ class TectonMaterializeOperator(BaseOperator):
                 poll_interval_seconds=self.poll_interval_seconds,
             )
             if not self.deferrable:
-                return self.on_end(context, asyncio.run(trigger.watch()))
+                return self.on_end(context, asyncio.run(trigger.event()))
         return self.defer(trigger=trigger, method_name=self.on_end.__name__, timeout=backstop(deadline))
 
     def on_end(self, context: Context, event: Any) -> Any:

@@ -10,17 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any
-
-from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_air.clusters.contract import ClusterRef
 from airflow_provider_air.errors import AirError, ConfigurationError, UnavailableError
 from airflow_provider_air.hooks.resolver import open_feed
 from airflow_provider_air.identity import TASK
 from airflow_provider_air.ray_api.models import JobDetails
-from airflow_provider_air.triggers.settling import settle
+from airflow_provider_air.triggers.base import OneEventTrigger
 
 # An admitted task that has not submitted by then lost its worker: its place is given on.
 GRANT_SECONDS = 120.0
@@ -36,7 +33,7 @@ def check_limit(limit: Any) -> None:
         raise ConfigurationError(f"'max_concurrent_jobs' must be a whole number of at least 1, not {limit!r}")
 
 
-class RayAdmissionTrigger(BaseTrigger):
+class RayAdmissionTrigger(OneEventTrigger):
     """
     Fires ``{"cluster", "admitted", "message"}`` once the cluster has room for this task's job.
 
@@ -49,30 +46,28 @@ class RayAdmissionTrigger(BaseTrigger):
     def __init__(
         self, *, cluster: dict[str, Any], task: str, max_concurrent_jobs: int, deadline: float | None = None
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.cluster = cluster
         self.task_name = task
         self.max_concurrent_jobs = max_concurrent_jobs
         self.deadline = deadline
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give class path and arguments."""
-        return f"{type(self).__module__}.{type(self).__qualname__}", {
+    def arguments(self) -> dict[str, Any]:
+        """Give the constructor\'s arguments."""
+        return {
             "cluster": self.cluster,
             "task": self.task_name,
             "max_concurrent_jobs": self.max_concurrent_jobs,
             "deadline": self.deadline,
         }
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
+    async def event(self) -> dict[str, Any]:
         """Wait for room; runs in the triggerer."""
-        began = time.monotonic()
         try:
             admitted, message = await self.wait(), ""
         except AirError as error:
             admitted, message = False, str(error)
-        await settle(began)
-        yield TriggerEvent({"cluster": self.cluster, "admitted": admitted, "message": message})
+        return {"cluster": self.cluster, "admitted": admitted, "message": message}
 
     async def wait(self) -> bool:
         """

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from typing import Any
-
-from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_air.clusters.contract import ClusterRef, ClusterState
 from airflow_provider_air.errors import ConfigurationError, UnavailableError
 from airflow_provider_air.hooks.resolver import backend_of
+from airflow_provider_air.triggers.base import OneEventTrigger
 from airflow_provider_air.triggers.killing import finish, is_still_deferred
-from airflow_provider_air.triggers.settling import settle
 from airflow_provider_air.waiting import backoff_seconds
 
 TASK_KEY = ("dag_id", "run_id", "task_id", "map_index")
 
 
-class RayClusterTrigger(BaseTrigger):
+class RayClusterTrigger(OneEventTrigger):
     """
     Fires ``{"cluster", "state", "message"}`` once the cluster is no longer starting, or the time is up.
 
@@ -28,23 +25,21 @@ class RayClusterTrigger(BaseTrigger):
     """
 
     def __init__(self, *, cluster: dict[str, Any], timeout_seconds: float = 600.0) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.cluster = cluster
         self.timeout_seconds = timeout_seconds
-        self._fired = False
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give class path and arguments."""
-        return f"{type(self).__module__}.{type(self).__qualname__}", {
+    def arguments(self) -> dict[str, Any]:
+        """Give the constructor\'s arguments."""
+        return {
             "cluster": self.cluster,
             "timeout_seconds": self.timeout_seconds,
         }
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until there is something to say."""
+    async def event(self) -> dict[str, Any]:
+        """Look until there is something to say; runs in the triggerer."""
         ref = ClusterRef.from_json(self.cluster)
-        began = time.monotonic()
-        end = began + self.timeout_seconds
+        end = time.monotonic() + self.timeout_seconds
         state, message = ClusterState.STARTING, ""
         for pause in backoff_seconds(0.5, 5.0, 1.3):
             try:
@@ -57,9 +52,7 @@ class RayClusterTrigger(BaseTrigger):
             if state is not ClusterState.STARTING or time.monotonic() + pause > end:
                 break
             await asyncio.sleep(pause)
-        await settle(began)
-        self._fired = True
-        yield TriggerEvent({"cluster": self.cluster, "state": state.value, "message": message})
+        return {"cluster": self.cluster, "state": state.value, "message": message}
 
     async def on_kill(self) -> None:
         """Delete a cluster that belongs to the killed task; others are not this task's to delete."""

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
-
-from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_air.attachment import Outcome
 from airflow_provider_air.clusters.contract import ClusterRef, ClusterState
@@ -21,10 +18,10 @@ from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.ray_api.requests import get_job, stop_job, summarize_tasks
 from airflow_provider_air.ray_api.watching import JobWatch, Observation, WatchEnd, WatchSettings, log_entries
 from airflow_provider_air.records import line_of
+from airflow_provider_air.triggers.base import OneEventTrigger
 from airflow_provider_air.triggers.killing import finish, is_still_deferred
 from airflow_provider_air.triggers.live import LiveRecords
 from airflow_provider_air.triggers.progress import ProgressXCom
-from airflow_provider_air.triggers.settling import settle
 from airflow_provider_air.waiting import backoff_seconds
 
 TASK_COUNT_SECONDS = 10.0
@@ -35,7 +32,7 @@ KILL_SECONDS = 15.0
 TRIGGERER_LINES_AT_ONCE = 1000
 
 
-class RayJobTrigger(BaseTrigger):
+class RayJobTrigger(OneEventTrigger):
     """
     Follows one job to its end and fires one event, see :meth:`event_of`.
 
@@ -62,7 +59,7 @@ class RayJobTrigger(BaseTrigger):
         log_limit_bytes: int = 64 * 1024 * 1024,
         riders: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.cluster = cluster
         self.submission_id = submission_id
         self.task_key = task
@@ -72,13 +69,12 @@ class RayJobTrigger(BaseTrigger):
         self.unreachable_seconds = unreachable_seconds
         self.log_limit_bytes = log_limit_bytes
         self.riders = riders
-        self._fired = False
         self._progress: ProgressXCom | None = None
         self._next_count = 0.0
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give class path and arguments; no secrets, the connection is read where it is used."""
-        return f"{type(self).__module__}.{type(self).__qualname__}", {
+    def arguments(self) -> dict[str, Any]:
+        """Give the constructor\'s arguments."""
+        return {
             "cluster": self.cluster,
             "submission_id": self.submission_id,
             "task": self.task_key,
@@ -90,14 +86,9 @@ class RayJobTrigger(BaseTrigger):
             "riders": self.riders,
         }
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
+    async def event(self) -> dict[str, Any]:
         """Watch until the end; runs in the triggerer."""
-        began = time.monotonic()
-        end = await self.watch(lines_at_once=TRIGGERER_LINES_AT_ONCE)
-        await settle(began)
-        # Set before the event leaves: Airflow may call on_kill on a trigger that lingers after its yield.
-        self._fired = True
-        yield TriggerEvent(self.event_of(end))
+        return self.event_of(await self.watch(lines_at_once=TRIGGERER_LINES_AT_ONCE))
 
     async def watch(self, *, lines_at_once: int | None = None) -> WatchEnd:
         """

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
 from typing import Any
-
-from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_air.clusters.contract import ClusterRef
 from airflow_provider_air.errors import AirError
 from airflow_provider_air.hooks.resolver import open_feed
+from airflow_provider_air.triggers.base import OneEventTrigger
 
 
-class RayJobStateTrigger(BaseTrigger):
+class RayJobStateTrigger(OneEventTrigger):
     """
     Fires ``{"submission_id", "job": {JobDetails} | None, "message"}`` once the job has ended or is unknown.
 
@@ -22,26 +20,25 @@ class RayJobStateTrigger(BaseTrigger):
     """
 
     def __init__(self, *, cluster: dict[str, Any], submission_id: str, unreachable_seconds: float = 600.0) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.cluster = cluster
         self.submission_id = submission_id
         self.unreachable_seconds = unreachable_seconds
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give class path and arguments."""
-        return f"{type(self).__module__}.{type(self).__qualname__}", {
+    def arguments(self) -> dict[str, Any]:
+        """Give the constructor\'s arguments."""
+        return {
             "cluster": self.cluster,
             "submission_id": self.submission_id,
             "unreachable_seconds": self.unreachable_seconds,
         }
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look, with all others that wait for jobs of this cluster, until the job has ended."""
+    async def event(self) -> dict[str, Any]:
+        """Look, with all others that wait for jobs of this cluster, until the job has ended; runs in the triggerer."""
         try:
-            event = await self._wait()
+            return await self._wait()
         except AirError as error:
-            event = self._event(None, str(error))
-        yield TriggerEvent(event)
+            return self._event(None, str(error))
 
     async def _wait(self) -> dict[str, Any]:
         silent_since: float | None = None

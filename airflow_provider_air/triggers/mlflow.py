@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 from airflow.sdk import BaseHook
-from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_air.errors import AirError, UnavailableError
 from airflow_provider_air.hooks.mlflow import server_of
 from airflow_provider_air.trackers.mlflow_registry import ModelRegistry
+from airflow_provider_air.triggers.base import OneEventTrigger
 
 
-class MlflowModelTrigger(BaseTrigger):
+class MlflowModelTrigger(OneEventTrigger):
     """
     Fires ``{"outcome", "version", "message"}``; the outcome is ready, deadline or refused.
 
@@ -37,7 +36,7 @@ class MlflowModelTrigger(BaseTrigger):
         deadline: float | None = None,
         poll_interval_seconds: float = 10.0,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.mlflow_conn_id = mlflow_conn_id
         self.model_name = model_name
         self.alias = alias
@@ -45,9 +44,9 @@ class MlflowModelTrigger(BaseTrigger):
         self.deadline = deadline
         self.poll_interval_seconds = poll_interval_seconds
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give class path and arguments."""
-        return f"{type(self).__module__}.{type(self).__qualname__}", {
+    def arguments(self) -> dict[str, Any]:
+        """Give the constructor\'s arguments."""
+        return {
             "mlflow_conn_id": self.mlflow_conn_id,
             "model_name": self.model_name,
             "alias": self.alias,
@@ -56,13 +55,13 @@ class MlflowModelTrigger(BaseTrigger):
             "poll_interval_seconds": self.poll_interval_seconds,
         }
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until it is there or the time is over."""
+    async def event(self) -> dict[str, Any]:
+        """Look until it is there or the time is over; runs in the triggerer."""
         try:
             outcome, version, message = await self._wait()
         except AirError as error:
             outcome, version, message = "refused", None, str(error)
-        yield TriggerEvent({"outcome": outcome, "version": version, "message": message[:2000]})
+        return {"outcome": outcome, "version": version, "message": message[:2000]}
 
     async def _wait(self) -> tuple[str, int | None, str]:
         server = server_of(await BaseHook.aget_connection(self.mlflow_conn_id))

@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
 from typing import Any
-
-from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_air.clusters.contract import ClusterRef
 from airflow_provider_air.errors import AirError, UnavailableError
 from airflow_provider_air.hooks.resolver import aopen_transport
 from airflow_provider_air.ray_api.client import AsyncRayClient
 from airflow_provider_air.ray_api.serve import get_serve
+from airflow_provider_air.triggers.base import OneEventTrigger
 from airflow_provider_air.workloads.serve import readiness
 
 
-class RayServeTrigger(BaseTrigger):
+class RayServeTrigger(OneEventTrigger):
     """
     Fires ``{"application", "ready", "outcome", "message"}``; the outcome is ready, deadline, unreachable or refused.
 
@@ -39,7 +37,7 @@ class RayServeTrigger(BaseTrigger):
         poll_interval_seconds: float = 5.0,
         unreachable_seconds: float = 600.0,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.cluster = cluster
         self.application = application
         self.replicas = replicas
@@ -47,9 +45,9 @@ class RayServeTrigger(BaseTrigger):
         self.poll_interval_seconds = poll_interval_seconds
         self.unreachable_seconds = unreachable_seconds
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give class path and arguments."""
-        return f"{type(self).__module__}.{type(self).__qualname__}", {
+    def arguments(self) -> dict[str, Any]:
+        """Give the constructor\'s arguments."""
+        return {
             "cluster": self.cluster,
             "application": self.application,
             "replicas": self.replicas,
@@ -58,20 +56,18 @@ class RayServeTrigger(BaseTrigger):
             "unreachable_seconds": self.unreachable_seconds,
         }
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until it is ready or the time is over."""
+    async def event(self) -> dict[str, Any]:
+        """Look until it is ready or the time is over; runs in the triggerer."""
         try:
             outcome, message = await self._wait()
         except AirError as error:
             outcome, message = "refused", str(error)
-        yield TriggerEvent(
-            {
-                "application": self.application,
-                "ready": outcome == "ready",
-                "outcome": outcome,
-                "message": message[:2000],
-            }
-        )
+        return {
+            "application": self.application,
+            "ready": outcome == "ready",
+            "outcome": outcome,
+            "message": message[:2000],
+        }
 
     async def _wait(self) -> tuple[str, str]:
         silent_since: float | None = None

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
 from airflow.sdk import BaseHook
-from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_air.errors import AirError, UnavailableError
 from airflow_provider_air.feature_stores.tecton import TectonServer
 from airflow_provider_air.hooks.tecton import server_of
+from airflow_provider_air.triggers.base import OneEventTrigger
 from airflow_provider_air.triggers.killing import finish, is_still_deferred
-from airflow_provider_air.triggers.settling import settle
 
 
-class _TectonTrigger(BaseTrigger):
+class _TectonTrigger(OneEventTrigger):
     """
     Fires ``{"outcome", "value", "message"}``; the outcome is ended, deadline or refused.
 
@@ -26,28 +24,19 @@ class _TectonTrigger(BaseTrigger):
     """
 
     def __init__(self, **fields: Any) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.fields = fields
-        self._fired = False
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give class path and arguments."""
-        return f"{type(self).__module__}.{type(self).__qualname__}", self.fields
+    def arguments(self) -> dict[str, Any]:
+        """Give the constructor\'s arguments."""
+        return self.fields
 
     def look(self, server: TectonServer) -> str | None:
         """Look once; what the event tells, or None to look again."""
         raise NotImplementedError
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until there is something to say; runs in the triggerer."""
-        began = time.monotonic()
-        event = await self.watch()
-        await settle(began)
-        self._fired = True
-        yield TriggerEvent(event)
-
-    async def watch(self) -> dict[str, Any]:
-        """Give what the event tells once there is something to say; in the worker for ``deferrable=False``."""
+    async def event(self) -> dict[str, Any]:
+        """Look until there is something to say; in the triggerer, or in the worker for ``deferrable=False``."""
         try:
             outcome, value, message = await self._wait()
         except AirError as error:

@@ -19,7 +19,7 @@ from airflow.sdk.exceptions import TaskDeferred
 from airflow_provider_air import MlflowTracker, RayTrainOperator, S3Storage, WandbTracker
 from airflow_provider_air.drivers.records import encode
 from airflow_provider_air.errors import UnavailableError
-from airflow_provider_air.triggers import settling
+from airflow_provider_air.triggers import base
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, Supervisor, task_context
 from tests.object_stores import ROLE, STATIC_SECRET, aws_connection, s3_client, s3_server
@@ -63,7 +63,7 @@ def connections(
         for name, fields in made.items():
             monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(fields))
         monkeypatch.setenv("AIRFLOW_CONN_STORE", aws_connection(url, role_arn=ROLE))
-        monkeypatch.setattr(settling, "SETTLE_SECONDS", 0.0)
+        monkeypatch.setattr(base, "SETTLE_SECONDS", 0.0)
         yield monkeypatch
 
 

@@ -24,7 +24,7 @@ from airflow_provider_air.drivers.records import encode
 from airflow_provider_air.errors import RemoteFailureError
 from airflow_provider_air.records import records_name
 from airflow_provider_air.trackers.mlflow_server import MlflowServer
-from airflow_provider_air.triggers import live, settling
+from airflow_provider_air.triggers import base, live
 from tests.fakes.chaos_proxy import ChaosProxy
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, Supervisor, task_context
@@ -77,7 +77,7 @@ def head(mlflow_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRayDa
         ray = {"conn_type": "ray", "host": head.url, "password": head.token}
         monkeypatch.setenv("AIRFLOW_CONN_RAY_DEFAULT", json.dumps(ray))
         monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", json.dumps({"conn_type": "mlflow", "host": mlflow_url}))
-        monkeypatch.setattr(settling, "SETTLE_SECONDS", 0.0)
+        monkeypatch.setattr(base, "SETTLE_SECONDS", 0.0)
         monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(), raising=False)
         yield head
 

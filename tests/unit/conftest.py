@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_air.ray_api import packages
 from airflow_provider_air.ray_api.transport import Transport
-from airflow_provider_air.triggers import settling
+from airflow_provider_air.triggers import base
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Supervisor
 
@@ -53,7 +53,7 @@ def large_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def quick_triggers(monkeypatch: pytest.MonkeyPatch) -> None:
     """No scheduler here: triggers may fire at once."""
-    monkeypatch.setattr(settling, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(base, "SETTLE_SECONDS", 0.0)
 
 
 @pytest.fixture
