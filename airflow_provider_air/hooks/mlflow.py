@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from airflow.sdk import BaseHook, Connection
-from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_air.errors import AirError, ConfigurationError
-from airflow_provider_air.hooks.ray import extra_of, verify_of
+from airflow_provider_air.hooks.connections import extra_of, get_connection, verify_of
 from airflow_provider_air.trackers.mlflow import MlflowTracker, MlflowTracking
 from airflow_provider_air.trackers.mlflow_server import MlflowServer
+
+HINT = "Create one of type 'mlflow' with the tracking server's address"
 
 
 def open_tracker(spec: MlflowTracker) -> MlflowTracking:
@@ -43,13 +44,7 @@ class MlflowHook(BaseHook):
 
         :raises ConfigurationError: the connection is absent or malformed
         """
-        try:
-            return server_of(BaseHook.get_connection(self.mlflow_conn_id))
-        except AirflowNotFoundException as error:
-            raise ConfigurationError(
-                f"There is no Airflow connection {self.mlflow_conn_id!r}",
-                hint="Create one of type 'mlflow' with the tracking server's address",
-            ) from error
+        return server_of(get_connection(self.mlflow_conn_id, HINT))
 
     def test_connection(self) -> tuple[bool, str]:
         """Try the address and the credentials; ``/health`` would answer even where every call is refused."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from airflow.sdk import BaseHook, Connection
-from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_air.errors import AirError, ConfigurationError
+from airflow_provider_air.hooks.connections import aget_connection, extra_of, get_connection, verify_of
 from airflow_provider_air.ray_api.client import AsyncRayClient, RayClient
 from airflow_provider_air.ray_api.logs import LogReader
 from airflow_provider_air.ray_api.models import JobDetails, JobSubmission
@@ -22,16 +21,16 @@ from airflow_provider_air.ray_api.transport import Transport
 DEFAULT_PORT = 8265
 
 
+HINT = "Create one of type 'ray' with the dashboard's address, or give the operator a cluster="
+
+
 def get_ray_connection(ray_conn_id: str) -> Connection:
     """
     Read a connection; for workers, and for the api-server.
 
     :raises ConfigurationError: there is none of this id
     """
-    try:
-        return BaseHook.get_connection(ray_conn_id)
-    except AirflowNotFoundException as error:
-        raise _absent(ray_conn_id) from error
+    return get_connection(ray_conn_id, HINT)
 
 
 async def aget_ray_connection(ray_conn_id: str) -> Connection:
@@ -40,17 +39,7 @@ async def aget_ray_connection(ray_conn_id: str) -> Connection:
 
     :raises ConfigurationError: there is none of this id
     """
-    try:
-        return await BaseHook.aget_connection(ray_conn_id)
-    except AirflowNotFoundException as error:
-        raise _absent(ray_conn_id) from error
-
-
-def _absent(ray_conn_id: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"There is no Airflow connection {ray_conn_id!r}",
-        hint="Create one of type 'ray' with the dashboard's address, or give the operator a cluster=",
-    )
+    return await aget_connection(ray_conn_id, HINT)
 
 
 def transport_of(connection: Connection) -> Transport:
@@ -82,41 +71,6 @@ def transport_of(connection: Connection) -> Transport:
         headers=dict(headers),
         verify=verify_of(extra, where),
     )
-
-
-def verify_of(extra: Mapping[str, Any], where: str) -> bool | str:
-    """
-    Read a connection's TLS settings, as httpx takes them.
-
-    :raises ConfigurationError: ``ca_path`` or ``verify_tls`` is malformed
-    """
-    ca_path = extra.get("ca_path") or True
-    if ca_path is not True and not isinstance(ca_path, str):
-        raise ConfigurationError(f"'ca_path' must be the path of a file, not {ca_path!r}", where=where)
-    verify_tls = extra.get("verify_tls", True)
-    if not isinstance(verify_tls, bool):
-        raise ConfigurationError(f"'verify_tls' must be true or false, not {verify_tls!r}", where=where)
-    return ca_path if verify_tls else False
-
-
-def extra_of(connection: Connection) -> dict[str, Any]:
-    """:raises ConfigurationError: the connection's extra is no JSON object."""
-    if not connection.extra:
-        return {}
-    try:
-        # Airflow itself reads malformed JSON as {}: then TLS settings would silently be others than meant.
-        extra = json.loads(connection.extra)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"The extra is no JSON: {error}", where=f"connection {connection.conn_id}", hint="Correct it"
-        ) from None
-    if not isinstance(extra, dict):
-        raise ConfigurationError(
-            f"The extra must be a JSON object, not {type(extra).__name__}",
-            where=f"connection {connection.conn_id}",
-            hint='Such as {"verify_tls": true}',
-        )
-    return dict(connection.extra_dejson)
 
 
 def _base_url(connection: Connection, extra: Mapping[str, Any], where: str) -> str:

@@ -19,10 +19,10 @@ from airflow_provider_air.clusters.contract import ClusterBackend, ClusterRef, C
 from airflow_provider_air.clusters.existing import ExistingCluster
 from airflow_provider_air.clusters.registry import build_spec, open_backend
 from airflow_provider_air.errors import AirError, ConfigurationError
+from airflow_provider_air.hooks.connections import extra_of
 from airflow_provider_air.hooks.ray import (
     RayHook,
     aget_ray_connection,
-    extra_of,
     get_ray_connection,
     transport_of,
 )

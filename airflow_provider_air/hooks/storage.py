@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException, AirflowOptionalProviderFeatureException
+from airflow.sdk.exceptions import AirflowOptionalProviderFeatureException
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_air.errors import ConfigurationError, MissingExtraError, UnavailableError
+from airflow_provider_air.hooks.connections import get_connection
 from airflow_provider_air.storage.contract import Storage, StorageSpec
 from airflow_provider_air.storage.gcs import GcsBucket, GcsStorage
 from airflow_provider_air.storage.s3 import S3Bucket, S3Storage, may_pass
@@ -101,7 +101,7 @@ def open_gcs(spec: GcsStorage) -> GcsBucket:
     :raises ConfigurationError: there is no such connection, or its key is malformed
     :raises MissingExtraError: the google provider is not installed
     """
-    _must_exist(spec.gcp_conn_id, "google_cloud_platform")
+    get_connection(spec.gcp_conn_id, "Create one of type 'google_cloud_platform'")
     try:
         from airflow.providers.google.cloud.hooks.gcs import GCSHook
     except (ImportError, AirflowOptionalProviderFeatureException):
@@ -117,7 +117,7 @@ def open_gcs(spec: GcsStorage) -> GcsBucket:
 
 def _aws_hook(aws_conn_id: str) -> Any:
     # The provider itself would go on with whatever credentials it finds elsewhere.
-    _must_exist(aws_conn_id, "aws")
+    get_connection(aws_conn_id, "Create one of type 'aws'")
     try:
         from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
         from botocore.config import Config
@@ -193,12 +193,3 @@ def _check_lifetime(spec: S3Storage, expires: datetime | None, lifetime: timedel
             hint=f"Set execution_timeout at least {MARGIN} below that, raise DurationSeconds in the connection's "
             "assume_role_kwargs, or use credentials='ambient'",
         )
-
-
-def _must_exist(conn_id: str, kind: str) -> None:
-    try:
-        BaseHook.get_connection(conn_id)
-    except AirflowNotFoundException as error:
-        raise ConfigurationError(
-            f"There is no Airflow connection {conn_id!r}", hint=f"Create one of type {kind!r}"
-        ) from error

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from airflow.sdk import BaseHook, Connection
-from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_air.drivers.online.tecton import URL
 from airflow_provider_air.errors import AirError, ConfigurationError
 from airflow_provider_air.feature_stores.contract import OnlineStore
 from airflow_provider_air.feature_stores.tecton import TectonFeatures, TectonServer
+from airflow_provider_air.hooks.connections import get_connection
+
+HINT = "Create one of type 'tecton' with the deployment's address and an API key as password"
 
 
 class TectonHook(BaseHook):
@@ -34,13 +36,7 @@ class TectonHook(BaseHook):
 
         :raises ConfigurationError: the connection is absent or malformed
         """
-        try:
-            return server_of(BaseHook.get_connection(self.tecton_conn_id))
-        except AirflowNotFoundException as error:
-            raise ConfigurationError(
-                f"There is no Airflow connection {self.tecton_conn_id!r}",
-                hint="Create one of type 'tecton' with the deployment's address and an API key as password",
-            ) from error
+        return server_of(get_connection(self.tecton_conn_id, HINT))
 
     def test_connection(self) -> tuple[bool, str]:
         """Look at the fields alone: every documented route needs a workspace."""

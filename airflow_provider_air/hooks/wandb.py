@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import httpx
 from airflow.sdk import BaseHook, Connection
-from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_air.errors import AirError, ConfigurationError
-from airflow_provider_air.hooks.ray import extra_of
+from airflow_provider_air.hooks.connections import extra_of, get_connection
 from airflow_provider_air.trackers.wandb import WandbSite, WandbTracker, WandbTracking
+
+HINT = "Create one of type 'wandb' with the API key as password, or use mode='offline'"
 
 
 def open_tracker(spec: WandbTracker) -> WandbTracking:
@@ -43,13 +44,7 @@ class WandbHook(BaseHook):
 
         :raises ConfigurationError: the connection is absent or has no key
         """
-        try:
-            return site_of(BaseHook.get_connection(self.wandb_conn_id))
-        except AirflowNotFoundException as error:
-            raise ConfigurationError(
-                f"There is no Airflow connection {self.wandb_conn_id!r}",
-                hint="Create one of type 'wandb' with the API key as password, or use mode='offline'",
-            ) from error
+        return site_of(get_connection(self.wandb_conn_id, HINT))
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask the API who we are."""

@@ -6,10 +6,9 @@ import asyncio
 import time
 from typing import Any
 
-from airflow.sdk import BaseHook
-
 from airflow_provider_air.errors import AirError, UnavailableError
-from airflow_provider_air.hooks.mlflow import server_of
+from airflow_provider_air.hooks.connections import aget_connection
+from airflow_provider_air.hooks.mlflow import HINT, server_of
 from airflow_provider_air.trackers.mlflow_registry import ModelRegistry
 from airflow_provider_air.triggers.base import OneEventTrigger
 
@@ -64,7 +63,7 @@ class MlflowModelTrigger(OneEventTrigger):
         return {"outcome": outcome, "version": version, "message": message[:2000]}
 
     async def _wait(self) -> tuple[str, int | None, str]:
-        server = server_of(await BaseHook.aget_connection(self.mlflow_conn_id))
+        server = server_of(await aget_connection(self.mlflow_conn_id, HINT))
         registry = ModelRegistry(server)
         while True:
             message = "it is not there yet"

@@ -7,11 +7,10 @@ import time
 from datetime import datetime
 from typing import Any
 
-from airflow.sdk import BaseHook
-
 from airflow_provider_air.errors import AirError, UnavailableError
 from airflow_provider_air.feature_stores.tecton import TectonServer
-from airflow_provider_air.hooks.tecton import server_of
+from airflow_provider_air.hooks.connections import aget_connection
+from airflow_provider_air.hooks.tecton import HINT, server_of
 from airflow_provider_air.triggers.base import OneEventTrigger
 from airflow_provider_air.triggers.killing import finish, is_still_deferred
 
@@ -58,7 +57,7 @@ class _TectonTrigger(OneEventTrigger):
             await asyncio.sleep(self.fields["poll_interval_seconds"])
 
     async def _server(self) -> TectonServer:
-        return server_of(await BaseHook.aget_connection(self.fields["tecton_conn_id"]))
+        return server_of(await aget_connection(self.fields["tecton_conn_id"], HINT))
 
 
 class TectonJobTrigger(_TectonTrigger):
