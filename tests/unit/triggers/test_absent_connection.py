@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
@@ -10,7 +12,7 @@ from airflow_provider_air.triggers.base import OneEventTrigger
 from airflow_provider_air.triggers.mlflow import MlflowModelTrigger
 from airflow_provider_air.triggers.tecton import TectonReadyTrigger
 
-READY = {"workspace": "prod", "kind": "feature_view", "name": "n", "store": "online", "ready_at": None}
+READY: dict[str, Any] = {"workspace": "prod", "kind": "feature_view", "name": "n", "store": "online", "ready_at": None}
 
 
 @pytest.mark.parametrize(
