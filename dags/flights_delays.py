@@ -159,7 +159,8 @@ def flights_delays() -> None:
             route_prefix="/delays",
             args={"checkpoint": train.output["checkpoint"]},
             runtime_env=WHERE,
-            features=features,
+            # Of the version that passed: training and serving cannot drift apart.
+            features=FeastFeatures(REPO, "{{ ti.xcom_pull('ray.promote')['feature_service'] }}"),
             smoke_test=SmokeTest(body=[FLIGHT], regex="predicted_arr_delay", samples=3),
         )
 

@@ -12,7 +12,7 @@ from airflow_provider_air.errors import ConfigurationError, ModelRejectedError
 from airflow_provider_air.hooks.mlflow import MlflowHook
 from airflow_provider_air.hooks.outcome import airflow_errors
 from airflow_provider_air.links.mlflow import MlflowModelLink, push_model
-from airflow_provider_air.trackers.mlflow_registry import Gate, ModelRegistry, ModelVersion, newest_of_run
+from airflow_provider_air.trackers.mlflow_registry import SERVICE_TAG, Gate, ModelRegistry, ModelVersion, newest_of_run
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -22,8 +22,9 @@ class MlflowPromoteOperator(BaseOperator):
     """
     Give a model version an alias, if its metric passes; runs on the worker, by HTTP only.
 
-    The XCom is ``{"name", "version", "source", "alias", "previous", "promoted", "reason"}``. A retry after a
-    promotion finds it done. For a person in front of it, put Airflow's ``ApprovalOperator`` upstream.
+    The XCom is ``{"name", "version", "source", "feature_service", "alias", "previous", "promoted", "reason"}``;
+    ``feature_service`` is what the version was trained with, or None. A retry after a promotion finds it done. For a
+    person in front of it, put Airflow's ``ApprovalOperator`` upstream.
 
     :param model_name: the registered model
     :param version: the candidate; by default the newest that this DAG run registered
@@ -128,6 +129,7 @@ class MlflowPromoteOperator(BaseOperator):
             "name": version.name,
             "version": version.version,
             "source": version.source,
+            "feature_service": version.tags.get(SERVICE_TAG),
             "alias": self.alias,
             "previous": previous and previous.version,
             "promoted": promoted,

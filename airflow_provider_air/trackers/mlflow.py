@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from airflow_provider_air.attachment import Luggage, Outcome, Voyage
 from airflow_provider_air.errors import ConfigurationError, ProtocolError
 from airflow_provider_air.identity import digest
-from airflow_provider_air.trackers.mlflow_registry import ModelRegistry, source_of
+from airflow_provider_air.trackers.mlflow_registry import SERVICE_TAG, ModelRegistry, source_of
 from airflow_provider_air.trackers.mlflow_server import MlflowServer
 
 log = logging.getLogger(__name__)
@@ -143,6 +143,8 @@ class MlflowTracking:
 
     def _register(self, name: str, voyage: Voyage, run_id: str, result: Any) -> None:
         tags = {key: value for key, value in self._tags(voyage).items() if not key.startswith("mlflow.")}
+        if isinstance(result, Mapping) and isinstance(result.get("features"), Mapping):
+            tags |= _feature_tags(result["features"])
         version = ModelRegistry(self._server).register(name, run_id=run_id, source=source_of(result), tags=tags)
         log.info("The run is version %d of the model %s", version.version, name)
 
@@ -224,7 +226,7 @@ def _feature_tags(features: Mapping[str, Any]) -> dict[str, str]:
     """Name the features as Feast's own MLflow integration does, so that its tools find them (Feast 0.67)."""
     return {
         "feast.project": str(features.get("project")),
-        "feast.feature_service": str(features.get("feature_service")),
+        SERVICE_TAG: str(features.get("feature_service")),
         "feast.feature_views": ",".join(map(str, features.get("feature_views") or [])),
         "air.features_fingerprint": str(features.get("fingerprint")),
     }

@@ -16,6 +16,8 @@ from airflow_provider_air.errors import ConfigurationError, ProtocolError, Unava
 from airflow_provider_air.trackers.mlflow_server import MlflowServer
 
 DAG_TAG, RUN_TAG = "air.dag_id", "air.run_id"
+# What the version was trained with, by Feast's own name for it.
+SERVICE_TAG = "feast.feature_service"
 PREVIOUS_ALIAS = "previous-{alias}"
 # Below the run's own artefacts, since a server refuses local paths elsewhere as a version's source.
 ARTIFACT_FOLDER = "checkpoint"

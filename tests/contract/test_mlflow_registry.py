@@ -35,7 +35,9 @@ class Model:
         self.server = MlflowServer(url)
         self.registry = ModelRegistry(self.server)
 
-    def train(self, run_id: str, rmse: float | None, *, checkpoint: str = CHECKPOINT, **tags: str) -> Voyage:
+    def train(
+        self, run_id: str, rmse: float | None, *, checkpoint: str = CHECKPOINT, features: Any = None, **tags: str
+    ) -> Voyage:
         """Do what a training with a tracker does."""
         key = TaskKey("here", "flights", run_id, "train")
         voyage = Voyage(key, f"air-{run_id}", key.run_name(1), 1, 1, "train", "ray_default", {})
@@ -45,7 +47,9 @@ class Model:
             record = {"v": 1, "seq": 0, "t": 1.0, "kind": "metric", "values": {"rmse": rmse}, "step": 1}
             tracking.on_record(voyage, state, [record])
         for _ in range(2):  # a retry hands the outcome over again
-            tracking.on_end(voyage, state, Outcome("SUCCEEDED", result={"checkpoint": checkpoint}))
+            tracking.on_end(
+                voyage, state, Outcome("SUCCEEDED", result={"checkpoint": checkpoint, "features": features})
+            )
         return voyage
 
     def promote(self, run_id: str, **options: Any) -> Any:
@@ -75,6 +79,15 @@ def test_a_run_becomes_one_version_with_its_tags(model: Model) -> None:
     assert (version.version, version.source) == (1, CHECKPOINT)
     assert {"dataset": "2013", "air.dag_id": "flights", "air.run_id": "a"}.items() <= version.tags.items()
     assert model.registry.metrics(version) == {"rmse": 2.0}
+
+
+def test_a_deployment_learns_with_which_features_the_model_was_trained(model: Model) -> None:
+    model.train("plain", 3.0)
+    assert model.promote("plain")["feature_service"] is None
+    model.train("joined", 2.0, features={"project": "p", "feature_service": "delay_v2", "feature_views": ["a", "b"]})
+
+    assert model.promote("joined")["feature_service"] == "delay_v2"
+    assert model.registry.version(model.name, 2).tags["feast.feature_views"] == "a,b"
 
 
 def test_a_local_checkpoint_is_uploaded_and_can_be_read(model: Model, mlflow_url: str, tmp_path: Path) -> None:
