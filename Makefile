@@ -36,12 +36,12 @@ lint: env
 	$(RUN) lint-imports
 
 .PHONY: test
-test: env java chromium lint ## everything that ends within half an hour, quick tests first
+test: env java chromium postgres lint ## everything that ends within half an hour, quick tests first
 	@$(PYTEST) $(QUICK)
 	$(PYTEST) -m "not full" $(SUITES)
 
 .PHONY: test-full
-test-full: env java chromium lint ## what takes longer too
+test-full: env java chromium postgres lint ## what takes longer too
 	@$(PYTEST) $(QUICK)
 	$(PYTEST) $(SUITES)
 
@@ -87,4 +87,19 @@ chromium:
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null
 	else
 	  echo "No Chromium: the tests of the UI will be skipped (Debian: apt install chromium)"
+	fi
+
+# The tests of Feast by SQL skip themselves where there is no Postgres; as root on Debian it is installed for them.
+.PHONY: postgres
+postgres:
+	@if [ -n "$$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || command -v initdb >/dev/null; then exit 0; fi
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	  echo "Installing Postgres for the tests of Feast by SQL"
+	  # A server of the machine's own is not wanted.
+	  mkdir -p /etc/postgresql-common/createcluster.d
+	  echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/air-tests.conf
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null
+	  rm /etc/postgresql-common/createcluster.d/air-tests.conf
+	else
+	  echo "No Postgres: the tests of Feast by SQL will be skipped (Debian: apt install postgresql)"
 	fi

@@ -68,6 +68,8 @@ def read_one(spec: Dict[str, Any], field: str) -> Any:
 
     # Its bars redraw themselves many times a second, which a log file keeps.
     ray.data.DataContext.get_current().enable_progress_bars = False
+    if "sql" in spec:
+        raise job.ConfigurationProblem("%s.sql: SQL is for data sets that are joined with features" % field)
     uris = [spec["uri"]] if isinstance(spec["uri"], str) else list(spec["uri"])
     uris = [files.absolute(uri) for uri in uris]
     for uri in uris:

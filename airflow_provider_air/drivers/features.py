@@ -17,11 +17,11 @@ import re
 import time
 from typing import Any, Callable, Dict, List, Tuple
 
-from . import files, job
+from . import entities, files, job, sql_join
+from .entities import TIMESTAMP
 from .feature_names import CONFIG_FILE, FEATURES_FILE
 from .online.feast import REPO
 
-TIMESTAMP = "event_timestamp"
 # A column that goes to Feast and back with the rows, which come in another order.
 ROW = "air_row"
 
@@ -40,7 +40,7 @@ def join(run: job.Run) -> Dict[str, Any]:
     """
     Join an entity data set with a feature service, each row as of its own time, and write it as parquet, once.
 
-    Config: ``feature_service``, ``entities`` (a data set), ``output`` (URI), ``run_name``.
+    Config: ``feature_service``, ``entities`` (a data set, or a query: ``{"sql"}``), ``output`` (URI), ``run_name``.
 
     :raises job.ConfigurationProblem: an unknown service, an absent column, no feature for any row
     """
@@ -70,7 +70,7 @@ def join_datasets(run: job.Run, specs: Dict[str, Any], field: str = "datasets") 
         about = _join_once(run, repo, told["feature_service"], spec, place, _named(field, name))
         rows[name] = about["rows_written"]
         # Columns and splits are those of the joined rows.
-        kept = {key: value for key, value in spec.items() if key not in ("format", "options")}
+        kept = {key: value for key, value in spec.items() if key not in ("sql", "format", "options")}
         joined[name] = {**kept, "uri": about["uri"]}
     summary = {key: about[key] for key in ("project", "feature_service", "feature_views", "features", "fingerprint")}
     summary["rows"] = rows
@@ -93,15 +93,13 @@ def _join_once(run: job.Run, repo: str, service_name: str, spec: Any, output: st
         return dict(done["result"])
     store = _store(repo)
     service = _service(store, service_name)
-    keys = _join_keys(store, service)
-    frame = _entities(spec, keys, field)
-    run.records.write("progress", message="joining %d rows with %s" % (len(frame), service.name), phase="start")
-    table, features = _joined(store, service, frame, keys, field)
+    _check_computed(store, service)
+    table, features, rows_read = _rows(run, store, service, spec, field)
     _check_joined(table, features, service.name)
     part = _write(staged, table)
     result = {
         "uri": output,
-        "rows_read": len(frame),
+        "rows_read": rows_read,
         "rows_written": table.num_rows,
         "features": features,
         "feature_service": service.name,
@@ -111,6 +109,23 @@ def _join_once(run: job.Run, repo: str, service_name: str, spec: Any, output: st
     }
     staged.commit([part], result)
     return result
+
+
+def _rows(run: job.Run, store: Any, service: Any, spec: Any, field: str) -> Tuple[Any, List[str], int]:
+    keys_of_views = _keys_of_views(store, service)
+    keys = sorted({key for keys in keys_of_views for key in keys} - {"__dummy_id"})
+    if "sql" in spec:
+        run.records.write("progress", message="joining a query's rows with %s" % service.name, phase="start")
+        table, features = sql_join.joined(store, service, spec["sql"], keys, field)
+        rows_read = table.num_rows
+    else:
+        frame = entities.read(spec, keys, field)
+        run.records.write("progress", message="joining %d rows with %s" % (len(frame), service.name), phase="start")
+        table, features = _joined(store, service, frame, keys, field)
+        rows_read = len(frame)
+    if sql_join.takes_sql(store):
+        sql_join.check_told_apart(table, keys_of_views, field)
+    return table, features, rows_read
 
 
 def apply(run: job.Run) -> Dict[str, Any]:
@@ -207,6 +222,8 @@ def _feast() -> Any:
 
 def _store(repo: str) -> Any:
     feast = _feast()
+    # A time without a zone is UTC in Postgres, too, and not of the server's zone.
+    os.environ.setdefault("PGTZ", "UTC")
     path = os.path.join(repo, CONFIG_FILE)
     if not os.path.isfile(path):
         raise job.ConfigurationProblem("repo: there is no %s in it" % CONFIG_FILE)
@@ -248,52 +265,24 @@ def _service(store: Any, name: str) -> Any:
         ) from error
 
 
-def _join_keys(store: Any, service: Any) -> List[str]:
+def _keys_of_views(store: Any, service: Any) -> List[List[str]]:
     known = {view.name: view for view in [*store.list_feature_views(), *store.list_stream_feature_views()]}
-    views = [known[projection.name] for projection in service.feature_view_projections if projection.name in known]
     # An entity may go by another name in this service's projection of its view.
-    keys = [
-        (projection.join_key_map or {}).get(key, key)
+    return [
+        [(projection.join_key_map or {}).get(key, key) for key in known[projection.name].join_keys]
         for projection in service.feature_view_projections
-        for view in views
-        if view.name == projection.name
-        for key in view.join_keys
+        if projection.name in known
     ]
-    return sorted(set(keys) - {"__dummy_id"})
 
 
-def _entities(spec: Dict[str, Any], keys: List[str], field: str) -> Any:
-    import pandas
-
-    from . import datasets
-
-    uris = [spec["uri"]] if isinstance(spec["uri"], str) else list(spec["uri"])
-    kind = spec.get("format") or datasets.format_of(uris[0])
-    if kind not in datasets.READERS or spec.get("options"):
+def _check_computed(store: Any, service: Any) -> None:
+    known = {view.name for view in [*store.list_feature_views(), *store.list_stream_feature_views()]}
+    computed = sorted(p.name for p in service.feature_view_projections if p.name not in known)
+    if computed:
         raise job.ConfigurationProblem(
-            "%s: what is joined with features is parquet, csv or json without options, not %r" % (field, kind)
+            "feature_service: %r has on-demand views (%s), whose values may depend on the whole row; compute them in "
+            "the training, or leave them out of the service" % (service.name, ", ".join(computed))
         )
-    frame = pandas.concat([_frame(files.absolute(uri), kind, field) for uri in uris], ignore_index=True)
-    datasets.check_columns([*keys, TIMESTAMP], list(frame.columns), field, ", ".join(uris))
-    if frame.empty:
-        raise job.ConfigurationProblem("%s: %s has no rows" % (field, ", ".join(uris)))
-    try:
-        # A time without a zone is UTC, as Feast takes it.
-        frame[TIMESTAMP] = pandas.to_datetime(frame[TIMESTAMP], utc=True)
-    except (ValueError, TypeError) as error:
-        raise job.ConfigurationProblem("%s: %s holds what is no time: %s" % (field, TIMESTAMP, error)) from error
-    return frame
-
-
-def _frame(uri: str, kind: str, field: str) -> Any:
-    import pyarrow.dataset
-
-    files.must_exist(uri, field)
-    filesystem, path = files.open_uri(uri, field)
-    try:
-        return pyarrow.dataset.dataset(path, filesystem=filesystem, format=kind).to_table().to_pandas()
-    except (OSError, ValueError) as error:
-        raise job.ConfigurationProblem("%s: cannot read %s: %s" % (field, uri, error)) from error
 
 
 def _joined(store: Any, service: Any, frame: Any, keys: List[str], field: str) -> Tuple[Any, List[str]]:
@@ -303,17 +292,10 @@ def _joined(store: Any, service: Any, frame: Any, keys: List[str], field: str) -
     Feast (0.67) gives one row per entity and time, whatever else tells rows apart, and none where a value is older
     than its ttl: so it is asked for entities and times alone, and the rows keep what they hold.
 
-    :raises job.ConfigurationProblem: an entity column has a feature's name, or Feast computes features from the rows
+    :raises job.ConfigurationProblem: an entity column has a feature's name
     """
     import pyarrow
 
-    known = {view.name for view in [*store.list_feature_views(), *store.list_stream_feature_views()]}
-    computed = sorted(p.name for p in service.feature_view_projections if p.name not in known)
-    if computed:
-        raise job.ConfigurationProblem(
-            "feature_service: %r has on-demand views (%s), whose values may depend on the whole row; compute them in "
-            "the training, or leave them out of the service" % (service.name, ", ".join(computed))
-        )
     features = [feature.name for p in service.feature_view_projections for feature in p.features]
     taken = sorted(set(features) & set(frame.columns))
     if taken:
@@ -321,7 +303,10 @@ def _joined(store: Any, service: Any, frame: Any, keys: List[str], field: str) -
     on = [*keys, TIMESTAMP]
     # By number, numbering included, a third of what a merge by keys and times costs (pandas 2.3).
     asked = frame[on].assign(**{ROW: frame.groupby(on, sort=False, dropna=False, observed=True).ngroup()})
-    found = store.get_historical_features(entity_df=asked.drop_duplicates(ROW), features=service).to_df()
+    rows = asked.drop_duplicates(ROW)
+    found = store.get_historical_features(entity_df=rows, features=service).to_df()
+    if found[ROW].duplicated().any():
+        raise sql_join.repeated(field, len(found), len(rows))
     values = found.astype({ROW: "int64"}).drop(columns=on).set_index(ROW)
     whole = frame.join(values.reindex(asked[ROW]).set_axis(frame.index))
     return pyarrow.Table.from_pandas(whole, preserve_index=False), list(values.columns)

@@ -21,7 +21,7 @@ class RayBatchInferenceOperator(RayDrivenOperator):
 
     :param predictor: ``lightgbm``, ``xgboost``, ``mlflow``; or ``module:Class`` or ``module:function`` in
         ``working_dir``; or the class or function itself
-    :param input_uri: URI, or ``{"uri", "format", "columns"}``
+    :param input_uri: URI, or ``{"uri", "format", "columns"}``; with ``features`` also ``{"sql"}``
     :param output_uri: URI, or ``{"uri", "format", "columns"}``; written to a temporary prefix, then committed
     :param checkpoint: URI of the model: a checkpoint's folder, or ``models:/name/3``
     :param predictor_args: plain arguments of the predictor
@@ -98,7 +98,8 @@ class RayBatchInferenceOperator(RayDrivenOperator):
             fixed_size=self.is_fixed_size(context),
             code_folders=self.code_folders(context, *functions),
         )
-        return self.with_features(self.driver_job(ENTRYPOINT, payload), self.features, ("input",))
+        request = self.driver_job(ENTRYPOINT, payload)
+        return self.with_features(request, self.features, {"input": self.input_uri}, "input")
 
     def read_result(self, value: Any) -> Any:
         """Give what was predicted as plain JSON."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -15,6 +15,7 @@ from airflow_provider_air.feature_stores.feast import FeastFeatures, check_featu
 from airflow_provider_air.hooks.clusters import target_of
 from airflow_provider_air.hooks.storage import uri_of
 from airflow_provider_air.operators.stored import RayStoredJobOperator
+from airflow_provider_air.workloads.features import check_queries
 from airflow_provider_air.workloads.job import EntrypointResources, JobRequest
 
 if TYPE_CHECKING:
@@ -82,15 +83,21 @@ class RayDrivenOperator(RayStoredJobOperator):
         )
         return self.with_storage(request)
 
-    def with_features(self, request: JobRequest, features: Any, datasets: Collection[str]) -> JobRequest:
+    def with_features(
+        self, request: JobRequest, features: Any, datasets: Mapping[str, Any], field: str = "datasets"
+    ) -> JobRequest:
         """
         Let the driver join the data sets with ``features``, where there are any.
 
-        :raises ConfigurationError: they are wrong, or there is nowhere to keep the joined rows
+        :param datasets: what the workload reads, by name
+        :param field: where the author wrote them
+        :raises ConfigurationError: they are wrong, there is nowhere to keep the joined rows, or a query is not joined
         """
         if features is None:
+            check_queries(datasets, (), field)
             return request
         checked = check_features(features, datasets, self.storage)
+        check_queries(datasets, checked.datasets or datasets, field)
         payload = {**(request.payload or {}), **checked.payload(uri_of(self.storage))}
         return dataclasses.replace(request, payload=payload, folders=checked.folders)
 

@@ -52,17 +52,38 @@ class FeastJoinOperator(_FeastOperator):
     :param feature_service: its name in the registry
     :param entities_uri: parquet or CSV with the entities' join keys, ``event_timestamp``, and whatever else should
         stay in the row, such as the label
+    :param entities_sql: instead of ``entities_uri``, a query for the same columns, which the repository's offline
+        store runs where the feature values are
     :param output_uri: a folder of this task's own
     """
 
     workload = "feast_join"
     result_keys: ClassVar[tuple[str, ...]] = ("uri", "rows_written")
-    template_fields: Sequence[str] = (*_FeastOperator.template_fields, "feature_service", "entities_uri", "output_uri")
+    template_fields: Sequence[str] = (
+        *_FeastOperator.template_fields,
+        "feature_service",
+        "entities_uri",
+        "entities_sql",
+        "output_uri",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        **_FeastOperator.template_fields_renderers,
+        "entities_sql": "sql",
+    }
 
-    def __init__(self, *, feature_service: str, entities_uri: str, output_uri: str, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        feature_service: str,
+        entities_uri: str | None = None,
+        entities_sql: str | None = None,
+        output_uri: str,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.feature_service = feature_service
         self.entities_uri = entities_uri
+        self.entities_sql = entities_sql
         self.output_uri = output_uri
 
     def payload(self, context: Context) -> dict[str, bytes]:
@@ -71,6 +92,7 @@ class FeastJoinOperator(_FeastOperator):
         return join_payload(
             feature_service=self.feature_service,
             entities_uri=self.entities_uri,
+            entities_sql=self.entities_sql,
             output_uri=self.output_uri,
             run_name=self.run_name(context),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_air.errors import ConfigurationError
@@ -12,21 +12,49 @@ from airflow_provider_air.workloads import fields
 ENTRYPOINT = "python -m air_drivers.features"
 
 
-def join_payload(*, feature_service: str, entities_uri: Any, output_uri: Any, run_name: str) -> dict[str, bytes]:
+def join_payload(
+    *, feature_service: str, entities_uri: Any, entities_sql: Any = None, output_uri: Any, run_name: str
+) -> dict[str, bytes]:
     """
     Tell the driver what to join; in the worker.
 
+    :param entities_uri: the rows by place; else
+    :param entities_sql: by a query, which the store's own offline store runs
     :raises ConfigurationError: a field is wrong, by its name
     """
-    fields.uri(entities_uri, "entities_uri")
+    if (entities_uri is None) == (entities_sql is None):
+        raise ConfigurationError(
+            "Exactly one of 'entities_uri' and 'entities_sql' says what to join",
+            hint="Give a place, or a query for the repository's offline store",
+        )
+    if entities_uri is None:
+        fields.query(entities_sql, "entities_sql")
+    else:
+        fields.uri(entities_uri, "entities_uri")
     fields.uri(output_uri, "output_uri")
     config = {
         "feature_service": feature_service,
-        "entities": {"uri": entities_uri},
+        "entities": {"sql": entities_sql} if entities_uri is None else {"uri": entities_uri},
         "output": output_uri,
         "run_name": run_name,
     }
     return _payload("join", config)
+
+
+def check_queries(datasets: Mapping[str, Any], joined: Collection[str], field: str) -> None:
+    """
+    See that data sets by SQL are joined with features; in the worker.
+
+    :param joined: the names of those that are
+    :raises ConfigurationError: one is not, and nobody would run its query
+    """
+    for name, spec in datasets.items():
+        if isinstance(spec, Mapping) and "sql" in spec and name not in joined:
+            raise ConfigurationError(
+                f"'{name if name == field else f'{field}.{name}'}' is SQL, which is for data sets that are joined with "
+                "features: a feature store's offline store runs it",
+                hint="Give 'features' that join it, or a 'uri'",
+            )
 
 
 def apply_payload() -> dict[str, bytes]:

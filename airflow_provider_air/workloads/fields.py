@@ -12,7 +12,9 @@ from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.workloads.code import IMPORT_PATH
 
 DATA_FORMATS = ("parquet", "csv", "json")
-DATASET_KEYS = frozenset({"uri", "format", "columns", "options", "split", "split_by", "seed"})
+DATASET_KEYS = frozenset({"uri", "sql", "format", "columns", "options", "split", "split_by", "seed"})
+# What says how to read a place means nothing to a query.
+WITHOUT_SQL = frozenset({"uri", "format", "options"})
 MODES = ("min", "max")
 RUN_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,199}$")
 
@@ -84,6 +86,16 @@ def uri(value: Any, field: str) -> None:
         raise ConfigurationError(f"'{field}' must be a URI or a path, not {value!r}")
 
 
+def query(value: Any, field: str) -> None:
+    """
+    Check the form of an SQL query.
+
+    :raises ConfigurationError: it is empty or no text
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigurationError(f"'{field}' must be an SQL query, not {value!r}")
+
+
 def data_format(value: Any, field: str, *, importable: bool) -> None:
     """
     Check a data format; None passes.
@@ -100,7 +112,7 @@ def data_format(value: Any, field: str, *, importable: bool) -> None:
 
 def dataset(spec: Any, field: str) -> None:
     """
-    Check one dataset: a URI, or a dict of :data:`DATASET_KEYS` with at least ``uri``.
+    Check one dataset: a URI, or a dict of :data:`DATASET_KEYS` with at least ``uri`` or ``sql``.
 
     :raises ConfigurationError: something in it is wrong
     """
@@ -112,7 +124,12 @@ def dataset(spec: Any, field: str) -> None:
         raise ConfigurationError(f"'{field}' must be a URI or a dict with 'uri', not {spec!r}")
     if unknown := sorted(set(spec) - DATASET_KEYS):
         raise ConfigurationError(f"'{field}' has no field {unknown[0]!r}; it has {', '.join(sorted(DATASET_KEYS))}")
-    uri(spec.get("uri"), f"{field}.uri")
+    if "sql" in spec:
+        query(spec["sql"], f"{field}.sql")
+        if other := sorted(set(spec) & WITHOUT_SQL):
+            raise ConfigurationError(f"'{field}' has both 'sql' and {other[0]!r}", hint="Give a query or a place")
+    else:
+        uri(spec.get("uri"), f"{field}.uri")
     data_format(spec.get("format"), f"{field}.format", importable=True)
     columns = spec.get("columns")
     if columns is not None and not (isinstance(columns, list) and all(isinstance(c, str) for c in columns)):

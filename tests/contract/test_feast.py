@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import feast
@@ -23,36 +19,20 @@ from airflow_provider_air import (
     FeastFeatures,
     FeastJoinOperator,
     FeastMaterializeOperator,
-    drivers,
 )
 from airflow_provider_air.drivers import features
-from airflow_provider_air.drivers.job import ConfigurationProblem
 from airflow_provider_air.drivers.online import OnlineFeatures
-from airflow_provider_air.drivers.online.feast import REPO, SERVICE
+from airflow_provider_air.drivers.online.feast import SERVICE
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.feature_stores.feast import check_repo, check_service
-from airflow_provider_air.records import RecordBuffer, records_name, result_of
 from airflow_provider_air.workloads.features import freshness_payload, join_payload, materialize_payload
 from tests.fakes.task_context import Store, task_context
+from tests.feature_driver import Done, act, run_driver, unpacked, workload_payload
 from tests.feature_repo import day, write_entities, write_repo
 
 pytestmark = pytest.mark.integration
 
-Drive = Callable[..., "Done"]
-# What the drivers of other workloads do first.
-ACTIONS = {"workload": lambda run: features.join_datasets(run, run.config["datasets"])}
-
-
-class Done:
-    """What a driver's action gave, or why it refused."""
-
-    def __init__(self) -> None:
-        self.records: list[dict[str, Any]] = []
-        self.result: Any = None
-        self.problem = ""
-
-    def write(self, kind: str, **fields: Any) -> None:
-        self.records.append({"kind": kind, **fields})
+Drive = Callable[..., Done]
 
 
 @pytest.fixture(scope="module", params=["file", "sql"])
@@ -68,39 +48,13 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def drive(place: Path) -> Drive:
     """Do one of the driver's actions in the repository, in this process: each import of Feast costs ten seconds."""
 
-    def run(payload: dict[str, bytes], repo: str = "repo") -> Done:
-        done = Done()
-        config = json.loads(payload["config.json"])
-        run: Any = SimpleNamespace(
-            config=config,
-            records=done,
-            optional_payload=lambda name: payload.get(name),
-        )
-        with contextlib.chdir(place / repo):
-            try:
-                done.result = (ACTIONS | features.ACTIONS)[config["action"]](run)
-            except ConfigurationProblem as problem:
-                done.problem = str(problem)
-        return done
-
-    return run
+    return lambda payload, repo="repo": act(place / repo, payload)
 
 
 @pytest.fixture(scope="module")
 def applied(place: Path) -> Any:
-    """Run the driver as the process that it is, in a copy of the repository, as Ray would."""
-    shutil.copytree(drivers.__path__[0], place / "air_drivers", ignore=shutil.ignore_patterns("__pycache__"))
-    (place / "payload").mkdir()
-    payload = FeastApplyOperator(task_id="apply", repo="repo").payload({})
-    (place / "payload" / "config.json").write_bytes(payload["config.json"])
-    ours = {"AIR_SUBMISSION_ID": "feast", "AIR_PAYLOAD": "payload", "AIR_RECORDS_DIR": str(place)}
-    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(place), "HOME": str(place), **ours}
-    command = [sys.executable, "-m", "air_drivers.features"]
-    done = subprocess.run(
-        command, env=env, cwd=place / "repo", capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return result_of(RecordBuffer().feed((place / records_name("feast")).read_bytes()), where="feast")
+    """What ``feast apply`` gave in the process that the driver is, in a copy of the repository, as Ray would."""
+    return run_driver(place, FeastApplyOperator(task_id="apply", repo="repo").payload({}))
 
 
 def entities(place: Path, rows: list[tuple[str, datetime]], name: str = "entities", **columns: list[Any]) -> str:
@@ -111,6 +65,13 @@ def join(
     place: Path, uri: str, *, service: str = "delay_v1", output: str = "joined", run: str = "r"
 ) -> dict[str, bytes]:
     return join_payload(feature_service=service, entities_uri=uri, output_uri=str(place / output), run_name=run)
+
+
+def joined_by(**given: Any) -> dict[str, bytes]:
+    """Tell what is joined, as the operator does."""
+    fields = {"repo": "/repo", "feature_service": "s", "output_uri": "/o", **given}
+    payload: dict[str, bytes] = FeastJoinOperator(task_id="join", **fields).payload(task_context(Store()))
+    return payload
 
 
 def test_apply_registers_what_the_repository_defines(applied: Any) -> None:
@@ -165,18 +126,13 @@ def test_materialized_values_are_those_of_the_window(applied: Any, place: Path, 
 
 
 def workload(place: Path, datasets: dict[str, Any], *joined: str, run: str = "train") -> dict[str, bytes]:
-    spec = FeastFeatures(str(place / "repo"), "delay_v1", list(joined))
-    spec.validate(datasets)
-    config = {"action": "workload", "run_name": run, "datasets": datasets}
-    return {"config.json": json.dumps(config).encode(), **spec.payload(str(place / "runs"))}
+    return workload_payload(place, FeastFeatures(str(place / "repo"), "delay_v1", list(joined)), datasets, run)
 
 
 @pytest.fixture
 def shipped(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The repository as it lies on a cluster, where Ray has unpacked it."""
-    (place / "unpacked").mkdir(exist_ok=True)
-    (place / "unpacked" / REPO).symlink_to(place / "repo") if not (place / "unpacked" / REPO).exists() else None
-    monkeypatch.syspath_prepend(str(place / "unpacked"))
+    monkeypatch.syspath_prepend(str(unpacked(place)))
 
 
 @pytest.mark.usefixtures("applied", "shipped")
@@ -274,6 +230,7 @@ def test_what_becomes_fresh_ends_the_wait(place: Path, drive: Drive) -> None:
         ("relative registry", "relative path 'data/registry.db'"),
         ("relative SQL", "relative path 'sqlite:///registry.db'"),
         ("relative online store", "the online_store of feature_store.yaml has the relative path"),
+        ("no SQL", "the offline store 'file' of the repository takes no SQL; give a file's uri"),
     ],
 )
 def test_what_is_wrong_has_one_sentence(applied: Any, place: Path, drive: Drive, case: str, message: str) -> None:
@@ -297,6 +254,7 @@ def test_what_is_wrong_has_one_sentence(applied: Any, place: Path, drive: Drive,
         "relative registry": join(place, fine, output=output),
         "relative SQL": join(place, fine, output=output),
         "relative online store": materialize_payload(start=day(1), end=day(6), feature_views=[]),
+        "no SQL": joined_by(entities_sql="SELECT 1", feature_service="delay_v1", output_uri=str(place / output)),
     }
 
     done = drive(payloads[case], repo=case if case.startswith("relative") else "repo")
@@ -328,7 +286,10 @@ def test_the_operators_ship_the_repository_and_know_their_window(tmp_path: Path)
         (lambda: check_repo("/nowhere"), "no feature_store.yaml"),
         (lambda: check_repo(None), "'repo'"),
         (lambda: check_service(""), "feature_service"),
-        (lambda: join_payload(feature_service="s", entities_uri="", output_uri="/o", run_name="r"), "entities_uri"),
+        (lambda: joined_by(entities_uri=""), "entities_uri"),
+        (lambda: joined_by(entities_sql=" "), "'entities_sql' must be an SQL query"),
+        (lambda: joined_by(), "Exactly one of 'entities_uri' and 'entities_sql'"),
+        (lambda: joined_by(entities_uri="/rows", entities_sql="SELECT 1"), "Exactly one of"),
         (lambda: materialize_payload(start=None, end="noon", feature_views=[]), "'end' must be a time"),
         (lambda: materialize_payload(start=None, end="2026-01-01", feature_views=[]), "no time zone"),
         (lambda: materialize_payload(start=day(2), end=day(1), feature_views=[]), "not before"),

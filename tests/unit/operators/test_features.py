@@ -52,6 +52,77 @@ def test_each_workload_tells_its_driver_what_to_join(repo: Path) -> None:
     assert told(train(features)) == told(tune) == told(infer) == wanted
 
 
+def test_a_joined_data_set_may_be_a_query(repo: Path) -> None:
+    features = FeastFeatures(str(repo), "delay_v1", ["train"])
+    query = {"sql": "SELECT * FROM flights", "columns": ["mean_delay"], "split": {"valid": 0.2}}
+    infer = RayBatchInferenceOperator(
+        task_id="infer",
+        predictor="c:f",
+        input_uri={"sql": "SELECT * FROM flights"},
+        output_uri="/out",
+        features=FeastFeatures(str(repo), "delay_v1"),
+        storage="s3://b/runs",
+    )
+
+    trained = train(features, datasets={"train": query, "other": "s3://b/rows"}).build_job(task_context(Store()))
+    inferred = infer.build_job(task_context(Store()))
+
+    assert json.loads((trained.payload or {})["config.json"])["datasets"]["train"] == query
+    assert json.loads((inferred.payload or {})["config.json"])["input"] == {"sql": "SELECT * FROM flights"}
+
+
+def infer_by_query(features: Any = None) -> RayBatchInferenceOperator:
+    return RayBatchInferenceOperator(
+        task_id="infer", predictor="c:f", input_uri={"sql": "SELECT 1"}, output_uri="/out", features=features
+    )
+
+
+@pytest.mark.parametrize(
+    ("operator", "message"),
+    [
+        (
+            lambda repo: train(None, datasets={"train": {"sql": "SELECT 1"}}),
+            "'datasets.train' is SQL, which is for data",
+        ),
+        (
+            lambda repo: train(
+                FeastFeatures(repo, "delay_v1", ["train"]), datasets={"train": "/rows", "valid": {"sql": "SELECT 1"}}
+            ),
+            "'datasets.valid' is SQL",
+        ),
+        (lambda repo: infer_by_query(), "'input' is SQL"),
+        (lambda repo: infer_by_query(FeastFeatures(repo, "delay_v1")), "'features' needs 'storage'"),
+        (
+            lambda repo: RayTuneOperator(
+                task_id="tune", train_loop="c:f", datasets={"t": {"sql": "S"}}, param_space={}, metric="m", mode="min"
+            ),
+            "'datasets.t' is SQL",
+        ),
+    ],
+)
+def test_a_query_that_nobody_would_run_is_refused(repo: Path, operator: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        operator(str(repo)).build_job(task_context(Store()))
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"sql": " "}, r"'datasets.train.sql' must be an SQL query"),
+        ({"sql": None}, r"'datasets.train.sql' must be an SQL query"),
+        ({"sql": "SELECT 1", "uri": "/rows"}, "'datasets.train' has both 'sql' and 'uri'"),
+        ({"sql": "SELECT 1", "format": "csv"}, "has both 'sql' and 'format'"),
+        ({"sql": "SELECT 1", "options": {}}, "has both 'sql' and 'options'"),
+        ({"sql": "SELECT 1", "columns": "mean_delay"}, "'datasets.train.columns' must be a list"),
+    ],
+)
+def test_a_wrong_query_is_refused(repo: Path, spec: dict[str, Any], message: str) -> None:
+    operator = train(FeastFeatures(str(repo), "delay_v1"), datasets={"train": spec})
+
+    with pytest.raises(ConfigurationError, match=message):
+        operator.build_job(task_context(Store()))
+
+
 def test_a_tracker_notes_the_service_that_was_asked_for(repo: Path) -> None:
     noted = train(FeastFeatures(str(repo), "delay_v1")).tracked_parameters()
 

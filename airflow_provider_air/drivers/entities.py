@@ -1,0 +1,49 @@
+"""The entity rows of a join, read from files."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+from . import files, job
+
+TIMESTAMP = "event_timestamp"
+
+
+def read(spec: Dict[str, Any], keys: List[str], field: str) -> Any:
+    """
+    Read a data set's rows as one frame, with its times in UTC.
+
+    :param keys: the columns that must be there beside :data:`TIMESTAMP`
+    :raises job.ConfigurationProblem: absent data, a format of the author's own, an absent column, no rows, no times
+    """
+    import pandas
+
+    from . import datasets
+
+    uris = [spec["uri"]] if isinstance(spec["uri"], str) else list(spec["uri"])
+    kind = spec.get("format") or datasets.format_of(uris[0])
+    if kind not in datasets.READERS or spec.get("options"):
+        raise job.ConfigurationProblem(
+            "%s: what is joined with features is parquet, csv or json without options, not %r" % (field, kind)
+        )
+    frame = pandas.concat([_frame(files.absolute(uri), kind, field) for uri in uris], ignore_index=True)
+    datasets.check_columns([*keys, TIMESTAMP], list(frame.columns), field, ", ".join(uris))
+    if frame.empty:
+        raise job.ConfigurationProblem("%s: %s has no rows" % (field, ", ".join(uris)))
+    try:
+        # A time without a zone is UTC, as Feast takes it.
+        frame[TIMESTAMP] = pandas.to_datetime(frame[TIMESTAMP], utc=True)
+    except (ValueError, TypeError) as error:
+        raise job.ConfigurationProblem("%s: %s holds what is no time: %s" % (field, TIMESTAMP, error)) from error
+    return frame
+
+
+def _frame(uri: str, kind: str, field: str) -> Any:
+    import pyarrow.dataset
+
+    files.must_exist(uri, field)
+    filesystem, path = files.open_uri(uri, field)
+    try:
+        return pyarrow.dataset.dataset(path, filesystem=filesystem, format=kind).to_table().to_pandas()
+    except (OSError, ValueError) as error:
+        raise job.ConfigurationProblem("%s: cannot read %s: %s" % (field, uri, error)) from error
