@@ -6,6 +6,7 @@ Ray Data is slow to import, and only functions that build a dataset do it: the j
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Callable, Dict, List
 
 from . import files, imports, job
@@ -88,12 +89,31 @@ def read_one(spec: Dict[str, Any], field: str) -> Any:
 
 
 def _read(reader: Any, uris: List[str], options: Dict[str, Any], kind: str, field: str) -> Any:
+    paths, options = _by_token(reader, uris, options, kind, field)
     try:
-        return reader(uris if len(uris) > 1 else uris[0], **options)
+        return reader(paths if len(paths) > 1 else paths[0], **options)
     except Exception as error:
         raise job.ConfigurationProblem(
             "%s: cannot read %s as %s: %s: %s" % (field, ", ".join(uris), kind, type(error).__name__, error)
         ) from error
+
+
+def _by_token(reader: Any, uris: List[str], options: Dict[str, Any], kind: str, field: str) -> Any:
+    places = [files.for_ray_data(uri) for uri in uris]
+    filesystem = next((found for _, found in places if found is not None), None)
+    if filesystem is None:
+        return uris, options
+    if not _takes(reader, "filesystem"):
+        raise job.ConfigurationProblem(
+            "%s.format: %s takes no filesystem=, by which alone the job's token for Google Cloud Storage reaches it; "
+            "add one, or use credentials='ambient'" % (field, kind)
+        )
+    return [path for path, _ in places], {"filesystem": filesystem, **options}
+
+
+def _takes(function: Any, name: str) -> bool:
+    parameters = inspect.signature(function).parameters.values()
+    return any(parameter.name == name or parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
 
 
 def _check_read_columns(columns: List[str], dataset: Any, whole: Callable[[], Any], field: str) -> None:

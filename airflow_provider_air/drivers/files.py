@@ -34,10 +34,40 @@ def open_uri(uri: str, field: str) -> Tuple[Any, str]:
     :raises job.ConfigurationProblem: no filesystem for it; the message names ``field``
     """
     try:
-        filesystem, path = pyarrow.fs.FileSystem.from_uri(uri)
+        filesystem, path = located(uri)
     except Exception as error:
         raise job.ConfigurationProblem("%s: %r is no usable URI or absolute path: %s" % (field, uri, error)) from error
     return filesystem, path
+
+
+def located(uri: str) -> Tuple[Any, str]:
+    """Find the filesystem and the path, with the job's token where it has one; raises what pyarrow raises."""
+    found: Tuple[Any, str] = _by_token(uri) or pyarrow.fs.FileSystem.from_uri(uri)
+    return found
+
+
+def for_ray(uri: str) -> Tuple[str, Any]:
+    """
+    Give what Ray takes as a path and its filesystem: the URI and None, since Ray finds the filesystem itself.
+
+    Where the job has a token, it is the path without its scheme, on the filesystem that knows the token.
+    """
+    found = _by_token(uri)
+    return (uri, None) if found is None else (found[1], found[0])
+
+
+def for_ray_data(uri: str) -> Tuple[str, Any]:
+    """Give the same for Ray Data, which takes a path without a scheme for a local one (Ray 2.60)."""
+    found = _by_token(uri)
+    return (uri, None) if found is None else ("gs://" + found[1], found[0])
+
+
+def _by_token(uri: str) -> Optional[Tuple[Any, str]]:
+    if not uri.startswith(("gs://", "gcs://")):
+        return None
+    from . import gcs  # needs a pyarrow that was built with Google Cloud Storage
+
+    return gcs.opened(uri)
 
 
 def absolute(uri: str) -> str:
@@ -84,7 +114,7 @@ def must_take_files(uri: str, field: str) -> None:
 
 def names(uri: str) -> List[str]:
     """List what a folder holds; nothing where there is no folder."""
-    filesystem, path = pyarrow.fs.FileSystem.from_uri(uri)
+    filesystem, path = located(uri)
     selector = pyarrow.fs.FileSelector(path, allow_not_found=True)
     return [info.base_name for info in filesystem.get_file_info(selector)]
 

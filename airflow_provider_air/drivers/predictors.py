@@ -75,7 +75,10 @@ class Predict:
             return checkpoint
         from ray.train import Checkpoint
 
-        folder: str = self._stack.enter_context(Checkpoint(checkpoint).as_directory())
+        from . import files
+
+        path, filesystem = files.for_ray(checkpoint)
+        folder: str = self._stack.enter_context(Checkpoint(path, filesystem).as_directory())
         return folder
 
     def _count(self, rows: int) -> None:

@@ -78,15 +78,17 @@ def _tuner(run: job.Run, algorithm: Any, config: Any, uri: str) -> Any:
 
     if any(name.startswith("experiment_state-") for name in files.names(uri)):
         run.records.write("progress", message="the run at %s is restored" % uri, phase="start", restored=True)
-        return tune.Tuner.restore(uri, trainable=algorithm, resume_errored=True, param_space=config)
+        return trials.restored(uri, algorithm, config)
     checkpoints = tune.CheckpointConfig(
         checkpoint_frequency=int(run.config.get("checkpoint_frequency") or 1),
         checkpoint_at_end=True,
         num_to_keep=run.config.get("checkpoints_to_keep"),
     )
+    path, filesystem = files.for_ray(storage_of(run.config))
     run_config = tune.RunConfig(
         name=run.config["run_name"],
-        storage_path=storage_of(run.config),
+        storage_path=path,
+        storage_filesystem=filesystem,
         callbacks=[trials.TrialProgress()],
         stop=run.config["stop"],
         checkpoint_config=checkpoints,

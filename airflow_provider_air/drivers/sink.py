@@ -6,7 +6,6 @@ from typing import Any, Dict, Iterable, List, Optional
 
 import pyarrow
 import pyarrow.csv
-import pyarrow.fs
 import pyarrow.parquet
 from ray.data.block import BlockAccessor
 from ray.data.datasource import Datasink
@@ -43,7 +42,7 @@ class StagedSink(Datasink):  # type: ignore[type-arg, misc, unused-ignore]
         table = pyarrow.concat_tables(tables, promote_options="default")
         if self._columns:
             table = table.select(self._columns)
-        filesystem, path = pyarrow.fs.FileSystem.from_uri(files.join(self._uri, name))
+        filesystem, path = files.located(files.join(self._uri, name))
         files.make_folder(filesystem, path.rpartition("/")[0])
         with filesystem.open_output_stream(path) as stream:
             _write_table(table, self._kind, stream)

@@ -95,8 +95,9 @@ def _align(history: History, storage_path: str, name: str) -> Optional[str]:
     """Cut the history at the checkpoint that Ray will resume from, and return that one's URI."""
     from ray.train import Result
 
+    path, filesystem = files.for_ray(files.join(storage_path, name))
     try:
-        last = Result.from_path(files.join(storage_path, name))
+        last = Result.from_path(path, filesystem)
     except RuntimeError:  # nothing there: a first attempt, or one that never reached a checkpoint
         history.resume_at(None, None)
         return None

@@ -6,7 +6,7 @@ import importlib
 import os
 from typing import Any, Callable, Dict, List, Optional
 
-from . import imports, job
+from . import files, imports, job
 from .resources import Bundle
 
 # Short name -> (class, package that the cluster needs beside Ray). Ray Train v2 (Ray >= 2.51).
@@ -107,11 +107,13 @@ def builder(config: Dict[str, Any], loop: Callable[..., Any]) -> Callable[..., A
         loop_config: Optional[Dict[str, Any]],
         datasets: Dict[str, Any],
     ) -> Any:
+        path, filesystem = files.for_ray(storage_path)
         run_config = make(
             "RunConfig",
             {
                 "name": name,
-                "storage_path": storage_path,
+                "storage_path": path,
+                "storage_filesystem": filesystem,
                 "failure_config": failure,
                 "checkpoint_config": checkpoint,
                 "callbacks": callbacks,

@@ -194,6 +194,14 @@ def train_trial(config: Dict[str, Any], build: Callable[..., Any], experiment_ur
     return train
 
 
+def restored(experiment_uri: str, trainable: Any, space: Any) -> Any:
+    """Go on with an earlier attempt's experiment: finished trials are kept, failed ones resume."""
+    path, filesystem = files.for_ray(experiment_uri)
+    return ray.tune.Tuner.restore(
+        path, trainable=trainable, resume_errored=True, param_space=space, storage_filesystem=filesystem
+    )
+
+
 def table(grid: Any, base: Dict[str, Any], experiment_uri: str) -> List[Dict[str, Any]]:
     """
     Turn an experiment's results into rows, one per trial.

@@ -86,13 +86,13 @@ def _with_resources(function: Any, bundle: Bundle) -> Any:
 def _tuner(run: job.Run, trainable: Any, bundles: List[Bundle], uri: str) -> Any:
     from ray import tune
 
-    from . import datasets
+    from . import datasets, trials
 
     datasets.read_all(run.config.get("datasets") or {})  # absent data fails here, not in every trial
     space = search.space(run)
     if _restorable(run, uri):
         run.records.write("progress", message="the experiment at %s is restored" % uri, phase="start", restored=True)
-        return tune.Tuner.restore(uri, trainable=trainable, resume_errored=True, param_space=space)
+        return trials.restored(uri, trainable, space)
     try:
         tune_config, run_config = _tune_config(run, bundles), _run_config(run)
         return tune.Tuner(trainable, param_space=space, tune_config=tune_config, run_config=run_config)
@@ -123,9 +123,11 @@ def _run_config(run: job.Run) -> Any:
     from . import trials
     from .train import storage_of
 
+    path, filesystem = files.for_ray(storage_of(run.config))
     return tune.RunConfig(
         name=run.config["run_name"],
-        storage_path=storage_of(run.config),
+        storage_path=path,
+        storage_filesystem=filesystem,
         callbacks=[trials.TrialProgress(), *wandb_run.tune_callbacks()],
         stop=run.config.get("stop"),
         verbose=0,

@@ -41,13 +41,15 @@ READ_BYTES = 1024 * 1024
 # Ray 2.60 job error types where the user's command itself ended badly; all others are Ray's trouble.
 USER_ERRORS = ("JOB_ENTRYPOINT_COMMAND_ERROR", "JOB_ENTRYPOINT_COMMAND_START_ERROR", None)
 LAST_LINES = 12
-# How S3 tells, also where it may not say why: what answers a HEAD has no body.
+# How S3 tells, also where it may not say why (what answers a HEAD has no body); and how Google does.
 EXPIRED = re.compile(
-    r"expired.?token|request.?expired|HTTP status 400\) during HeadObject operation: No response body", re.IGNORECASE
+    r"expired.?token|request.?expired|HTTP status 400\) during HeadObject operation: No response body"
+    r"|google::cloud::Status\(UNAUTHENTICATED",
+    re.IGNORECASE,
 )
 EXPIRED_HINT = (
     "The job's credentials seem to have expired: a retry gets new ones and resumes. Where jobs run longer, raise the "
-    "role's DurationSeconds, or use credentials='ambient'"
+    "role's DurationSeconds (AWS), or use credentials='ambient'"
 )
 # Airflow's own deferral time-out is a backstop behind the deadline inside our trigger.
 BACKSTOP_SECONDS = 120.0

@@ -12,6 +12,7 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowOptionalProviderFeatureException
 from airflow.sdk.log import mask_secret
 
+from airflow_provider_air.drivers import gcs_names
 from airflow_provider_air.errors import ConfigurationError, MissingExtraError, UnavailableError
 from airflow_provider_air.hooks.connections import get_connection
 from airflow_provider_air.storage.contract import Storage, StorageSpec
@@ -21,6 +22,9 @@ from airflow_provider_air.storage.shared_folder import SharedFolder
 
 # A job that ends at its deadline still writes its last checkpoint and records.
 MARGIN = timedelta(minutes=5)
+_LONGER_ON_AWS = "raise DurationSeconds in the connection's assume_role_kwargs"
+# A metadata server gives out a token that it has had for a while.
+_LONGER_ON_GOOGLE = "give the connection an impersonation_chain, which gets a fresh hour each time"
 
 
 @dataclass(frozen=True)
@@ -73,12 +77,16 @@ def job_access(value: Any, *, lifetime: timedelta | None) -> JobAccess:
 
     :param lifetime: how long the job may run (``execution_timeout``), or None
     :raises ConfigurationError: the credentials may end before the job, or never
+    :raises UnavailableError: whoever gives them does not answer
     """
-    if not isinstance(value, S3Storage):
-        return JobAccess()
-    value.validate()
-    with _asking_aws(value.aws_conn_id):
-        return _s3_access(value, lifetime)
+    if isinstance(value, S3Storage):
+        value.validate()
+        with _asking_aws(value.aws_conn_id):
+            return _s3_access(value, lifetime)
+    if isinstance(value, GcsStorage):
+        value.validate()
+        return JobAccess() if value.credentials == "ambient" else _gcs_access(value, lifetime)
+    return JobAccess()
 
 
 def open_s3(spec: S3Storage) -> S3Bucket:
@@ -101,13 +109,9 @@ def open_gcs(spec: GcsStorage) -> GcsBucket:
     :raises ConfigurationError: there is no such connection, or its key is malformed
     :raises MissingExtraError: the google provider is not installed
     """
-    get_connection(spec.gcp_conn_id, "Create one of type 'google_cloud_platform'")
+    hook = _gcs_hook(spec.gcp_conn_id)
     try:
-        from airflow.providers.google.cloud.hooks.gcs import GCSHook
-    except (ImportError, AirflowOptionalProviderFeatureException):
-        raise MissingExtraError("apache-airflow-providers-google", "google") from None
-    try:
-        client = GCSHook(gcp_conn_id=spec.gcp_conn_id).get_conn()
+        client = hook.get_conn()
     except Exception as error:  # the provider raises whatever google.auth and json raise
         raise ConfigurationError(
             f"The connection {spec.gcp_conn_id!r} opens no client: {error}", hint="Correct its key or its identity"
@@ -166,22 +170,68 @@ def _s3_access(spec: S3Storage, lifetime: timedelta | None) -> JobAccess:
     for value in (frozen.secret_key, frozen.token):
         if value:
             mask_secret(value)
-    _check_lifetime(spec, getattr(credentials, "_expiry_time", None) if frozen.token else None, lifetime)
+    expires = getattr(credentials, "_expiry_time", None) if frozen.token else None
+    if expires is None and not spec.allow_static_credentials:
+        raise ConfigurationError(
+            f"The credentials of the connection {spec.aws_conn_id!r} are not known to expire, and a job should not "
+            "be given such",
+            hint="Let the connection assume a role (extra role_arn), use credentials='ambient', or say "
+            "allow_static_credentials=True",
+        )
+    _check_lifetime(spec.aws_conn_id, expires, lifetime, _LONGER_ON_AWS)
     secrets = {"AWS_ACCESS_KEY_ID": frozen.access_key, "AWS_SECRET_ACCESS_KEY": frozen.secret_key}
     if frozen.token:
         secrets["AWS_SESSION_TOKEN"] = frozen.token
     return JobAccess(env_vars, secrets)
 
 
-def _check_lifetime(spec: S3Storage, expires: datetime | None, lifetime: timedelta | None) -> None:
+def _gcs_hook(gcp_conn_id: str) -> Any:
+    get_connection(gcp_conn_id, "Create one of type 'google_cloud_platform'")
+    try:
+        from airflow.providers.google.cloud.hooks.gcs import GCSHook
+    except (ImportError, AirflowOptionalProviderFeatureException):
+        raise MissingExtraError("apache-airflow-providers-google", "google") from None
+    return GCSHook(gcp_conn_id=gcp_conn_id)
+
+
+def _gcs_access(spec: GcsStorage, lifetime: timedelta | None) -> JobAccess:
+    hook = _gcs_hook(spec.gcp_conn_id)
+    token, expires = _google_token(hook, spec.gcp_conn_id)
+    if not token or expires is None:
+        raise ConfigurationError(
+            f"The connection {spec.gcp_conn_id!r} has no token that expires, to hand over",
+            hint="Give it a key or an impersonation_chain, or use credentials='ambient'",
+        )
+    mask_secret(token)
+    # google.auth counts in UTC and does not say so.
+    expires = expires.replace(tzinfo=UTC)
+    _check_lifetime(spec.gcp_conn_id, expires, lifetime, _LONGER_ON_GOOGLE)
+    return JobAccess(secrets={gcs_names.ACCESS: token, gcs_names.EXPIRES: repr(expires.timestamp())})
+
+
+def _google_token(hook: Any, gcp_conn_id: str) -> tuple[str | None, datetime | None]:
+    from google.auth.exceptions import GoogleAuthError, TransportError
+    from google.auth.transport.requests import Request
+
+    where = f"connection {gcp_conn_id}"
+    try:
+        credentials = hook.get_credentials()
+        credentials.refresh(Request())
+    except GoogleAuthError as error:
+        if isinstance(error, TransportError) or getattr(error, "retryable", False):
+            raise UnavailableError(f"Google does not answer: {error}", where=where) from error
+        raise ConfigurationError(
+            f"Google gives the connection no token: {error}", where=where, hint="Correct its key or its identity"
+        ) from error
+    except Exception as error:  # the provider raises whatever a malformed key raises
+        raise ConfigurationError(
+            f"The connection does not lead into Google: {error}", where=where, hint="Correct its key or its identity"
+        ) from error
+    return credentials.token, credentials.expiry
+
+
+def _check_lifetime(conn_id: str, expires: datetime | None, lifetime: timedelta | None, longer: str) -> None:
     if expires is None:
-        if not spec.allow_static_credentials:
-            raise ConfigurationError(
-                f"The credentials of the connection {spec.aws_conn_id!r} are not known to expire, and a job should not "
-                "be given such",
-                hint="Let the connection assume a role (extra role_arn), use credentials='ambient', or say "
-                "allow_static_credentials=True",
-            )
         return
     left = expires - datetime.now(UTC)
     if lifetime is None or lifetime + MARGIN > left:
@@ -189,7 +239,6 @@ def _check_lifetime(spec: S3Storage, expires: datetime | None, lifetime: timedel
         raise ConfigurationError(
             f"The credentials that the job would get end in {left.total_seconds() / 60:.0f} minutes, but the task has "
             f"{allowed}",
-            where=f"connection {spec.aws_conn_id}",
-            hint=f"Set execution_timeout at least {MARGIN} below that, raise DurationSeconds in the connection's "
-            "assume_role_kwargs, or use credentials='ambient'",
+            where=f"connection {conn_id}",
+            hint=f"Set execution_timeout at least {MARGIN} below that, {longer}, or use credentials='ambient'",
         )

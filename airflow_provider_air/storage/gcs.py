@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from airflow_provider_air.errors import ConfigurationError, UnavailableError
-from airflow_provider_air.storage.contract import BucketRoot
+from airflow_provider_air.storage.contract import BucketRoot, check_credentials
 
 
 @dataclass
@@ -22,11 +22,12 @@ class GcsStorage:
     """
     Storage below a prefix of a bucket: ``storage=GcsStorage("google_cloud_default", "gs://bucket/prefix")``.
 
-    The Ray cluster uses an identity of its own (workload identity, a service account of its nodes): Ray's file system
-    takes no token from its environment, so a job cannot be given the connection's.
-
-    :param gcp_conn_id: the ``google_cloud_platform`` connection that the worker uses
+    :param gcp_conn_id: the ``google_cloud_platform`` connection that the worker uses: a key, an identity, an
+        ``impersonation_chain``
     :param root: ``gs://bucket/prefix``
+    :param credentials: ``ambient``: the Ray cluster has an identity of its own (workload identity, a service account
+        of its nodes); ``session``: the job gets a token of the connection, out of sight, by which the provider's
+        drivers open ``gs://``; it lasts about an hour, and the job must end before it does
     """
 
     template_fields: ClassVar[tuple[str, ...]] = ("gcp_conn_id", "root")
@@ -34,10 +35,12 @@ class GcsStorage:
 
     gcp_conn_id: str = "google_cloud_default"
     root: str = ""
+    credentials: str = "ambient"
 
     def validate(self) -> None:
         """:raises ConfigurationError: a field is wrong; the message names it."""
         BucketRoot.parse(self.root, "gs", "GcsStorage's 'root'")
+        check_credentials(self.credentials, "GcsStorage")
 
     def uri(self) -> str:
         """Give the ``gs://`` URI of the root."""

@@ -6,8 +6,10 @@ import contextlib
 import itertools
 import json
 import os
+import pickle
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import timedelta
@@ -15,16 +17,29 @@ from typing import Any
 
 import boto3
 import httpx
+import pyarrow.fs
 import pytest
 
-from airflow_provider_air.drivers import files
+from airflow_provider_air.drivers import files, gcs_names
 from airflow_provider_air.drivers.job import ConfigurationProblem
 from airflow_provider_air.errors import ConfigurationError, UnavailableError
-from airflow_provider_air.hooks.storage import job_access, open_storage
+from airflow_provider_air.hooks.storage import JobAccess, job_access, open_storage
 from airflow_provider_air.storage.gcs import GcsStorage
 from airflow_provider_air.storage.s3 import S3Storage
 from airflow_provider_air.storage.shared_folder import SharedFolder
-from tests.object_stores import REGION, ROLE, STATIC_KEY, STATIC_SECRET, aws_connection, s3_client, s3_server
+from tests.fakes.chaos_proxy import ChaosProxy
+from tests.fakes.google_tokens import GoogleTokens
+from tests.object_stores import (
+    REGION,
+    ROLE,
+    STATIC_KEY,
+    STATIC_SECRET,
+    aws_connection,
+    gcs_client,
+    gcs_server,
+    s3_client,
+    s3_server,
+)
 
 HOUR = timedelta(hours=1)
 KEYS = {"aws_access_key_id": STATIC_KEY, "aws_secret_access_key": STATIC_SECRET}
@@ -219,6 +234,168 @@ def test_keys_that_never_expire_are_handed_over_only_on_request() -> None:
     access = job_access(session("keys", allow_static_credentials=True), lifetime=None)
 
     assert access.secrets["AWS_SECRET_ACCESS_KEY"] == STATIC_SECRET
+
+
+@pytest.fixture(scope="module")
+def tokens() -> Iterator[GoogleTokens]:
+    with GoogleTokens() as tokens:
+        yield tokens
+
+
+@pytest.fixture
+def google(tokens: GoogleTokens, monkeypatch: pytest.MonkeyPatch) -> GoogleTokens:
+    """The ``google_cloud_platform`` connection ``google`` and what gives it tokens."""
+    tokens.seconds, tokens.status = 3600, 200
+    monkeypatch.setenv("AIRFLOW_CONN_GOOGLE", tokens.connection())
+    return tokens
+
+
+GCS_SESSION = GcsStorage("google", "gs://models/runs", credentials="session")
+
+
+def test_on_google_a_job_gets_nothing_by_default(google: GoogleTokens) -> None:
+    asked = len(google.given)
+
+    assert job_access(GcsStorage("google", "gs://models"), lifetime=None) == JobAccess()
+    assert len(google.given) == asked
+
+
+def test_on_google_a_session_hands_over_a_token_and_never_the_key(google: GoogleTokens) -> None:
+    before = time.time()
+    access = job_access(GCS_SESSION, lifetime=timedelta(minutes=50))
+
+    assert access.env_vars == {}
+    assert set(access.secrets) == {gcs_names.ACCESS, gcs_names.EXPIRES}
+    assert access.secrets[gcs_names.ACCESS] == google.given[-1]
+    assert 3590 < float(access.secrets[gcs_names.EXPIRES]) - before < 3660
+    assert google.given[-1] not in f"{access!r}{GCS_SESSION!r}{asdict(GCS_SESSION)}"
+
+
+@pytest.mark.parametrize("lifetime", [None, timedelta(minutes=56), timedelta(days=1)])
+def test_a_job_that_may_outlive_its_token_is_refused(google: GoogleTokens, lifetime: timedelta | None) -> None:
+    with pytest.raises(ConfigurationError, match=r"end in (59|60) minutes.*execution_timeout.*impersonation_chain"):
+        job_access(GCS_SESSION, lifetime=lifetime)
+
+
+@pytest.mark.parametrize(
+    ("connection", "status", "kind", "message"),
+    [
+        ({}, 400, ConfigurationError, "Google gives the connection no token.*Correct its key or its identity"),
+        ({}, 503, UnavailableError, "Google does not answer"),
+        ({"keyfile_dict": "{"}, 200, ConfigurationError, "does not lead into Google: Invalid key JSON"),
+        ({"keyfile_dict": '{"private_key": "x"}'}, 200, ConfigurationError, "Correct its key"),
+        ({"keyfile_dict": None, "is_anonymous": True}, 200, ConfigurationError, "no token"),
+    ],
+    ids=["refused", "down", "no JSON", "no key", "anonymous"],
+)
+def test_a_connection_without_a_token_is_one_clear_error(
+    google: GoogleTokens,
+    monkeypatch: pytest.MonkeyPatch,
+    connection: dict[str, Any],
+    status: int,
+    kind: type[Exception],
+    message: str,
+) -> None:
+    google.status = status
+    monkeypatch.setenv("AIRFLOW_CONN_GOOGLE", google.connection(**connection))
+    with pytest.raises(kind, match=message):
+        job_access(GCS_SESSION, lifetime=HOUR / 2)
+
+
+def test_a_token_that_nobody_can_be_asked_for_may_come_later(
+    google: GoogleTokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_GOOGLE", google.connection().replace(google.url, "http://127.0.0.1:9"))
+    with pytest.raises(UnavailableError, match="Google does not answer"):
+        job_access(GCS_SESSION, lifetime=HOUR / 2)
+
+
+@pytest.fixture(scope="module")
+def gcs() -> Iterator[ChaosProxy]:
+    """A GCS emulator behind a proxy that writes down who asks."""
+    with gcs_server() as address, ChaosProxy(address) as proxy:
+        gcs_client(address).create_bucket("models")
+        yield proxy
+
+
+@pytest.fixture
+def token(google: GoogleTokens, gcs: ChaosProxy, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a job's processes have in their environment."""
+    for name, value in job_access(GCS_SESSION, lifetime=HOUR / 2).secrets.items():
+        monkeypatch.setenv(name, value)
+    gcs.call(gcs.requests.clear)
+    return google.given[-1]
+
+
+def askers(gcs: ChaosProxy) -> set[str]:
+    return {request.authorization for request in gcs.requests_to("*", "")}
+
+
+@pytest.mark.parametrize("how", ["environment", "query"])
+def test_what_a_driver_opens_it_opens_by_the_token(
+    token: str, gcs: ChaosProxy, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    query = ""
+    if how == "environment":
+        monkeypatch.setenv("CLOUD_STORAGE_EMULATOR_ENDPOINT", gcs.url)
+    else:
+        query = f"?endpoint_override={gcs.url.removeprefix('http://')}&scheme=http"
+    folder = f"gs://models/by {how}".replace(" ", "%20")
+
+    filesystem, path = files.open_uri(f"{folder}/a{query}", "uri")
+    files.write(filesystem, path, b"x")
+    files.must_exist(f"{folder}/a{query}", "uri")
+    files.must_take_files(f"{folder}{query}", "uri")
+
+    assert path == f"models/by {how}/a"
+    assert files.read(*files.open_uri(f"{folder}/a{query}", "uri")) == b"x"
+    assert files.names(f"{folder}{query}") == ["a"]
+    assert files.for_ray(f"{folder}{query}") == (f"models/by {how}", filesystem)
+    assert files.for_ray_data(f"{folder}{query}") == (f"gs://models/by {how}", filesystem)
+    assert askers(gcs) == {f"Bearer {token}"}
+
+
+def test_what_is_pickled_has_no_token_and_is_opened_by_that_of_its_reader(
+    token: str, gcs: ChaosProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Ray does with what it sends to workers, and Tune with what a later attempt restores."""
+    monkeypatch.setenv("CLOUD_STORAGE_EMULATOR_ENDPOINT", gcs.url)
+    filesystem, path = files.open_uri("gs://models/pickled", "uri")
+
+    kept = pickle.dumps(filesystem)
+    monkeypatch.setenv(gcs_names.ACCESS, "of-the-reader")
+    files.write(pickle.loads(kept), path, b"x")
+    copied = pickle.loads(kept)
+
+    assert token.encode() not in kept
+    assert copied != filesystem
+    assert askers(gcs) == {"Bearer of-the-reader"}
+    monkeypatch.delenv(gcs_names.ACCESS)
+    assert type(pickle.loads(kept)) is pyarrow.fs.GcsFileSystem
+
+
+def test_a_token_is_for_google_alone(token: str) -> None:
+    for uri in ("/shared/runs", "s3://models/runs", "gs://anonymous@models/runs"):
+        assert files.for_ray(uri) == (uri, None)
+        assert files.for_ray_data(uri) == (uri, None)
+
+
+@pytest.mark.parametrize("uri", ["gs:///runs", "gs://models/a b", "gs://models?nope=1"])
+def test_a_malformed_uri_is_named(token: str, uri: str) -> None:
+    with pytest.raises(ConfigurationProblem, match=r"output.uri: .* is no usable URI"):
+        files.open_uri(uri, "output.uri")
+
+
+def test_a_reader_that_takes_no_filesystem_is_not_left_to_another_identity(
+    token: str, gcs: ChaosProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_air.drivers import datasets
+
+    monkeypatch.setenv("CLOUD_STORAGE_EMULATOR_ENDPOINT", gcs.url)
+    files.write(*files.open_uri("gs://models/data", "uri"), b"x")
+    spec = {"uri": "gs://models/data", "format": "textwrap:dedent"}
+    with pytest.raises(ConfigurationProblem, match=r"train.format: textwrap:dedent takes no filesystem="):
+        datasets.read_one(spec, "train")
 
 
 def test_a_spec_holds_no_secret(url: str) -> None:

@@ -21,6 +21,7 @@ class RecordedRequest:
 
     :param path: path without the query, percent-decoded.
     :param body_bytes: declared length of the request's body.
+    :param authorization: the header of this name, or nothing.
     :param status: the reply's status, there before its first byte; 0 until then and when the connection was dropped.
     :param reply_bytes: length of the reply's body; a streamed one's is there shortly after its end.
     """
@@ -31,6 +32,7 @@ class RecordedRequest:
     body_bytes: int
     status: int = 0
     reply_bytes: int = 0
+    authorization: str = ""
 
 
 RECORD = web.RequestKey("recorded", RecordedRequest)
@@ -116,7 +118,9 @@ class LoopbackServer:
 
 def record_arrival(request: web.Request) -> RecordedRequest:
     """Make the record of a request that has just arrived; :func:`record_status` completes it."""
-    arrived = RecordedRequest(request.method, request.path, dict(request.query), request.content_length or 0)
+    authorization = request.headers.get("Authorization", "")
+    length = request.content_length or 0
+    arrived = RecordedRequest(request.method, request.path, dict(request.query), length, authorization=authorization)
     request[RECORD] = arrived
     return arrived
 

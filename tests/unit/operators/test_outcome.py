@@ -30,12 +30,13 @@ def job(status: JobStatus = JobStatus.FAILED, **fields: Any) -> JobDetails:
 
 
 NO_BODY = "AWS Error UNKNOWN (HTTP status 400) during HeadObject operation: No response body."
+GOOGLE = "[Errno 13] google::cloud::Status(UNAUTHENTICATED: Permanent error, with a last message of Received HTTP 401)"
 
 
 @pytest.mark.parametrize(
     ("message", "is_expired"),
-    [("ExpiredToken: The provided token has expired", True), (NO_BODY, True), ("boom", False)],
-    ids=["named", "an answer without a body", "another reason"],
+    [("ExpiredToken: The provided token has expired", True), (NO_BODY, True), (GOOGLE, True), ("boom", False)],
+    ids=["named", "an answer without a body", "Google's", "another reason"],
 )
 def test_credentials_that_ended_too_early_say_what_helps(message: str, is_expired: bool) -> None:
     error = failure_of_end("ended", "air-1", job(message=message), "")

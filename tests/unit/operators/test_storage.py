@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
 from airflow_provider_air.drivers.records import encode
 from airflow_provider_air.operators.driven import RayDrivenOperator
+from airflow_provider_air.storage.gcs import GcsStorage
 from airflow_provider_air.storage.s3 import S3Storage
 from airflow_provider_air.workloads.job import JobRequest
 from tests.fakes.ray_dashboard import FakeRayDashboard
@@ -116,11 +117,12 @@ def test_a_retry_adopts_a_running_job_without_its_storage(
         (S3Storage("store", "s3://nobodys"), {}, "There is no bucket 'nobodys'"),
         (S3Storage("store", "s3://models", credentials="sesion"), {}, "must be ambient or session, not 'sesion'"),
         (SESSION, {"execution_timeout": None}, "no execution_timeout"),
+        (GcsStorage("absent", "gs://models", credentials="key"), {}, "must be ambient or session, not 'key'"),
         (S3Storage("absent", "s3://models"), {}, "There is no Airflow connection 'absent'"),
         ("/nowhere/at/all", {}, "does not exist"),
         (7, {}, "'storage' must be a storage"),
     ],
-    ids=["bucket", "credentials", "lifetime", "connection", "folder", "number"],
+    ids=["bucket", "credentials", "lifetime", "credentials on Google", "connection", "folder", "number"],
 )
 def test_what_cannot_work_is_one_error_and_starts_nothing(
     head: FakeRayDashboard, store: Store, storage: Any, fields: dict[str, Any], message: str

@@ -96,6 +96,17 @@ class Twice:
         return batch
 
 
+class Epoch:
+    """A predictor whose model is a checkpoint of :func:`epochs`: adds its epoch as a column."""
+
+    def __init__(self, folder: str) -> None:
+        self.epoch = json.loads(Path(folder, "state.json").read_text())["epoch"]
+
+    def __call__(self, batch: Any) -> Any:
+        batch["epoch"] = self.epoch
+        return batch
+
+
 def sum_of_columns(config: dict[str, Any]) -> None:
     """Report the sum of every number of the data set ``train``."""
     import ray.train
