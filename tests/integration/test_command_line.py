@@ -1,4 +1,4 @@
-"""The commands as Airflow runs them: real processes, a real metadata database, a real local cluster."""
+"""The commands as Airflow runs them: its own parser, a real metadata database, a real local cluster."""
 
 from __future__ import annotations
 
@@ -26,30 +26,70 @@ __all__ = ["local_home", "migrated_db"]
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
+# Airflow takes seconds to import, so one process has done it, and each command is a child of its own.
+COMMANDS = """
+import json, os, sys
+from airflow.__main__ import main
+
+for line in sys.stdin:
+    words, path = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        output = os.open(path, os.O_WRONLY | os.O_CREAT)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        sys.argv = ["airflow", *words]
+        code = 1
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
 @dataclass
 class CommandLine:
     """``airflow`` with the settings of one deployment."""
 
-    env: dict[str, str]
+    process: subprocess.Popen[str]
+    folder: Path
+    count: int = 0
 
     def run(self, *words: str, code: int = 0) -> str:
         """Run a command that ends with this exit code, and give what it printed."""
-        command = [sys.executable, "-m", "airflow", *words]
-        done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=200)
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout + done.stderr * bool(code)
+        self.count += 1
+        output = self.folder / f"output-{self.count}"
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps([words, str(output)]) + "\n")
+        self.process.stdin.flush()
+        ended = self.process.stdout.readline().strip()
+        said = output.read_text() if output.exists() else "it did not start"
+        assert ended == str(code), said
+        return said
 
     def rows(self, *words: str, code: int = 0) -> list[dict[str, Any]]:
         """Run a command with ``-o json`` and give its rows."""
         said = self.run(*words, "-o", "json", code=code)
-        return list(json.loads(said[said.index("[") : said.rindex("]") + 1]))
+        return list(json.loads(said[said.index("[{") : said.rindex("}]") + 2]))
 
 
 @pytest.fixture(scope="module")
-def airflow(local_home: Path, migrated_db: Path) -> Iterator[CommandLine]:
+def airflow(local_home: Path, migrated_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
     stack = AirflowStack(Path(os.devnull), env={"AIR_LOCAL_HOME": str(local_home)}, template_db=migrated_db)
     stack.migrate()
-    yield CommandLine(stack.env)
+    command = [sys.executable, "-c", COMMANDS]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=stack.env, stdin=pipe, stdout=pipe, text=True) as process:
+        yield CommandLine(process, tmp_path_factory.mktemp("commands"))
+        assert process.stdin is not None
+        process.stdin.close()
     stack.stop()
 
 
