@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
 from aiohttp import web
@@ -32,7 +32,7 @@ class RecordedRequest:
     body_bytes: int
     status: int = 0
     reply_bytes: int = 0
-    authorization: str = ""
+    authorization: str = field(default="", repr=False)
 
 
 RECORD = web.RequestKey("recorded", RecordedRequest)
