@@ -82,7 +82,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "hold").unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("count", [6, pytest.param(30, marks=pytest.mark.full)])
+@pytest.mark.full  # example_03 and the killed run below do the like
+@pytest.mark.parametrize("count", [6, 30])
 def test_each_input_gives_one_result_by_one_job_and_those_that_fail_once_by_two(
     airflow_stack: AirflowStack, folder: Path, count: int
 ) -> None:

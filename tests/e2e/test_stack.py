@@ -64,6 +64,7 @@ def test_two_triggerers_beat_side_by_side(airflow_stack: AirflowStack) -> None:
     airflow_stack.check_alive()
 
 
+@pytest.mark.full  # the ground of the others, which seldom changes
 def test_stopped_stack_leaves_no_process_no_port_and_no_folder(migrated_db: Path) -> None:
     """A task that runs at that moment ends too."""
     with AirflowStack(DAGS, template_db=migrated_db) as stack:
@@ -80,6 +81,7 @@ def test_stopped_stack_leaves_no_process_no_port_and_no_folder(migrated_db: Path
         assert probe.connect_ex((address.hostname or "", address.port or 0)) != 0
 
 
+@pytest.mark.full  # the ground of the others, which seldom changes
 def test_component_that_cannot_start_is_reported_with_its_log(migrated_db: Path) -> None:
     broken = {"AIRFLOW__CORE__EXECUTOR": "no.such.Executor"}
     with pytest.raises(StackError, match=r"airflow scheduler ended[\s\S]*no\.such"):  # noqa: SIM117

@@ -234,6 +234,7 @@ def test_after_the_supervisor_was_killed_two_at_once_clean_up_and_make_one_clust
         assert [head.pid for head in heads] == [head_pid(ref)]
 
 
+@pytest.mark.full  # the unit tests of the supervisor do the like
 def test_an_idle_cluster_goes_by_itself_but_not_while_a_job_runs(tmp_path: Path) -> None:
     with local_cluster("idle", idle_timeout_seconds=600) as (ref, transport):
         ports, ended = ports_of(ref), tmp_path / "ended"

@@ -130,9 +130,13 @@ def test_a_first_deployment_starts_serve_on_a_free_port_and_tells_where(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"import_path": "broken:app"}, "a_package_that_nobody_installed"),
+        pytest.param({"import_path": "broken:app"}, "a_package_that_nobody_installed", marks=pytest.mark.full),
         ({"args": {"fails": True}}, "no model at s3://models/bad"),
-        ({"args": {"num_cpus": 64}, "healthy_timeout_seconds": 20}, r"wait for a node with \{'num_cpus': 64.0\}"),
+        pytest.param(
+            {"args": {"num_cpus": 64}, "healthy_timeout_seconds": 20},
+            r"wait for a node with \{'num_cpus': 64.0\}",
+            marks=pytest.mark.full,
+        ),
         ({"smoke_test": SmokeTest(path="?x=21", json_subset={"doubled": 43})}, r"\$.doubled is 42, not 43"),
     ],
     ids=["broken import", "constructor raises", "more than the cluster has", "failing smoke test"],
@@ -349,6 +353,7 @@ def test_replicas_read_online_features_of_the_service_that_was_deployed(
     execute(delete(cluster[0], "lately"))
 
 
+@pytest.mark.full  # the contract suite reads them from the same double
 def test_replicas_read_tectons_features_with_the_clusters_own_key(
     cluster: Cluster, flights: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

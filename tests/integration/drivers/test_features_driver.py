@@ -49,6 +49,7 @@ def test_a_training_reads_the_values_of_each_rows_own_time(submit: Submit, place
     assert [r["features"]["feature_service"] for r in job.of_kind("progress") if "features" in r] == ["delay_v1"]
 
 
+@pytest.mark.full  # the training above joins the same way in the quick suite
 def test_an_inference_predicts_with_features(submit: Submit, place: Path, tmp_path: Path) -> None:
     source = {"uri": str(place / "rows.parquet"), "columns": ["x", "mean_delay"]}
     spec = BatchInferenceSpec("loops:Twice", source, str(tmp_path / "out"), predictor_args={"column": "mean_delay"})

@@ -72,6 +72,7 @@ def store(submit: Submit) -> Iterator[Store]:
         yield Store(url, proxy, tokens, submit)
 
 
+@pytest.mark.full  # test_s3.py does the like in the quick suite, and the contract suites speak to this store
 def test_a_training_whose_token_expires_says_so_and_resumes_from_the_bucket_with_a_new_one(
     store: Store, head: Transport, tmp_path: Path
 ) -> None:

@@ -70,6 +70,7 @@ def test_a_failed_trial_fails_the_task_and_alone_runs_again(submit: Submit, tmp_
     assert {row["status"] for row in result.trials} == {"finished"}
 
 
+@pytest.mark.full  # the demo does the like
 def test_train_loops_are_tuned_and_the_best_config_feeds_the_next_training(submit: Submit, tmp_path: Path) -> None:
     spec = TuneSpec(
         {"epochs": {"grid_search": [2, 4]}},
