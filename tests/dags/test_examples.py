@@ -142,7 +142,7 @@ def test_every_dag_is_run_here_or_says_where(imported: dict[str, Outcome]) -> No
     assert found == {*EXAMPLES, *ELSEWHERE}
 
 
-# Takes minutes, and tests/e2e/test_workloads.py trains three at once.
+# Takes minutes, and tests/e2e/test_workloads.py trains two at once.
 LONG = {"example_10_mapped_training"}
 
 

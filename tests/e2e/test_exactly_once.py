@@ -265,6 +265,19 @@ SCENARIOS: list[Scenario] = [
 ]
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+# Each has a neighbour above that is like it.
+IN_FULL = (
+    api_answers_500_while_submitting,
+    api_answers_500_while_waiting,
+    clear_while_running,
+    task_marked_failed_while_running,
+)
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [pytest.param(scenario, marks=pytest.mark.full) if scenario in IN_FULL else scenario for scenario in SCENARIOS],
+    ids=lambda scenario: scenario.__name__,
+)
 def test_ledger_is_right_and_nothing_runs_on_after(scenario: Scenario, running: dict[Scenario, Future[float]]) -> None:
     print(f"{scenario.__name__} took {running[scenario].result():.0f} s")

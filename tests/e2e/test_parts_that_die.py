@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 MARKER = "[watching again after an interruption: the next lines may repeat the last ones above]"
 
 
+@pytest.mark.full  # the killed one below is the harder case
 def test_log_is_shown_exactly_once_across_a_graceful_restart_of_the_triggerer(
     lonely_lab: RayLab, airflow_stack: AirflowStack
 ) -> None:
