@@ -255,6 +255,7 @@ def test_a_cluster_goes_when_its_ttl_is_over_though_nobody_is_there() -> None:
     assert [use for use, port in ports.items() if not port_is_free(port)] == []
 
 
+@pytest.mark.full  # the unit tests of the supervisor do the like
 def test_a_head_that_cannot_start_says_why_and_may_be_replaced() -> None:
     spec = dataclasses.replace(SPEC, object_store_memory_bytes=10**15)
     ref = BACKEND.create(spec, name="broken", owner=OWNER)
