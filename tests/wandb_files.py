@@ -1,17 +1,15 @@
-"""Reads what wandb writes offline: a LevelDB log of protocol buffers, behind a header of seven bytes."""
+"""What the tests look at in the runs that wandb writes offline."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from wandb.proto import wandb_internal_pb2
 
-HEADER, BLOCK, CHUNK_HEAD = 7, 32768, 7
-FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
+from airflow_provider_air.drivers.wandb_files import records
 
 
 @dataclass
@@ -35,7 +33,7 @@ def read_runs(folder: Path) -> list[OfflineRun]:
 
 def _read(path: Path) -> OfflineRun:
     found = OfflineRun()
-    for data in _records(path.read_bytes()):
+    for data in records(str(path)):
         record = wandb_internal_pb2.Record()
         record.ParseFromString(data)
         if record.HasField("run"):
@@ -52,21 +50,3 @@ def _read(path: Path) -> OfflineRun:
         elif record.HasField("exit"):
             found.exit_code = record.exit.exit_code
     return found
-
-
-def _records(data: bytes) -> Iterator[bytes]:
-    position, parts = HEADER, b""
-    while position + CHUNK_HEAD <= len(data):
-        left = BLOCK - position % BLOCK
-        if left < CHUNK_HEAD:
-            position += left
-            continue
-        length = int.from_bytes(data[position + 4 : position + 6], "little")
-        kind = data[position + 6]
-        position += CHUNK_HEAD
-        parts = (
-            data[position : position + length] if kind in (FULL, FIRST) else parts + data[position : position + length]
-        )
-        position += length
-        if kind in (FULL, LAST):
-            yield parts

@@ -38,6 +38,18 @@ def read(spec: Dict[str, Any], keys: List[str], field: str) -> Any:
     return frame
 
 
+def check_names(columns: List[str], service: Any, field: str) -> None:
+    """
+    Look for entity columns that the features would overwrite.
+
+    :raises job.ConfigurationProblem: one has a feature's name
+    """
+    features = {feature.name for projection in service.feature_view_projections for feature in projection.features}
+    taken = sorted(features & set(columns))
+    if taken:
+        raise job.ConfigurationProblem("%s: the columns %s have names of features" % (field, ", ".join(taken)))
+
+
 def _frame(uri: str, kind: str, field: str) -> Any:
     import pyarrow.dataset
 

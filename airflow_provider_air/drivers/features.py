@@ -93,8 +93,9 @@ def _join_once(run: job.Run, repo: str, service_name: str, spec: Any, output: st
         return dict(done["result"])
     store = _store(repo)
     service = _service(store, service_name)
-    _check_computed(store, service)
-    table, features, rows_read = _rows(run, store, service, spec, field)
+    views = _views(store)
+    _check_computed(views, service)
+    table, features, rows_read = _rows(run, store, service, _keys_of_views(views, service), spec, field)
     _check_joined(table, features, service.name)
     part = _write(staged, table)
     result = {
@@ -105,14 +106,15 @@ def _join_once(run: job.Run, repo: str, service_name: str, spec: Any, output: st
         "feature_service": service.name,
         "feature_views": sorted(projection.name for projection in service.feature_view_projections),
         "project": store.project,
-        "fingerprint": _fingerprint(store, service),
+        "fingerprint": _fingerprint(views, service),
     }
     staged.commit([part], result)
     return result
 
 
-def _rows(run: job.Run, store: Any, service: Any, spec: Any, field: str) -> Tuple[Any, List[str], int]:
-    keys_of_views = _keys_of_views(store, service)
+def _rows(
+    run: job.Run, store: Any, service: Any, keys_of_views: List[List[str]], spec: Any, field: str
+) -> Tuple[Any, List[str], int]:
     keys = sorted({key for keys in keys_of_views for key in keys} - {"__dummy_id"})
     if "sql" in spec:
         run.records.write("progress", message="joining a query's rows with %s" % service.name, phase="start")
@@ -265,8 +267,12 @@ def _service(store: Any, name: str) -> Any:
         ) from error
 
 
-def _keys_of_views(store: Any, service: Any) -> List[List[str]]:
-    known = {view.name: view for view in [*store.list_feature_views(), *store.list_stream_feature_views()]}
+def _views(store: Any) -> Dict[str, Any]:
+    """Give the views that hold values, by name: all but on-demand ones."""
+    return {view.name: view for view in [*store.list_feature_views(), *store.list_stream_feature_views()]}
+
+
+def _keys_of_views(known: Dict[str, Any], service: Any) -> List[List[str]]:
     # An entity may go by another name in this service's projection of its view.
     return [
         [(projection.join_key_map or {}).get(key, key) for key in known[projection.name].join_keys]
@@ -275,8 +281,7 @@ def _keys_of_views(store: Any, service: Any) -> List[List[str]]:
     ]
 
 
-def _check_computed(store: Any, service: Any) -> None:
-    known = {view.name for view in [*store.list_feature_views(), *store.list_stream_feature_views()]}
+def _check_computed(known: Dict[str, Any], service: Any) -> None:
     computed = sorted(p.name for p in service.feature_view_projections if p.name not in known)
     if computed:
         raise job.ConfigurationProblem(
@@ -296,10 +301,7 @@ def _joined(store: Any, service: Any, frame: Any, keys: List[str], field: str) -
     """
     import pyarrow
 
-    features = [feature.name for p in service.feature_view_projections for feature in p.features]
-    taken = sorted(set(features) & set(frame.columns))
-    if taken:
-        raise job.ConfigurationProblem("%s: the columns %s have names of features" % (field, ", ".join(taken)))
+    entities.check_names(list(frame.columns), service, field)
     on = [*keys, TIMESTAMP]
     # By number, numbering included, a third of what a merge by keys and times costs (pandas 2.3).
     asked = frame[on].assign(**{ROW: frame.groupby(on, sort=False, dropna=False, observed=True).ngroup()})
@@ -335,10 +337,12 @@ def _write(staged: Any, table: Any) -> Dict[str, Any]:
     return {"file": name, "rows": table.num_rows}
 
 
-def _fingerprint(store: Any, service: Any) -> str:
-    views = sorted([*store.list_feature_views(), *store.list_stream_feature_views()], key=lambda view: str(view.name))
+def _fingerprint(views: Dict[str, Any], service: Any) -> str:
     used = {projection.name for projection in service.feature_view_projections}
-    specs = [str(service.to_proto().spec), *(str(view.to_proto().spec) for view in views if view.name in used)]
+    specs = [
+        str(service.to_proto().spec),
+        *(str(views[name].to_proto().spec) for name in sorted(views) if name in used),
+    ]
     return hashlib.sha256("\n".join(specs).encode()).hexdigest()[:16]
 
 

@@ -12,7 +12,7 @@ import contextlib
 import datetime
 from typing import Any, Iterator, List, Tuple
 
-from . import job
+from . import entities, job
 from .entities import TIMESTAMP
 
 # Each row says how many the query has.
@@ -61,7 +61,7 @@ def joined(store: Any, service: Any, sql: str, keys: List[str], field: str) -> T
         query = COUNTED % sql.strip().rstrip(";")
         retrieval = store.get_historical_features(entity_df=query, features=service)
     # Before the join: where it fails, Feast leaves its table of the rows in the database.
-    _check_query(retrieval.metadata, keys, features, field)
+    _check_query(retrieval.metadata, keys, service, field)
     with _told(field):
         table = retrieval.to_arrow()
     return _checked(table, keys, field), features
@@ -127,7 +127,7 @@ def _no_rows(field: str) -> Exception:
     return job.ConfigurationProblem("%s: the query has no rows, or none with a time" % field)
 
 
-def _check_query(metadata: Any, keys: List[str], features: List[str], field: str) -> None:
+def _check_query(metadata: Any, keys: List[str], service: Any, field: str) -> None:
     import pandas
 
     from . import datasets
@@ -137,9 +137,7 @@ def _check_query(metadata: Any, keys: List[str], features: List[str], field: str
         return
     columns = sorted(name for name in metadata.keys if name.lower() != ROWS)
     datasets.check_columns(keys, [*columns, TIMESTAMP], field, "the query's rows")
-    taken = sorted(set(features) & set(columns))
-    if taken:
-        raise job.ConfigurationProblem("%s: the columns %s have names of features" % (field, ", ".join(taken)))
+    entities.check_names(columns, service, field)
     last = metadata.max_event_timestamp
     if pandas.isna(last):
         raise _no_rows(field)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import sys
-import zipfile
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -87,15 +85,6 @@ def train(tracker: Any) -> RayTrainOperator:
     )
 
 
-def shipped(head: FakeRayDashboard) -> str:
-    """Give what the packages hold, which no listing shows and only a job of the cluster can read."""
-    found = []
-    for data in head.packages.values():
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            found += [archive.read(name).decode("utf-8", "replace") for name in archive.namelist()]
-    return "\n".join(found)
-
-
 def in_mlflow(url: str) -> str:
     """Give all that the tracking server tells of all runs."""
     answer = httpx.post(f"{url}/api/2.0/mlflow/experiments/search", json={"max_results": 100}, trust_env=False)
@@ -140,7 +129,7 @@ def test_no_secret_of_a_connection_is_shown_anywhere(
         "logs": [caplog.text, *capfd.readouterr()],
         "request paths": [str(request) for request in head.requests],
     }
-    inside = shipped(head)
+    inside = head.shipped()
     session = json.loads(next(line for line in inside.splitlines() if '"AWS_SESSION_TOKEN"' in line))
     secrets: dict[str, str] = {
         "Ray token": str(head.token),

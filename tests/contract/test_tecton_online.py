@@ -6,14 +6,12 @@ No live account was ever asked.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -273,14 +271,6 @@ def submit(head: FakeRayDashboard, operator: RayServeDeployOperator, store: Stor
     return dict(job.runtime_env)
 
 
-def shipped(head: FakeRayDashboard) -> str:
-    found = []
-    for data in head.packages.values():
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            found += [archive.read(name).decode("utf-8", "replace") for name in archive.namelist()]
-    return "\n".join(found)
-
-
 def test_an_application_gets_address_and_names_and_nothing_that_is_sent_holds_a_key(
     head: FakeRayDashboard, server: FakeTecton, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -293,7 +283,12 @@ def test_an_application_gets_address_and_names_and_nothing_that_is_sent_holds_a_
     assert application["env_vars"] == {"STAGE": "x", URL: server.url, WORKSPACE: "prod", SERVICE: "delay_v1"}
     assert len(application["py_modules"]) == 1
     token = {"Authorization": f"Bearer {head.token}"}
-    shown = [httpx.get(f"{head.url}/api/jobs/", headers=token).text, json.dumps(store.rows), caplog.text, shipped(head)]
+    shown = [
+        httpx.get(f"{head.url}/api/jobs/", headers=token).text,
+        json.dumps(store.rows),
+        caplog.text,
+        head.shipped(),
+    ]
     assert [text for text in shown if KEY in text] == []
     # Else the scan would look where nothing is.
     assert "get-features" in shown[-1]

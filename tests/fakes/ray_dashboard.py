@@ -8,10 +8,12 @@ As a process (for benchmarks): ``python -m tests.fakes.ray_dashboard --jobs 1000
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 import shutil
 import tempfile
 import uuid
+import zipfile
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +100,14 @@ class FakeRayDashboard(LoopbackServer):
         self.call(lambda: self.jobs.__setitem__(submission_id, job))
         self.append_log(submission_id, log)
         return submission_id
+
+    def shipped(self) -> str:
+        """Give what all packages hold, which no listing shows and only a job of the cluster can read."""
+        found = []
+        for data in self.packages.values():
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                found += [archive.read(name).decode("utf-8", "replace") for name in archive.namelist()]
+        return "\n".join(found)
 
     def set_status(
         self,
