@@ -25,8 +25,8 @@ demo: java ## real flights through Spark, Feast, Ray and MLflow, in Airflow's UI
 	exec $(RUN) python scripts/demo.py --keep=$(KEEP)
 
 .PHONY: check
-check: env lint ## format, lint, types, layers, unit and architecture tests: under 3 minutes
-	@$(PYTEST) -q $(QUICK)
+check: env lint ## format, lint, types, layers, unit and architecture tests, simulation: under 3 minutes
+	@$(PYTEST) -q -m "not full" $(QUICK)
 
 .PHONY: lint
 lint: env
@@ -37,12 +37,14 @@ lint: env
 
 .PHONY: test
 test: env java chromium postgres lint ## everything that ends within half an hour, quick tests first
-	@$(PYTEST) $(QUICK)
+	@$(PYTEST) -m "not full" $(QUICK)
+	$(PYTEST) -m "not full" $(CONTRACT)
 	$(PYTEST) -m "not full" $(SUITES)
 
 .PHONY: test-full
 test-full: env java chromium postgres lint ## what takes longer too
 	@$(PYTEST) $(QUICK)
+	$(PYTEST) $(CONTRACT)
 	$(PYTEST) $(SUITES)
 
 .PHONY: bench
@@ -50,9 +52,11 @@ bench: env java ## benchmarks, one JSON line each
 	@$(RUN) python -m tests.benchmarks
 
 # Quick first: a broken unit should not wait for a real Airflow. These mostly wait, so some run at once.
-QUICK = -n 4 tests/unit tests/architecture
+QUICK = -n 4 tests/simulation tests/unit tests/architecture
+# These mostly wait for servers of their own, which the tests of one file share.
+CONTRACT = -n 3 --dist loadfile tests/contract
 # Each of these has the machine to itself.
-SUITES = tests/contract tests/integration tests/dags tests/e2e
+SUITES = tests/integration tests/dags tests/e2e
 
 .PHONY: env
 env: uv

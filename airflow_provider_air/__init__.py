@@ -2,8 +2,9 @@
 Run Ray from Airflow: clusters, jobs and AI workloads, exactly once and without a waiting worker.
 
 Folders, from the top: ``operators sensors decorators`` (what a DAG author writes), ``triggers links``,
-``hooks`` (Airflow connections), ``clusters workloads trackers feature_stores storage`` (plain Python),
-``ray_api`` (Ray's HTTP), ``drivers`` (code that is shipped to the cluster).
+``hooks`` (what a DAG author calls), ``connections`` (what Airflow's connections say), ``runs`` (how a run lives),
+``workloads attachments clusters storage`` (plain Python), ``contracts`` (what these say to each other), ``ray_api``
+(Ray's HTTP), ``drivers`` (code that is shipped to the cluster).
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from typing import Any
 
 # Public names load on first use: Airflow imports this package at discovery, long before anybody uses Ray.
 _NAMES = {
-    "ClusterRef": "clusters.contract",
-    "ExistingCluster": "clusters.existing",
+    "ClusterRef": "contracts.clusters",
+    "ExistingCluster": "clusters.existing.spec",
     "FeastApplyOperator": "operators.feast",
-    "FeastFeatures": "feature_stores.feast",
+    "FeastFeatures": "attachments.feast.features",
     "FeastFreshnessSensor": "operators.feast",
     "FeastJoinOperator": "operators.feast",
     "FeastMaterializeOperator": "operators.feast",
@@ -24,7 +25,7 @@ _NAMES = {
     "LocalCluster": "clusters.local.spec",
     "MlflowModelSensor": "sensors.mlflow",
     "MlflowPromoteOperator": "operators.mlflow",
-    "MlflowTracker": "trackers.mlflow",
+    "MlflowTracker": "attachments.mlflow.tracker",
     "RayBatchInferenceOperator": "operators.batch_inference",
     "RayClusterSensor": "sensors.cluster",
     "RayClusterTaskGroup": "operators.group",
@@ -44,11 +45,11 @@ _NAMES = {
     "S3Storage": "storage.s3",
     "SharedFolder": "storage.shared_folder",
     "SmokeTest": "workloads.smoke",
-    "TectonFeatures": "feature_stores.tecton",
+    "TectonFeatures": "attachments.tecton.features",
     "TectonMaterializeOperator": "operators.tecton",
     "TectonReadySensor": "sensors.tecton",
     "WandbSyncOperator": "operators.wandb",
-    "WandbTracker": "trackers.wandb",
+    "WandbTracker": "attachments.wandb.tracker",
     "load_result": "hooks.results",
     "ray_retry_policy": "operators.retry",
 }

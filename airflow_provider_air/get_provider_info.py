@@ -51,11 +51,9 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": "Ray",
                 "python-modules": [
-                    "airflow_provider_air.triggers.cluster",
-                    "airflow_provider_air.triggers.admission",
-                    "airflow_provider_air.triggers.job",
                     "airflow_provider_air.triggers.job_state",
                     "airflow_provider_air.triggers.mlflow",
+                    "airflow_provider_air.triggers.run",
                     "airflow_provider_air.triggers.serve",
                     "airflow_provider_air.triggers.tecton",
                 ],
@@ -150,6 +148,21 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "Path of a CA bundle on workers and triggerers.",
                         "schema": {"type": ["string", "null"]},
                     },
+                    "client_cert": {
+                        "label": "Client certificate",
+                        "description": "Path on workers and triggerers, for a dashboard that asks for a certificate.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "client_key": {
+                        "label": "Client key",
+                        "description": "Path of its key, where the certificate's file does not hold it.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "dashboard_url": {
+                        "label": "UI address",
+                        "description": "Where people reach the dashboard, if it is another address than ours.",
+                        "schema": {"type": ["string", "null"]},
+                    },
                     "headers": {
                         "label": "Extra headers",
                         "description": "For a proxy in front of the dashboard: an object of strings.",
@@ -195,6 +208,27 @@ def get_provider_info() -> dict[str, Any]:
             "air": {
                 "description": "Settings of airflow-provider-air.",
                 "options": {
+                    "deferral_grace_seconds": {
+                        "description": (
+                            "How long a worker waits in place before its task defers, so that short jobs end without. "
+                            "An operator's own deferral_grace_seconds comes first."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": "60",
+                        "default": "20",
+                    },
+                    "deferral_settle_seconds": {
+                        "description": (
+                            "How long after its deferral a task comes back at the earliest. Airflow 3.3 fails tasks "
+                            "that come back before its scheduler knows that their first worker has left; raise it "
+                            "where the scheduler is busy."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": "30",
+                        "default": "15",
+                    },
                     "deployment": {
                         "description": (
                             "Name of this Airflow deployment, written into the metadata of its Ray jobs. Empty "
@@ -204,7 +238,7 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "string",
                         "example": "team-a-production",
                         "default": "",
-                    }
+                    },
                 },
             }
         },

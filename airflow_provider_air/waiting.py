@@ -1,4 +1,4 @@
-"""Deadlines, back-off and the only wait loop of synchronous code."""
+"""Deadlines, back-off and the only wait loops of synchronous code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from airflow_provider_air.errors import DeadlineExceededError
+from airflow_provider_air.errors import DeadlineExceededError, UnavailableError
 
 T = TypeVar("T")
 
@@ -18,6 +18,32 @@ def backoff_seconds(first: float, ceiling: float, factor: float = 2.0) -> Iterat
     while True:
         yield min(pause, ceiling) * random.uniform(0.8, 1.2)
         pause = min(pause * factor, ceiling)
+
+
+def patiently(
+    call: Callable[[], T],
+    *,
+    patience_seconds: float,
+    first_pause_seconds: float = 0.5,
+    longest_pause_seconds: float = 5.0,
+    now: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> T:
+    """
+    Call again while it is unavailable, until the patience is over. Blocks.
+
+    :param now, sleep: the time of a process, where it is not the system's
+    :raises UnavailableError: it still was at the end
+    """
+    end = now() + patience_seconds
+    for pause in backoff_seconds(first_pause_seconds, longest_pause_seconds):
+        try:
+            return call()
+        except UnavailableError:
+            if now() + pause > end:
+                raise
+        sleep(pause)
+    raise AssertionError("unreachable")
 
 
 def wait_until(

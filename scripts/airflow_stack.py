@@ -282,6 +282,7 @@ def _environment(home: Path, dags: Path, base_url: str, port: int, parallelism: 
         "API__BASE_URL": base_url,
         "API__SECRET_KEY": secrets.token_hex(16),
         "API_AUTH__JWT_SECRET": secrets.token_hex(32),
+        "OPERATORS__DEFAULT_DEFERRABLE": "True",
         "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout={LOCK_SECONDS}",
         "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
         "DAG_PROCESSOR__REFRESH_INTERVAL": "5",

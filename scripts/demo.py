@@ -173,10 +173,11 @@ def _stack(folder: Path, mlflow_url: str) -> Iterator[AirflowStack]:
 
 def _delete_clusters() -> None:
     from airflow_provider_air.clusters.local.backend import LocalBackend
+    from airflow_provider_air.clusters.watching import wait_until_gone
 
     backend = LocalBackend()
-    for ref in backend.list_refs():
-        backend.delete(ref)
+    for listed in backend.list():
+        wait_until_gone(backend, listed.ref, timeout_seconds=120)
 
 
 def _interrupt(*_: Any) -> None:

@@ -6,15 +6,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from airflow_provider_air.clusters.contract import ClusterOwner, ClusterRef, ClusterState
+from airflow_provider_air.clusters.local import processes
 from airflow_provider_air.clusters.local.backend import LocalBackend
+from airflow_provider_air.clusters.local.home import ClusterHome
 from airflow_provider_air.clusters.local.spec import LocalCluster
+from airflow_provider_air.clusters.watching import wait_until_gone
+from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef, ClusterState
 from airflow_provider_air.errors import ClusterFailedError
 from airflow_provider_air.ray_api.transport import Transport
 from airflow_provider_air.waiting import wait_until
 
 OWNER = ClusterOwner(deployment="tests")
 BACKEND = LocalBackend()
+
+
+def ensure(spec: LocalCluster, name: str) -> ClusterRef:
+    """Adopt or start a cluster of this name."""
+    named = LocalCluster(**{**vars(spec), "name": name})
+    return BACKEND.ensure(named, BACKEND.find(named), owner=OWNER)
+
+
+def delete(ref: ClusterRef) -> None:
+    """Delete a cluster, and wait until nothing of it is left."""
+    wait_until_gone(BACKEND, ref, timeout_seconds=120)
+    home = ClusterHome.of(ref.name)
+    # Its supervisor ends right after it has removed the folder.
+    wait_until(
+        lambda: not (processes.of_cluster(home.folder) or home.lock_file.exists()) or None,
+        what=f"The end of the supervisor of {ref.name}",
+        timeout_seconds=30,
+    )
 
 
 def wait_for_state(ref: ClusterRef, *states: ClusterState, timeout_seconds: float = 180.0) -> ClusterState:
@@ -43,10 +64,9 @@ def local_cluster(name: str, **spec: Any) -> Iterator[tuple[ClusterRef, Transpor
 
     :param spec: fields of LocalCluster; two logical CPUs and 256 MiB of object store by default
     """
-    wanted = LocalCluster(name=name, **{"num_cpus": 2, "object_store_memory_bytes": 256 * 1024 * 1024, **spec})
-    ref = BACKEND.ensure(wanted, name=name, owner=OWNER)
+    ref = ensure(LocalCluster(**{"num_cpus": 2, "object_store_memory_bytes": 256 * 1024 * 1024, **spec}), name)
     try:
         wait_for_state(ref, ClusterState.READY)
         yield ref, BACKEND.open_transport(ref)
     finally:
-        BACKEND.delete(ref)
+        delete(ref)

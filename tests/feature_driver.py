@@ -14,13 +14,22 @@ from types import SimpleNamespace
 from typing import Any
 
 from airflow_provider_air import FeastFeatures, drivers
-from airflow_provider_air.drivers import features
-from airflow_provider_air.drivers.job import ConfigurationProblem
-from airflow_provider_air.drivers.online.feast import REPO
-from airflow_provider_air.records import RecordBuffer, records_name, result_of
+from airflow_provider_air.contracts.jobs import JobRequest
+from airflow_provider_air.contracts.names import TaskKey
+from airflow_provider_air.contracts.runs import AttemptInfo
+from airflow_provider_air.drivers.features import driver, join
+from airflow_provider_air.drivers.wire.feature_names import FEAST_REPO
+from airflow_provider_air.drivers.wire.names import records_name
+from airflow_provider_air.drivers.wire.problems import ConfigurationProblem
+from airflow_provider_air.drivers.wire.records import RecordBuffer, decode
+from airflow_provider_air.runs.ends import encoded_result_of
+from airflow_provider_air.runs.plan import BuildInfo
+from airflow_provider_air.workloads.data import refs_of
+from tests.fakes.attachment import FakeConnections
 
+INFO = BuildInfo(run_name="r")
 # What the drivers of other workloads do first.
-ACTIONS = {"workload": lambda run: features.join_datasets(run, run.config["datasets"])}
+ACTIONS = {"workload": lambda run: join.join_datasets(run, run.config["datasets"])}
 
 
 class Done:
@@ -43,7 +52,7 @@ def act(repo: Path, payload: Mapping[str, bytes]) -> Done:
     run: Any = SimpleNamespace(config=config, records=done, optional_payload=payload.get)
     with contextlib.chdir(repo):
         try:
-            done.result = (ACTIONS | features.ACTIONS)[config["action"]](run)
+            done.result = (ACTIONS | driver.ACTIONS)[config["action"]](run)
         except ConfigurationProblem as problem:
             done.problem = str(problem)
     return done
@@ -61,22 +70,28 @@ def run_driver(place: Path, payload: Mapping[str, bytes]) -> Any:
         command, env=env, cwd=place / "repo", capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return result_of(RecordBuffer().feed((place / records_name("feast")).read_bytes()), where="feast")
+    records = RecordBuffer().feed((place / records_name("feast")).read_bytes())
+    return decode(encoded_result_of(records, where="feast"))
 
 
 def workload_payload(
     place: Path, joined: FeastFeatures, datasets: Mapping[str, Any], run_name: str
 ) -> dict[str, bytes]:
     """Give what a workload's driver would find."""
-    joined.validate(datasets)
+    storage, inputs = str(place / "runs"), refs_of(datasets)
+    joined.validate()
+    joined.check(JobRequest("true", payload={}, inputs=inputs), "train", storage)
+    key = TaskKey("here", "flights", "manual__1", "train")
+    attempt = AttemptInfo(key, "air-1", run_name, 1, 1, "train", "ray_default", storage, inputs=inputs)
     config = {"action": "workload", "run_name": run_name, "datasets": datasets}
-    return {"config.json": json.dumps(config).encode(), **joined.payload(str(place / "runs"))}
+    added = joined.open(FakeConnections()).before_submit(attempt)
+    return {"config.json": json.dumps(config).encode(), **added.payload}
 
 
 def unpacked(place: Path) -> Path:
     """Give the folder where the repository lies as on a cluster, where Ray has unpacked it."""
     folder = place / "unpacked"
     folder.mkdir(exist_ok=True)
-    if not (folder / REPO).exists():
-        (folder / REPO).symlink_to(place / "repo")
+    if not (folder / FEAST_REPO).exists():
+        (folder / FEAST_REPO).symlink_to(place / "repo")
     return folder

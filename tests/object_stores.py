@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import threading
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 
 import boto3
 from airflow_stack import free_ports
-from gcp_storage_emulator.server import create_server
+from gcp_storage_emulator import server as gcs_emulator
+from gcp_storage_emulator.exceptions import NotFound
+from gcp_storage_emulator.handlers import objects
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage as google_storage
 from moto.server import ThreadedMotoServer
@@ -49,12 +54,40 @@ def aws_connection(url: str, **extra: Any) -> str:
 def gcs_server() -> Iterator[str]:
     """Give the address of a GCS emulator."""
     (port,) = free_ports(1)
-    server = create_server("127.0.0.1", port, in_memory=True)
+    _teach_preconditions()
+    server = gcs_emulator.create_server("127.0.0.1", port, in_memory=True)
     server.start()
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
         server.stop()
+
+
+@functools.cache
+def _teach_preconditions() -> None:
+    """Let the emulator, which passes over it (2026.7), take ``ifGenerationMatch=0``: 412 where an object is."""
+    for _, methods in gcs_emulator.HANDLERS:
+        if methods.get("POST") is objects.insert:
+            methods["POST"] = _insert
+
+
+_WRITING = threading.Lock()
+
+
+def _insert(request: Any, response: Any, storage: Any, **more: Any) -> None:
+    with _WRITING:
+        is_new = request.query.get("ifGenerationMatch") == ["0"]
+        if is_new and _is_there(storage, request.params["bucket_name"], request.data["meta"]["name"]):
+            response.status = HTTPStatus.PRECONDITION_FAILED
+            response.json({"error": {"code": 412, "message": "At least one of the pre-conditions did not hold."}})
+        else:
+            objects.insert(request, response, storage, **more)
+
+
+def _is_there(storage: Any, bucket: str, name: str) -> bool:
+    with contextlib.suppress(NotFound):
+        return bool(storage.get_file_obj(bucket, name))
+    return False
 
 
 def gcs_client(url: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import httpx
 
-from airflow_provider_air.clusters.contract import ClusterRef
+from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.operators.serve import RayServeDeployOperator, ServeJobOperator
 from tests.fakes.task_context import Store, task_context
 

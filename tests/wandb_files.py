@@ -9,7 +9,7 @@ from typing import Any
 
 from wandb.proto import wandb_internal_pb2
 
-from airflow_provider_air.drivers.wandb_files import records
+from airflow_provider_air.drivers.trackers.wandb_sync.offline_files import records
 
 
 @dataclass

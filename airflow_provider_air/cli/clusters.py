@@ -5,33 +5,46 @@ from __future__ import annotations
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
-from airflow_provider_air.cli.targets import cluster_of_connection, command, local_cluster, ray_connection_ids, show
-from airflow_provider_air.clusters.contract import ClusterRef, ClusterState, ClusterStatus
-from airflow_provider_air.clusters.local.backend import LocalBackend
-from airflow_provider_air.clusters.local.home import ClusterHome
-from airflow_provider_air.clusters.local.spec import LocalCluster
+from airflow_provider_air.cli.targets import (
+    cluster_of_connection,
+    command,
+    made_cluster,
+    made_clusters,
+    ray_connection_ids,
+    show,
+)
+from airflow_provider_air.clusters.watching import wait_until_gone
+from airflow_provider_air.connections.ports import backend_of
+from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef, ClusterState, ClusterStatus, ListedCluster
 from airflow_provider_air.errors import AirError, ConfigurationError
-from airflow_provider_air.hooks.resolver import backend_of
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.models import Node
 from airflow_provider_air.ray_api.requests import list_nodes
 
 # So many clusters are asked at once: one that does not answer costs 5 s.
 AT_ONCE = 8
+DELETE_SECONDS = 900.0
 GIB = 1024**3
+
+
+Made = Mapping[tuple[str, str], ListedCluster]
 
 
 @command
 def list_clusters(args: Namespace) -> None:
-    """Print the local clusters of this host and the clusters behind ``ray`` connections."""
-    looks: list[Callable[[], dict[str, Any]]] = [_look_at(ref) for ref in LocalBackend().list_refs()]
+    """Print the clusters that we made, local ones of this host, and the clusters behind ``ray`` connections."""
+    made = _made()
+    looks: list[Callable[[], dict[str, Any]]] = [
+        partial(describe_cluster, listed.ref, listed=listed) for listed in made.values()
+    ]
     try:
-        looks += [_look_behind(ray_conn_id) for ray_conn_id in ray_connection_ids()]
+        looks += [partial(describe_connection, ray_conn_id, made) for ray_conn_id in ray_connection_ids()]
     except AirError as error:
         # What runs on this host is still worth seeing.
         sys.stderr.write(f"{error}\n")
@@ -43,25 +56,28 @@ def list_clusters(args: Namespace) -> None:
 @command
 def show_cluster(args: Namespace) -> None:
     """Print all that is known of one cluster."""
-    local = {ref.name: ref for ref in LocalBackend().list_refs()}
-    facts = describe_cluster(local[args.name]) if args.name in local else describe_connection(args.name)
-    if args.name in local:
-        facts |= _facts_on_disk(ClusterHome.of(args.name))
+    made = _made()
+    listed = next((item for item in made.values() if item.ref.name == args.name), None)
+    if listed is None:
+        facts = describe_connection(args.name, made)
+    else:
+        facts = {**describe_cluster(listed.ref, listed=listed), **backend_of(listed.ref.backend).facts(listed.ref)}
     is_for_people = args.output in ("table", "plain")
     show([{"field": key, "value": value} for key, value in facts.items()] if is_for_people else [facts], args.output)
 
 
 @command
 def delete_cluster(args: Namespace) -> None:
-    """Delete a local cluster, after a question unless ``--yes`` is given."""
-    ref = local_cluster(args.name)
-    if not args.yes and input(f"Delete the local cluster {ref.name!r} with all its jobs? [y/N] ").lower() != "y":
+    """Delete a cluster that we made, after a question unless ``--yes`` is given, and wait until it is gone."""
+    ref = made_cluster(args.name).ref
+    question = f"Delete the {ref.backend} cluster {ref.name!r} with all its jobs? [y/N] "
+    if not args.yes and input(question).lower() != "y":
         raise SystemExit("Nothing was deleted")
-    backend_of(ref.backend).delete(ref)
-    sys.stdout.write(f"Deleted the local cluster {ref.name}\n")
+    wait_until_gone(backend_of(ref.backend), ref, timeout_seconds=DELETE_SECONDS)
+    sys.stdout.write(f"Deleted the {ref.backend} cluster {ref.name}\n")
 
 
-def describe_cluster(ref: ClusterRef, ray_conn_id: str = "") -> dict[str, Any]:
+def describe_cluster(ref: ClusterRef, ray_conn_id: str = "", listed: ListedCluster | None = None) -> dict[str, Any]:
     """Give a cluster's row; what cannot be learnt now is empty, and the message says why."""
     address, nodes = "", list[Node]()
     try:
@@ -72,7 +88,6 @@ def describe_cluster(ref: ClusterRef, ray_conn_id: str = "") -> dict[str, Any]:
         state, message = "misconfigured", str(error)
     except AirError as error:
         state, message = "unreachable", str(error)
-    home = ClusterHome.of(ref.name) if ref.backend == LocalCluster.backend else None
     return {
         "name": ref.name,
         "connection": ray_conn_id,
@@ -81,13 +96,13 @@ def describe_cluster(ref: ClusterRef, ray_conn_id: str = "") -> dict[str, Any]:
         "address": address,
         "nodes": len(nodes) or "",
         "resources": _resources(nodes),
-        "owner": _owner(home) if home else "",
-        "expires_in": _expires_in(home) if home else "",
+        "owner": _owner(listed.owner) if listed else "",
+        "expires_in": _expires_in(listed) if listed else "",
         "message": message,
     }
 
 
-def describe_connection(ray_conn_id: str) -> dict[str, Any]:
+def describe_connection(ray_conn_id: str, made: Made) -> dict[str, Any]:
     """Give the row of the cluster behind a connection."""
     empty = dict.fromkeys(("name", "connection", "back_end", "state", "address", "nodes", "resources", "owner"), "")
     try:
@@ -98,15 +113,11 @@ def describe_connection(ray_conn_id: str) -> dict[str, Any]:
     if ref is None:
         message = "each task that uses this connection starts a cluster of its own"
         return {**empty, "connection": ray_conn_id, "state": "on demand", "expires_in": "", "message": message}
-    return describe_cluster(ref, ray_conn_id)
+    return describe_cluster(ref, ray_conn_id, made.get((ref.backend, ref.name)))
 
 
-def _look_at(ref: ClusterRef) -> Callable[[], dict[str, Any]]:
-    return lambda: describe_cluster(ref)
-
-
-def _look_behind(ray_conn_id: str) -> Callable[[], dict[str, Any]]:
-    return lambda: describe_connection(ray_conn_id)
+def _made() -> Made:
+    return {(listed.ref.backend, listed.ref.name): listed for listed in made_clusters()}
 
 
 def _ask(ref: ClusterRef, status: ClusterStatus) -> tuple[str, list[Node]]:
@@ -129,34 +140,15 @@ def _resources(nodes: Iterable[Node]) -> str:
     )
 
 
-def _owner(home: ClusterHome) -> str:
-    cluster = home.cluster()
-    owner = cluster.owner if cluster else {}
-    return "/".join(part for part in (owner.get("dag_id"), owner.get("run_id")) if part) or owner.get("deployment", "")
+def _owner(owner: ClusterOwner) -> str:
+    return str(owner.key) if owner.key else owner.deployment
 
 
-def _expires_in(home: ClusterHome) -> str:
-    seconds = seconds_to_live(home)
+def _expires_in(listed: ListedCluster) -> str:
+    seconds = seconds_to_live(listed)
     return "never" if seconds is None else str(timedelta(seconds=max(0, round(seconds))))
 
 
-def seconds_to_live(home: ClusterHome) -> float | None:
-    """Give when a local cluster goes at the latest, in seconds from now; None where it never does."""
-    cluster, lease = home.cluster(), home.lease()
-    if cluster is None or lease is None or lease.ttl_seconds is None:
-        return None
-    return cluster.created_at + lease.ttl_seconds - time.time()
-
-
-def _facts_on_disk(home: ClusterHome) -> dict[str, Any]:
-    cluster, lease, state = home.cluster(), home.lease(), home.state()
-    if cluster is None:
-        return {}
-    return {
-        "deployment": cluster.owner.get("deployment", ""),
-        "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(cluster.created_at)),
-        "idle_timeout_seconds": lease.idle_timeout_seconds if lease else "",
-        "head_restarts": state.restarts if state else 0,
-        "folder": str(home.folder),
-        "head_log": str(home.head_log),
-    }
+def seconds_to_live(listed: ListedCluster) -> float | None:
+    """Give when a cluster goes at the latest, in seconds from now; None where it never does."""
+    return None if listed.expires_at is None else listed.expires_at - time.time()

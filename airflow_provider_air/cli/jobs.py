@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 from argparse import Namespace
 from typing import Any
 
 from airflow_provider_air.cli.targets import command, show, target_of_options
-from airflow_provider_air.clusters.contract import ClusterRef
-from airflow_provider_air.errors import ConfigurationError, RemoteFailureError
-from airflow_provider_air.hooks.resolver import backend_of, deployment_id
-from airflow_provider_air.identity import DEPLOYMENT, TASK, TRY
-from airflow_provider_air.operators.attempts import stop_and_wait
+from airflow_provider_air.connections.deployment import deployment_id
+from airflow_provider_air.connections.ports import backend_of
+from airflow_provider_air.contracts.clusters import ClusterRef
+from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings, JobBackend
+from airflow_provider_air.errors import ConfigurationError, DeadlineExceededError, RemoteFailureError
 from airflow_provider_air.ray_api.client import AsyncRayClient, RayClient
-from airflow_provider_air.ray_api.feed import borrow_feed
 from airflow_provider_air.ray_api.logs import LogReader, job_log_name
 from airflow_provider_air.ray_api.models import JobDetails
-from airflow_provider_air.ray_api.requests import get_job, list_jobs
-from airflow_provider_air.ray_api.transport import Transport
-from airflow_provider_air.ray_api.watching import JobWatch, WatchEnd, WatchSettings
+from airflow_provider_air.ray_api.requests import list_jobs
+from airflow_provider_air.runs.clock import RealClock
+from airflow_provider_air.runs.names import DEPLOYMENT, TASK, TRY
+from airflow_provider_air.waiting import patiently, wait_until
 
 READ_BYTES = 1024 * 1024
 NO_LIMIT_BYTES = sys.maxsize
+STOP_SECONDS = 20.0
+LOOK_SECONDS = 15.0
 
 
 @command
@@ -44,10 +47,10 @@ def list_jobs_of_cluster(args: Namespace) -> None:
 def print_log(args: Namespace) -> None:
     """Print a job's log, and with ``--follow`` go on until its end."""
     ref = target_of_options(args)
-    with _client(ref) as client:
-        job = _known(client, args.submission_id)
+    jobs = backend_of(ref.backend).jobs(ref)
+    job = _known(jobs, args.submission_id)
     if args.follow:
-        asyncio.run(_follow(ref, job.submission_id))
+        asyncio.run(_follow(jobs, job.submission_id))
     else:
         asyncio.run(_print_all(ref, job))
 
@@ -55,10 +58,12 @@ def print_log(args: Namespace) -> None:
 @command
 def stop(args: Namespace) -> None:
     """Stop a job and print its last state; a job that has ended already is fine."""
-    with _client(target_of_options(args)) as client:
-        job = _known(client, args.submission_id)
-        if not job.status.is_terminal:
-            job = stop_and_wait(client, job.submission_id) or job
+    ref = target_of_options(args)
+    jobs = backend_of(ref.backend).jobs(ref)
+    job = _known(jobs, args.submission_id)
+    if not job.status.is_terminal:
+        jobs.stop(job.submission_id)
+        job = _wait_for_end(jobs, job)
     if not job.status.is_terminal:
         raise RemoteFailureError(
             f"Ray did not stop the job; it is still {job.status.value}: {job.message}",
@@ -105,13 +110,27 @@ def _client(ref: ClusterRef) -> RayClient:
     return RayClient(backend_of(ref.backend).open_transport(ref))
 
 
-def _known(client: RayClient, submission_id: str) -> JobDetails:
-    job = client.send(get_job(submission_id))
+def _known(jobs: JobBackend, submission_id: str) -> JobDetails:
+    job = patiently(lambda: jobs.look(submission_id), patience_seconds=LOOK_SECONDS).job
     if job is None:
         raise ConfigurationError(
             "The cluster does not know this job", where=submission_id, hint="See: airflow air jobs list"
         )
     return job
+
+
+def _wait_for_end(jobs: JobBackend, job: JobDetails) -> JobDetails:
+    """Give the last details; not terminal where it could not be stopped in time."""
+    last = job
+
+    def ended() -> bool | None:
+        nonlocal last
+        last = _known(jobs, job.submission_id)
+        return last.status.is_terminal or None
+
+    with contextlib.suppress(DeadlineExceededError):
+        wait_until(ended, what=f"the end of {job.submission_id}", timeout_seconds=STOP_SECONDS)
+    return last
 
 
 async def _print_all(ref: ClusterRef, job: JobDetails) -> None:
@@ -124,14 +143,11 @@ async def _print_all(ref: ClusterRef, job: JobDetails) -> None:
     sys.stdout.flush()
 
 
-async def _follow(ref: ClusterRef, submission_id: str) -> None:
-    async def open_transport() -> Transport:
-        return await asyncio.to_thread(backend_of(ref.backend).open_transport, ref)
-
-    settings = WatchSettings(submission_id, unreachable_seconds=60.0, log_limit_bytes=NO_LIMIT_BYTES)
-    async with borrow_feed((ref.backend, ref.name), open_transport) as feed:
-        async for seen in JobWatch(feed, settings).follow():
-            if not isinstance(seen, WatchEnd):
+async def _follow(jobs: JobBackend, submission_id: str) -> None:
+    settings = FollowSettings(submission_id, unreachable_seconds=60.0, log_limit_bytes=NO_LIMIT_BYTES)
+    async with contextlib.aclosing(jobs.follow(settings, RealClock())) as seen_so_far:
+        async for seen in seen_so_far:
+            if not isinstance(seen, FollowEnd):
                 sys.stdout.writelines(f"{line}\n" for line in seen.lines)
                 sys.stdout.flush()
             elif seen.outcome == "ended" and seen.job is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import sys
 from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
@@ -18,13 +19,12 @@ from rich.markup import escape
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_provider_air.clusters.contract import ClusterRef, ClusterState
-from airflow_provider_air.clusters.existing import ExistingCluster
-from airflow_provider_air.clusters.local.spec import LocalCluster
+from airflow_provider_air.clusters.registry import DEFAULT_RAY_CONN_ID, backend_names
+from airflow_provider_air.connections.ports import backend_of, chosen
+from airflow_provider_air.connections.ray import get_ray_connection
+from airflow_provider_air.contracts.clusters import ClusterRef, ListedCluster
 from airflow_provider_air.errors import AirError, ConfigurationError, UnavailableError
-from airflow_provider_air.hooks.clusters import find_cluster
-from airflow_provider_air.hooks.ray import RayHook, get_ray_connection
-from airflow_provider_air.hooks.resolver import backend_of, resolve
+from airflow_provider_air.hooks.ray import RayHook
 
 _ENVIRONMENT_PREFIX = "AIRFLOW_CONN_"
 
@@ -86,19 +86,30 @@ def _ids_in_environment() -> set[str]:
     return found
 
 
-def local_cluster(name: str) -> ClusterRef:
+def made_clusters() -> list[ListedCluster]:
+    """List the clusters that we made and that are not gone; a back end that cannot list them is told of."""
+    made: list[ListedCluster] = []
+    for name in backend_names():
+        try:
+            made += backend_of(name).list()
+        except AirError as error:
+            sys.stderr.write(f"{error}\n")
+    return made
+
+
+def made_cluster(name: str) -> ListedCluster:
     """
-    Name a local cluster of this host that is there.
+    Give a cluster that we made and that is not gone.
 
     :raises ConfigurationError: there is none of this name
     """
-    backend = backend_of(LocalCluster.backend)
-    ref = backend.find(name)
-    if backend.describe(ref).state is ClusterState.ABSENT:
-        raise ConfigurationError(
-            f"There is no local cluster {name!r} on this host, of this user", hint="See: airflow air clusters list"
-        )
-    return ref
+    for listed in made_clusters():
+        if listed.ref.name == name:
+            return listed
+    raise ConfigurationError(
+        f"There is no cluster {name!r} of ours",
+        hint="See: airflow air clusters list. Local ones are seen on their own host, by their own user",
+    )
 
 
 def cluster_of_connection(ray_conn_id: str) -> ClusterRef | None:
@@ -107,10 +118,15 @@ def cluster_of_connection(ray_conn_id: str) -> ClusterRef | None:
 
     :raises ConfigurationError: the connection is absent or malformed
     """
-    spec = resolve(None, ray_conn_id)
-    if isinstance(spec, ClusterRef):
-        return spec
-    return find_cluster(spec) if spec.name or isinstance(spec, ExistingCluster) else None
+    target = chosen(None, ray_conn_id)
+    if isinstance(target, ClusterRef):
+        return target
+    try:
+        return backend_of(target.backend).find(target)
+    except ConfigurationError:
+        if target.name:
+            raise
+        return None
 
 
 def target_of_options(args: Namespace) -> ClusterRef:
@@ -122,8 +138,8 @@ def target_of_options(args: Namespace) -> ClusterRef:
     if args.cluster and args.ray_conn_id:
         raise ConfigurationError("Give --cluster or --ray-conn-id, not both")
     if args.cluster:
-        return local_cluster(args.cluster)
-    ray_conn_id = args.ray_conn_id or RayHook.default_conn_name
+        return made_cluster(args.cluster).ref
+    ray_conn_id = args.ray_conn_id or DEFAULT_RAY_CONN_ID
     ref = cluster_of_connection(ray_conn_id)
     if ref is None:
         raise ConfigurationError(

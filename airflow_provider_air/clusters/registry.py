@@ -1,58 +1,149 @@
-"""Which backends there are; each is imported when it is first used. A new one is one file and one line here."""
+"""
+Which back ends there are, and which cluster is meant.
+
+Each back end is imported when it is first used. A new one of ours is a folder and a line here; anybody else's is an
+entry point of the group :data:`ENTRY_POINTS` that names a :class:`ClusterKind`::
+
+    [project.entry-points."airflow_provider_air.clusters"]
+    moon = "moon_clusters:KIND"
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from airflow_provider_air.clusters.contract import ClusterBackend, ClusterSpec
+from airflow_provider_air.clusters.existing.spec import ExistingCluster
+from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef, ClusterSpec
+from airflow_provider_air.contracts.connections import Connections
 from airflow_provider_air.errors import ConfigurationError
-from airflow_provider_air.ray_api.transport import Transport
+from airflow_provider_air.ray_api.transport import RayConnection
+
+ENTRY_POINTS = "airflow_provider_air.clusters"
+DEFAULT_RAY_CONN_ID = "ray_default"
+
+
+@dataclass(frozen=True)
+class ClusterKind:
+    """
+    Where a back end is, as ``module:name``, so that knowing of it imports nothing.
+
+    :param spec: a dataclass, see :class:`~airflow_provider_air.contracts.clusters.ClusterSpec`
+    :param backend: a class that takes the :class:`~airflow_provider_air.contracts.connections.Connections` and is a
+        :class:`~airflow_provider_air.contracts.clusters.ClusterBackend`
+    """
+
+    spec: str
+    backend: str
+
 
 _ROOT = "airflow_provider_air.clusters"
-# name -> where its spec and its backend are
-_SPECS = {
-    "existing": f"{_ROOT}.existing:ExistingCluster",
-    "local": f"{_ROOT}.local.spec:LocalCluster",
+_OURS = {
+    "existing": ClusterKind(f"{_ROOT}.existing.spec:ExistingCluster", f"{_ROOT}.existing.backend:ExistingBackend"),
+    "local": ClusterKind(f"{_ROOT}.local.spec:LocalCluster", f"{_ROOT}.local.backend:LocalBackend"),
 }
-_BACKENDS = {
-    "existing": f"{_ROOT}.existing:ExistingBackend",
-    "local": f"{_ROOT}.local.backend:LocalBackend",
-}
-BACKEND_NAMES = tuple(_BACKENDS)
 
 
-def _load(places: Mapping[str, str], name: str) -> Any:
-    if name not in places:
-        raise ConfigurationError(
-            f"There is no cluster back end {name!r}", hint=f"Known ones: {', '.join(BACKEND_NAMES)}"
-        )
-    module, _, attribute = places[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+def backend_names() -> list[str]:
+    """Give the names of all back ends, ours first."""
+    return [*_OURS, *sorted(_others().keys() - _OURS.keys())]
 
 
-def open_backend(name: str, connect: Callable[[str], Transport]) -> ClusterBackend:
+def open_backend(name: str, connections: Connections) -> ClusterBackend:
     """
-    Give a backend by its name.
+    Give a back end by its name.
 
-    :param connect: turns the id of a ``ray`` connection into a transport, for backends that need one
-    :raises ConfigurationError: there is no such backend
+    :raises ConfigurationError: there is none of this name, or it cannot be imported
     """
-    kind = _load(_BACKENDS, name)
-    made: ClusterBackend = kind(connect) if name == "existing" else kind()
+    made: ClusterBackend = _load(name, _kind(name).backend)(connections)
     return made
 
 
-def build_spec(name: str, fields: dict[str, Any]) -> ClusterSpec:
+def build_spec(name: str, fields: Mapping[str, Any]) -> ClusterSpec:
     """
-    Make a cluster spec from plain data, such as a connection's extra.
+    Make a cluster spec of plain data, such as a connection's extra.
 
-    :raises ConfigurationError: there is no such backend, or it has no such field
+    :raises ConfigurationError: there is no such back end, or it has no such field
     """
-    kind = _load(_SPECS, name)
+    kind = _load(name, _kind(name).spec)
     try:
         made: ClusterSpec = kind(**fields)
     except TypeError as error:
         raise ConfigurationError(f"The cluster spec for back end {name!r} is wrong: {error}") from None
     return made
+
+
+def target_of(cluster: Any, ray_conn_id: str | None, connections: Connections) -> ClusterSpec | ClusterRef:
+    """
+    Decide which cluster is meant; reads a connection at most, starts nothing.
+
+    :param cluster: a spec, a :class:`ClusterRef`, its JSON form from an XCom, or None
+    :param ray_conn_id: what counts where ``cluster`` is None; None for :data:`DEFAULT_RAY_CONN_ID`
+    :raises ConfigurationError: the argument or the connection is wrong
+    :raises ProtocolError: a mapping that names no cluster
+    """
+    if isinstance(cluster, ClusterRef):
+        return cluster
+    if isinstance(cluster, Mapping):
+        return ClusterRef.from_json(cluster)
+    if cluster is not None:
+        if not isinstance(cluster, ClusterSpec):
+            raise ConfigurationError(
+                f"'cluster' must be a cluster spec such as LocalCluster(), or the XCom of a task that made one, "
+                f"not {cluster!r}"
+            )
+        cluster.validate()
+        return cluster
+    ray_conn_id = DEFAULT_RAY_CONN_ID if ray_conn_id is None else ray_conn_id
+    if not isinstance(ray_conn_id, str) or not ray_conn_id.strip():
+        raise ConfigurationError(
+            f"'ray_conn_id' must be the id of a connection, not {ray_conn_id!r}", hint="Leave it out for ray_default"
+        )
+    return _of_connection(ray_conn_id, connections)
+
+
+def _of_connection(ray_conn_id: str, connections: Connections) -> ClusterSpec:
+    said: RayConnection = connections.open("ray", ray_conn_id)
+    if said.transport is not None:
+        return ExistingCluster(ray_conn_id)
+    spec = build_spec(said.backend, said.cluster)
+    spec.validate()
+    return spec
+
+
+def _others() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+
+
+def _kind(name: str) -> ClusterKind:
+    if name in _OURS:
+        return _OURS[name]
+    point = _others().get(name)
+    if point is None:
+        raise ConfigurationError(
+            f"There is no cluster back end {name!r}", hint=f"Known ones: {', '.join(backend_names())}"
+        )
+    try:
+        kind = point.load()
+    except (ImportError, AttributeError) as error:
+        raise _unloadable(name, point.value, error) from error
+    if not isinstance(kind, ClusterKind):
+        raise ConfigurationError(f"The entry point {point.value!r} of the back end {name!r} is no ClusterKind")
+    return kind
+
+
+def _load(name: str, place: str) -> Any:
+    module, _, attribute = place.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise _unloadable(name, place, error) from error
+
+
+def _unloadable(name: str, place: str, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"The cluster back end {name!r} cannot be imported: {error}", where=place, hint="Install what it needs"
+    )

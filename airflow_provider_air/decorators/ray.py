@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
 
+from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.operators.submit import RaySubmitJobOperator
+from airflow_provider_air.runs.plan import BuildInfo
 from airflow_provider_air.workloads.function import ENTRYPOINT, function_payload
-from airflow_provider_air.workloads.job import JobRequest
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -49,16 +51,16 @@ class _RayDecoratedOperator(DecoratedOperator, RaySubmitJobOperator):
             **kwargs,
         )
 
-    def build_job(self, context: Context) -> JobRequest:
+    def build_job(self, context: Context, info: BuildInfo) -> JobRequest:
         """Pickle the call, with the rendered arguments and what the function wants of the context."""
-        request = super().build_job(context)
+        request = super().build_job(context, info)
         payload = function_payload(
             self.python_callable,
             list(self.op_args),
             {**self._wanted_of(context), **self.op_kwargs},
             code_folders=self._code_folders(context),
         )
-        return JobRequest(**{**vars(request), "payload": payload})
+        return replace(request, payload=payload)
 
     def _wanted_of(self, context: Context) -> dict[str, Any]:
         """Fill parameters that are named after context variables, as ``@task`` does, where they are plain data."""

@@ -15,22 +15,12 @@ the same code runs by hand. Only the process of the entrypoint reports; Ray's wo
 
 from __future__ import annotations
 
-import atexit
 import os
-import sys
 from typing import Any, Dict, Optional
 
-from . import job, results
-from .records import RecordWriter, encode
-
-_writer: Optional[RecordWriter] = None
-_failed: Optional[BaseException] = None
-
-
-def join(records: RecordWriter) -> None:
-    """Report through a driver's own records: it runs the user's function in its process, and writes the end."""
-    global _writer
-    _writer = records
+from .frame import own_records, stored_results
+from .wire.names import SUBMISSION_ID
+from .wire.records import encode
 
 
 def progress(message: str, done: Optional[float] = None, total: Optional[float] = None) -> None:
@@ -66,43 +56,12 @@ def result(value: Any) -> None:
     :raises TooLarge: the value is over 4 MiB, and the task has no storage
     """
     encoded = encode(value, "the result")
-    writer = _open()
+    writer = own_records.opened()
     if writer is not None:
-        results.write(writer, os.environ[job.SUBMISSION_ID], encoded)
+        stored_results.write(writer, os.environ[SUBMISSION_ID], encoded)
 
 
 def _write(kind: str, **fields: Any) -> None:
-    writer = _open()
+    writer = own_records.opened()
     if writer is not None:
         writer.write(kind, **fields)
-
-
-def _open() -> Optional[RecordWriter]:
-    global _writer
-    submission_id = os.environ.get(job.SUBMISSION_ID)
-    if _writer is None and submission_id:
-        _writer = RecordWriter(job.records_path(submission_id))
-        _watch_the_end()
-    return _writer if submission_id else None
-
-
-def _watch_the_end() -> None:
-    before = sys.excepthook
-
-    def note(kind: Any, error: Any, trace: Any) -> None:
-        global _failed
-        _failed = error
-        before(kind, error, trace)
-
-    sys.excepthook = note
-    atexit.register(_end)
-
-
-def _end() -> None:
-    assert _writer is not None
-    if _failed is None:
-        _writer.write("end", status="succeeded")
-    else:
-        error = {"type": type(_failed).__name__, "message": str(_failed)[:20000]}
-        _writer.write("end", status="failed", error=error)
-    _writer.close()

@@ -1,116 +1,21 @@
-"""The ``ray`` connection and the public hook to a Ray cluster's Jobs API."""
+"""The public hook to a Ray cluster's Jobs API."""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Mapping
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
-from airflow.sdk import BaseHook, Connection
-from airflow.sdk.log import mask_secret
+from airflow.sdk import BaseHook
 
+from airflow_provider_air.connections.airflow import AirflowConnections
+from airflow_provider_air.connections.ray import aget_ray_connection, ray_connection_of
 from airflow_provider_air.errors import AirError, ConfigurationError
-from airflow_provider_air.hooks.connections import aget_connection, extra_of, get_connection, verify_of
 from airflow_provider_air.ray_api.client import AsyncRayClient, RayClient
 from airflow_provider_air.ray_api.logs import LogReader
 from airflow_provider_air.ray_api.models import JobDetails, JobSubmission
 from airflow_provider_air.ray_api.requests import get_job, get_version, list_jobs, stop_job, submit_job
-from airflow_provider_air.ray_api.transport import Transport
-
-DEFAULT_PORT = 8265
-
-
-HINT = "Create one of type 'ray' with the dashboard's address, or give the operator a cluster="
-
-
-def get_ray_connection(ray_conn_id: str) -> Connection:
-    """
-    Read a connection; for workers, and for the api-server.
-
-    :raises ConfigurationError: there is none of this id
-    """
-    return get_connection(ray_conn_id, HINT)
-
-
-async def aget_ray_connection(ray_conn_id: str) -> Connection:
-    """
-    Read a connection in the triggerer.
-
-    :raises ConfigurationError: there is none of this id
-    """
-    return await aget_connection(ray_conn_id, HINT)
-
-
-def transport_of(connection: Connection) -> Transport:
-    """
-    Turn a ``ray`` connection into address, token and TLS settings.
-
-    :raises ConfigurationError: a field is missing or malformed; the message names it
-    """
-    extra = extra_of(connection)
-    where = f"connection {connection.conn_id}"
-    headers = extra.get("headers") or {}
-    if not isinstance(headers, Mapping) or not all(isinstance(v, str) for v in headers.values()):
-        raise ConfigurationError("'headers' must be an object of strings", where=where, hint='Such as {"X-Key": "…"}')
-    for value in headers.values():
-        mask_secret(value)
-    token = connection.password or extra.get("token") or None
-    if token:
-        mask_secret(token)
-        token = str(token).strip()
-    for name, value in {"password (the token)": token or "", **headers}.items():
-        # The message never quotes the value: it is a secret.
-        if not f"{name}{value}".isascii() or not value.isprintable():
-            raise ConfigurationError(
-                f"{name!r} holds a character that no HTTP header can carry", where=where, hint="Paste it again"
-            )
-    return Transport(
-        base_url=_base_url(connection, extra, where),
-        token=token,
-        headers=dict(headers),
-        verify=verify_of(extra, where),
-    )
-
-
-def _base_url(connection: Connection, extra: Mapping[str, Any], where: str) -> str:
-    address = str(extra.get("address") or connection.host or "").strip().rstrip("/")
-    if not address:
-        raise ConfigurationError(
-            "The ray connection has no address",
-            where=where,
-            hint="Set its host to the dashboard's, such as 10.0.0.5",
-        )
-    if "://" not in address:
-        address = f"{connection.schema or 'http'}://{address}"
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https"):
-        raise ConfigurationError(
-            f"The scheme {parts.scheme}:// is no dashboard address",
-            where=where,
-            hint="Use http:// or https:// and the dashboard's port (8265), not ray:// (10001) or the GCS port (6379)",
-        )
-    if parts.username or parts.password:
-        raise ConfigurationError(
-            "The address holds a user or a password, which Ray does not know",
-            where=where,
-            hint="Put the cluster's token into the password of the connection",
-        )
-    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
-    if not host or any(character.isspace() for character in host):
-        raise ConfigurationError(f"The address {address!r} has no host", where=where, hint="Use http://host:port")
-    return f"{parts.scheme}://{host}:{_port(parts, connection, where)}{parts.path.rstrip('/')}"
-
-
-def _port(parts: SplitResult, connection: Connection, where: str) -> int:
-    default = 443 if parts.scheme == "https" else DEFAULT_PORT
-    try:
-        port = default if parts.port is None and connection.port is None else int(parts.port or connection.port or 0)
-    except ValueError as error:
-        raise ConfigurationError(f"The port is wrong: {error}", where=where, hint="Use the dashboard's") from None
-    if not 0 < port < 65536:
-        raise ConfigurationError(f"The port {port} is none", where=where, hint=f"The dashboard's is {DEFAULT_PORT}")
-    return port
+from airflow_provider_air.ray_api.transport import RayConnection, Transport
 
 
 class RayHook(BaseHook):
@@ -137,11 +42,13 @@ class RayHook(BaseHook):
 
         :raises ConfigurationError: the connection is absent or malformed
         """
-        return RayClient(transport_of(get_ray_connection(self.ray_conn_id)))
+        return RayClient(self._transport(AirflowConnections().open("ray", self.ray_conn_id)))
 
     async def aget_conn(self) -> AsyncRayClient:
         """Open an asynchronous client; close it after use."""
-        return AsyncRayClient(transport_of(await aget_ray_connection(self.ray_conn_id)))
+        connection = await aget_ray_connection(self.ray_conn_id)
+        # In a thread: masking its secrets talks to the supervisor, which must not happen on the event loop.
+        return AsyncRayClient(self._transport(await asyncio.to_thread(ray_connection_of, connection)))
 
     def submit(self, entrypoint: str, *, submission_id: str | None = None, **options: Any) -> str:
         """
@@ -188,12 +95,14 @@ class RayHook(BaseHook):
     def list_jobs(self) -> list[JobDetails]:
         """Give all jobs that the cluster remembers."""
         with self.get_conn() as client:
-            return client.send(list_jobs())
+            jobs = client.send(list_jobs())
+            return list(jobs)
 
     async def alist_jobs(self) -> list[JobDetails]:
         """Give all jobs that the cluster remembers."""
         async with await self.aget_conn() as client:
-            return await client.send(list_jobs())
+            jobs = await client.send(list_jobs())
+            return list(jobs)
 
     def stop(self, submission_id: str) -> bool:
         """Ask Ray to stop a job, without waiting; False where nothing was there to stop."""
@@ -207,8 +116,6 @@ class RayHook(BaseHook):
 
     def logs(self, submission_id: str) -> str:
         """Give a job's whole log, up to 32 MiB; for larger ones follow it in the task log."""
-        import asyncio
-
         return asyncio.run(self.alogs(submission_id))
 
     async def alogs(self, submission_id: str) -> str:
@@ -219,12 +126,22 @@ class RayHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Try the address and the token; runs inside the api-server, so it is two small requests."""
         try:
-            with RayClient(transport_of(get_ray_connection(self.ray_conn_id)), patience_seconds=0) as client:
+            transport = self._transport(AirflowConnections().open("ray", self.ray_conn_id))
+            with RayClient(transport, patience_seconds=0) as client:
                 version = client.send(get_version())
                 client.send(get_job("air-connection-test"))
         except AirError as error:
             return False, str(error)
         return True, f"Ray {version.ray_version} answers and accepts the token"
+
+    def _transport(self, connection: RayConnection) -> Transport:
+        if connection.transport is None:
+            raise ConfigurationError(
+                f"This connection stands for clusters of the back end {connection.backend!r} and has no address",
+                where=f"connection {self.ray_conn_id}",
+                hint="Name a connection with the address of a cluster that runs",
+            )
+        return connection.transport
 
 
 def _fresh_id() -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from airflow_provider_air.drivers import results
+from airflow_provider_air.connections.airflow import AirflowConnections
+from airflow_provider_air.contracts.storage import Storage
+from airflow_provider_air.drivers.wire import stored_results
 from airflow_provider_air.errors import ConfigurationError, ResultLostError
-from airflow_provider_air.hooks.storage import open_storage
-from airflow_provider_air.storage.contract import Storage
-from airflow_provider_air.storage.shared_folder import SharedFolder
+from airflow_provider_air.storage.registry import spec_of
 
 
 def load_result(value: Any, storage: Any = None) -> Any:
@@ -22,28 +22,29 @@ def load_result(value: Any, storage: Any = None) -> Any:
     :param storage: the task's ``storage``; a shared folder need not be named again
     :raises ConfigurationError: the result lies elsewhere than in this storage
     :raises ResultLostError: it is gone, or is not what the job wrote
+    :raises UnavailableError: the storage does not answer
     """
-    if not results.is_stored(value):
+    if not stored_results.is_stored(value):
         return value
-    place = str(value[results.STORED])
+    place = str(value[stored_results.STORED])
     opened, path = _opened(place, storage)
     data = opened.read(path)
     if data is None:
         raise ResultLostError("The stored result is gone", where=place, hint="Clear the task that made it")
     try:
-        return results.parse(value, data)
+        return stored_results.parse(value, data)
     except (ValueError, TypeError, KeyError) as error:
         raise ResultLostError(f"The stored result cannot be read: {error}", where=place) from error
 
 
 def _opened(place: str, storage: Any) -> tuple[Storage, str]:
     if storage is None and "://" not in place:
-        folder, name = os.path.split(place)
-        return SharedFolder(folder), name
+        storage, name = os.path.split(place)
+        return spec_of(storage).open(AirflowConnections()), name
     if storage is None:
         raise ConfigurationError("The result lies in a bucket", where=place, hint="Name the task's 'storage', too")
-    opened = open_storage(storage)
-    root = opened.uri().rstrip("/") + "/"
+    spec = spec_of(storage)
+    root = spec.uri().rstrip("/") + "/"
     if not place.startswith(root):
         raise ConfigurationError(f"The result does not lie in {root}", where=place, hint="Name the task's 'storage'")
-    return opened, place.removeprefix(root)
+    return spec.open(AirflowConnections()), place.removeprefix(root)

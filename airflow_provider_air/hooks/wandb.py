@@ -1,25 +1,13 @@
-"""The ``wandb`` connection."""
+"""The public hook to Weights & Biases."""
 
 from __future__ import annotations
 
 import httpx
-from airflow.sdk import BaseHook, Connection
-from airflow.sdk.log import mask_secret
+from airflow.sdk import BaseHook
 
-from airflow_provider_air.errors import AirError, ConfigurationError
-from airflow_provider_air.hooks.connections import extra_of, get_connection
-from airflow_provider_air.trackers.wandb import WandbSite, WandbTracker, WandbTracking
-
-HINT = "Create one of type 'wandb' with the API key as password, or use mode='offline'"
-
-
-def open_tracker(spec: WandbTracker) -> WandbTracking:
-    """
-    Turn an author's spec into a tracker that can be used; an offline one needs no connection.
-
-    :raises ConfigurationError: the connection is absent or malformed
-    """
-    return WandbTracking(spec, None if spec.mode == "offline" else WandbHook(spec.wandb_conn_id).get_conn())
+from airflow_provider_air.attachments.wandb.tracker import WandbSite
+from airflow_provider_air.connections.airflow import AirflowConnections
+from airflow_provider_air.errors import AirError
 
 
 class WandbHook(BaseHook):
@@ -44,7 +32,8 @@ class WandbHook(BaseHook):
 
         :raises ConfigurationError: the connection is absent or has no key
         """
-        return site_of(get_connection(self.wandb_conn_id, HINT))
+        site: WandbSite = AirflowConnections().open("wandb", self.wandb_conn_id)
+        return site
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask the API who we are."""
@@ -60,25 +49,3 @@ class WandbHook(BaseHook):
         if not viewer:
             return False, f"W&B does not accept the API key (HTTP status {answer.status_code})"
         return True, f"W&B knows the key as {viewer.get('username')}"
-
-
-def site_of(connection: Connection) -> WandbSite:
-    """
-    Turn a ``wandb`` connection into a site.
-
-    :raises ConfigurationError: it has no key; the message says what to do
-    """
-    if not connection.password:
-        raise ConfigurationError(
-            "The wandb connection has no password",
-            where=f"connection {connection.conn_id}",
-            hint="Put the API key there",
-        )
-    mask_secret(connection.password)
-    extra = extra_of(connection)
-    host = (connection.host or "").strip().rstrip("/")
-    if host and "://" not in host:
-        host = f"{connection.schema or 'https'}://{host}" + (f":{connection.port}" if connection.port else "")
-    base = host or WandbSite.base_url
-    app = str(extra.get("app_url") or (host if host else WandbSite.app_url)).rstrip("/")
-    return WandbSite(base, app, extra.get("entity") or None, connection.password)

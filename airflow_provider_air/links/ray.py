@@ -7,9 +7,7 @@ The worker pushes the URL at submission, so the button works while the task wait
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperatorLink
 
@@ -47,12 +45,3 @@ class RayJobLink(_StoredLink):
 
     name = "Ray job"
     key = JOB_KEY
-
-
-def push_links(ti: Any, base_url: str, submission_id: str, luggage: Mapping[str, Any]) -> None:
-    """Store the URLs of a submitted job and of what rides along, such as ``mlflow_url``; runs in the worker."""
-    for name, state in luggage.items():
-        if state.get("url"):
-            ti.xcom_push(key=f"{name}_url", value=state["url"])
-    ti.xcom_push(key=DASHBOARD_KEY, value=base_url)
-    ti.xcom_push(key=JOB_KEY, value=f"{base_url}/#/jobs/{quote(submission_id, safe='')}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
 from airflow_provider_air.links.ray import _StoredLink
 
@@ -25,10 +24,10 @@ class RayServePageLink(_StoredLink):
     key = PAGE_KEY
 
 
-def push_serve_page(ti: Any, dashboard_url: str, application: str | None = None) -> None:
-    """Store the URL of Serve's page, or of an application's; runs in the worker."""
-    below = f"/applications/{quote(application, safe='')}" if application else ""
-    ti.xcom_push(key=PAGE_KEY, value=f"{dashboard_url}/#/serve{below}")
+def push_serve_page(ti: Any, url: str | None) -> None:
+    """Store the URL of an application's page; runs in the worker."""
+    if url:
+        ti.xcom_push(key=PAGE_KEY, value=url)
 
 
 def push_endpoint(ti: Any, url: str | None) -> None:

@@ -1,64 +1,37 @@
 """
-The one lifecycle of all job operators: resolve the cluster, settle, submit or adopt, wait, collect.
+What all job operators share: their fields, and the edge between Airflow and a run.
 
 A workload's operator adds its fields, ``build_job`` and, where it reports a result, ``read_result``.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
+from airflow.sdk.exceptions import AirflowTaskTimeout
 
-from airflow_provider_air.attachment import Outcome
-from airflow_provider_air.clusters.contract import ClusterRef, ClusterState
-from airflow_provider_air.errors import (
-    AirError,
-    ClusterUnreachableError,
-    DeadlineExceededError,
-    ProtocolError,
-    ResultLostError,
-)
-from airflow_provider_air.hooks.attachments import check_spec
-from airflow_provider_air.hooks.clusters import (
-    enclosing_group,
-    ensure_cluster,
-    leave_cluster,
-    look_at_cluster,
-    target_of,
-    task_key_of,
-    task_of,
-    wait_for_cluster,
-)
-from airflow_provider_air.hooks.outcome import (
-    BACKSTOP_SECONDS,
-    airflow_errors,
-    backstop,
-    failure_of_end,
-    read_records,
-    read_records_of_failure,
-    show_rest_of_log,
-)
-from airflow_provider_air.hooks.resolver import backend_of
-from airflow_provider_air.identity import OnClear
+from airflow_provider_air.attachments.checks import specs_of
+from airflow_provider_air.connections.ports import group_of, run_ports, target_of, task_of, try_of
+from airflow_provider_air.connections.raising import airflow_errors
+from airflow_provider_air.contracts.attachments import AttachmentSpec
+from airflow_provider_air.contracts.jobs import JobRequest
+from airflow_provider_air.contracts.runs import Done, Wait
+from airflow_provider_air.contracts.storage import JobAccess, StorageSpec
+from airflow_provider_air.drivers.wire.records import decode
+from airflow_provider_air.errors import AirError
 from airflow_provider_air.links.mlflow import MlflowRunLink
-from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink, push_links
-from airflow_provider_air.operators.attempts import Attempts, Ride, number_of_clears
-from airflow_provider_air.operators.fields import VISIBLE, check_fields, check_secrets
-from airflow_provider_air.ray_api.client import RayClient
-from airflow_provider_air.ray_api.models import JobDetails
-from airflow_provider_air.ray_api.packages import Package
-from airflow_provider_air.ray_api.requests import stop_job
-from airflow_provider_air.records import result_of
-from airflow_provider_air.triggers.admission import RayAdmissionTrigger
-from airflow_provider_air.triggers.cluster import RayClusterTrigger
-from airflow_provider_air.triggers.job import RayJobTrigger
-from airflow_provider_air.workloads.job import JobRequest, prepare
+from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink
+from airflow_provider_air.operators.fields import VISIBLE, check_fields, check_secrets, redacted
+from airflow_provider_air.runs.ledger import OnClear
+from airflow_provider_air.runs.plan import BuildInfo, Collected, Plan
+from airflow_provider_air.runs.run import Run
+from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, grace_seconds, not_before
+from airflow_provider_air.triggers.run import RayRunTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -68,10 +41,13 @@ class RayJobOperator(BaseOperator):
     """
     Base of the operators that run one Ray job.
 
-    :param cluster: a cluster spec (then the cluster is this task's own), or the XCom of a task that made one
+    :param cluster: a cluster spec (one without a name is this task's own), or the XCom of a task that made one
     :param ray_conn_id: the ``ray`` connection, where ``cluster`` is not given
-    :param tracker: such as ``MlflowTracker()``: the run is noted there, whatever happens to the job
-    :param deferrable: wait in the triggerer without a worker slot; False waits on the worker, by the same code
+    :param tracker: such as ``MlflowTracker()``, or a list of trackers: the run is noted there, whatever happens to it
+    :param deferrable: wait in the triggerer without a worker slot; False waits on the worker, by the same code. By
+        default Airflow's ``[operators] default_deferrable``
+    :param deferral_grace_seconds: how long a worker waits in place before it defers, so that short jobs end without;
+        by default ``[air] deferral_grace_seconds``
     :param on_clear: what a clear by a person does: ``auto`` resumes after anything but a success
     :param cluster_timeout_seconds: how long a cluster may take to become ready
     :param max_concurrent_jobs: how many live jobs the cluster takes; further ones wait without a worker slot
@@ -89,7 +65,8 @@ class RayJobOperator(BaseOperator):
         cluster: Any = None,
         ray_conn_id: str | None = None,
         tracker: Any = None,
-        deferrable: bool = True,
+        deferrable: bool = DEFAULT_DEFERRABLE,
+        deferral_grace_seconds: float | None = None,
         on_clear: OnClear = "auto",
         cluster_timeout_seconds: float = 600.0,
         max_concurrent_jobs: int | None = None,
@@ -102,42 +79,73 @@ class RayJobOperator(BaseOperator):
         self.ray_conn_id = ray_conn_id
         self.tracker = tracker
         self.deferrable = deferrable
+        self.deferral_grace_seconds = deferral_grace_seconds
         self.on_clear: OnClear = on_clear
         self.cluster_timeout_seconds = cluster_timeout_seconds
         self.max_concurrent_jobs = max_concurrent_jobs
         self.unreachable_timeout_seconds = unreachable_timeout_seconds
         self.log_limit_bytes = log_limit_bytes
-        self._stop_target: tuple[Any, str] | None = None
-        self._killed = False
+        self._run: Run | None = None
 
     # What a workload's operator writes
 
-    def build_job(self, context: Context) -> JobRequest:
+    def build_job(self, context: Context, info: BuildInfo) -> JobRequest:
         """
-        Say what to run, from the rendered fields; runs in the worker before anything remote.
+        Say what to run, from the rendered fields; runs in the worker before anything remote, for a new job only.
 
         :raises ConfigurationError: a field is wrong
         """
         raise NotImplementedError
 
-    def check_reach(self) -> None:
-        """Check what a new job needs elsewhere, before any cluster starts; not called for a job that is there."""
+    def check_job(self, request: JobRequest) -> None:
+        """
+        Refuse what must not be sent, before anything remote.
 
-    def stage(self, packages: Sequence[Package]) -> None:
-        """Put code that is too large for Ray where ``code_uri`` of the request says; none without such."""
+        :raises ConfigurationError: a field of the operator is wrong, or the job would show a secret
+        """
+        check_fields(self)
+        check_secrets({name: getattr(request, name) for name in VISIBLE})
 
-    def read_result(self, value: Any) -> Any:
+    def attachments(self) -> Sequence[AttachmentSpec]:
+        """
+        Give the trackers and feature stores of the run, as the author wrote them.
+
+        :raises ConfigurationError: one is none, or wrong by itself
+        """
+        return specs_of(self.tracker, "tracker")
+
+    def storage_spec(self) -> StorageSpec | None:
+        """
+        Give the task's storage; None without one.
+
+        :raises ConfigurationError: it is no storage
+        """
+        return None
+
+    def job_environment(self) -> JobAccess:
+        """
+        Give what the job's environment gets at the last moment, for a new job only; may read connections.
+
+        :raises ConfigurationError: a connection is absent or malformed
+        """
+        return JobAccess()
+
+    def read_result(self, value: Any, where: Collected) -> Any:
         """Turn the driver's result into the task's XCom."""
         return value
 
+    def read_failure(self, error: AirError) -> AirError:
+        """Tell a job's failure in the workload's words."""
+        return error
+
     def tracked_parameters(self) -> Mapping[str, Any]:
-        """Give what a tracker notes of the author's settings; plain JSON, no secrets."""
+        """Give what a tracker notes of the author's settings; plain JSON."""
         return {}
 
     def push_result(self, context: Context, result: Any) -> None:
         """Store more of the result than the task's XCom; nothing by default."""
 
-    # The lifecycle, on the worker
+    # The edge to the run
 
     def execute(self, context: Context) -> Any:
         """
@@ -147,241 +155,84 @@ class RayJobOperator(BaseOperator):
         :raises AirError: this try failed; Airflow's retries apply
         """
         with airflow_errors():
-            check_fields(self)
-            check_spec(self.tracker, "tracker")
-            request = self.build_job(context)
-            check_secrets({name: getattr(request, name) for name in VISIBLE})
-            target = target_of(self, context)
-            prepare(request, "air-check", metadata={}, not_after=None)
-            attempts = self._open(context)
-            attempts.open_try(
-                max_tries=context["ti"].max_tries,
-                clear_number=number_of_clears(context["dag_run"]),
-                on_clear=self.on_clear,
-            )
-            decision = attempts.settle()
-            if decision is not None and decision.action != "submit":
-                ref = ClusterRef.from_json(decision.attempt.cluster)
-                if decision.action == "collect" and decision.job is not None:
-                    return self._finish(context, attempts, ref, decision.job)
-                return self._wait(context, ref, decision.attempt.submission_id)
-            self.check_reach()
-            ref = ensure_cluster(target, attempts.key)
-            if self.deferrable and look_at_cluster(ref).state is ClusterState.STARTING:
-                self._defer_for_cluster(ref)
-            return self._admit(context, attempts, ref, self._deadline())
+            run = self._open(context)
+            with self._within_its_time(run):
+                return self._go_on(context, run, run.begin())
 
-    def on_cluster_ready(self, context: Context, event: Any, deadline: float | None = None) -> Any:
-        """Go on once the cluster is there; called by Airflow on a worker, after the cluster's trigger."""
+    def on_event(self, context: Context, event: Any) -> Any:
+        """Go on after a deferral; called by Airflow on a worker, with the trigger's event."""
         with airflow_errors():
-            ref = ClusterRef.from_json(event.get("cluster") if isinstance(event, dict) else None)
-            return self._admit(context, self._open(context), ref, deadline)
-
-    def _admit(self, context: Context, attempts: Attempts, ref: ClusterRef, deadline: float | None) -> Any:
-        """Wait for room on a cluster that takes only so many jobs at once."""
-        limit = self.max_concurrent_jobs
-        if limit is None and self.cluster is None and (group := enclosing_group(self)) is not None:
-            limit = group.max_concurrent_jobs
-        if limit is None:
-            return self._submit(context, attempts, ref, deadline)
-        trigger = RayAdmissionTrigger(
-            cluster=ref.to_json(), task=str(attempts.key), max_concurrent_jobs=limit, deadline=deadline
-        )
-        if self.deferrable:
-            self.defer(
-                trigger=trigger,
-                method_name=self.on_admitted.__name__,
-                kwargs={"deadline": deadline},
-                timeout=backstop(deadline),
-            )
-        event = {"cluster": ref.to_json(), "admitted": asyncio.run(trigger.wait())}
-        return self.on_admitted(context, event, deadline)
-
-    def on_admitted(self, context: Context, event: Any, deadline: float | None = None) -> Any:
-        """Submit once the cluster has room; called by Airflow on a worker."""
-        with airflow_errors():
-            event = event if isinstance(event, dict) else {}
-            ref = ClusterRef.from_json(event.get("cluster"))
-            if event.get("message"):
-                raise ClusterUnreachableError(str(event["message"]), where=ref.name)
-            if event.get("admitted") is not True:
-                raise DeadlineExceededError(
-                    "The task's execution_timeout passed while it waited for room on the cluster",
-                    where=ref.name,
-                    hint="Raise max_concurrent_jobs or execution_timeout",
-                )
-            return self._submit(context, self._open(context), ref, deadline)
-
-    def _submit(self, context: Context, attempts: Attempts, ref: ClusterRef, deadline: float | None) -> Any:
-        try:
-            wait_for_cluster(ref, self.cluster_timeout_seconds)
-            submission_id = self._submit_once(context, attempts, self.build_job(context), ref, deadline)
-        except AirError:
-            leave_cluster(ref)
-            raise
-        return self._wait(context, ref, submission_id, deadline)
-
-    def _submit_once(
-        self,
-        context: Context,
-        attempts: Attempts,
-        request: JobRequest,
-        ref: ClusterRef,
-        deadline: float | None,
-    ) -> str:
-        current = attempts.ledger.current
-        intended = current is not None and current.phase == "intended" and current.cluster == ref.to_json()
-        attempt = current if intended and current else attempts.begin(ref, has_records=request.has_records)
-        riders = attempts.riders(attempt)
-        request = riders.board(request)
-        attempts.pack(attempt.submission_id, riders.luggage)
-        metadata = attempts.key.metadata(attempt, context["ti"].try_number)
-        prepared = prepare(request, attempt.submission_id, metadata=metadata, not_after=deadline)
-        self.stage(prepared.staged)
-        transport = backend_of(ref.backend).open_transport(ref)
-        self._stop_target = (transport, attempt.submission_id)
-        with RayClient(transport) as client:
-            if context["ti"].try_number > 1:
-                attempts.stop_strays(client)
-            attempts.submit(client, attempt, prepared)
-            if self._killed:
-                client.send(stop_job(attempt.submission_id))
-        backend_of(ref.backend).attach_job(ref, attempt.submission_id)
-        return attempt.submission_id
-
-    def _wait(self, context: Context, ref: ClusterRef, submission_id: str, deadline: float | None = None) -> Any:
-        transport = backend_of(ref.backend).open_transport(ref)
-        self._stop_target = (transport, submission_id)
-        context["ti"].xcom_push(key="submission_id", value=submission_id)
-        deadline = deadline or self._deadline()
-        attempts = self._open(context)
-        attempt = attempts.find(submission_id)
-        riders = attempts.riders(attempt) if attempt else None
-        push_links(context["ti"], transport.base_url, submission_id, riders.luggage if riders else {})
-        trigger = RayJobTrigger(
-            cluster=ref.to_json(),
-            submission_id=submission_id,
-            task=task_of(context),
-            deadline=deadline,
-            has_records=bool(attempt and attempt.has_records),
-            delete_cluster=ref.owned,
-            unreachable_seconds=self.unreachable_timeout_seconds,
-            log_limit_bytes=self.log_limit_bytes,
-            riders=riders.to_json() if riders and riders.luggage else None,
-        )
-        if self.deferrable:
-            self.defer(trigger=trigger, method_name=self.on_job_end.__name__, timeout=backstop(deadline))
-        event = trigger.event_of(asyncio.run(trigger.watch()))
-        return self.on_job_end(context, event)
-
-    def on_job_end(self, context: Context, event: Any) -> Any:
-        """Collect, or fail in the job's own words; called by Airflow on a worker, after the job's trigger."""
-        with airflow_errors():
-            # From the ledger, not from defer's kwargs: `airflow dags test` drops those (3.3.2).
-            attempts = self._open(context)
-            attempt = attempts.ledger.current
-            if attempt is None or not isinstance(event, dict) or event.get("submission_id") != attempt.submission_id:
-                raise ProtocolError(f"The trigger's event is not about this task's job: {event!r}"[:500])
-            ref, submission_id = ClusterRef.from_json(attempt.cluster), attempt.submission_id
-            job = JobDetails.from_json(event["job"]) if event.get("job") else None
-            if job is not None and job.submission_id != submission_id:
-                raise ProtocolError(f"The trigger's event tells of job {job.submission_id!r}", where=submission_id)
-            show_rest_of_log(ref, submission_id, event.get("log_rest"), self.log_limit_bytes)
-            outcome = event.get("outcome")
-            if outcome == "ended" and job is not None:
-                return self._finish(context, attempts, ref, job)
-            if outcome == "lost":
-                attempts.mark(submission_id, "LOST")
-            elif outcome == "deadline":
-                attempts.stop_for_good(submission_id)
-            error = failure_of_end(outcome, submission_id, job, str(event.get("message") or ""))
-            if outcome in ("lost", "deadline"):
-                attempts.tell_riders(submission_id, Outcome(outcome.upper(), str(error)))
-            if outcome != "unreachable":
-                leave_cluster(ref)
-            raise error
-
-    def _finish(self, context: Context, attempts: Attempts, ref: ClusterRef, job: JobDetails) -> Any:
-        attempt = attempts.find(job.submission_id)
-        has_records = bool(attempt and attempt.has_records)
-        if job.status.value != "SUCCEEDED":
-            records = read_records_of_failure(ref, job) if has_records else []
-            attempts.mark(job.submission_id, job.status.value)
-            error = failure_of_end("ended", job.submission_id, job, "", records)
-            attempts.tell_riders(job.submission_id, Outcome(job.status.value, str(error)), records)
-            leave_cluster(ref)
-            raise error
-        request = self.build_job(context)
-        try:
-            records = read_records(ref, job) if has_records else []
-            value = result_of(records, where=job.submission_id) if request.expects_result else job.submission_id
-        except ResultLostError:
-            attempts.mark(job.submission_id, "RESULT_LOST")
-            leave_cluster(ref)
-            raise
-        result = self.read_result(value)
-        if attempt is not None:
-            # Before it is marked and its cluster is left: where this fails, the next try collects again.
-            attempts.riders(attempt).alight(Outcome("SUCCEEDED", result=result), records)
-        self.push_result(context, result)
-        attempts.mark(job.submission_id, "SUCCEEDED")
-        leave_cluster(ref)
-        return result
-
-    # Ends that are not the job's own
+            run = self._open(context)
+            with self._within_its_time(run):
+                return self._go_on(context, run, run.resume(event))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """
-        Come back from a deferral, also from a broken one: then the job is stopped, since nobody watches it.
+        Come back from a deferral, also from a broken one: then a next try adopts the job, and the last one stops it.
 
         Airflow calls this instead of ``execute``; a crashed trigger and a deferral time-out arrive here only.
         """
         if next_method == TRIGGER_FAIL_REPR:
             with airflow_errors():
-                attempts = self._open(context)
-                current = attempts.ledger.current
-                if current is not None and current.is_open:
-                    self.log.warning("The trigger ended without an event: stopping job %s", current.submission_id)
-                    attempts.stop_for_good(current.submission_id)
-                    stopped = Outcome("STOPPED", "The trigger ended without an event")
-                    attempts.tell_riders(current.submission_id, stopped)
-                    leave_cluster(ClusterRef.from_json(current.cluster))
+                run = self._open(context)
+                if (done := run.trigger_failed()) is not None:
+                    return self._go_on(context, run, done)
         return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
-        """Stop the job; runs inside a signal handler, so it is one request with all resolved beforehand."""
-        self._killed = True
-        if self._stop_target is None:
-            return
-        transport, submission_id = self._stop_target
+        """Stop the job; runs inside a signal handler, so it is a request or two with all resolved beforehand."""
+        if self._run is not None:
+            self._run.kill()
+
+    @contextmanager
+    def _within_its_time(self, run: Run) -> Iterator[None]:
+        """Airflow's own alarm bounds what a worker does: where it rings, nothing after it would be heard."""
         try:
-            with RayClient(transport, patience_seconds=0) as client:
-                client.send(stop_job(submission_id, timeout_seconds=3))
-        except AirError as error:
-            self.log.warning("Job %s could not be stopped: %s", submission_id, error)
+            yield
+        except AirflowTaskTimeout:
+            run.expire()
+            raise
 
-    # Small things
+    def _go_on(self, context: Context, run: Run, step: Wait | Done) -> Any:
+        grace = grace_seconds(self.deferral_grace_seconds)
+        while isinstance(step, Wait):
+            if self.deferrable and step.what == "room":
+                # Tasks that start together would let each other pass: a worker counts its own admissions alone.
+                self._defer(context, step)
+            event = run.wait(step, time.time() + grace if self.deferrable else None)
+            if event is None:
+                self._defer(context, step)
+            step = run.resume(event)
+        self.push_result(context, step.result)
+        return step.result
 
-    def _defer_for_cluster(self, ref: ClusterRef) -> NoReturn:
-        deadline = self._deadline()
-        self.log.info("Cluster %s is starting", ref.name)
-        self.defer(
-            trigger=RayClusterTrigger(cluster=ref.to_json(), timeout_seconds=self.cluster_timeout_seconds),
-            method_name=self.on_cluster_ready.__name__,
-            kwargs={"deadline": deadline},
-            timeout=timedelta(seconds=self.cluster_timeout_seconds + BACKSTOP_SECONDS),
-        )
-        raise AssertionError("defer does not return")
+    def _defer(self, context: Context, step: Wait) -> None:
+        trigger = RayRunTrigger(step=step.to_json(), task=task_of(context), not_before=not_before())
+        self.defer(trigger=trigger, method_name=self.on_event.__name__, timeout=backstop(step.until))
 
-    def _open(self, context: Context) -> Attempts:
-        ride = Ride(
-            specs=() if self.tracker is None else (self.tracker,),
+    def _open(self, context: Context) -> Run:
+        self._run = Run(self._plan(context), try_of(context), run_ports(context, self.log))
+        return self._run
+
+    def _plan(self, context: Context) -> Plan:
+        limit = self.max_concurrent_jobs
+        if limit is None and (group := group_of(self)) is not None:
+            limit = group.max_concurrent_jobs
+        return Plan(
             workload=self.workload,
-            parameters=self.tracked_parameters(),
-            try_number=context["ti"].try_number,
+            target=lambda: target_of(self, context),
+            build=lambda info: self.build_job(context, info),
+            check=self.check_job,
+            attachments=self.attachments,
+            storage=self.storage_spec,
+            environment=self.job_environment,
+            read_result=lambda value, where: self.read_result(decode(value), where),
+            read_failure=self.read_failure,
+            parameters=lambda: redacted(self.tracked_parameters()),
+            timeout_seconds=None if self.execution_timeout is None else self.execution_timeout.total_seconds(),
+            cluster_timeout_seconds=self.cluster_timeout_seconds,
+            max_concurrent_jobs=limit,
+            unreachable_timeout_seconds=self.unreachable_timeout_seconds,
+            log_limit_bytes=self.log_limit_bytes,
+            on_clear=self.on_clear,
         )
-        return Attempts(task_key_of(context), context["task_state_store"], backend_of, ride)
-
-    def _deadline(self) -> float | None:
-        """When this try must be over, in epoch seconds: ``execution_timeout``, which Airflow ignores while deferred."""
-        return None if self.execution_timeout is None else time.time() + self.execution_timeout.total_seconds()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.operators.driven import RayDrivenOperator
+from airflow_provider_air.runs.plan import BuildInfo, Collected
 from airflow_provider_air.workloads.batch_inference import ENTRYPOINT, BatchInferenceResult, BatchInferenceSpec
-from airflow_provider_air.workloads.job import JobRequest
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -78,7 +79,7 @@ class RayBatchInferenceOperator(RayDrivenOperator):
         self.resources_per_actor = resources_per_actor
         self.resources_timeout_seconds = resources_timeout_seconds
 
-    def build_job(self, context: Context) -> JobRequest:
+    def build_job(self, context: Context, info: BuildInfo) -> JobRequest:
         """Check the fields and pack them for the driver."""
         spec = BatchInferenceSpec(
             predictor=self.predictor,
@@ -94,13 +95,12 @@ class RayBatchInferenceOperator(RayDrivenOperator):
         )
         functions = () if isinstance(self.predictor, str) else (self.predictor,)
         payload = spec.payload(
-            run_name=self.run_name(context),
-            fixed_size=self.is_fixed_size(context),
+            run_name=info.run_name,
+            fixed_size=info.has_fixed_size,
             code_folders=self.code_folders(context, *functions),
         )
-        request = self.driver_job(ENTRYPOINT, payload)
-        return self.with_features(request, self.features, {"input": self.input_uri}, "input")
+        return self.driver_job(ENTRYPOINT, payload, {"input": self.input_uri}, {"output": self.output_uri})
 
-    def read_result(self, value: Any) -> Any:
+    def read_result(self, value: Any, where: Collected) -> Any:
         """Give what was predicted as plain JSON."""
         return BatchInferenceResult.from_value(value).to_json()

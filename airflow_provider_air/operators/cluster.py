@@ -2,101 +2,153 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, BaseOperatorLink
 
-from airflow_provider_air.clusters.contract import ClusterRef, ClusterState
-from airflow_provider_air.errors import ConfigurationError
-from airflow_provider_air.hooks.clusters import (
-    ensure_cluster,
-    find_cluster,
-    look_at_cluster,
-    task_key_of,
-    wait_for_cluster,
-)
-from airflow_provider_air.hooks.outcome import BACKSTOP_SECONDS, airflow_errors
-from airflow_provider_air.hooks.resolver import backend_of, resolve
+from airflow_provider_air.connections.ports import chosen, found, run_ports, task_key_of, task_of
+from airflow_provider_air.connections.raising import airflow_errors
+from airflow_provider_air.contracts.clusters import ClusterRef
+from airflow_provider_air.contracts.runs import Done, Wait
+from airflow_provider_air.errors import AirError, ConfigurationError
 from airflow_provider_air.links.ray import DASHBOARD_KEY, RayDashboardLink
-from airflow_provider_air.triggers.cluster import RayClusterTrigger
+from airflow_provider_air.runs.cluster import ClusterRun
+from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, grace_seconds, not_before
+from airflow_provider_air.triggers.run import RayRunTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class RayCreateClusterOperator(BaseOperator):
+class ClusterOperator(BaseOperator):
     """
-    Have a cluster: adopt the one of this name if it lives, else start it; done when it takes work.
+    Base of the operators that make or delete a cluster, and wait for that.
 
-    The XCom names the cluster: pass it as ``cluster=`` to other operators, and to
-    :class:`RayDeleteClusterOperator` as a teardown.
-
-    :param cluster: the spec, such as ``LocalCluster()``
-    :param cluster_timeout_seconds: how long it may take to become ready
+    :param cluster_timeout_seconds: how long it may take
+    :param deferrable: wait in the triggerer; False waits on the worker. By default Airflow's
+        ``[operators] default_deferrable``
+    :param deferral_grace_seconds: how long a worker waits in place before it defers; by default
+        ``[air] deferral_grace_seconds``
     """
 
     template_fields: Sequence[str] = ("cluster",)
-    operator_extra_links: Sequence[BaseOperatorLink] = (RayDashboardLink(),)
 
     def __init__(
-        self, *, cluster: Any, cluster_timeout_seconds: float = 600.0, deferrable: bool = True, **kwargs: Any
+        self,
+        *,
+        cluster: Any,
+        cluster_timeout_seconds: float = 600.0,
+        deferrable: bool = DEFAULT_DEFERRABLE,
+        deferral_grace_seconds: float | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.cluster = cluster
         self.cluster_timeout_seconds = cluster_timeout_seconds
         self.deferrable = deferrable
+        self.deferral_grace_seconds = deferral_grace_seconds
+        self._run: ClusterRun | None = None
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Start or adopt it; waits in the triggerer, or here for ``deferrable=False``."""
+    def begin(self, context: Context, run: ClusterRun) -> Wait | Done:
+        """Ask for what the task is about; runs in the worker."""
+        raise NotImplementedError
+
+    def done(self, context: Context, ref: ClusterRef) -> Any:
+        """Give the task's XCom; runs in the worker."""
+        raise NotImplementedError
+
+    def execute(self, context: Context) -> Any:
+        """
+        Ask for it, and wait: in place for a while, then in the triggerer.
+
+        :raises AirflowFailException: the cluster or its connection is wrong; not retried
+        :raises AirError: this try failed
+        """
         with airflow_errors():
-            target = resolve(self.cluster, None)
-            if isinstance(target, ClusterRef):
-                raise ConfigurationError("'cluster' must be a cluster spec, not a cluster that exists")
-            ref = ensure_cluster(target, task_key_of(context))
-            cluster = ref.to_json()
-            if self.deferrable and look_at_cluster(ref).state is ClusterState.STARTING:
-                self.defer(
-                    trigger=RayClusterTrigger(cluster=cluster, timeout_seconds=self.cluster_timeout_seconds),
-                    method_name=self.on_cluster_ready.__name__,
-                    timeout=timedelta(seconds=self.cluster_timeout_seconds + BACKSTOP_SECONDS),
-                )
-            return self.on_cluster_ready(context, {"cluster": cluster})
+            run = self._open(context)
+            return self._go_on(context, run, self.begin(context, run))
 
-    def on_cluster_ready(self, context: Context, event: Any) -> dict[str, Any]:
-        """Make sure that it is ready and give its name; called on a worker after the wait."""
+    def on_event(self, context: Context, event: Any) -> Any:
+        """Go on after a deferral; called by Airflow on a worker, with the trigger's event."""
         with airflow_errors():
-            ref = ClusterRef.from_json(event.get("cluster") if isinstance(event, dict) else None)
-            wait_for_cluster(ref, self.cluster_timeout_seconds)
-            url = backend_of(ref.backend).open_transport(ref).base_url
-            context["ti"].xcom_push(key=DASHBOARD_KEY, value=url)
-            self.log.info("Ray cluster %s is ready, its dashboard is at %s", ref.name, url)
-            # It outlives this task: whoever deletes it is another step of the DAG.
-            return {**ref.to_json(), "owned": False}
+            run = self._open(context)
+            return self._go_on(context, run, run.resume(event))
+
+    def on_kill(self) -> None:
+        """Take back what was started; runs inside a signal handler."""
+        if self._run is not None:
+            self._run.kill()
+
+    def _open(self, context: Context) -> ClusterRun:
+        ports = run_ports(context, self.log)
+        self._run = ClusterRun(task_key_of(context), ports, timeout_seconds=self.cluster_timeout_seconds)
+        return self._run
+
+    def _go_on(self, context: Context, run: ClusterRun, step: Wait | Done) -> Any:
+        grace = grace_seconds(self.deferral_grace_seconds)
+        while isinstance(step, Wait):
+            event = run.wait(step, time.time() + grace if self.deferrable else None)
+            if event is None:
+                trigger = RayRunTrigger(step=step.to_json(), task=task_of(context), not_before=not_before())
+                self.defer(trigger=trigger, method_name=self.on_event.__name__, timeout=backstop(step.until))
+            step = run.resume(event)
+        return self.done(context, step.result)
 
 
-class RayDeleteClusterOperator(BaseOperator):
+class RayCreateClusterOperator(ClusterOperator):
     """
-    Delete a cluster with all that it left; one that is gone already is fine.
+    Have a cluster: adopt the one of this name if it lives, else start it; done when it takes work.
+
+    The XCom names the cluster: pass it as ``cluster=`` to other operators, and to
+    :class:`RayDeleteClusterOperator` as a teardown. What it has started goes with it when it fails.
+
+    :param cluster: the spec, such as ``LocalCluster()``
+    :param ray_conn_id: instead of a spec, a ``ray`` connection that says what to have
+    """
+
+    template_fields: Sequence[str] = (*ClusterOperator.template_fields, "ray_conn_id")
+    operator_extra_links: Sequence[BaseOperatorLink] = (RayDashboardLink(),)
+
+    def __init__(self, *, cluster: Any = None, ray_conn_id: str | None = None, **kwargs: Any) -> None:
+        super().__init__(cluster=cluster, **kwargs)
+        self.ray_conn_id = ray_conn_id
+
+    def begin(self, context: Context, run: ClusterRun) -> Wait | Done:
+        """Start or adopt it."""
+        target = chosen(self.cluster, self.ray_conn_id)
+        if isinstance(target, ClusterRef):
+            raise ConfigurationError("'cluster' must be a cluster spec, not a cluster that exists")
+        return run.create(target)
+
+    def done(self, context: Context, ref: ClusterRef) -> dict[str, Any]:
+        """Give its name, which outlives this task: whoever deletes it is another step of the DAG."""
+        try:
+            pages = run_ports(context, self.log).clusters(ref.backend).jobs(ref).pages()
+            context["ti"].xcom_push(key=DASHBOARD_KEY, value=pages[DASHBOARD_KEY])
+            self.log.info("Ray cluster %s is ready, its dashboard is at %s", ref.name, pages[DASHBOARD_KEY])
+        except AirError as error:
+            self.log.warning("Ray cluster %s is ready, but gives no page now: %s", ref.name, error)
+        return ref.to_json()
+
+
+class RayDeleteClusterOperator(ClusterOperator):
+    """
+    Delete a cluster with all that it left, and see that it is gone; one that is gone already is fine.
 
     :param cluster: the XCom of a :class:`RayCreateClusterOperator`, or a spec with a name
     """
 
-    template_fields: Sequence[str] = ("cluster",)
+    def begin(self, context: Context, run: ClusterRun) -> Wait | Done:
+        """Ask for its deletion."""
+        if self.cluster is None:
+            return Done(None)
+        return run.delete(found(chosen(self.cluster, None)))
 
-    def __init__(self, *, cluster: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.cluster = cluster
-
-    def execute(self, context: Context) -> None:
-        """Delete it and wait until it is gone."""
-        with airflow_errors():
-            if self.cluster is None:
-                self.log.info("No cluster was created, so there is none to delete")
-                return
-            target = resolve(self.cluster, None)
-            if not isinstance(target, ClusterRef):
-                target = find_cluster(target)
-            backend_of(target.backend).delete(target)
-            self.log.info("Ray cluster %s is deleted", target.name)
+    def done(self, context: Context, ref: ClusterRef | None) -> None:
+        """Say that it is gone."""
+        if ref is None:
+            self.log.info("No cluster was created, so there is none to delete")
+        else:
+            self.log.info("Ray cluster %s is deleted", ref.name)

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.sdk import Asset
 
-from airflow_provider_air.clusters.contract import ClusterRef
-from airflow_provider_air.feature_stores.feast import FeastFeatures, check_features
-from airflow_provider_air.hooks.clusters import target_of
-from airflow_provider_air.hooks.storage import uri_of
+from airflow_provider_air.attachments.checks import specs_of
+from airflow_provider_air.contracts.attachments import AttachmentSpec
+from airflow_provider_air.contracts.jobs import EntrypointResources, JobRequest
 from airflow_provider_air.operators.stored import RayStoredJobOperator
-from airflow_provider_air.workloads.features import check_queries
-from airflow_provider_air.workloads.job import EntrypointResources, JobRequest
+from airflow_provider_air.runs.plan import BuildInfo
+from airflow_provider_air.workloads.data import refs_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -47,6 +46,8 @@ class RayDrivenOperator(RayStoredJobOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {"runtime_env": "json", "metadata": "json"}
     # Keys of the result that also become XComs of their own, for output["best_config"] in the next task.
     result_keys: ClassVar[tuple[str, ...]] = ()
+    # Of the operators whose workload reads data sets.
+    features: Any = None
 
     def __init__(
         self,
@@ -65,13 +66,28 @@ class RayDrivenOperator(RayStoredJobOperator):
         self.driver_num_cpus = driver_num_cpus
         self.metadata = metadata
 
+    def attachments(self) -> Sequence[AttachmentSpec]:
+        """Give the trackers, and the feature store that joins what the workload reads."""
+        return (*super().attachments(), *specs_of(self.features, "features"))
+
     def spec_of(self, kind: type[T]) -> T:
         """Fill a workload's spec from the operator's fields of the same names."""
         return kind(**{field.name: getattr(self, field.name) for field in dataclasses.fields(kind)})  # type: ignore[arg-type]
 
-    def driver_job(self, entrypoint: str, payload: Mapping[str, bytes]) -> JobRequest:
-        """Give the job that runs one of our drivers with this payload."""
-        request = JobRequest(
+    def driver_job(
+        self,
+        entrypoint: str,
+        payload: Mapping[str, bytes],
+        datasets: Mapping[str, Any] | None = None,
+        outputs: Mapping[str, Any] | None = None,
+    ) -> JobRequest:
+        """
+        Give the job that runs one of our drivers with this payload.
+
+        :param datasets: what it reads, by name
+        :param outputs: what it writes, by name
+        """
+        return JobRequest(
             entrypoint=entrypoint,
             working_dir=self.working_dir,
             excludes=self.excludes,
@@ -80,51 +96,18 @@ class RayDrivenOperator(RayStoredJobOperator):
             metadata=self.metadata or {},
             payload=payload,
             expects_result=True,
+            inputs=refs_of(datasets or {}),
+            outputs=refs_of(outputs or {}),
         )
-        return self.with_storage(request)
 
-    def with_features(
-        self, request: JobRequest, features: Any, datasets: Mapping[str, Any], field: str = "datasets"
-    ) -> JobRequest:
-        """
-        Let the driver join the data sets with ``features``, where there are any.
-
-        :param datasets: what the workload reads, by name
-        :param field: where the author wrote them
-        :raises ConfigurationError: they are wrong, there is nowhere to keep the joined rows, or a query is not joined
-        """
-        if features is None:
-            check_queries(datasets, (), field)
-            return request
-        checked = check_features(features, datasets, self.storage)
-        check_queries(datasets, checked.datasets or datasets, field)
-        payload = {**(request.payload or {}), **checked.payload(uri_of(self.storage))}
-        return dataclasses.replace(request, payload=payload, folders=checked.folders)
-
-    def run_name(self, context: Context) -> str:
-        """Name the run: stable over retries, so that they resume; new after a clear that starts afresh."""
-        attempts = self._open(context)
-        return attempts.key.run_name(attempts.ledger.run_generation)
-
-    def storage_path(self) -> str | None:
-        """
-        Give where runs are kept, as the cluster reaches it; asks nobody.
-
-        :raises ConfigurationError: it is no storage
-        """
-        if self.storage is None:
-            if self.retries:
-                self.log.warning(
-                    "No storage= is given: a retry can resume only while the head's own disk is there. "
-                    "Give a folder or bucket that outlives the cluster."
-                )
-            return None
-        return uri_of(self.storage)
-
-    def is_fixed_size(self, context: Context) -> bool:
-        """Whether the cluster cannot grow, so that too large a wish should fail at once."""
-        target = target_of(self, context)
-        return target.backend == "local" if isinstance(target, ClusterRef) else type(target).backend == "local"
+    def storage_path(self, info: BuildInfo) -> str | None:
+        """Give where runs are kept, as the cluster reaches it, or None; asks nobody."""
+        if info.storage is None and self.retries:
+            self.log.warning(
+                "No storage= is given: a retry can resume only while the head's own disk is there. "
+                "Give a folder or bucket that outlives the cluster."
+            )
+        return info.storage
 
     def code_folders(self, context: Context, *functions: Callable[..., Any] | str | None) -> list[str]:
         """Give the folders whose modules travel by value with a callable."""
@@ -138,7 +121,10 @@ class RayDrivenOperator(RayStoredJobOperator):
         """Give the settings that a tracker notes: of the operator's template fields, those that are its own."""
         names = [name for name in self.template_fields if name not in RayDrivenOperator.template_fields]
         values = {name: getattr(self, name) for name in names}
-        return {k: dataclasses.asdict(v) if isinstance(v, FeastFeatures) else v for k, v in values.items()}
+        return {
+            k: dataclasses.asdict(v) if dataclasses.is_dataclass(v) and not isinstance(v, type) else v
+            for k, v in values.items()
+        }
 
     def push_result(self, context: Context, result: Any) -> None:
         """Store the result's keys as XComs of their own, and the features in the extra of the task's outlets."""

@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_air.attachments.feast.features import check_repo, check_service
+from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.errors import ConfigurationError
-from airflow_provider_air.feature_stores.feast import check_repo, check_service
 from airflow_provider_air.operators.driven import RayDrivenOperator
+from airflow_provider_air.runs.plan import BuildInfo
 from airflow_provider_air.workloads.features import (
     ENTRYPOINT,
     apply_payload,
@@ -16,7 +18,6 @@ from airflow_provider_air.workloads.features import (
     join_payload,
     materialize_payload,
 )
-from airflow_provider_air.workloads.job import JobRequest
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -29,14 +30,14 @@ class _FeastOperator(RayDrivenOperator):
         super().__init__(**kwargs)
         self.repo = repo
 
-    def payload(self, context: Context) -> dict[str, bytes]:
+    def payload(self, context: Context, info: BuildInfo) -> dict[str, bytes]:
         raise NotImplementedError
 
-    def build_job(self, context: Context) -> JobRequest:
+    def build_job(self, context: Context, info: BuildInfo) -> JobRequest:
         """Check the fields and pack them for the driver; the repository is the job's working directory."""
         if self.working_dir is not None:
             raise ConfigurationError("'working_dir' is the feature repository here", hint="Give 'repo' alone")
-        request = self.driver_job(ENTRYPOINT, self.payload(context))
+        request = self.driver_job(ENTRYPOINT, self.payload(context, info))
         return dataclasses.replace(request, working_dir=check_repo(self.repo))
 
 
@@ -86,7 +87,7 @@ class FeastJoinOperator(_FeastOperator):
         self.entities_sql = entities_sql
         self.output_uri = output_uri
 
-    def payload(self, context: Context) -> dict[str, bytes]:
+    def payload(self, context: Context, info: BuildInfo) -> dict[str, bytes]:
         """Tell the driver what to join."""
         check_service(self.feature_service)
         return join_payload(
@@ -94,7 +95,7 @@ class FeastJoinOperator(_FeastOperator):
             entities_uri=self.entities_uri,
             entities_sql=self.entities_sql,
             output_uri=self.output_uri,
-            run_name=self.run_name(context),
+            run_name=info.run_name,
         )
 
 
@@ -110,7 +111,7 @@ class FeastApplyOperator(_FeastOperator):
 
     workload = "feast_apply"
 
-    def payload(self, context: Context) -> dict[str, bytes]:
+    def payload(self, context: Context, info: BuildInfo) -> dict[str, bytes]:
         """Tell the driver to apply."""
         return apply_payload()
 
@@ -147,7 +148,7 @@ class FeastFreshnessSensor(_FeastOperator):
         self.timeout_seconds = timeout_seconds
         self.poll_interval_seconds = poll_interval_seconds
 
-    def payload(self, context: Context) -> dict[str, bytes]:
+    def payload(self, context: Context, info: BuildInfo) -> dict[str, bytes]:
         """Tell the driver what to wait for."""
         run: Any = context["dag_run"]
         return freshness_payload(
@@ -181,7 +182,7 @@ class FeastMaterializeOperator(_FeastOperator):
         self.end = end
         self.feature_views = feature_views
 
-    def payload(self, context: Context) -> dict[str, bytes]:
+    def payload(self, context: Context, info: BuildInfo) -> dict[str, bytes]:
         """Tell the driver the window."""
         run: Any = context["dag_run"]
         return materialize_payload(start=self.start, end=self.end or run.run_after, feature_views=self.feature_views)

@@ -6,23 +6,24 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.errors import ConfigurationError
-from airflow_provider_air.triggers.admission import check_limit
+from airflow_provider_air.runs.admission import check_limit
 
 if TYPE_CHECKING:
-    from airflow_provider_air.operators.base import RayJobOperator
+    from airflow.sdk import BaseOperator
 
 
-def check_fields(operator: RayJobOperator) -> None:
+def check_fields(operator: BaseOperator) -> None:
     """
     Check what all job operators have, after rendering.
 
     :raises ConfigurationError: the first thing that is wrong, by the field's name
     """
-    if operator.on_clear not in ("auto", "fresh", "resume"):
-        raise ConfigurationError(f"'on_clear' must be auto, fresh or resume, not {operator.on_clear!r}")
-    check_limit(operator.max_concurrent_jobs)
+    fields: Any = operator
+    if fields.on_clear not in ("auto", "fresh", "resume"):
+        raise ConfigurationError(f"'on_clear' must be auto, fresh or resume, not {fields.on_clear!r}")
+    check_limit(fields.max_concurrent_jobs)
     for name in ("cluster_timeout_seconds", "unreachable_timeout_seconds", "log_limit_bytes"):
-        amount = getattr(operator, name)
+        amount = getattr(fields, name)
         if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not 0 < amount < float("inf"):
             raise ConfigurationError(f"'{name}' must be a positive number, not {amount!r}")
 
@@ -50,6 +51,13 @@ def check_secrets(fields: Mapping[str, Any]) -> None:
                     "can list jobs",
                     hint="Read it inside the job from a secret store, a mounted file, or the cluster's environment",
                 )
+
+
+def redacted(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give settings as trackers may note them: what Airflow masks in logs is masked here, too."""
+    from airflow.sdk.log import redact  # type: ignore[attr-defined]  # public, but not in __all__ (3.3.2)
+
+    return {name: redact(value, "value") for name, value in values.items()}
 
 
 def _texts(value: Any) -> list[str]:

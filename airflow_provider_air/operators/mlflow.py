@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_provider_air.attachments.mlflow.models import SERVICE_TAG, Gate, ModelRegistry, ModelVersion, newest_of_run
+from airflow_provider_air.connections.raising import airflow_errors
 from airflow_provider_air.errors import ConfigurationError, ModelRejectedError
 from airflow_provider_air.hooks.mlflow import MlflowHook
-from airflow_provider_air.hooks.outcome import airflow_errors
 from airflow_provider_air.links.mlflow import MlflowModelLink, push_model
-from airflow_provider_air.trackers.mlflow_registry import SERVICE_TAG, Gate, ModelRegistry, ModelVersion, newest_of_run
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

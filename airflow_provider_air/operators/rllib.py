@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.operators.driven import RayDrivenOperator
-from airflow_provider_air.workloads.job import JobRequest
+from airflow_provider_air.runs.plan import BuildInfo, Collected
 from airflow_provider_air.workloads.rllib import ENTRYPOINT, RLlibResult, RLlibSpec
 
 if TYPE_CHECKING:
@@ -61,15 +62,15 @@ class RayRLlibOperator(RayDrivenOperator):
         self.checkpoints_to_keep = checkpoints_to_keep
         self.resources_timeout_seconds = resources_timeout_seconds
 
-    def build_job(self, context: Context) -> JobRequest:
+    def build_job(self, context: Context, info: BuildInfo) -> JobRequest:
         """Check the fields and pack them for the driver."""
         payload = self.spec_of(RLlibSpec).payload(
-            run_name=self.run_name(context),
-            storage_path=self.storage_path(),
-            fixed_size=self.is_fixed_size(context),
+            run_name=info.run_name,
+            storage_path=self.storage_path(info),
+            fixed_size=info.has_fixed_size,
         )
         return self.driver_job(ENTRYPOINT, payload)
 
-    def read_result(self, value: Any) -> Any:
+    def read_result(self, value: Any, where: Collected) -> Any:
         """Give the run's result as plain JSON."""
         return RLlibResult.from_value(value).to_json()

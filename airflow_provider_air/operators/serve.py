@@ -6,15 +6,13 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
 
 from airflow.sdk import BaseOperatorLink
 
-from airflow_provider_air.clusters.contract import ClusterRef, ClusterSpec
-from airflow_provider_air.clusters.existing import ExistingCluster
-from airflow_provider_air.errors import ConfigurationError, JobFailedError, ServeDeployError
-from airflow_provider_air.hooks.features import check_serving_features, open_online
-from airflow_provider_air.hooks.resolver import backend_of
+from airflow_provider_air.attachments.checks import specs_of
+from airflow_provider_air.contracts.attachments import AttachmentSpec
+from airflow_provider_air.contracts.jobs import JobRequest
+from airflow_provider_air.errors import AirError, ConfigurationError, JobFailedError, ServeDeployError
 from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink
 from airflow_provider_air.links.serve import (
     RayServeEndpointLink,
@@ -22,12 +20,10 @@ from airflow_provider_air.links.serve import (
     push_endpoint,
     push_serve_page,
 )
-from airflow_provider_air.operators.attempts import Attempts
 from airflow_provider_air.operators.base import RayJobOperator
 from airflow_provider_air.operators.fields import check_secrets
-from airflow_provider_air.ray_api.models import JobDetails
+from airflow_provider_air.runs.plan import BuildInfo, Collected
 from airflow_provider_air.workloads import fields
-from airflow_provider_air.workloads.job import JobRequest
 from airflow_provider_air.workloads.serve import ENTRYPOINT, check_name, check_replicas, plan_deploy
 
 if TYPE_CHECKING:
@@ -52,7 +48,6 @@ class ServeJobOperator(RayJobOperator):
         super().__init__(**kwargs)
         self.healthy_timeout_seconds = healthy_timeout_seconds
         self.lock_timeout_seconds = lock_timeout_seconds
-        self._ref: ClusterRef | None = None
 
     def build_config(self) -> dict[str, Any]:
         """
@@ -62,11 +57,16 @@ class ServeJobOperator(RayJobOperator):
         """
         raise NotImplementedError
 
-    def build_job(self, context: Context) -> JobRequest:
+    def build_job(self, context: Context, info: BuildInfo) -> JobRequest:
         """Give the job that runs our Serve driver."""
         for name in ("healthy_timeout_seconds", "lock_timeout_seconds"):
             fields.number(getattr(self, name), name, minimum=1)
-        self._refuse_own_cluster()
+        if info.is_owned:
+            raise ConfigurationError(
+                "A cluster without a name goes with this task, and the application with it",
+                hint="Give it a name and no time-outs: LocalCluster(name='serving', ttl_seconds=None, "
+                "idle_timeout_seconds=None)",
+            )
         config = self.build_config() | {
             "healthy_timeout_seconds": self.healthy_timeout_seconds,
             "lock_timeout_seconds": self.lock_timeout_seconds,
@@ -74,34 +74,18 @@ class ServeJobOperator(RayJobOperator):
         # Serve shows an application's configuration to whoever can list applications.
         check_secrets({"config": config})
         payload = {"config.json": json.dumps(config, sort_keys=True).encode()}
-        return JobRequest(entrypoint=ENTRYPOINT, payload=payload, expects_result=True)
+        return JobRequest(entrypoint=ENTRYPOINT, payload=payload, expects_result=True, rollout=config)
 
-    def _refuse_own_cluster(self) -> None:
-        own = isinstance(self.cluster, ClusterSpec) and self.cluster.name is None
-        if own and not isinstance(self.cluster, ExistingCluster):
-            raise ConfigurationError(
-                "A cluster without a name goes with this task, and the application with it",
-                hint="Give it a name and no time-outs: LocalCluster(name='serving', ttl_seconds=None, "
-                "idle_timeout_seconds=None)",
-            )
-
-    def _wait(self, context: Context, ref: ClusterRef, submission_id: str, deadline: float | None = None) -> Any:
-        push_serve_page(context["ti"], backend_of(ref.backend).open_transport(ref).base_url)
-        return super()._wait(context, ref, submission_id, deadline)
-
-    def _finish(self, context: Context, attempts: Attempts, ref: ClusterRef, job: JobDetails) -> Any:
-        self._ref = ref
-        try:
-            return super()._finish(context, attempts, ref, job)
-        except JobFailedError as error:
-            if error.error_type not in ("JOB_ENTRYPOINT_COMMAND_ERROR", None):
-                raise
-            said = error.what.split("\nLast lines of the driver:")[0]
-            raise ServeDeployError(
-                said.removeprefix("The job failed: ").removeprefix("RolloutFailed: "),
-                where=job.submission_id,
-                hint="The job's log has the whole story",
-            ) from error
+    def read_failure(self, error: AirError) -> AirError:
+        """Tell a roll-out that failed in Serve's own words."""
+        if not isinstance(error, JobFailedError) or error.error_type not in ("JOB_ENTRYPOINT_COMMAND_ERROR", None):
+            return error
+        said = error.what.split("\nLast lines of the driver:")[0]
+        return ServeDeployError(
+            said.removeprefix("The job failed: ").removeprefix("RolloutFailed: "),
+            where=error.where,
+            hint="The job's log has the whole story",
+        )
 
 
 class RayServeDeployOperator(ServeJobOperator):
@@ -200,6 +184,11 @@ class RayServeDeployOperator(ServeJobOperator):
         self.http_options = http_options
         self.drain_seconds = drain_seconds
         self.endpoint_url = endpoint_url
+        self._page: str | None = None
+
+    def attachments(self) -> Sequence[AttachmentSpec]:
+        """Give the trackers, and the feature store that replicas read."""
+        return (*super().attachments(), *specs_of(self.features, "features"))
 
     def build_config(self) -> dict[str, Any]:
         """Give the applications, the strategy and the tests."""
@@ -209,60 +198,35 @@ class RayServeDeployOperator(ServeJobOperator):
         )
         return deploy.to_config(drain_seconds=self.drain_seconds)
 
-    def build_job(self, context: Context) -> JobRequest:
+    def build_job(self, context: Context, info: BuildInfo) -> JobRequest:
         """Give the job, with the applications' code and environment."""
-        request = dataclasses.replace(
-            super().build_job(context),
+        return dataclasses.replace(
+            super().build_job(context, info),
             working_dir=self.working_dir,
             excludes=tuple(self.excludes),
             runtime_env=self.runtime_env or {},
         )
-        if self.features is None:
-            return request
-        features = check_serving_features(self.features)
-        environment = dict(request.runtime_env)
-        environment["env_vars"] = {**(environment.get("env_vars") or {}), **features.serving_env}
-        return dataclasses.replace(request, runtime_env=environment, folders=features.serving_folders)
 
-    def check_reach(self) -> None:
-        """
-        Look up the feature service, where Airflow can.
-
-        :raises ConfigurationError: there is none of this name, or the connection is refused
-        """
-        super().check_reach()
-        if self.features is not None:
-            open_online(check_serving_features(self.features)).probe()
-
-    def _submit_once(
-        self, context: Context, attempts: Attempts, request: JobRequest, ref: ClusterRef, deadline: float | None
-    ) -> str:
-        # Only here: what runs or has succeeded is collected, whatever has become of the connection meanwhile.
-        if self.features is not None:
-            known = open_online(check_serving_features(self.features)).env_vars
-            request = request.given(known)
-        return super()._submit_once(context, attempts, request, ref, deadline)
-
-    def read_result(self, value: Any) -> Any:
+    def read_result(self, value: Any, where: Collected) -> Any:
         """Give the result with addresses as clients see them."""
-        assert self._ref is not None
-        base = self.endpoint_url or self._serve_url(self._ref, value["http_port"])
+        serving = where.backend.serving(where.ref)
+        base = self.endpoint_url or serving.endpoint(value)
         for told in value["applications"].values():
             route = told["route_prefix"]
             told["url"] = None if route is None else base.rstrip("/") + route
-        only = next(iter(value["applications"].values())) if len(value["applications"]) == 1 else {}
+        first = next(iter(value["applications"].values()))
+        self._page = serving.page(first["application"])
+        only = first if len(value["applications"]) == 1 else {}
         return {**only, "applications": value["applications"]}
 
     def push_result(self, context: Context, result: Any) -> None:
         """Store the links to the endpoint and to the application's page."""
-        assert self._ref is not None
         first = next(iter(result["applications"].values()))
         push_endpoint(context["ti"], first["url"])
         if len(result["applications"]) == 1:
             # For output["url"] in the next task.
             context["ti"].xcom_push(key="url", value=first["url"])
-        dashboard = backend_of(self._ref.backend).open_transport(self._ref).base_url
-        push_serve_page(context["ti"], dashboard, first["application"])
+        push_serve_page(context["ti"], self._page)
 
     def _config(self) -> Mapping[str, Any]:
         if self.config is not None:
@@ -279,11 +243,6 @@ class RayServeDeployOperator(ServeJobOperator):
             "deployments": self.deployments,
         }
         return {key: value for key, value in wish.items() if value is not None or key == "route_prefix"}
-
-    @staticmethod
-    def _serve_url(ref: ClusterRef, port: int) -> str:
-        host = urlsplit(backend_of(ref.backend).open_transport(ref).base_url).hostname or "localhost"
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class RayServeDeleteOperator(ServeJobOperator):

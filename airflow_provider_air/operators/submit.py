@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_air.clusters.contract import ClusterRef
+from airflow_provider_air.connections.ports import backend_of, found_target_of
+from airflow_provider_air.connections.raising import airflow_errors
+from airflow_provider_air.contracts.jobs import EntrypointResources, JobRequest
 from airflow_provider_air.errors import ConfigurationError, RemoteFailureError
-from airflow_provider_air.hooks.clusters import find_cluster, target_of
-from airflow_provider_air.hooks.outcome import airflow_errors
-from airflow_provider_air.hooks.resolver import backend_of
-from airflow_provider_air.operators.attempts import stop_and_wait
 from airflow_provider_air.operators.stored import RayStoredJobOperator
-from airflow_provider_air.ray_api.client import RayClient
-from airflow_provider_air.workloads.job import EntrypointResources, JobRequest
+from airflow_provider_air.runs.attempts import patiently, stop_and_wait
+from airflow_provider_air.runs.clock import RealClock
+from airflow_provider_air.runs.plan import BuildInfo
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -82,9 +81,9 @@ class RaySubmitJobOperator(RayStoredJobOperator):
         self.entrypoint_label_selector = entrypoint_label_selector
         self.metadata = metadata
 
-    def build_job(self, context: Context) -> JobRequest:
+    def build_job(self, context: Context, info: BuildInfo) -> JobRequest:
         """Give the command with what it ships and reserves."""
-        request = JobRequest(
+        return JobRequest(
             entrypoint=self.entrypoint,
             working_dir=self.working_dir,
             excludes=self.excludes,
@@ -100,7 +99,6 @@ class RaySubmitJobOperator(RayStoredJobOperator):
             payload={"config.json": b"{}"} if self.records else None,
             expects_result=self.records,
         )
-        return self.with_storage(request)
 
 
 class RayStopJobOperator(BaseOperator):
@@ -127,11 +125,12 @@ class RayStopJobOperator(BaseOperator):
         with airflow_errors():
             if not isinstance(self.submission_id, str) or not self.submission_id.strip():
                 raise ConfigurationError("'submission_id' is empty", hint="Pass the XCom of the submitting task")
-            target = target_of(self, context)
             # Found, not made: to stop a job is no reason to start a cluster.
-            ref = target if isinstance(target, ClusterRef) else find_cluster(target)
-            with RayClient(backend_of(ref.backend).open_transport(ref), patience_seconds=45) as client:
-                job = stop_and_wait(client, self.submission_id)
+            ref = found_target_of(self, context)
+            jobs = backend_of(ref.backend).jobs(ref)
+            job = patiently(lambda: jobs.look(self.submission_id), RealClock()).job
+            if job is not None and not job.status.is_terminal:
+                job = stop_and_wait(jobs, job, RealClock())
             if job is not None and not job.status.is_terminal:
                 raise RemoteFailureError(
                     f"Ray did not stop the job; it is still {job.status.value}: {job.message}",

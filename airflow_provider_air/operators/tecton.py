@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_air.attachments.tecton.server import Materialization, Window
+from airflow_provider_air.connections.ports import task_of
+from airflow_provider_air.connections.raising import airflow_errors
 from airflow_provider_air.errors import (
     ConfigurationError,
     DeadlineExceededError,
     MaterializationFailedError,
     ProtocolError,
 )
-from airflow_provider_air.feature_stores.tecton import Materialization, Window
-from airflow_provider_air.hooks.clusters import task_of
-from airflow_provider_air.hooks.outcome import airflow_errors, backstop
 from airflow_provider_air.hooks.tecton import TectonHook
+from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, not_before
 from airflow_provider_air.triggers.tecton import TectonJobTrigger
 from airflow_provider_air.workloads.fields import moment
 
@@ -59,7 +60,7 @@ class TectonMaterializeOperator(BaseOperator):
         overwrite: bool = False,
         tecton_conn_id: str = "tecton_default",
         poll_interval_seconds: float = 10.0,
-        deferrable: bool = True,
+        deferrable: bool = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -98,6 +99,7 @@ class TectonMaterializeOperator(BaseOperator):
                 task=task_of(context),
                 deadline=deadline,
                 poll_interval_seconds=self.poll_interval_seconds,
+                not_before=not_before(),
             )
             if not self.deferrable:
                 return self.on_end(context, asyncio.run(trigger.event()))

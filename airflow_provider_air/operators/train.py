@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.operators.driven import RayDrivenOperator
-from airflow_provider_air.workloads.job import JobRequest
+from airflow_provider_air.runs.plan import BuildInfo, Collected
 from airflow_provider_air.workloads.train import ENTRYPOINT, TrainResult, TrainSpec
 
 if TYPE_CHECKING:
@@ -84,17 +85,17 @@ class RayTrainOperator(RayDrivenOperator):
         self.resources_timeout_seconds = resources_timeout_seconds
         self.report_interval_seconds = report_interval_seconds
 
-    def build_job(self, context: Context) -> JobRequest:
+    def build_job(self, context: Context, info: BuildInfo) -> JobRequest:
         """Check the fields and pack them for the driver."""
         spec = self.spec_of(TrainSpec)
         payload = spec.payload(
-            run_name=self.run_name(context),
-            storage_path=self.storage_path(),
-            fixed_size=self.is_fixed_size(context),
+            run_name=info.run_name,
+            storage_path=self.storage_path(info),
+            fixed_size=info.has_fixed_size,
             code_folders=self.code_folders(context, self.train_loop),
         )
-        return self.with_features(self.driver_job(ENTRYPOINT, payload), self.features, self.datasets or {})
+        return self.driver_job(ENTRYPOINT, payload, self.datasets)
 
-    def read_result(self, value: Any) -> Any:
+    def read_result(self, value: Any, where: Collected) -> Any:
         """Give the training's result as plain JSON."""
         return TrainResult.from_value(value).to_json()

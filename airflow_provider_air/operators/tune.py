@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.operators.driven import RayDrivenOperator
-from airflow_provider_air.workloads.job import JobRequest
+from airflow_provider_air.runs.plan import BuildInfo, Collected
 from airflow_provider_air.workloads.tune import ENTRYPOINT, TuneResult, TuneSpec
 
 if TYPE_CHECKING:
@@ -108,16 +109,16 @@ class RayTuneOperator(RayDrivenOperator):
         self.resources_timeout_seconds = resources_timeout_seconds
         self.report_interval_seconds = report_interval_seconds
 
-    def build_job(self, context: Context) -> JobRequest:
+    def build_job(self, context: Context, info: BuildInfo) -> JobRequest:
         """Check the fields and pack them for the driver."""
         payload = self.spec_of(TuneSpec).payload(
-            run_name=self.run_name(context),
-            storage_path=self.storage_path(),
-            fixed_size=self.is_fixed_size(context),
+            run_name=info.run_name,
+            storage_path=self.storage_path(info),
+            fixed_size=info.has_fixed_size,
             code_folders=self.code_folders(context, self.trainable, self.train_loop),
         )
-        return self.with_features(self.driver_job(ENTRYPOINT, payload), self.features, self.datasets or {})
+        return self.driver_job(ENTRYPOINT, payload, self.datasets)
 
-    def read_result(self, value: Any) -> Any:
+    def read_result(self, value: Any, where: Collected) -> Any:
         """Give the experiment's result as plain JSON."""
         return TuneResult.from_value(value).to_json()

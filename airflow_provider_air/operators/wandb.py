@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.clusters.contract import ClusterRef
+from airflow_provider_air.contracts.jobs import JobRequest
+from airflow_provider_air.contracts.storage import JobAccess
 from airflow_provider_air.hooks.wandb import WandbHook
 from airflow_provider_air.operators.driven import RayDrivenOperator
-from airflow_provider_air.workloads.job import JobRequest
+from airflow_provider_air.runs.plan import BuildInfo
 from airflow_provider_air.workloads.wandb import ENTRYPOINT, sync_payload
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-    from airflow_provider_air.operators.attempts import Attempts
 
 
 class WandbSyncOperator(RayDrivenOperator):
@@ -62,7 +61,7 @@ class WandbSyncOperator(RayDrivenOperator):
         self.clean = clean
         self.settle_seconds = settle_seconds
 
-    def build_job(self, context: Context) -> JobRequest:
+    def build_job(self, context: Context, info: BuildInfo) -> JobRequest:
         """Check the fields and pack them for the driver."""
         payload = sync_payload(
             offline_dir=self.offline_dir,
@@ -73,19 +72,11 @@ class WandbSyncOperator(RayDrivenOperator):
         )
         return self.driver_job(ENTRYPOINT, payload)
 
-    def check_reach(self) -> None:
+    def job_environment(self) -> JobAccess:
         """
-        See that there is a key, before any cluster starts.
+        Give where the runs go, and the key.
 
         :raises ConfigurationError: the connection is absent or has no key
         """
-        super().check_reach()
-        WandbHook(self.wandb_conn_id).get_conn()
-
-    def _submit_once(
-        self, context: Context, attempts: Attempts, request: JobRequest, ref: ClusterRef, deadline: float | None
-    ) -> str:
-        # Only here: a job that runs or has succeeded is collected, whatever has become of the connection meanwhile.
         site = WandbHook(self.wandb_conn_id).get_conn()
-        request = request.given({"WANDB_BASE_URL": site.base_url}, {"WANDB_API_KEY": site.api_key})
-        return super()._submit_once(context, attempts, request, ref, deadline)
+        return JobAccess({"WANDB_BASE_URL": site.base_url}, {"WANDB_API_KEY": site.api_key})

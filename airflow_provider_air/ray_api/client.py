@@ -25,10 +25,12 @@ from airflow_provider_air.errors import (
 )
 from airflow_provider_air.ray_api.requests import Answer, Call
 from airflow_provider_air.ray_api.transport import Transport
-from airflow_provider_air.waiting import backoff_seconds
+from airflow_provider_air.waiting import backoff_seconds, patiently
 
 T = TypeVar("T")
 CONNECT_TIMEOUT_SECONDS = 5.0
+# With TLS 1.3 the server's alert comes after the handshake, and httpx 0.28 lets the SSL error through.
+SENDING_ERRORS = (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError)
 
 
 def _options(transport: Transport, call: Call[Any]) -> dict[str, Any]:
@@ -52,15 +54,33 @@ def _verify(transport: Transport) -> ssl.SSLContext | bool:
     if transport.verify is True and transport.base_url.startswith("http://"):
         # Plain HTTP needs no authorities. Should anything be sent by TLS after all, this context trusts nobody.
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if not isinstance(transport.verify, str):
+    if transport.client_certificate is None and not isinstance(transport.verify, str):
         return _public_authorities() if transport.verify else False
+    context = _own_context(transport.verify)
+    if transport.client_certificate is not None:
+        _show_certificate(context, *transport.client_certificate)
+    return context
+
+
+def _own_context(verify: bool | str) -> ssl.SSLContext:
+    if not isinstance(verify, str):
+        return httpx.create_ssl_context(verify=verify, trust_env=False)
     try:
-        return ssl.create_default_context(cafile=transport.verify)
+        return ssl.create_default_context(cafile=verify)
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(
-            f"The CA bundle cannot be read: {error}",
-            where=transport.verify,
-            hint="Fix 'ca_path' in the connection",
+            f"The CA bundle cannot be read: {error}", where=verify, hint="Fix 'ca_path' in the connection"
+        ) from error
+
+
+def _show_certificate(context: ssl.SSLContext, certificate: str, key: str) -> None:
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(
+            f"The client certificate or its key cannot be read: {error}",
+            where=certificate,
+            hint="Fix the client's certificate and key in the connection",
         ) from error
 
 
@@ -75,6 +95,12 @@ def _translate(error: Exception, transport: Transport, call: Call[Any]) -> AirEr
             f"The server's certificate is not trusted: {text}",
             where=where,
             hint="Set 'ca_path' in the ray connection to the CA that signed it",
+        )
+    if "CERTIFICATE_REQUIRED" in text:
+        return ConfigurationError(
+            "The server wants a client certificate",
+            where=where,
+            hint="Give its certificate and key in the ray connection",
         )
     if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text:
         return ConfigurationError(
@@ -127,20 +153,18 @@ class RayClient:
         :raises ConfigurationError: the request, the token or the address is wrong
         :raises UnavailableError: no usable answer within the patience
         """
-        end = time.monotonic() + self.patience_seconds
-        for pause in backoff_seconds(0.2, 3.0):
-            try:
-                return self._send_once(call)
-            except UnavailableError:
-                if not call.repeatable or time.monotonic() + pause > end:
-                    raise
-                time.sleep(pause)
-        raise AssertionError("unreachable")
+        patience = self.patience_seconds if call.repeatable else 0.0
+        return patiently(
+            lambda: self._send_once(call),
+            patience_seconds=patience,
+            first_pause_seconds=0.2,
+            longest_pause_seconds=3.0,
+        )
 
     def _send_once(self, call: Call[T]) -> T:
         try:
             response = self._http.request(**_options(self.transport, call))
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except SENDING_ERRORS as error:
             raise _translate(error, self.transport, call) from error
         return call.read(Answer(response.status_code, response.content, response.headers))
 
@@ -200,7 +224,7 @@ class AsyncRayClient:
         self._check_open()
         try:
             response = await self._http.request(**_options(self.transport, call))
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except SENDING_ERRORS as error:
             raise _translate(error, self.transport, call) from error
         return call.read(Answer(response.status_code, response.content, response.headers))
 
@@ -215,5 +239,5 @@ class AsyncRayClient:
         try:
             async with self._http.stream(**_options(self.transport, call)) as response:
                 yield response
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except SENDING_ERRORS as error:
             raise _translate(error, self.transport, call) from error

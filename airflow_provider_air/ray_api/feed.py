@@ -1,5 +1,5 @@
 """
-One poll for all jobs of a cluster that anybody in this process waits for.
+One poll for all jobs of a cluster that anybody in this process waits for, and one list for all who want all jobs.
 
 While few are watched they are asked for by id; when many, by list, since a list returns every job ever.
 The pause adapts so that polling costs at most a small share of the time, however many wait.
@@ -11,16 +11,16 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
-from airflow_provider_air.errors import AirError, ConfigurationError, ProtocolError
+from airflow_provider_air.errors import AirError, ClusterUnreachableError, ProtocolError
 from airflow_provider_air.ray_api.client import AsyncRayClient
 from airflow_provider_air.ray_api.logs import LogReader
 from airflow_provider_air.ray_api.models import JobDetails
-from airflow_provider_air.ray_api.requests import get_job, list_jobs, list_nodes
+from airflow_provider_air.ray_api.requests import get_job, get_version, list_jobs, list_nodes
 from airflow_provider_air.ray_api.transport import Transport
 from airflow_provider_air.waiting import backoff_seconds
 
@@ -37,6 +37,13 @@ PAUSE_PER_LIST_SECOND = 10.0
 PAUSE_PER_ASK_SECOND = 1.0
 PAUSE_AT_MOST_SECONDS = 15.0
 NODE_CHECK_SECONDS = 20.0
+# Opening may ask a secrets backend or a cloud; those who wait hear of a deadline only from the next look.
+OPEN_SECONDS = 15.0
+# A transport is made anew so long before it expires, and no more often than that.
+RENEWAL_SECONDS = 30.0
+# Who wants all jobs gets a list of this age at most; a slow one is kept longer, as the pauses of the poll are.
+LIST_SECONDS = 1.0
+FORGET_LIST_SECONDS = 60.0
 # Log reads of all jobs together stay below this rate; each job's share shrinks as more wait.
 LOG_READS_PER_SECOND = 40.0
 
@@ -46,23 +53,32 @@ class Look:
     """
     What the last poll said about one job.
 
-    :param job: its details; None where the cluster does not know it
+    :param job: its details; None where the cluster says in its own words that it does not know it
     :param error: the cluster did not answer this poll; ``job`` then is None and means nothing
     :param node_is_dead: the driver's node is gone, so its state will never change again
+    :param session_name: Ray's session that does not know the job, asked after it said so
     """
 
     job: JobDetails | None = None
     error: AirError | None = None
     node_is_dead: bool = False
+    session_name: str | None = None
 
 
 class ClusterFeed:
-    """Watches jobs of one cluster for one event loop. Made by :func:`borrow_feed`."""
+    """
+    Watches jobs of one cluster for one event loop. Made by :func:`borrow_feed`.
 
-    def __init__(self, transport: Transport, open_transport: OpenTransport) -> None:
+    It opens the cluster itself: at first, when its transport expires, and again and again while nobody answers or we
+    are refused, since address and token may be others by then.
+    """
+
+    def __init__(self, open_transport: OpenTransport) -> None:
         self._open_transport = open_transport
-        self.client = AsyncRayClient(transport, patience_seconds=0.0)
-        self.logs = LogReader(self.client)
+        self._client: AsyncRayClient | None = None
+        self._logs: LogReader | None = None
+        self._opened = float("-inf")
+        self._failed = False
         self._watched: Counter[str] = Counter()
         self._newest = float("-inf")
         self._list_seconds = 0.0
@@ -71,10 +87,25 @@ class ClusterFeed:
         self._wake = asyncio.Event()
         self._dead_nodes: set[str] = set()
         self._nodes_checked = time.monotonic()
-        self._listing = asyncio.Lock()
-        self._listed = float("-inf")
-        self._jobs: list[JobDetails] = []
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def client(self) -> AsyncRayClient:
+        """
+        What speaks to the cluster, until the next one replaces it.
+
+        :raises ClusterUnreachableError: the cluster has not been opened yet
+        """
+        if self._client is None:
+            raise ClusterUnreachableError("The cluster has not been opened yet")
+        return self._client
+
+    @property
+    def logs(self) -> LogReader:
+        """Reads the cluster's log files; raises as :attr:`client`."""
+        if self._logs is None:
+            raise ClusterUnreachableError("The cluster has not been opened yet")
+        return self._logs
 
     @property
     def log_interval_seconds(self) -> float:
@@ -104,25 +135,14 @@ class ClusterFeed:
             if submission_id in self._looks:
                 return self._looks[submission_id]
 
-    async def all_jobs(self, *, max_age_seconds: float) -> list[JobDetails]:
-        """
-        Give all jobs of the cluster, from a list that all askers of this process share.
-
-        :raises AirError: the cluster did not give one
-        """
-        async with self._listing:
-            if time.monotonic() - self._listed > max_age_seconds:
-                self._jobs = await self.client.send(list_jobs())
-                self._listed = time.monotonic()
-        return self._jobs
-
     async def aclose(self) -> None:
         """End the polling and close the connections."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        await self.client.aclose()
+        if self._client is not None:
+            await self._client.aclose()
 
     async def _poll_for_ever(self) -> None:
         failures = backoff_seconds(POLL_SECONDS, 10.0)
@@ -130,15 +150,17 @@ class ClusterFeed:
             self._wake.clear()
             watched = list(self._watched)
             try:
+                await self._refresh()
                 await self._check_nodes()
                 started = time.monotonic()
                 looks = await self._poll(watched)
+                self._failed = False
                 failures = backoff_seconds(POLL_SECONDS, 10.0)
                 pause = self._pause_after(time.monotonic() - started, len(watched))
             except AirError as error:
                 looks = dict.fromkeys(watched, Look(error=error))
                 pause = next(failures)
-                await self._reopen(error)
+                self._failed = True
             except Exception as error:  # noqa: BLE001  # a bug here must reach the waiting triggers, not kill the feed silently
                 problem = ProtocolError(f"Polling the cluster failed: {error!r}")
                 looks = dict.fromkeys(watched, Look(error=problem))
@@ -148,17 +170,35 @@ class ClusterFeed:
             self._tick = asyncio.get_running_loop().create_future()
             await self._pause(pause, bool(watched))
 
-    async def _reopen(self, error: AirError) -> None:
-        # A head that came back may have another address or token; a refused token is the sign.
-        if not isinstance(error, ConfigurationError):
+    async def _refresh(self) -> None:
+        """Open the cluster where that is due."""
+        if self._client is not None and not self._failed and not self._is_stale(self._client.transport):
             return
-        # Whatever goes wrong here, the poll goes on: those who wait for it have nobody else.
-        with contextlib.suppress(Exception):
-            transport = await self._open_transport()
-            if transport != self.client.transport:
-                old, self.client = self.client, AsyncRayClient(transport, patience_seconds=0.0)
-                self.logs = LogReader(self.client)
-                await old.aclose()
+        self._opened = time.monotonic()
+        try:
+            transport = await asyncio.wait_for(self._open_transport(), OPEN_SECONDS)
+        except TimeoutError:
+            if self._client is None:
+                raise ClusterUnreachableError(f"The cluster could not be opened within {OPEN_SECONDS:g} s") from None
+        except Exception:
+            # Whatever goes wrong later, the poll goes on: those who wait for it have nobody else.
+            if self._client is None:
+                raise
+        else:
+            await self._use(transport)
+
+    def _is_stale(self, transport: Transport) -> bool:
+        ends, now = transport.expires_at, time.monotonic()
+        return ends is not None and time.time() > ends - RENEWAL_SECONDS and now - self._opened > RENEWAL_SECONDS
+
+    async def _use(self, transport: Transport) -> None:
+        old = self._client
+        if old is not None and old.transport == transport:
+            return
+        self._client = AsyncRayClient(transport, patience_seconds=0.0)
+        self._logs = LogReader(self._client)
+        if old is not None:
+            await old.aclose()
 
     def _pause_after(self, poll_seconds: float, count: int) -> float:
         if count > BY_ID_AT_MOST:
@@ -176,15 +216,19 @@ class ClusterFeed:
             await asyncio.wait_for(self._wake.wait(), max(0.0, seconds - POLL_SECONDS))
 
     async def _poll(self, watched: list[str]) -> dict[str, Look]:
-        if len(watched) <= BY_ID_AT_MOST:
-            answers = await asyncio.gather(*map(self._ask, watched))
-            errors = [answer for answer in answers if isinstance(answer, AirError)]
-            if watched and len(errors) == len(watched):
-                raise errors[0]
-        else:
-            everything = {job.submission_id: job for job in await self.client.send(list_jobs())}
-            answers = [everything.get(name) for name in watched]
-        return {name: self._look_of(answer) for name, answer in zip(watched, answers, strict=True)}
+        asked = watched
+        answers: dict[str, JobDetails | AirError | None] = {}
+        if len(watched) > BY_ID_AT_MOST:
+            answers |= {job.submission_id: job for job in await self.client.send(list_jobs())}
+            # A list leaves out what nobody can read: that a job is unknown is only told by Ray's words about it.
+            asked = [name for name in watched if name not in answers]
+        answers |= zip(asked, await asyncio.gather(*map(self._ask, asked)), strict=True)
+        errors = [answer for answer in map(answers.get, watched) if isinstance(answer, AirError)]
+        if watched and len(errors) == len(watched):
+            raise errors[0]
+        unknown = any(answers[name] is None for name in watched)
+        session_name = await self._ask_session() if unknown else None
+        return {name: self._look_of(answers[name], session_name) for name in watched}
 
     async def _ask(self, submission_id: str) -> JobDetails | AirError | None:
         # One job that Ray cannot describe is no reason to go blind for the others.
@@ -193,10 +237,18 @@ class ClusterFeed:
         except AirError as error:
             return error
 
-    def _look_of(self, answer: JobDetails | AirError | None) -> Look:
+    async def _ask_session(self) -> str | AirError:
+        try:
+            return (await self.client.send(get_version())).session_name
+        except AirError as error:
+            return error
+
+    def _look_of(self, answer: JobDetails | AirError | None, session_name: str | AirError | None) -> Look:
         if isinstance(answer, AirError):
             return Look(error=answer)
-        return Look(answer, node_is_dead=bool(answer and answer.node_id in self._dead_nodes))
+        if answer is not None:
+            return Look(answer, node_is_dead=answer.node_id in self._dead_nodes)
+        return Look(error=session_name) if isinstance(session_name, AirError) else Look(session_name=session_name)
 
     async def _check_nodes(self) -> None:
         # With a dead node agent, Ray's job record stays RUNNING for ever (2.60): only the node list tells.
@@ -217,11 +269,10 @@ async def borrow_feed(key: Hashable, open_transport: OpenTransport) -> AsyncIter
     Share one feed per cluster and event loop; whoever gives it back last closes it.
 
     :param key: names the cluster
-    :param open_transport: gives the address and token, at first and again after they were refused
+    :param open_transport: gives address and token, again and again
     """
-    transport = await open_transport()
     feeds = _feeds.setdefault(asyncio.get_running_loop(), {})
-    feed, borrowers = feeds.get(key) or (ClusterFeed(transport, open_transport), 0)
+    feed, borrowers = feeds.get(key) or (ClusterFeed(open_transport), 0)
     feeds[key] = (feed, borrowers + 1)
     try:
         yield feed
@@ -232,3 +283,58 @@ async def borrow_feed(key: Hashable, open_transport: OpenTransport) -> AsyncIter
         else:
             del feeds[key]
             await feed.aclose()
+
+
+@dataclass
+class _SharedList:
+    """The last list of a cluster's jobs, or why there is none."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    asked: float = float("-inf")
+    seconds: float = 0.0
+    jobs: Sequence[JobDetails] = ()
+    error: AirError | None = None
+
+    def is_fresh(self, now: float) -> bool:
+        pause = PAUSE_PER_LIST_SECOND * self.seconds if self.error is None else 0.0
+        return now - self.asked < min(max(LIST_SECONDS, pause), PAUSE_AT_MOST_SECONDS)
+
+
+_lists: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, _SharedList]] = WeakKeyDictionary()
+
+
+async def shared_jobs(key: Hashable, open_transport: OpenTransport) -> Sequence[JobDetails]:
+    """
+    Give all jobs of a cluster, from a list that all who ask in this event loop share; at most some seconds old.
+
+    :param key: names the cluster, as for :func:`borrow_feed`
+    :raises AirError: the cluster did not give one
+    """
+    loop = asyncio.get_running_loop()
+    lists = _lists.setdefault(loop, {})
+    for other in [other for other, old in lists.items() if time.monotonic() - old.asked > FORGET_LIST_SECONDS]:
+        if not lists[other].lock.locked():
+            del lists[other]
+    shared = lists.setdefault(key, _SharedList())
+    async with shared.lock:
+        if not shared.is_fresh(time.monotonic()):
+            await _list_anew(shared, open_transport)
+        if shared.error is not None:
+            raise shared.error
+        return shared.jobs
+
+
+async def _list_anew(shared: _SharedList, open_transport: OpenTransport) -> None:
+    started = time.monotonic()
+    try:
+        transport = await asyncio.wait_for(open_transport(), OPEN_SECONDS)
+        started = time.monotonic()
+        async with AsyncRayClient(transport, patience_seconds=0.0) as client:
+            jobs = await client.send(list_jobs())
+        shared.jobs, shared.error = jobs, None
+    except TimeoutError:
+        shared.error = ClusterUnreachableError(f"The cluster could not be opened within {OPEN_SECONDS:g} s")
+    except AirError as error:
+        shared.error = error
+    shared.asked = time.monotonic()
+    shared.seconds = shared.asked - started

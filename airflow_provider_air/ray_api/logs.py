@@ -40,10 +40,8 @@ class LogReader:
         :param job: tells on which node the file lies
         :raises UnavailableError: nobody could serve it now
         """
-        agent = job.agent_address
-        # Behind https the agents' plain addresses are on another network, and our token is not for it.
-        direct = agent is not None and self._client.transport.base_url.startswith("http://")
-        if agent and direct and time.monotonic() >= self._agent_again.get(agent, 0.0):
+        agent = self._agent_of(job)
+        if agent and time.monotonic() >= self._agent_again.get(agent, 0.0):
             try:
                 return await self._from_agent(agent, name, offset, limit)
             except UnavailableError:
@@ -51,6 +49,13 @@ class LogReader:
         if job.node_id is None:
             return b""
         return await self._from_state_api(job.node_id, name, offset, limit)
+
+    def _agent_of(self, job: JobDetails) -> str | None:
+        transport, told = self._client.transport, job.agent_address
+        if told is not None and transport.agent_url is not None:
+            return transport.agent_url(told)
+        # Behind https the agents' plain addresses are on another network, and our token is not for it.
+        return told if transport.base_url.startswith("http://") else None
 
     async def _from_agent(self, agent: str, name: str, offset: int, limit: int) -> bytes:
         def read(answer: Answer) -> bytes:

@@ -11,18 +11,30 @@ from airflow_provider_air.errors import ProtocolError
 
 
 class JobStatus(enum.Enum):
-    """Ray's job states. RUNNING means that the entrypoint process started, not that resources were granted."""
+    """
+    Ray's job states. RUNNING means that the entrypoint process started, not that resources were granted.
+
+    UNKNOWN is none of Ray's: a state that this version does not know, taken for no end.
+    """
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
     STOPPED = "STOPPED"
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
+    UNKNOWN = "UNKNOWN"
 
     @property
     def is_terminal(self) -> bool:
         """Whether the job has ended."""
-        return self not in (JobStatus.PENDING, JobStatus.RUNNING)
+        return self in (JobStatus.STOPPED, JobStatus.SUCCEEDED, JobStatus.FAILED)
+
+    @classmethod
+    def from_api(cls, text: Any) -> JobStatus:
+        """:raises ProtocolError: this is no text."""
+        if not isinstance(text, str):
+            raise ProtocolError(f"Ray answered with {text!r} as the state of a job")
+        return cls(text) if text in cls.__members__ else cls.UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -55,10 +67,10 @@ class JobDetails:
         """
         Read Ray's JSON.
 
-        :raises ProtocolError: no job details, or a status that this version does not know
+        :raises ProtocolError: no job details
         """
         try:
-            status = JobStatus(data["status"])
+            status = JobStatus.from_api(data["status"])
             return cls(
                 submission_id=data.get("submission_id") or data.get("job_id") or "",
                 status=status,

@@ -7,7 +7,8 @@ A :class:`Call` is a request and the function that turns its answer into a value
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
@@ -29,6 +30,8 @@ MAX_PACKAGE_BYTES = 99 * 1024 * 1024
 # 128 KiB for one: more is accepted by Ray and fails the job later with "Argument list too long".
 MAX_ENVIRONMENT_BYTES = 100 * 1024
 MAX_ENTRYPOINT_BYTES = 100 * 1024
+# What Ray itself answers with 404 (2.60); whatever else a 404 says is somebody else's.
+RAYS_WORDS_OF_ABSENCE = re.compile(rb"(Job|Package) \S+ does not exist")
 # Answers of the server that may be different a moment later.
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 502, 503, 504})
 
@@ -84,6 +87,8 @@ def failure_of(answer: Answer, doing: str) -> AirError:
     refusal = _refusal_of(status, doing)
     if refusal is not None:
         return refusal
+    if status == 404:
+        return _absence_of(answer, doing)
     if status in TRANSIENT_STATUSES:
         return UnavailableError(f"The server answered {status} when asked to {doing}: {answer.text[:300]}")
     if status >= 500:
@@ -114,12 +119,27 @@ def _refusal_of(status: int, doing: str) -> ConfigurationError | None:
             f"The server answered {status} and redirects elsewhere when asked to {doing}",
             hint="A login page in front of the dashboard? Give its token in the connection's 'headers'",
         )
-    if status in (404, 405):
+    if status == 405:
         return ConfigurationError(
             f"The server answered {status} when asked to {doing}",
             hint="Is this the dashboard's address (port 8265 by default), and is no browser-like proxy between?",
         )
     return None
+
+
+def _absence_of(answer: Answer, doing: str) -> AirError:
+    if RAYS_WORDS_OF_ABSENCE.match(answer.body):
+        return ConfigurationError(f"Ray answered 404 when asked to {doing}: {answer.text[:300]}")
+    # A gateway's page, a Service that is being made again: what is behind it may be well, and come back.
+    return UnavailableError(
+        f"Somebody in front of Ray answered 404 when asked to {doing}: {answer.text[:200]!r}",
+        hint="Is this the dashboard's address (port 8265 by default), and does the proxy lead to it?",
+    )
+
+
+def _is_unknown(answer: Answer, submission_id: str) -> bool:
+    """Tell whether Ray itself says that it has no such job (2.60: the same words in head and agent)."""
+    return answer.status == 404 and f"Job {submission_id} does not exist".encode() in answer.body
 
 
 def _ok(answer: Answer, doing: str) -> Answer:
@@ -139,26 +159,37 @@ def get_version() -> Call[RayVersion]:
 
 
 def get_job(submission_id: str) -> Call[JobDetails | None]:
-    """Ask for one job; None where the cluster does not know it."""
+    """Ask for one job; None where the cluster says in its own words that it does not know it."""
 
     def read(answer: Answer) -> JobDetails | None:
-        if answer.status == 404:
+        if _is_unknown(answer, submission_id):
             return None
         return JobDetails.from_api(_ok(answer, f"describe job {submission_id}").json())
 
     return Call("GET", f"/api/jobs/{quote(submission_id, safe='')}", read)
 
 
-def list_jobs() -> Call[list[JobDetails]]:
-    """Ask for all jobs that the cluster remembers: it has neither paging nor filters."""
+def list_jobs() -> Call[Sequence[JobDetails]]:
+    """
+    Ask for all jobs that the cluster remembers: it has neither paging nor filters.
 
-    def read(answer: Answer) -> list[JobDetails]:
+    What cannot be read is left out, so that one odd job does not hide the others: absence from the list means nothing.
+    """
+
+    def read(answer: Answer) -> Sequence[JobDetails]:
         data = _ok(answer, "list its jobs").json()
         if not isinstance(data, list):
             raise ProtocolError(f"Ray answered with no list of jobs: {answer.text[:200]!r}")
-        return [JobDetails.from_api(item) for item in data]
+        return [job for item in data if (job := _readable(item)) is not None]
 
     return Call("GET", "/api/jobs/", read)
+
+
+def _readable(item: Any) -> JobDetails | None:
+    try:
+        return JobDetails.from_api(item)
+    except ProtocolError:
+        return None
 
 
 def submit_job(submission: JobSubmission) -> Call[bool]:
@@ -199,7 +230,7 @@ def stop_job(submission_id: str, *, timeout_seconds: float = 10) -> Call[bool]:
     """
 
     def read(answer: Answer) -> bool:
-        if answer.status == 404:
+        if _is_unknown(answer, submission_id):
             return False
         data = _ok(answer, f"stop job {submission_id}").json()
         return isinstance(data, dict) and bool(data.get("stopped"))
@@ -212,7 +243,7 @@ def get_package(name: str) -> Call[bool]:
     """Ask whether the cluster has a package; the question also keeps it for ten more minutes."""
 
     def read(answer: Answer) -> bool:
-        if answer.status == 404:
+        if answer.status == 404 and RAYS_WORDS_OF_ABSENCE.match(answer.body):
             return False
         _ok(answer, f"look for the package {name}")
         return True

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_air.drivers.serve import merge
-from airflow_provider_air.drivers.serve.watch import explain, replicas_of
+from airflow_provider_air.drivers.wire import serve_state
+from airflow_provider_air.drivers.wire.serve_state import explain, replicas_of
 from airflow_provider_air.errors import ConfigurationError, ProtocolError
 from airflow_provider_air.ray_api.requests import Answer, Call, failure_of
 
@@ -64,11 +64,11 @@ class ServeState:
 
     def names(self) -> list[str]:
         """Give the names of all applications, as Serve knows them."""
-        return sorted(merge.running(self.details))
+        return sorted(serve_state.running(self.details))
 
     def find(self, application: str) -> ServeApplication | None:
         """Give what serves an application's route, whichever its version; None where there is nothing."""
-        found = merge.versions_of(self.details, application)
+        found = serve_state.versions_of(self.details, application)
         if not found:
             return None
         live = found[0]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -16,13 +17,20 @@ class Transport:
     :param base_url: ``http(s)://host:port[/prefix]`` without a final slash
     :param token: Ray's bearer token, or None where the cluster runs with ``RAY_AUTH_MODE=disabled``
     :param headers: extra headers, for proxies in front of the dashboard
-    :param verify: True for the system's CAs, a path for another CA bundle, False to accept any
+    :param verify: True for the CAs that come with Python (certifi), a path for another CA bundle, False to accept any
+    :param client_certificate: paths of a certificate and its key, for servers that want one
+    :param expires_at: epoch seconds after which token or address are stale, and a fresh one is asked for; None: never
+    :param agent_url: turns the address that a node's agent tells (``http://ip:port``) into one that we reach, or
+        into None where none is; by default the address itself, but only beside a plain ``http://`` dashboard
     """
 
     base_url: str
     token: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     verify: bool | str = True
+    client_certificate: tuple[str, str] | None = None
+    expires_at: float | None = None
+    agent_url: Callable[[str], str | None] | None = field(default=None, repr=False, compare=False)
 
     def request_headers(self) -> dict[str, str]:
         """
@@ -36,3 +44,20 @@ class Transport:
             headers.setdefault("Authorization", f"Bearer {self.token}")
             headers.setdefault("X-Ray-Authorization", f"Bearer {self.token}")
         return headers
+
+
+@dataclass(frozen=True)
+class RayConnection:
+    """
+    What a ``ray`` connection says. In memory only.
+
+    :param backend: the back end that its clusters are of
+    :param cluster: the fields of that back end's spec; for ``existing`` none
+    :param transport: how to reach an existing cluster; None for other back ends
+    :param dashboard_url: where people open the dashboard, where that is another address than ours; or None
+    """
+
+    backend: str
+    cluster: Mapping[str, Any] = field(default_factory=dict)
+    transport: Transport | None = None
+    dashboard_url: str | None = None

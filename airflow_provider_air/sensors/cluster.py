@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator
 
-from airflow_provider_air.clusters.contract import ClusterRef, ClusterState, ClusterStatus
-from airflow_provider_air.errors import DeadlineExceededError, UnavailableError
-from airflow_provider_air.hooks.clusters import cluster_failure, find_cluster, target_of
-from airflow_provider_air.hooks.outcome import airflow_errors
-from airflow_provider_air.hooks.resolver import backend_of
+from airflow_provider_air.connections.ports import backend_of, found_target_of, task_key_of, task_of
+from airflow_provider_air.connections.raising import airflow_errors
+from airflow_provider_air.contracts.clusters import ClusterRef, ClusterState, ClusterStatus
+from airflow_provider_air.errors import DeadlineExceededError, ProtocolError, UnavailableError
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.requests import list_nodes
-from airflow_provider_air.triggers.cluster import RayClusterTrigger
+from airflow_provider_air.runs.cluster import wait_for
+from airflow_provider_air.runs.ends import failure_of_cluster
+from airflow_provider_air.runs.watch import PENDING_STATES
+from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, not_before
+from airflow_provider_air.triggers.run import RayRunTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -41,7 +44,7 @@ class RayClusterSensor(BaseSensorOperator):
         cluster: Any = None,
         ray_conn_id: str | None = None,
         min_nodes: int = 1,
-        deferrable: bool = True,
+        deferrable: bool = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -57,25 +60,26 @@ class RayClusterSensor(BaseSensorOperator):
         if self.poke(context):
             return None
         with airflow_errors():
-            return self.defer(
-                trigger=RayClusterTrigger(cluster=self._ref(context).to_json(), timeout_seconds=self.timeout),
-                method_name=self.on_cluster_ready.__name__,
-                timeout=timedelta(seconds=self.timeout + 60),
-            )
+            until = time.time() + self.timeout
+            step = wait_for(found_target_of(self, context), task_key_of(context), "cluster", until)
+            trigger = RayRunTrigger(step=step.to_json(), task=task_of(context), not_before=not_before())
+            return self.defer(trigger=trigger, method_name=self.on_cluster_ready.__name__, timeout=backstop(until))
 
     def on_cluster_ready(self, context: Context, event: Any) -> None:
         """Judge what the trigger saw; called on a worker."""
         with airflow_errors():
-            status = ClusterStatus(ClusterState(event["state"]), str(event.get("message") or ""))
-            if status.state is ClusterState.STARTING:
+            if not isinstance(event, dict) or event.get("what") != "cluster":
+                raise ProtocolError(f"The trigger's event is not about a cluster: {event!r}"[:500])
+            status = ClusterStatus(ClusterState(event.get("state")), str(event.get("message") or ""))
+            if status.state in PENDING_STATES:
                 raise DeadlineExceededError(f"The cluster was not ready within {self.timeout:g} s: {status.message}")
             if status.state is not ClusterState.READY:
-                raise cluster_failure(self._ref(context), status)
+                raise failure_of_cluster(ClusterRef.from_json(event.get("cluster")), status)
 
     def poke(self, context: Context) -> bool:
         """Look once."""
         with airflow_errors():
-            ref = self._ref(context)
+            ref = found_target_of(self, context)
             try:
                 status = backend_of(ref.backend).describe(ref)
                 if status.state is ClusterState.READY:
@@ -84,12 +88,8 @@ class RayClusterSensor(BaseSensorOperator):
                 self.log.info("%s", error)
                 return False
             if status.state is ClusterState.FAILED:
-                raise cluster_failure(ref, status)
+                raise failure_of_cluster(ref, status)
             return False
-
-    def _ref(self, context: Context) -> ClusterRef:
-        target = target_of(self, context)
-        return target if isinstance(target, ClusterRef) else find_cluster(target)
 
     @staticmethod
     def _nodes(ref: ClusterRef) -> int:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.sdk.exceptions import AirflowSensorTimeout
 
-from airflow_provider_air.clusters.contract import ClusterRef
+from airflow_provider_air.connections.ports import backend_of, found_target_of
+from airflow_provider_air.connections.raising import airflow_errors
+from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.errors import ConfigurationError, JobLostError, ProtocolError
-from airflow_provider_air.hooks.clusters import ensure_cluster, target_of, task_key_of
-from airflow_provider_air.hooks.outcome import airflow_errors, failure_of_end
-from airflow_provider_air.hooks.resolver import backend_of
-from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.models import JobDetails
-from airflow_provider_air.ray_api.requests import get_job
+from airflow_provider_air.runs.attempts import patiently
+from airflow_provider_air.runs.clock import RealClock
+from airflow_provider_air.runs.ends import failure_of_end
+from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, not_before
 from airflow_provider_air.triggers.job_state import RayJobStateTrigger
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class RayJobSensor(BaseSensorOperator):
         submission_id: str,
         cluster: Any = None,
         ray_conn_id: str | None = None,
-        deferrable: bool = True,
+        deferrable: bool = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -57,19 +59,24 @@ class RayJobSensor(BaseSensorOperator):
             job = self._look(ref)
             if job is None or job.status.is_terminal:
                 return self._judge(job)
-            trigger = RayJobStateTrigger(cluster=ref.to_json(), submission_id=self.submission_id)
-            return self.defer(
-                trigger=trigger, method_name=self.on_job_end.__name__, timeout=timedelta(seconds=self.timeout)
+            deadline = time.time() + self.timeout
+            trigger = RayJobStateTrigger(
+                cluster=ref.to_json(), submission_id=self.submission_id, deadline=deadline, not_before=not_before()
             )
+            return self.defer(trigger=trigger, method_name=self.on_job_end.__name__, timeout=backstop(deadline))
 
     def on_job_end(self, context: Context, event: Any) -> str:
         """Judge what the trigger saw; called on a worker."""
         with airflow_errors():
             if not isinstance(event, dict) or event.get("submission_id") != self.submission_id:
                 raise ProtocolError(f"The trigger's event is not about job {self.submission_id}: {event!r}"[:500])
-            if event.get("job") is None:
-                raise JobLostError(str(event.get("message") or "The job is gone"), where=self.submission_id)
-            return self._judge(JobDetails.from_json(event["job"]))
+            outcome, message = event.get("outcome"), str(event.get("message") or "")
+            job = JobDetails.from_json(event["job"]) if event.get("job") else None
+            if outcome == "ended" and job is not None:
+                return self._judge(job)
+            if outcome == "deadline":
+                raise AirflowSensorTimeout(f"The job {self.submission_id} did not end within {self.timeout:g} s")
+            raise failure_of_end(outcome, self.submission_id, job, message)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once."""
@@ -82,11 +89,11 @@ class RayJobSensor(BaseSensorOperator):
     def _ref(self, context: Context) -> ClusterRef:
         if not isinstance(self.submission_id, str) or not self.submission_id.strip():
             raise ConfigurationError("'submission_id' is empty", hint="Pass the XCom of the submitting task")
-        return ensure_cluster(target_of(self, context), task_key_of(context))
+        return found_target_of(self, context)
 
     def _look(self, ref: ClusterRef) -> JobDetails | None:
-        with RayClient(backend_of(ref.backend).open_transport(ref), patience_seconds=45) as client:
-            return client.send(get_job(self.submission_id))
+        jobs = backend_of(ref.backend).jobs(ref)
+        return patiently(lambda: jobs.look(self.submission_id), RealClock()).job
 
     def _judge(self, job: JobDetails | None) -> str:
         if job is None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
+from airflow_provider_air.attachments.mlflow.models import ModelRegistry
+from airflow_provider_air.connections.raising import airflow_errors
 from airflow_provider_air.errors import ConfigurationError, DeadlineExceededError, ProtocolError
 from airflow_provider_air.hooks.mlflow import MlflowHook
-from airflow_provider_air.hooks.outcome import BACKSTOP_SECONDS, airflow_errors
-from airflow_provider_air.trackers.mlflow_registry import ModelRegistry
+from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, not_before
 from airflow_provider_air.triggers.mlflow import MlflowModelTrigger
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class MlflowModelSensor(BaseSensorOperator):
         alias: str | None = None,
         at_least: int | str = 1,
         mlflow_conn_id: str = "mlflow_default",
-        deferrable: bool = True,
+        deferrable: bool = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -64,11 +64,12 @@ class MlflowModelSensor(BaseSensorOperator):
                 at_least=self._least(),
                 deadline=time.time() + self.timeout,
                 poll_interval_seconds=min(float(self.poke_interval), 10.0),
+                not_before=not_before(),
             )
             return self.defer(
                 trigger=trigger,
                 method_name=self.on_ready.__name__,
-                timeout=timedelta(seconds=self.timeout + BACKSTOP_SECONDS),
+                timeout=backstop(time.time() + self.timeout),
             )
 
     def on_ready(self, context: Context, event: Any) -> int:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_air.clusters.contract import ClusterRef
+from airflow_provider_air.connections.ports import backend_of, found_target_of
+from airflow_provider_air.connections.raising import airflow_errors
+from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.errors import (
     ClusterUnreachableError,
     ConfigurationError,
     DeadlineExceededError,
     ProtocolError,
 )
-from airflow_provider_air.hooks.clusters import ensure_cluster, target_of, task_key_of
-from airflow_provider_air.hooks.outcome import BACKSTOP_SECONDS, airflow_errors
-from airflow_provider_air.hooks.resolver import backend_of
-from airflow_provider_air.ray_api.client import RayClient
-from airflow_provider_air.ray_api.serve import get_serve
+from airflow_provider_air.runs.attempts import patiently
+from airflow_provider_air.runs.clock import RealClock
+from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, not_before
 from airflow_provider_air.triggers.serve import RayServeTrigger
 from airflow_provider_air.workloads.serve import check_name, check_replicas, readiness
 
@@ -49,7 +48,7 @@ class RayServeSensor(BaseSensorOperator):
         replicas: int | dict[str, int] | None = None,
         cluster: Any = None,
         ray_conn_id: str | None = None,
-        deferrable: bool = True,
+        deferrable: bool = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -75,11 +74,12 @@ class RayServeSensor(BaseSensorOperator):
                 replicas=self._replicas(),
                 deadline=time.time() + self.timeout,
                 poll_interval_seconds=min(float(self.poke_interval), 5.0),
+                not_before=not_before(),
             )
             return self.defer(
                 trigger=trigger,
                 method_name=self.on_ready.__name__,
-                timeout=timedelta(seconds=self.timeout + BACKSTOP_SECONDS),
+                timeout=backstop(time.time() + self.timeout),
             )
 
     def on_ready(self, context: Context, event: Any) -> str:
@@ -116,8 +116,8 @@ class RayServeSensor(BaseSensorOperator):
     def _ref(self, context: Context) -> ClusterRef:
         check_name(self.application)
         self._replicas()
-        return ensure_cluster(target_of(self, context), task_key_of(context))
+        return found_target_of(self, context)
 
     def _look(self, ref: ClusterRef) -> tuple[bool, str]:
-        with RayClient(backend_of(ref.backend).open_transport(ref), patience_seconds=45) as client:
-            return readiness(client.send(get_serve()), self.application, self._replicas())
+        serving = backend_of(ref.backend).serving(ref)
+        return readiness(patiently(lambda: serving.application(self.application), RealClock()), self._replicas())

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
+from airflow_provider_air.attachments.tecton.server import STORES
+from airflow_provider_air.connections.raising import airflow_errors
 from airflow_provider_air.errors import ConfigurationError, DeadlineExceededError, ProtocolError
-from airflow_provider_air.feature_stores.tecton import STORES
-from airflow_provider_air.hooks.outcome import BACKSTOP_SECONDS, airflow_errors
 from airflow_provider_air.hooks.tecton import TectonHook
+from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, not_before
 from airflow_provider_air.triggers.tecton import TectonReadyTrigger
 from airflow_provider_air.workloads.fields import moment
 
@@ -42,7 +43,7 @@ class TectonReadySensor(BaseSensorOperator):
         ready_at: str | datetime | None = None,
         store: str = "offline",
         tecton_conn_id: str = "tecton_default",
-        deferrable: bool = True,
+        deferrable: bool = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -66,7 +67,7 @@ class TectonReadySensor(BaseSensorOperator):
         return self.defer(
             trigger=trigger,
             method_name=self.on_ready.__name__,
-            timeout=timedelta(seconds=self.timeout + BACKSTOP_SECONDS),
+            timeout=backstop(time.time() + self.timeout),
         )
 
     def on_ready(self, context: Context, event: Any) -> str:
@@ -106,4 +107,5 @@ class TectonReadySensor(BaseSensorOperator):
             ready_at=(moment(self.ready_at, "ready_at") or run.run_after).isoformat(),
             deadline=time.time() + self.timeout,
             poll_interval_seconds=min(float(self.poke_interval), 30.0),
+            not_before=not_before(),
         )

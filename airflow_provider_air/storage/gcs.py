@@ -1,20 +1,39 @@
 """
 Google Cloud Storage.
 
-:class:`GcsStorage` is what an author writes; :class:`GcsBucket` does the work, with a client that whoever knows the
-connection has made.
+:class:`GcsStorage` is what an author writes; :class:`GcsBucket` does the work, as the account that a connection opens.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
+import io
+import os
 import secrets
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from datetime import timedelta
+from typing import Any, BinaryIO, ClassVar
 
+from airflow_provider_air.contracts.connections import Connections, GoogleAccount
+from airflow_provider_air.contracts.storage import JobAccess, StoredFile
+from airflow_provider_air.drivers.wire import names as driver_names
 from airflow_provider_air.errors import ConfigurationError, UnavailableError
-from airflow_provider_air.storage.contract import BucketRoot, check_credentials
+from airflow_provider_air.storage.credentials import check_credentials, check_lifetime
+from airflow_provider_air.storage.paths import BucketRoot
+from airflow_provider_air.storage.probing import write_read_remove
+from airflow_provider_air.storage.spool import fetched_whole, sent_whole
+
+_CONTENT_TYPE = "application/octet-stream"
+# Request timeout, conflict, too many requests: the answers in 400 to 499 that may be others later.
+_MAY_PASS = (408, 409, 429)
+# Metadata of an object that was written as a new one: whose request it was.
+_WRITER = "air-writer"
+# A metadata server gives out a token that it has had for a while.
+_LONGER = "give the connection an impersonation_chain, which gets a fresh hour each time"
 
 
 @dataclass
@@ -31,7 +50,7 @@ class GcsStorage:
     """
 
     template_fields: ClassVar[tuple[str, ...]] = ("gcp_conn_id", "root")
-    opener: ClassVar[str] = "airflow_provider_air.hooks.storage:open_gcs"
+    worker_can_open: ClassVar[bool] = True
 
     gcp_conn_id: str = "google_cloud_default"
     root: str = ""
@@ -46,78 +65,155 @@ class GcsStorage:
         """Give the ``gs://`` URI of the root."""
         return BucketRoot.parse(self.root, "gs", "GcsStorage's 'root'").uri()
 
+    def open(self, connections: Connections) -> GcsBucket:
+        """
+        Open it by the ``google_cloud_platform`` connection.
+
+        :raises ConfigurationError: there is no such connection
+        :raises MissingExtraError: the google provider is not installed
+        """
+        return GcsBucket(self, connections.open("google", self.gcp_conn_id))
+
 
 class GcsBucket:
     """
-    A :class:`~airflow_provider_air.storage.contract.Storage` in a bucket; blocks.
+    A :class:`~airflow_provider_air.contracts.storage.Storage` in a bucket; blocks.
 
-    :param client: a ``google.cloud.storage.Client``
-    :param root: ``gs://bucket/prefix``
+    Every call raises ConfigurationError where Google refuses, UnavailableError where it does not answer.
     """
 
-    def __init__(self, client: Any, root: str) -> None:
-        self._root = BucketRoot.parse(root, "gs", "The storage's root")
-        self._gcs = client
-        self._bucket = client.bucket(self._root.bucket)
+    def __init__(self, spec: GcsStorage, account: GoogleAccount) -> None:
+        self._spec = spec
+        self._account = account
+        self._root = BucketRoot.parse(spec.root, "gs", "GcsStorage's 'root'")
+
+    @functools.cached_property
+    def _bucket(self) -> Any:
+        # Late: credentials may have to be asked for.
+        return self._account.storage_client().bucket(self._root.bucket)
 
     def uri(self, path: str = "") -> str:
         """Give the ``gs://`` URI."""
         return self._root.uri(path)
 
     def put(self, path: str, data: bytes) -> None:
-        """
-        Write an object; it is shown only once it is whole.
-
-        :raises ConfigurationError: it may not be written
-        :raises UnavailableError: the store does not answer
-        """
-        blob = self._bucket.blob(self._root.key(path, is_file=True))
+        """Write an object; it is shown only once it is whole."""
+        key = self._root.file_key(path)
         with self._calling(path):
-            blob.upload_from_string(data, content_type="application/octet-stream")
+            self._bucket.blob(key).upload_from_string(data, content_type=_CONTENT_TYPE)
+
+    def put_new(self, path: str, data: bytes) -> bool:
+        """Write an object only where there is none (``ifGenerationMatch=0``)."""
+        from google.api_core.exceptions import PreconditionFailed
+
+        key, writer = self._root.file_key(path), secrets.token_hex(8)
+        with self._calling(path):
+            blob = self._bucket.blob(key)
+            blob.metadata = {_WRITER: writer}
+            try:
+                blob.upload_from_string(data, content_type=_CONTENT_TYPE, if_generation_match=0)
+            except PreconditionFailed:
+                # Google's client sends again what was not answered, and then finds what it has written.
+                found = self._bucket.get_blob(key)
+                return found is not None and (found.metadata or {}).get(_WRITER) == writer
+            return True
+
+    def writer(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """Open a file on the local disk, sent in parts once its block has ended."""
+        key = self._root.file_key(path)
+
+        def send(file: BinaryIO) -> None:
+            size = file.seek(0, os.SEEK_END)
+            with self._calling(path):
+                self._bucket.blob(key).upload_from_file(file, rewind=True, size=size, content_type=_CONTENT_TYPE)
+
+        return sent_whole(send)
+
+    def reader(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """
+        Open an object, fetched to the local disk.
+
+        :raises FileNotFoundError: there is none
+        """
+        key = self._root.key(path)
+
+        def fetch(file: BinaryIO) -> None:
+            if not self._fetch(path, key, file):
+                raise FileNotFoundError(errno.ENOENT, "There is no such object", self.uri(path))
+
+        return fetched_whole(fetch)
 
     def read(self, path: str) -> bytes | None:
-        """
-        Read an object; None where there is none.
+        """Read an object; None where there is none."""
+        file = io.BytesIO()
+        return file.getvalue() if self._fetch(path, self._root.key(path), file) else None
 
-        :raises ConfigurationError: it may not be read
-        :raises UnavailableError: the store does not answer
-        """
-        with self._calling(path):
-            blob = self._bucket.blob(self._root.key(path, is_file=True))
-            if not blob.exists():
-                return None
-            data: bytes = blob.download_as_bytes()
-            return data
-
-    def exists(self, path: str) -> bool:
-        """Tell whether an object is there, or any below it."""
+    def stat(self, path: str) -> StoredFile | None:
+        """Give an object's size and time; None where there is none."""
         key = self._root.key(path)
+        if not path.strip("/"):
+            return None
         with self._calling(path):
-            if key and self._bucket.blob(key).exists():
-                return True
-            return any(True for _ in self._gcs.list_blobs(self._bucket, prefix=f"{key}/" if key else "", max_results=1))
+            found = self._bucket.get_blob(key)
+        return None if found is None else self._file(found)
 
-    def list(self, prefix: str = "") -> list[str]:
+    def list(self, prefix: str = "") -> list[StoredFile]:
         """Give all objects below a folder, sorted."""
-        key = self._root.key(prefix)
         with self._calling(prefix):
-            blobs = self._gcs.list_blobs(self._bucket, prefix=f"{key}/" if key else "")
             # Arrow, and so Ray, marks a folder by an empty object with a slash at its end.
-            return sorted(self._root.path(blob.name) for blob in blobs if not blob.name.endswith("/"))
+            found = [self._file(blob) for blob in self._below(prefix) if not blob.name.endswith("/")]
+            return sorted(found, key=lambda file: file.path)
+
+    def delete(self, path: str) -> None:
+        """Remove an object, or all objects below a folder."""
+        key = self._root.file_key(path)
+        with self._calling(path):
+            doomed = [self._bucket.blob(key), *self._below(path)]
+            self._bucket.delete_blobs(doomed, on_error=lambda blob: None)
 
     def probe(self) -> None:
-        """
-        Write, read and remove a small object.
+        """Write, read and remove a small object."""
+        write_read_remove(self)
 
-        :raises ConfigurationError: the bucket is absent or denied
-        :raises UnavailableError: the store does not answer
+    def access(self, *, lifetime: timedelta | None) -> JobAccess:
         """
-        name = f"air-probe-{secrets.token_hex(4)}"
-        self.put(name, b"probe")
-        if self.read(name) != b"probe":
-            raise ConfigurationError("The bucket does not return what was written", where=self.uri())
-        with self._calling(name):
-            self._bucket.blob(self._root.key(name)).delete()
+        Give a job nothing, or with ``credentials="session"`` a token.
+
+        :raises ConfigurationError: the token may end before the job, or there is none
+        :raises UnavailableError: Google does not answer
+        """
+        if self._spec.credentials == "ambient":
+            return JobAccess()
+        token = self._account.credentials()
+        if token is None:
+            raise ConfigurationError(
+                f"The connection {self._account.conn_id!r} has no token that expires, to hand over",
+                hint="Give it a key or an impersonation_chain, or use credentials='ambient'",
+            )
+        check_lifetime(self._account.conn_id, token.expires_at, lifetime, _LONGER)
+        return JobAccess(
+            secrets={driver_names.GCS_TOKEN: token.token, driver_names.GCS_TOKEN_EXPIRES: repr(token.expires_at)}
+        )
+
+    def _fetch(self, path: str, key: str, file: BinaryIO) -> bool:
+        """Write an object into a file; False where there is none."""
+        from google.api_core.exceptions import NotFound
+
+        if not path.strip("/"):
+            return False
+        with self._calling(path):
+            try:
+                self._bucket.blob(key).download_to_file(file)
+            except NotFound:
+                return False
+            return True
+
+    def _below(self, path: str) -> Iterator[Any]:
+        blobs: Iterator[Any] = iter(self._bucket.list_blobs(prefix=self._root.folder_key(path)))
+        return blobs
+
+    def _file(self, blob: Any) -> StoredFile:
+        return StoredFile(self._root.path(blob.name), blob.size or 0, blob.updated.timestamp())
 
     @contextlib.contextmanager
     def _calling(self, path: str) -> Iterator[None]:
@@ -140,8 +236,23 @@ class GcsBucket:
                 hint="Allow list, read, write and delete there",
             ) from error
         except GoogleAuthError as error:
+            if may_pass(error):
+                raise UnavailableError(f"Google does not answer: {error}", where=where) from error
             raise ConfigurationError(
                 f"Google rejects the credentials: {error}", where=where, hint="Correct the connection"
             ) from error
+        except exceptions.ClientError as error:
+            if error.code in _MAY_PASS:
+                raise UnavailableError(f"Google Cloud Storage failed: {error.message}", where=where) from error
+            raise ConfigurationError(
+                f"Google Cloud Storage refuses: {error.message}", where=where, hint="Correct the storage's root"
+            ) from error
         except (exceptions.GoogleAPIError, OSError) as error:
             raise UnavailableError(f"Google Cloud Storage does not answer: {error}", where=where) from error
+
+
+def may_pass(error: Any) -> bool:
+    """Tell whether the same call may succeed later, of what a ``GoogleAuthError`` says."""
+    from google.auth.exceptions import TransportError
+
+    return isinstance(error, TransportError) or bool(getattr(error, "retryable", False))

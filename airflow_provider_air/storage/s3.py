@@ -1,25 +1,40 @@
 """
 S3 and what speaks like it.
 
-:class:`S3Storage` is what an author writes; :class:`S3Bucket` does the work, with a client that whoever knows the
-connection has made.
+:class:`S3Storage` is what an author writes; :class:`S3Bucket` does the work, as the account that a connection opens.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from datetime import timedelta
+from typing import Any, BinaryIO, ClassVar
 
+from airflow_provider_air.contracts.connections import AwsAccount, Connections
+from airflow_provider_air.contracts.storage import JobAccess, StoredFile
 from airflow_provider_air.errors import ConfigurationError, UnavailableError
-from airflow_provider_air.storage.contract import BucketRoot, check_credentials
+from airflow_provider_air.storage.credentials import check_credentials, check_lifetime
+from airflow_provider_air.storage.paths import BucketRoot
+from airflow_provider_air.storage.probing import write_read_remove
+from airflow_provider_air.storage.spool import fetched_whole, sent_whole
 
 # What S3 and its kin answer where a key or a bucket is not there, or not for us.
 _ABSENT = ("NoSuchKey", "404", "NotFound")
 _DENIED = ("AccessDenied", "403", "AllAccessDisabled", "AccountProblem")
 _REJECTED = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired")
+_TAKEN = ("PreconditionFailed", "412")
+# What one request removes at most.
+_REMOVED_AT_ONCE = 1000
+# Metadata of an object that was written as a new one: whose request it was.
+_WRITER = "air-writer"
+_LONGER = "raise DurationSeconds in the connection's assume_role_kwargs"
 
 
 @dataclass
@@ -36,7 +51,7 @@ class S3Storage:
     """
 
     template_fields: ClassVar[tuple[str, ...]] = ("aws_conn_id", "root")
-    opener: ClassVar[str] = "airflow_provider_air.hooks.storage:open_s3"
+    worker_can_open: ClassVar[bool] = True
 
     aws_conn_id: str = "aws_default"
     root: str = ""
@@ -52,92 +67,188 @@ class S3Storage:
         """Give the ``s3://`` URI of the root."""
         return BucketRoot.parse(self.root, "s3", "S3Storage's 'root'").uri()
 
+    def open(self, connections: Connections) -> S3Bucket:
+        """
+        Open it by the ``aws`` connection.
+
+        :raises ConfigurationError: there is no such connection
+        :raises MissingExtraError: the amazon provider is not installed
+        """
+        return S3Bucket(self, connections.open("aws", self.aws_conn_id))
+
 
 class S3Bucket:
     """
-    A :class:`~airflow_provider_air.storage.contract.Storage` in a bucket; blocks.
+    A :class:`~airflow_provider_air.contracts.storage.Storage` in a bucket; blocks.
 
-    :param client: a boto3 client of S3
-    :param root: ``s3://bucket/prefix``
+    Every call raises ConfigurationError where S3 refuses, UnavailableError where it does not answer.
     """
 
-    def __init__(self, client: Any, root: str) -> None:
-        self._s3 = client
-        self._root = BucketRoot.parse(root, "s3", "The storage's root")
+    def __init__(self, spec: S3Storage, account: AwsAccount) -> None:
+        self._spec = spec
+        self._account = account
+        self._root = BucketRoot.parse(spec.root, "s3", "S3Storage's 'root'")
+
+    @functools.cached_property
+    def _s3(self) -> Any:
+        # Late: a role is assumed for it.
+        return self._account.client("s3")
 
     def uri(self, path: str = "") -> str:
         """Give the ``s3://`` URI."""
         return self._root.uri(path)
 
     def put(self, path: str, data: bytes) -> None:
-        """
-        Write an object; S3 shows it only once it is whole.
-
-        :raises ConfigurationError: it may not be written
-        :raises UnavailableError: the store does not answer
-        """
-        key = self._root.key(path, is_file=True)
+        """Write an object; S3 shows it only once it is whole."""
+        key = self._root.file_key(path)
         with self._calling(path):
             self._s3.put_object(Bucket=self._root.bucket, Key=key, Body=data)
 
+    def put_new(self, path: str, data: bytes) -> bool:
+        """Write an object only where there is none (``If-None-Match: *``)."""
+        key, writer = self._root.file_key(path), secrets.token_hex(8)
+        with self._calling(path):
+            if self._put_where_absent(key, data, writer):
+                return True
+            # boto3 sends again what was not answered, and then finds what it has written.
+            found = self._s3.head_object(Bucket=self._root.bucket, Key=key)
+            return bool(found.get("Metadata", {}).get(_WRITER) == writer)
+
+    def writer(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """Open a file on the local disk, sent in parts once its block has ended."""
+        key = self._root.file_key(path)
+
+        def send(file: BinaryIO) -> None:
+            with self._calling(path):
+                self._s3.upload_fileobj(file, self._root.bucket, key)
+
+        return sent_whole(send)
+
+    def reader(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """
+        Open an object, fetched to the local disk.
+
+        :raises FileNotFoundError: there is none
+        """
+        key = self._root.key(path)
+
+        def fetch(file: BinaryIO) -> None:
+            body = self._body(path, key)
+            if body is None:
+                raise FileNotFoundError(errno.ENOENT, "There is no such object", self.uri(path))
+            with self._calling(path):
+                shutil.copyfileobj(body, file, 1024 * 1024)
+
+        return fetched_whole(fetch)
+
     def read(self, path: str) -> bytes | None:
-        """
-        Read an object; None where there is none.
-
-        :raises ConfigurationError: it may not be read
-        :raises UnavailableError: the store does not answer
-        """
-        key = self._root.key(path, is_file=True)
-        with self._calling(path), contextlib.suppress(_Absent):
-            data: bytes = self._get(key)
+        """Read an object; None where there is none."""
+        body = self._body(path, self._root.key(path))
+        if body is None:
+            return None
+        with self._calling(path):
+            data: bytes = body.read()
             return data
-        return None
 
-    def exists(self, path: str) -> bool:
-        """Tell whether an object is there, or any below it."""
+    def stat(self, path: str) -> StoredFile | None:
+        """Give an object's size and time; None where there is none."""
         key = self._root.key(path)
         with self._calling(path):
+            # Not by HEAD, which does not say whether the object or its bucket is absent. The key itself comes first.
             found = self._s3.list_objects_v2(Bucket=self._root.bucket, Prefix=key, MaxKeys=1).get("Contents", [])
-            if any(item["Key"] == key for item in found):
-                return True
-            folder = f"{key}/" if key else ""
-            return bool(self._s3.list_objects_v2(Bucket=self._root.bucket, Prefix=folder, MaxKeys=1).get("Contents"))
+            return next((self._file(item) for item in found if item["Key"] == key), None)
 
-    def list(self, prefix: str = "") -> list[str]:
+    def list(self, prefix: str = "") -> list[StoredFile]:
         """Give all objects below a folder, sorted."""
-        key = self._root.key(prefix)
         with self._calling(prefix):
-            pages = self._s3.get_paginator("list_objects_v2").paginate(
-                Bucket=self._root.bucket, Prefix=f"{key}/" if key else ""
-            )
-            keys = (item["Key"] for page in pages for item in page.get("Contents", []))
             # Arrow, and so Ray, marks a folder by an empty object with a slash at its end.
-            return sorted(self._root.path(key) for key in keys if not key.endswith("/"))
+            found = [self._file(item) for item in self._below(prefix) if not item["Key"].endswith("/")]
+            return sorted(found, key=lambda file: file.path)
+
+    def delete(self, path: str) -> None:
+        """Remove an object, or all objects below a folder."""
+        key = self._root.file_key(path)
+        doomed = [key] if self.stat(path) else []
+        with self._calling(path):
+            doomed += [item["Key"] for item in self._below(path)]
+            for start in range(0, len(doomed), _REMOVED_AT_ONCE):
+                self._remove(doomed[start : start + _REMOVED_AT_ONCE], self.uri(path))
 
     def probe(self) -> None:
-        """
-        Write, read and remove a small object.
+        """Write, read and remove a small object."""
+        write_read_remove(self)
 
-        :raises ConfigurationError: the bucket is absent or denied
-        :raises UnavailableError: the store does not answer
+    def access(self, *, lifetime: timedelta | None) -> JobAccess:
         """
-        name = f"air-probe-{secrets.token_hex(4)}"
-        self.put(name, b"probe")
-        if self.read(name) != b"probe":
-            raise ConfigurationError("The bucket does not return what was written", where=self.uri())
-        with self._calling(name):
-            self._s3.delete_object(Bucket=self._root.bucket, Key=self._root.key(name))
+        Give a job the address and region, and with ``credentials="session"`` what signs its requests.
 
-    def _get(self, key: str) -> bytes:
+        :raises ConfigurationError: the credentials may end before the job, or never
+        :raises UnavailableError: AWS does not answer
+        """
+        region, endpoint = self._account.region(), self._account.endpoint_url("s3")
+        env_vars = {"AWS_DEFAULT_REGION": region} if region else {}
+        if endpoint:
+            env_vars["AWS_ENDPOINT_URL_S3"] = endpoint
+        return JobAccess(env_vars, {} if self._spec.credentials == "ambient" else self._session(lifetime))
+
+    def _session(self, lifetime: timedelta | None) -> dict[str, str]:
+        conn_id, credentials = self._account.conn_id, self._account.credentials()
+        if credentials is None:
+            raise ConfigurationError(f"The connection {conn_id!r} has no credentials to hand over")
+        if credentials.expires_at is not None:
+            check_lifetime(conn_id, credentials.expires_at, lifetime, _LONGER)
+        elif not self._spec.allow_static_credentials:
+            raise ConfigurationError(
+                f"The credentials of the connection {conn_id!r} are not known to expire, and a job should not "
+                "be given such",
+                hint="Let the connection assume a role (extra role_arn), use credentials='ambient', or say "
+                "allow_static_credentials=True",
+            )
+        found = {"AWS_ACCESS_KEY_ID": credentials.access_key, "AWS_SECRET_ACCESS_KEY": credentials.secret_key}
+        return {**found, "AWS_SESSION_TOKEN": credentials.token} if credentials.token else found
+
+    def _put_where_absent(self, key: str, data: bytes, writer: str) -> bool:
         from botocore.exceptions import ClientError
 
         try:
-            data: bytes = self._s3.get_object(Bucket=self._root.bucket, Key=key)["Body"].read()
+            self._s3.put_object(
+                Bucket=self._root.bucket, Key=key, Body=data, IfNoneMatch="*", Metadata={_WRITER: writer}
+            )
         except ClientError as error:
-            if error.response["Error"]["Code"] in _ABSENT:
-                raise _Absent from None
+            if _code(error) in _TAKEN:
+                return False
             raise
-        return data
+        return True
+
+    def _body(self, path: str, key: str) -> Any:
+        """Open an object; None where there is none."""
+        from botocore.exceptions import ClientError
+
+        if not path.strip("/"):
+            return None
+        with self._calling(path):
+            try:
+                return self._s3.get_object(Bucket=self._root.bucket, Key=key)["Body"]
+            except ClientError as error:
+                if _code(error) in _ABSENT:
+                    return None
+                raise
+
+    def _below(self, path: str) -> Iterator[Any]:
+        pages = self._s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self._root.bucket, Prefix=self._root.folder_key(path)
+        )
+        return (item for page in pages for item in page.get("Contents", []))
+
+    def _remove(self, keys: Sequence[str], where: str) -> None:
+        objects = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+        failed = self._s3.delete_objects(Bucket=self._root.bucket, Delete=objects).get("Errors", [])
+        if failed:
+            code, message = str(failed[0].get("Code")), str(failed[0].get("Message") or "")
+            raise self._problem(code, message, where, is_passing=code in ("InternalError", "SlowDown"))
+
+    def _file(self, item: Any) -> StoredFile:
+        return StoredFile(self._root.path(item["Key"]), item["Size"], item["LastModified"].timestamp())
 
     @contextlib.contextmanager
     def _calling(self, path: str) -> Iterator[None]:
@@ -147,7 +258,8 @@ class S3Bucket:
         try:
             yield
         except ClientError as error:
-            raise self._refused(error, where) from error
+            message = str(error.response.get("Error", {}).get("Message") or "")
+            raise self._problem(_code(error), message, where, is_passing=may_pass(error)) from error
         except ParamValidationError as error:
             raise ConfigurationError(f"This is no name that S3 takes: {error}", where=where) from error
         except NoCredentialsError as error:
@@ -157,9 +269,9 @@ class S3Bucket:
         except BotoCoreError as error:
             raise UnavailableError(f"S3 does not answer: {error}", where=where) from error
 
-    def _refused(self, error: Any, where: str) -> ConfigurationError | UnavailableError:
-        told = error.response.get("Error", {})
-        code, message = str(told.get("Code")), str(told.get("Message") or "")
+    def _problem(
+        self, code: str, message: str, where: str, *, is_passing: bool
+    ) -> ConfigurationError | UnavailableError:
         if code == "NoSuchBucket":
             return ConfigurationError(
                 f"There is no bucket {self._root.bucket!r}",
@@ -174,7 +286,7 @@ class S3Bucket:
             return ConfigurationError(
                 f"S3 rejects the credentials: {message or code}", where=where, hint="Correct the aws connection"
             )
-        if may_pass(error):
+        if is_passing:
             return UnavailableError(f"S3 failed: {code}: {message}", where=where)
         return ConfigurationError(
             f"S3 refuses: {code}: {message}", where=where, hint="Correct the bucket or its region"
@@ -184,9 +296,9 @@ class S3Bucket:
 def may_pass(error: Any) -> bool:
     """Tell whether the same call may succeed later, of what AWS has answered (a botocore ``ClientError``)."""
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
-    code = str(error.response.get("Error", {}).get("Code"))
-    return status >= 500 or status in (408, 409, 429) or code in ("RequestTimeout", "Throttling", "ThrottlingException")
+    passing = ("RequestTimeout", "Throttling", "ThrottlingException", "SlowDown")
+    return status >= 500 or status in (408, 409, 429) or _code(error) in passing
 
 
-class _Absent(Exception):
-    """There is no such object."""
+def _code(error: Any) -> str:
+    return str(error.response.get("Error", {}).get("Code"))

@@ -6,10 +6,10 @@ import asyncio
 import time
 from typing import Any
 
+from airflow_provider_air.attachments.mlflow.models import ModelRegistry
+from airflow_provider_air.connections.base import aget_connection
+from airflow_provider_air.connections.mlflow import HINT, mlflow_server_of
 from airflow_provider_air.errors import AirError, UnavailableError
-from airflow_provider_air.hooks.connections import aget_connection
-from airflow_provider_air.hooks.mlflow import HINT, server_of
-from airflow_provider_air.trackers.mlflow_registry import ModelRegistry
 from airflow_provider_air.triggers.base import OneEventTrigger
 
 
@@ -34,8 +34,9 @@ class MlflowModelTrigger(OneEventTrigger):
         at_least: int = 1,
         deadline: float | None = None,
         poll_interval_seconds: float = 10.0,
+        **more: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(**more)
         self.mlflow_conn_id = mlflow_conn_id
         self.model_name = model_name
         self.alias = alias
@@ -63,7 +64,7 @@ class MlflowModelTrigger(OneEventTrigger):
         return {"outcome": outcome, "version": version, "message": message[:2000]}
 
     async def _wait(self) -> tuple[str, int | None, str]:
-        server = server_of(await aget_connection(self.mlflow_conn_id, HINT))
+        server = mlflow_server_of(await aget_connection(self.mlflow_conn_id, HINT))
         registry = ModelRegistry(server)
         while True:
             message = "it is not there yet"

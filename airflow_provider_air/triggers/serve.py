@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import Any
 
-from airflow_provider_air.clusters.contract import ClusterRef
+from airflow_provider_air.connections.ports import backend_of
+from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.errors import AirError, UnavailableError
-from airflow_provider_air.hooks.resolver import aopen_transport
-from airflow_provider_air.ray_api.client import AsyncRayClient
-from airflow_provider_air.ray_api.serve import get_serve
 from airflow_provider_air.triggers.base import OneEventTrigger
 from airflow_provider_air.workloads.serve import readiness
 
@@ -36,8 +33,9 @@ class RayServeTrigger(OneEventTrigger):
         deadline: float | None = None,
         poll_interval_seconds: float = 5.0,
         unreachable_seconds: float = 600.0,
+        **more: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(**more)
         self.cluster = cluster
         self.application = application
         self.replicas = replicas
@@ -71,22 +69,20 @@ class RayServeTrigger(OneEventTrigger):
 
     async def _wait(self) -> tuple[str, str]:
         silent_since: float | None = None
-        async with contextlib.AsyncExitStack() as stack:
-            client: AsyncRayClient | None = None
-            while True:
-                try:
-                    if client is None:
-                        transport = await aopen_transport(ClusterRef.from_json(self.cluster))
-                        client = await stack.enter_async_context(AsyncRayClient(transport, patience_seconds=0))
-                    ready, message = readiness(await client.send(get_serve()), self.application, self.replicas)
-                    silent_since = None
-                    if ready:
-                        return "ready", message
-                except UnavailableError as error:
-                    message = str(error)
-                    silent_since = silent_since or time.monotonic()
-                    if time.monotonic() - silent_since >= self.unreachable_seconds:
-                        return "unreachable", message
-                if self.deadline is not None and time.time() >= self.deadline:
-                    return "deadline", message
-                await asyncio.sleep(self.poll_interval_seconds)
+        ref = ClusterRef.from_json(self.cluster)
+        serving = backend_of(ref.backend).serving(ref)
+        while True:
+            try:
+                found = await asyncio.to_thread(serving.application, self.application)
+                ready, message = readiness(found, self.replicas)
+                silent_since = None
+                if ready:
+                    return "ready", message
+            except UnavailableError as error:
+                message = str(error)
+                silent_since = silent_since or time.monotonic()
+                if time.monotonic() - silent_since >= self.unreachable_seconds:
+                    return "unreachable", message
+            if self.deadline is not None and time.time() >= self.deadline:
+                return "deadline", message
+            await asyncio.sleep(self.poll_interval_seconds)

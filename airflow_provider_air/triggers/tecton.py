@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from airflow_provider_air.attachments.tecton.server import TectonServer
+from airflow_provider_air.connections.base import aget_connection
+from airflow_provider_air.connections.tecton import HINT, tecton_server_of
 from airflow_provider_air.errors import AirError, UnavailableError
-from airflow_provider_air.feature_stores.tecton import TectonServer
-from airflow_provider_air.hooks.connections import aget_connection
-from airflow_provider_air.hooks.tecton import HINT, server_of
 from airflow_provider_air.triggers.base import OneEventTrigger
 from airflow_provider_air.triggers.killing import finish, is_still_deferred
 
@@ -22,9 +23,9 @@ class _TectonTrigger(OneEventTrigger):
     A Tecton that does not answer is asked again until the deadline.
     """
 
-    def __init__(self, **fields: Any) -> None:
-        super().__init__()
-        self.fields = fields
+    def __init__(self, fields: Mapping[str, Any], **more: Any) -> None:
+        super().__init__(**more)
+        self.fields = dict(fields)
 
     def arguments(self) -> dict[str, Any]:
         """Give the constructor\'s arguments."""
@@ -57,7 +58,7 @@ class _TectonTrigger(OneEventTrigger):
             await asyncio.sleep(self.fields["poll_interval_seconds"])
 
     async def _server(self) -> TectonServer:
-        return server_of(await aget_connection(self.fields["tecton_conn_id"], HINT))
+        return tecton_server_of(await aget_connection(self.fields["tecton_conn_id"], HINT))
 
 
 class TectonJobTrigger(_TectonTrigger):
@@ -78,16 +79,18 @@ class TectonJobTrigger(_TectonTrigger):
         task: dict[str, Any],
         deadline: float | None = None,
         poll_interval_seconds: float = 10.0,
+        **more: Any,
     ) -> None:
-        super().__init__(
-            tecton_conn_id=tecton_conn_id,
-            workspace=workspace,
-            feature_view=feature_view,
-            job_id=job_id,
-            task=task,
-            deadline=deadline,
-            poll_interval_seconds=poll_interval_seconds,
-        )
+        fields = {
+            "tecton_conn_id": tecton_conn_id,
+            "workspace": workspace,
+            "feature_view": feature_view,
+            "job_id": job_id,
+            "task": task,
+            "deadline": deadline,
+            "poll_interval_seconds": poll_interval_seconds,
+        }
+        super().__init__(fields, **more)
 
     def look(self, server: TectonServer) -> str | None:
         """Ask for the job."""
@@ -131,17 +134,19 @@ class TectonReadyTrigger(_TectonTrigger):
         ready_at: str,
         deadline: float | None = None,
         poll_interval_seconds: float = 10.0,
+        **more: Any,
     ) -> None:
-        super().__init__(
-            tecton_conn_id=tecton_conn_id,
-            workspace=workspace,
-            kind=kind,
-            name=name,
-            store=store,
-            ready_at=ready_at,
-            deadline=deadline,
-            poll_interval_seconds=poll_interval_seconds,
-        )
+        fields = {
+            "tecton_conn_id": tecton_conn_id,
+            "workspace": workspace,
+            "kind": kind,
+            "name": name,
+            "store": store,
+            "ready_at": ready_at,
+            "deadline": deadline,
+            "poll_interval_seconds": poll_interval_seconds,
+        }
+        super().__init__(fields, **more)
 
     def look(self, server: TectonServer) -> str | None:
         """Ask until when features are ready."""

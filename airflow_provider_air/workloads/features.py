@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_air.errors import ConfigurationError
@@ -39,22 +39,6 @@ def join_payload(
         "run_name": run_name,
     }
     return _payload("join", config)
-
-
-def check_queries(datasets: Mapping[str, Any], joined: Collection[str], field: str) -> None:
-    """
-    See that data sets by SQL are joined with features; in the worker.
-
-    :param joined: the names of those that are
-    :raises ConfigurationError: one is not, and nobody would run its query
-    """
-    for name, spec in datasets.items():
-        if isinstance(spec, Mapping) and "sql" in spec and name not in joined:
-            raise ConfigurationError(
-                f"'{name if name == field else f'{field}.{name}'}' is SQL, which is for data sets that are joined with "
-                "features: a feature store's offline store runs it",
-                hint="Give 'features' that join it, or a 'uri'",
-            )
 
 
 def apply_payload() -> dict[str, bytes]:

@@ -28,7 +28,7 @@ def function_payload(
     code_folders: Sequence[str],
 ) -> dict[str, bytes]:
     """
-    Pickle a call for ``drivers/function.py``; runs in the worker.
+    Pickle a call for ``drivers/function``; runs in the worker.
 
     :param code_folders: modules whose files lie below one of these travel by value
     :raises ConfigurationError: something cannot be pickled; the message names the argument

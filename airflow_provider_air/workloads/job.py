@@ -1,23 +1,23 @@
 """
 The one shape that every workload becomes, and the step from there to what Ray takes.
 
-A :class:`JobRequest` is what a workload wants; :func:`prepare` checks all limits and packs code, so that
-nothing remote has been started when something is wrong.
+A ``JobRequest`` is what a workload wants; :func:`prepare` checks all limits and packs code, so that nothing remote has
+been started when something is wrong.
 """
 
 from __future__ import annotations
 
 import importlib.resources
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_air.drivers import job as driver_job
+from airflow_provider_air.contracts.jobs import EntrypointResources, JobRequest, PreparedJob
+from airflow_provider_air.contracts.names import digest
+from airflow_provider_air.drivers.wire import names as driver_names
 from airflow_provider_air.errors import ConfigurationError, PackageTooLargeError
-from airflow_provider_air.identity import digest
 from airflow_provider_air.ray_api.models import JobSubmission
 from airflow_provider_air.ray_api.packages import Package, package_files, package_folder
 from airflow_provider_air.ray_api.requests import MAX_ENTRYPOINT_BYTES, MAX_ENVIRONMENT_BYTES
@@ -26,91 +26,6 @@ from airflow_provider_air.workloads.secrets import HOOK, pack_secrets, with_secr
 # It is in the worker's memory while it is written.
 MAX_STAGED_BYTES = 1024 * 1024 * 1024
 REMOTE_SCHEMES = ("gcs", "s3", "gs", "https", "azure", "abfss", "file", "local")
-
-
-@dataclass(frozen=True)
-class EntrypointResources:
-    """
-    What Ray reserves for the entrypoint itself; without any of it the driver runs on the head node.
-
-    :param memory: bytes
-    """
-
-    num_cpus: float | None = None
-    num_gpus: float | None = None
-    memory: int | None = None
-    resources: Mapping[str, float] | None = None
-    label_selector: Mapping[str, str] | None = None
-
-    def validate(self) -> None:
-        """:raises ConfigurationError: an amount is negative or no number; the message names it."""
-        for name in ("resources", "label_selector"):
-            if not isinstance(getattr(self, name) or {}, Mapping):
-                raise ConfigurationError(f"'entrypoint_{name}' must be a dict, not {getattr(self, name)!r}")
-        amounts = {f"entrypoint_{name}": getattr(self, name) for name in ("num_cpus", "num_gpus", "memory")}
-        amounts |= {f"entrypoint_resources[{name!r}]": amount for name, amount in (self.resources or {}).items()}
-        for name, amount in amounts.items():
-            number = isinstance(amount, (int, float)) and not isinstance(amount, bool) and 0 <= amount < float("inf")
-            if amount is not None and not number:
-                raise ConfigurationError(f"'{name}' must be a number of at least 0, not {amount!r}")
-        if self.memory is not None and self.memory != int(self.memory):
-            raise ConfigurationError(f"'entrypoint_memory' is a whole number of bytes, not {self.memory!r}")
-        for key, value in (self.label_selector or {}).items():
-            if not isinstance(key, str) or not isinstance(value, str):
-                raise ConfigurationError(f"'entrypoint_label_selector' maps str to str, not {key!r} to {value!r}")
-
-
-@dataclass(frozen=True)
-class JobRequest:
-    """
-    What a workload wants to run, before it has a name.
-
-    :param entrypoint: the shell command
-    :param working_dir: a local folder that is shipped, a URI that Ray loads, or None
-    :param excludes: glob patterns of what is not shipped
-    :param runtime_env: Ray's own runtime environment; local folders in it are shipped
-    :param payload: files for one of our drivers; with it the job writes records
-    :param folders: local folders that travel with a payload, by the name that each gets on ``sys.path``
-    :param driver_env: environment that the provider adds, beside the author's ``env_vars``; anybody can read it
-    :param secrets: environment that no job listing shows; see :mod:`airflow_provider_air.workloads.secrets`
-    :param expects_result: whether a succeeded job must have reported a result
-    :param code_uri: where a ``working_dir`` that is too large for Ray goes, as the cluster's nodes reach it; or None
-    """
-
-    entrypoint: str
-    working_dir: str | None = None
-    excludes: Sequence[str] = ()
-    runtime_env: Mapping[str, Any] = field(default_factory=dict)
-    resources: EntrypointResources = EntrypointResources()
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    payload: Mapping[str, bytes] | None = None
-    folders: Mapping[str, Path] = field(default_factory=dict)
-    driver_env: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    expects_result: bool = False
-    code_uri: str | None = None
-
-    def given(self, env_vars: Mapping[str, str], secrets: Mapping[str, str] | None = None) -> JobRequest:
-        """Give the same with more of what the provider adds to its environment."""
-        return replace(self, driver_env={**self.driver_env, **env_vars}, secrets={**self.secrets, **(secrets or {})})
-
-    @property
-    def has_records(self) -> bool:
-        """Whether the job runs one of our drivers, which write records."""
-        return self.payload is not None
-
-
-@dataclass(frozen=True)
-class PreparedJob:
-    """
-    A submission that is ready to be sent, once its packages are on the cluster.
-
-    :param staged: packages that go to the request's ``code_uri`` instead
-    """
-
-    submission: JobSubmission
-    packages: tuple[Package, ...]
-    staged: tuple[Package, ...] = ()
 
 
 def prepare(
@@ -138,11 +53,11 @@ def prepare(
         packages += ours
         environment["py_modules"] = [*environment.get("py_modules", []), *(package.uri for package in ours)]
         env_vars |= {
-            driver_job.SUBMISSION_ID: submission_id,
-            driver_job.PAYLOAD: _payload_name(request.payload),
+            driver_names.SUBMISSION_ID: submission_id,
+            driver_names.PAYLOAD: _payload_name(request.payload),
         }
         if not_after is not None:
-            env_vars[driver_job.NOT_AFTER] = repr(not_after)
+            env_vars[driver_names.NOT_AFTER] = repr(not_after)
     elif not_after is not None:
         entrypoint = _guarded(entrypoint, not_after)
     env_vars |= request.driver_env
@@ -150,7 +65,7 @@ def prepare(
         hidden, hook = pack_secrets(request.secrets, submission_id, next_hook=environment.get(HOOK))
         packages.append(hidden)
         environment |= {"py_modules": [*environment.get("py_modules", []), hidden.uri], HOOK: hook}
-        env_vars[driver_job.SECRETS] = hook
+        env_vars[driver_names.SECRETS] = hook
         if request.payload is None:
             entrypoint = with_secrets(entrypoint, hook)
     if env_vars:
@@ -167,7 +82,7 @@ def prepare(
         request.resources.label_selector,
     )
     _check_size(submission)
-    return PreparedJob(submission, tuple(packages), tuple(staged))
+    return PreparedJob(submission, tuple(packages), tuple(staged), request.rollout)
 
 
 def _check(request: JobRequest) -> None:
@@ -179,7 +94,7 @@ def _check(request: JobRequest) -> None:
         raise ConfigurationError(f"'runtime_env' must be a dict, not {type(request.runtime_env).__name__}")
     _check_excludes("excludes", request.excludes)
     _check_metadata(request.metadata)
-    request.resources.validate()
+    _check_resources(request.resources)
     try:
         json.dumps(dict(request.runtime_env))
     except (TypeError, ValueError) as error:
@@ -188,6 +103,24 @@ def _check(request: JobRequest) -> None:
     if len(installers) > 1:
         # Ray accepts such a job and fails it later, as if the cluster were to blame (2.60).
         raise ConfigurationError(f"'runtime_env' names {' and '.join(installers)}", hint="Ray takes one of them")
+
+
+def _check_resources(resources: EntrypointResources) -> None:
+    """:raises ConfigurationError: an amount is negative or no number; the message names it."""
+    for name in ("resources", "label_selector"):
+        if not isinstance(getattr(resources, name) or {}, Mapping):
+            raise ConfigurationError(f"'entrypoint_{name}' must be a dict, not {getattr(resources, name)!r}")
+    amounts = {f"entrypoint_{name}": getattr(resources, name) for name in ("num_cpus", "num_gpus", "memory")}
+    amounts |= {f"entrypoint_resources[{name!r}]": amount for name, amount in (resources.resources or {}).items()}
+    for name, amount in amounts.items():
+        number = isinstance(amount, (int, float)) and not isinstance(amount, bool) and 0 <= amount < float("inf")
+        if amount is not None and not number:
+            raise ConfigurationError(f"'{name}' must be a number of at least 0, not {amount!r}")
+    if resources.memory is not None and resources.memory != int(resources.memory):
+        raise ConfigurationError(f"'entrypoint_memory' is a whole number of bytes, not {resources.memory!r}")
+    for key, value in (resources.label_selector or {}).items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise ConfigurationError(f"'entrypoint_label_selector' maps str to str, not {key!r} to {value!r}")
 
 
 def _check_metadata(metadata: Any) -> None:
@@ -285,7 +218,9 @@ def _check_env_vars(env_vars: Any) -> dict[str, str]:
 def _guarded(entrypoint: str, not_after: float) -> str:
     # A command of the user's cannot be asked to look at the clock, so the shell does before it starts.
     late = "echo 'refusing to start: the not-after time of this job has passed' >&2"
-    return f'if [ "$(date +%s)" -gt {int(not_after)} ]; then {late}; exit {driver_job.EXIT_NOT_AFTER}; fi; {entrypoint}'
+    return (
+        f'if [ "$(date +%s)" -gt {int(not_after)} ]; then {late}; exit {driver_names.EXIT_NOT_AFTER}; fi; {entrypoint}'
+    )
 
 
 def _drivers_package() -> Package:

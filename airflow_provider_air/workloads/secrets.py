@@ -15,8 +15,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from airflow_provider_air.contracts.names import digest
 from airflow_provider_air.errors import ConfigurationError
-from airflow_provider_air.identity import digest
 from airflow_provider_air.ray_api.packages import Package, package_files
 
 HOOK = "worker_process_setup_hook"

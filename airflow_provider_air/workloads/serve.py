@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from airflow_provider_air.contracts.serving import ApplicationStatus
 from airflow_provider_air.errors import ConfigurationError
-from airflow_provider_air.ray_api.serve import ServeState
 from airflow_provider_air.workloads import fields
 from airflow_provider_air.workloads.code import IMPORT_PATH
 from airflow_provider_air.workloads.smoke import SmokeTest
 
 STRATEGIES = ("blue_green", "in_place")
-ENTRYPOINT = "python -m air_drivers.serve.main"
+ENTRYPOINT = "python -m air_drivers.serve"
 # "--" joins application and version; Serve uses "#" itself.
 _NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,98}[A-Za-z0-9])?$")
 
@@ -232,27 +232,22 @@ def check_name(name: Any) -> str:
     return name
 
 
-def readiness(state: ServeState, application: str, replicas: Any = None) -> tuple[bool, str]:
+def readiness(found: ApplicationStatus, replicas: Any = None) -> tuple[bool, str]:
     """
     Judge whether an application runs with at least so many replicas, and say what is the case.
 
     :param replicas: for each deployment, or by deployment; None asks for health only
     """
-    if not state.is_running:
-        return False, "Serve does not run on the cluster"
-    found = state.find(application)
-    if found is None:
-        return False, f"Serve has no application {application!r}; it has: {', '.join(state.names()) or 'none'}"
     if found.status != "RUNNING":
         return False, found.message
     wanted = replicas if isinstance(replicas, Mapping) else dict.fromkeys(found.deployments, replicas or 0)
     for name, number in wanted.items():
         if name not in found.deployments:
-            return False, f"{found.name} has no deployment {name!r}; it has: {', '.join(found.deployments)}"
-        up = found.deployments[name].running_replicas
+            return False, f"{found.application} has no deployment {name!r}; it has: {', '.join(found.deployments)}"
+        up = found.deployments[name].running
         if up < int(number):
-            return False, f"{found.name} runs, with {up} of {number} replicas of {name}"
-    return True, f"{found.name} runs"
+            return False, f"{found.application} runs, with {up} of {number} replicas of {name}"
+    return True, f"{found.application} runs"
 
 
 def _check_known(value: Mapping[str, Any], known: frozenset[str], what: str) -> None:

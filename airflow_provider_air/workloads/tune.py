@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_air.drivers import param_space as space
+from airflow_provider_air.drivers.wire import spaces as space
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.workloads import code, fields
 from airflow_provider_air.workloads.train import payload_of, read_result, trainer_fields

@@ -8,7 +8,7 @@ from typing import Any
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.workloads import fields
 
-ENTRYPOINT = "python -m air_drivers.wandb_sync"
+ENTRYPOINT = "python -m air_drivers.trackers.wandb_sync"
 
 
 def sync_payload(*, offline_dir: Any, project: Any, entity: Any, clean: Any, settle_seconds: Any) -> dict[str, bytes]:

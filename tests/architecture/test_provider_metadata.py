@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from collections.abc import Iterator
 from importlib import metadata, resources
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from airflow_provider_air.get_provider_info import get_provider_info
+from airflow_provider_air.triggers.deferring import DEFAULT_GRACE_SECONDS, DEFAULT_SETTLE_SECONDS
+from tests.architecture.source import modules
 
 DISTRIBUTION = "airflow-provider-air"
 OURS = "airflow_provider_air."
@@ -68,6 +71,38 @@ def test_every_dotted_path_in_the_metadata_resolves() -> None:
     paths = [text for text in strings(get_provider_info()) if text.startswith(OURS)]
     unresolved = [path for path in paths if resolve(path) is None]
     assert not unresolved
+
+
+@pytest.mark.parametrize("folder", ["operators", "hooks", "triggers", "sensors"])
+def test_every_module_that_an_author_or_airflow_uses_is_told(folder: str) -> None:
+    """All but those that only carry what others of the folder share."""
+    told = {module for entry in get_provider_info()[folder] for module in entry["python-modules"]}
+    parts = {
+        "operators": {"base", "driven", "fields", "group", "retry", "stored"},
+        "hooks": {"results"},
+        "triggers": {"base", "deferring", "killing"},
+        "sensors": set(),
+    }[folder]
+    ours = {module.name for module in modules() if module.name.startswith(f"{OURS}{folder}.")}
+    assert told == ours - {f"{OURS}{folder}.{part}" for part in parts}
+
+
+def test_every_setting_that_is_read_is_told_with_the_default_that_it_has() -> None:
+    options = get_provider_info()["config"]["air"]["options"]
+    read = {name for module in modules() for name in re.findall(r'conf\.get\w*\(\s*"air", "(\w+)"', module.text)}
+    assert read == set(options)
+    assert float(options["deferral_grace_seconds"]["default"]) == DEFAULT_GRACE_SECONDS
+    assert float(options["deferral_settle_seconds"]["default"]) == DEFAULT_SETTLE_SECONDS
+
+
+def test_the_form_of_a_ray_connection_has_every_field_that_is_read() -> None:
+    (form,) = [each for each in get_provider_info()["connection-types"] if each["connection-type"] == "ray"]
+    texts = [
+        module.text for module in modules() if module.name in (f"{OURS}connections.ray", f"{OURS}connections.base")
+    ]
+    read = {name for text in texts for name in re.findall(r'extra\.get\("(\w+)"', text)}
+    # As people write them into the fields above them, too.
+    assert read - {"address", "token"} == set(form["conn-fields"])
 
 
 def test_a_dotted_path_to_nothing_is_noticed() -> None:

@@ -1,6 +1,7 @@
 """
 What the provider costs, in numbers: ``python -m tests.benchmarks [NAME ...] [--quick] [--out FILE]``.
 
-Each module here answers one question: its ``measure(quick)`` yields reports, each printed as one JSON document.
+Each module here answers one question: its ``measure(quick)`` yields reports, each printed as one JSON document. One
+that runs alone may have options of its own, such as ``deferral_race --tasks 16``.
 An aim that is missed is told, not punished: the exit code says only whether everything could be measured.
 """

@@ -80,15 +80,16 @@ async def _latencies(control_url: str, ends: int, watched: int) -> list[float]:
 
     from tests.benchmarks.rig.triggers import event_of, job_triggers
 
-    triggers = job_triggers([f"replay-{number:04d}" for number in range(watched + ends)])
+    names = [f"replay-{number:04d}" for number in range(watched + ends)]
+    triggers = job_triggers(names)
     others = [asyncio.create_task(event_of(trigger)) for trigger in triggers[: watched - 1]]
     await asyncio.sleep(5 + watched / 50)
     seconds = []
     async with httpx.AsyncClient(base_url=control_url, verify=False, timeout=60) as control:
-        for trigger in triggers[watched:]:
+        for name, trigger in zip(names[watched:], triggers[watched:], strict=True):
             waiting = asyncio.create_task(event_of(trigger))
             await asyncio.sleep(2 + 2 * random.random())
-            answer = await control.post(f"/finish/{trigger.submission_id}")
+            answer = await control.post(f"/finish/{name}")
             await waiting
             seconds.append(time.time() - answer.json()["at"])
     for task in others:

@@ -101,16 +101,32 @@ def _log_into(sink: Sink) -> None:
 def _show(way: str, submission_id: str) -> float:
     from airflow.sdk.execution_time.xcom import XCom  # noqa: F401  # loaded long before in Airflow's processes
 
-    from airflow_provider_air.clusters.contract import ClusterRef
-    from airflow_provider_air.hooks.outcome import show_rest_of_log
-    from tests.benchmarks.rig.triggers import CLUSTER, event_of, job_triggers
+    from airflow_provider_air.connections.ports import watch_ports
+    from airflow_provider_air.contracts.runs import Wait
+    from airflow_provider_air.runs.watch import Watch
+    from tests.benchmarks.rig.triggers import event_of, job_triggers
 
     trigger = job_triggers([submission_id])[0]
     if way == "worker":
-        return asyncio.run(_watched_loop(trigger.watch()))[1]
+        watch = Watch(Wait.from_json(trigger.step), watch_ports(trigger.task_names, trigger.log))
+        return asyncio.run(_watched_loop(watch.event()))[1]
     event, stall = asyncio.run(_watched_loop(event_of(trigger)))
-    show_rest_of_log(ClusterRef.from_json(CLUSTER), submission_id, event.payload["log_rest"], trigger.log_limit_bytes)
+    _resume(submission_id, event.payload)
     return stall
+
+
+def _resume(submission_id: str, event: Any) -> None:
+    """Go on as the worker does that a deferred task comes back to."""
+    from airflow_provider_air import RaySubmitJobOperator
+    from airflow_provider_air.runs.ledger import LEDGER_KEY, Ledger
+    from tests.benchmarks.rig import worker
+    from tests.benchmarks.rig.triggers import attempt_of
+    from tests.fakes.task_context import Store
+
+    operator = RaySubmitJobOperator(task_id="job", ray_conn_id=worker.RAY_CONN_ID, entrypoint="true")
+    store = Store()
+    store.set(LEDGER_KEY, Ledger(max_tries=2, attempts=(attempt_of(submission_id),)).to_json())
+    operator.on_event(worker.new_context(operator, store=store), event)
 
 
 async def _watched_loop(work: Any) -> tuple[Any, float]:

@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 
-from airflow_provider_air.clusters.contract import ClusterRef
-from airflow_provider_air.feature_stores.feast import FeastFeatures
+from airflow_provider_air.attachments.feast.features import FeastFeatures
+from airflow_provider_air.contracts.clusters import ClusterRef
 from tests.benchmarks.rig import feature_repo
 from tests.benchmarks.rig.heads import real_head
 from tests.benchmarks.rig.report import Report, alternated, percentile

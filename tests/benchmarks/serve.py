@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from airflow_provider_air.clusters.contract import ClusterRef
+from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.drivers.serve import merge
 from airflow_provider_air.operators.serve import RayServeDeleteOperator
 from airflow_provider_air.ray_api.client import RayClient

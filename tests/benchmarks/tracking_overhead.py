@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_air.clusters.contract import ClusterRef
-from airflow_provider_air.hooks.outcome import read_records
+from airflow_provider_air.attachments.mlflow.server import MlflowServer
+from airflow_provider_air.attachments.mlflow.tracker import MlflowTracker
+from airflow_provider_air.connections.ports import backend_of
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.requests import get_job
 from airflow_provider_air.ray_api.transport import Transport
-from airflow_provider_air.trackers.mlflow import MlflowTracker
-from airflow_provider_air.trackers.mlflow_server import MlflowServer
 from tests.benchmarks.rig import worker
 from tests.benchmarks.rig.heads import real_head
 from tests.benchmarks.rig.report import Report, alternated, ratios
@@ -122,7 +121,7 @@ class Trainings:
         with RayClient(self._transport) as client:
             job = client.send(get_job(submission_id))
         assert job is not None
-        records = read_records(ClusterRef.from_json(CLUSTER), job)
+        records = backend_of(CLUSTER.backend).jobs(CLUSTER).records(job)
         return [(record["step"], record["t"]) for record in records if record["kind"] == "metric"]
 
 

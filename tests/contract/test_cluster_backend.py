@@ -1,71 +1,159 @@
 """
-What every way to have a Ray cluster must do; a new one is one line in ``HARNESSES``.
+What every way to have a Ray cluster must do; a new one is one fixture and one line in ``harness``.
 
 Real Ray is started once for the whole file.
 """
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any, cast
 
 import pytest
 
-from airflow_provider_air.clusters.contract import ClusterBackend, ClusterOwner, ClusterRef, ClusterSpec, ClusterState
-from airflow_provider_air.clusters.existing import ExistingBackend, ExistingCluster
-from airflow_provider_air.clusters.registry import BACKEND_NAMES, build_spec, open_backend
+from airflow_provider_air.clusters.existing.backend import ExistingBackend
+from airflow_provider_air.clusters.existing.spec import ExistingCluster
+from airflow_provider_air.clusters.registry import build_spec
+from airflow_provider_air.clusters.watching import wait_until_gone
+from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterOwner, ClusterRef, ClusterSpec, ClusterState
+from airflow_provider_air.contracts.names import TaskKey
+from airflow_provider_air.contracts.runs import AttemptInfo
 from airflow_provider_air.errors import ConfigurationError, UnavailableError
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.models import JobSubmission
 from airflow_provider_air.ray_api.requests import get_job, get_version, submit_job
-from airflow_provider_air.ray_api.transport import Transport
-from tests.clusters import BACKEND, OWNER, local_cluster
+from airflow_provider_air.ray_api.transport import RayConnection, Transport
+from airflow_provider_air.runs.clock import RealClock
+from tests.clusters import BACKEND, delete, wait_for_state
+from tests.fakes.connections import DictConnections
+from tests.fakes.other_clusters import OtherClusters, OtherSpec
 from tests.fakes.ray_dashboard import FakeRayDashboard
 
 NAME = "contract-backend"
 LOCAL = {"num_cpus": 2, "object_store_memory_bytes": 256 * 1024 * 1024}
+KEY = TaskKey("tests", "flights", "manual__1", "train")
+OWNER = ClusterOwner("tests", KEY)
+ATTEMPT = AttemptInfo(KEY, "air-contract-g1a1-1", "flights-train-g1", 1, 1, "submit", NAME)
+NEVER = "never-was"
 
 
 @dataclass
 class Harness:
     """
-    A backend with one live cluster.
+    A back end with one live cluster.
 
     :param spec: describes the live cluster
-    :param other: describes another cluster of the same name, where the backend can have one
+    :param other: describes another cluster of the same name, where the back end can have one
+    :param unnamed: a spec that leaves the name to the back end
+    :param never: describes a cluster that never was, where there can be one
+    :param disposable: has another live cluster, to be deleted
+    :param silence: lets nobody answer any more
+    :param answer: ends that
+    :param leads_to_ray: whether a real answer comes from its address
     """
 
     backend: ClusterBackend
     spec: ClusterSpec
     ref: ClusterRef
-    other: ClusterSpec | None
     secrets: tuple[str, ...]
+    unnamed: ClusterSpec
+    other: ClusterSpec | None = None
+    never: ClusterSpec | None = None
+    disposable: Callable[[], ClusterRef] | None = None
+    silence: Callable[[], Any] | None = None
+    answer: Callable[[], Any] | None = None
+    leads_to_ray: bool = True
+
+
+def connections_to(head: FakeRayDashboard, **fields: Any) -> DictConnections:
+    transport = Transport(head.url, **{"token": head.token, **fields})
+    return DictConnections({("ray", NAME): RayConnection("existing", transport=transport)})
 
 
 @pytest.fixture(scope="module")
 def existing() -> Iterator[Harness]:
     with FakeRayDashboard() as head:
-        backend = ExistingBackend(lambda conn_id: Transport(head.url, token=head.token))
+        backend = ExistingBackend(connections_to(head))
         spec = ExistingCluster(NAME)
-        yield Harness(backend, spec, backend.ensure(spec, name=NAME, owner=OWNER), None, (str(head.token), head.url))
+        ref = backend.ensure(spec, backend.name_of(spec, KEY), owner=OWNER)
+        faults: list[Any] = []
+        yield Harness(
+            backend,
+            spec,
+            ref,
+            (str(head.token), head.url),
+            unnamed=spec,
+            silence=lambda: faults.append(head.plan("*", "", times=None, drop=True)),
+            answer=lambda: faults.pop().cancel(),
+        )
 
 
 @pytest.fixture(scope="module")
 def local() -> Iterator[Harness]:
-    with local_cluster(NAME) as (ref, transport):
-        spec = build_spec("local", {"name": NAME, **LOCAL})
-        other = build_spec("local", {"name": NAME, **LOCAL, "num_cpus": 1})
-        yield Harness(BACKEND, spec, ref, other, (str(transport.token),))
+    spec = build_spec("local", {"name": NAME, **LOCAL})
+    ref = BACKEND.ensure(cast(Any, spec), BACKEND.name_of(cast(Any, spec), KEY), owner=OWNER)
+
+    def disposable() -> ClusterRef:
+        second = build_spec("local", {"name": f"{NAME}-2", **LOCAL})
+        return BACKEND.ensure(cast(Any, second), BACKEND.find(cast(Any, second)), owner=OWNER)
+
+    try:
+        wait_for_state(ref, ClusterState.READY)
+        yield Harness(
+            cast(ClusterBackend, BACKEND),
+            spec,
+            ref,
+            (str(BACKEND.open_transport(ref).token),),
+            unnamed=build_spec("local", LOCAL),
+            other=build_spec("local", {"name": NAME, **LOCAL, "num_cpus": 1}),
+            never=build_spec("local", {"name": NEVER}),
+            disposable=disposable,
+        )
+    finally:
+        delete(ref)
+
+
+@pytest.fixture(scope="module")
+def other() -> Harness:
+    clusters = OtherClusters()
+
+    def live(spec: OtherSpec) -> ClusterRef:
+        ref = clusters.ensure(spec, clusters.name_of(spec, KEY, ATTEMPT), owner=OWNER, attempt=ATTEMPT)
+        clusters.ready(ref.name)
+        return ref
+
+    return Harness(
+        clusters,
+        OtherSpec(NAME),
+        live(OtherSpec(NAME)),
+        ("other-token",),
+        unnamed=OtherSpec(),
+        other=OtherSpec(NAME, size=2),
+        never=OtherSpec(NEVER),
+        disposable=lambda: live(OtherSpec(f"{NAME}-2")),
+        silence=clusters.silence,
+        answer=clusters.answer,
+        leads_to_ray=False,
+    )
 
 
 @pytest.fixture(
     scope="module",
-    params=["existing", pytest.param("local", marks=[pytest.mark.integration, pytest.mark.timeout(300)])],
+    params=["existing", "other", pytest.param("local", marks=[pytest.mark.integration, pytest.mark.timeout(300)])],
 )
 def harness(request: pytest.FixtureRequest) -> Harness:
     harness: Harness = request.getfixturevalue(request.param)
     return harness
+
+
+def ensure(harness: Harness, spec: ClusterSpec) -> ClusterRef:
+    backend = harness.backend
+    return backend.ensure(spec, backend.name_of(spec, KEY, ATTEMPT), owner=OWNER, attempt=ATTEMPT)
 
 
 def test_the_spec_is_one_that_operators_take(harness: Harness) -> None:
@@ -82,11 +170,17 @@ def test_a_reference_survives_json_and_holds_no_secret(harness: Harness) -> None
     assert not [secret for secret in harness.secrets if secret in repr(harness.ref)]
 
 
-def test_a_live_cluster_is_ready(harness: Harness) -> None:
-    assert harness.backend.describe(harness.ref).state is ClusterState.READY
+def test_a_live_cluster_is_ready_and_has_an_incarnation(harness: Harness) -> None:
+    status = harness.backend.describe(harness.ref)
+
+    assert status.state is ClusterState.READY
+    assert status.incarnation
+    assert harness.backend.describe(harness.ref).incarnation == status.incarnation
 
 
 def test_its_transport_leads_to_ray(harness: Harness) -> None:
+    if not harness.leads_to_ray:
+        pytest.skip("nobody is at its address")
     with RayClient(harness.backend.open_transport(harness.ref)) as client:
         assert client.send(get_version()).ray_version.startswith("2.")
 
@@ -98,93 +192,194 @@ def test_its_transport_hides_the_token(harness: Harness) -> None:
 
 
 def test_a_live_cluster_that_matches_is_adopted(harness: Harness) -> None:
-    assert harness.backend.ensure(harness.spec, name=NAME, owner=OWNER) == harness.ref
+    before = harness.backend.describe(harness.ref)
+
+    assert ensure(harness, harness.spec) == harness.ref
+    assert harness.backend.describe(harness.ref) == before
 
 
 def test_a_live_cluster_that_does_not_match_is_left_alone(harness: Harness) -> None:
     if harness.other is None:
         pytest.skip("this backend has one cluster per connection, whatever it is")
     with pytest.raises(ConfigurationError):
-        harness.backend.ensure(harness.other, name=NAME, owner=OWNER)
+        ensure(harness, harness.other)
     assert harness.backend.describe(harness.ref).state is ClusterState.READY
 
 
-def test_a_cluster_that_exists_is_not_created_again(harness: Harness) -> None:
-    with pytest.raises(ConfigurationError):
-        harness.backend.create(harness.spec, name=NAME, owner=OWNER)
+def test_it_is_found_by_its_spec(harness: Harness) -> None:
+    assert harness.backend.find(harness.spec) == harness.ref
 
 
-def test_it_is_found_by_its_name(harness: Harness) -> None:
-    found = harness.backend.find(harness.ref.name)
+def test_names_are_stable_and_tell_tasks_apart(harness: Harness) -> None:
+    changes: list[dict[str, Any]] = [{field: "another"} for field in ("deployment", "dag_id", "run_id", "task_id")]
+    keys = [KEY, *(dataclasses.replace(KEY, **change) for change in changes)]
+    keys += [dataclasses.replace(KEY, map_index=index) for index in (0, 1, 10)]
 
-    assert harness.backend.describe(found).state is ClusterState.READY
+    names = [harness.backend.name_of(harness.unnamed, key).name for key in keys]
+
+    assert names == [harness.backend.name_of(harness.unnamed, key).name for key in keys]
+    if harness.backend.name_of(harness.unnamed, KEY).owned:
+        assert len(set(names)) == len(keys)
+    assert harness.backend.name_of(harness.spec, KEY).owned is False
 
 
-def test_a_job_can_be_attached_again_and_again(harness: Harness) -> None:
-    with RayClient(harness.backend.open_transport(harness.ref)) as client:
-        assert client.send(submit_job(JobSubmission("air-contract", "true")))
-        for _ in range(2):
-            harness.backend.attach_job(harness.ref, "air-contract")
-        assert client.send(get_job("air-contract")) is not None
+def test_different_names_never_become_one(harness: Harness) -> None:
+    if harness.never is None:
+        pytest.skip("its cluster is named by the connection")
+    texts = [f"{'flight-delays-training-scheduled-2026-11-'}{day:02}" for day in range(1, 31)]
+    texts += ["полёты", "поезда", "航班", "My Cluster", "my-cluster", "my cluster!"]
+    specs = [dataclasses.replace(cast(Any, harness.spec), name=text) for text in texts]
+
+    names = {harness.backend.name_of(spec, KEY).name for spec in specs}
+
+    assert len(names) == len(texts)
+    assert {"my-cluster"} <= names
 
 
-def test_deleting_what_is_not_there_is_fine(harness: Harness) -> None:
-    absent = harness.backend.find("never-was")
+def test_it_is_listed_with_whose_it_is(harness: Harness) -> None:
+    listed = {item.ref.name: item for item in harness.backend.list()}
+    if harness.ref.name not in listed:
+        assert harness.backend.list() == ()
+        return
+    assert listed[harness.ref.name].ref == harness.ref
+    assert listed[harness.ref.name].owner == OWNER
+    mine = [harness.backend.list(owner) for owner in (OWNER, ClusterOwner("tests"))]
+    assert all(harness.ref in [item.ref for item in items] for items in mine)
+    for theirs in (ClusterOwner("another"), ClusterOwner("tests", dataclasses.replace(KEY, task_id="tune"))):
+        assert harness.ref not in [item.ref for item in harness.backend.list(theirs)]
 
-    harness.backend.delete(absent)
-    harness.backend.delete(absent)
+
+def test_extending_it_changes_nothing_else_and_may_be_repeated(harness: Harness) -> None:
+    before = harness.backend.describe(harness.ref)
+    for _ in range(2):
+        harness.backend.extend(harness.ref, 60)
+    if harness.never is not None:
+        harness.backend.extend(harness.backend.find(harness.never), 60)
+
+    assert harness.backend.describe(harness.ref) == before
+
+
+def test_facts_are_plain_values(harness: Harness) -> None:
+    facts = dict(harness.backend.facts(harness.ref))
+
+    assert json.loads(json.dumps(facts)) == facts
+    assert not [secret for secret in harness.secrets if secret in json.dumps(facts)]
+
+
+def test_watching_tells_the_state_at_once(harness: Harness) -> None:
+    async def watch() -> ClusterState:
+        async with aclosing(cast(Any, harness.backend.watch(harness.ref, RealClock()))) as statuses:
+            async for status in statuses:
+                state: ClusterState = status.state
+                return state
+        raise AssertionError("a watch does not end")
+
+    assert asyncio.run(asyncio.wait_for(watch(), 20)) is ClusterState.READY
+
+
+def test_watching_goes_on_where_nobody_answers(harness: Harness) -> None:
+    if harness.silence is None or harness.answer is None:
+        pytest.skip("it cannot be silenced")
+    silence, answer = harness.silence, harness.answer
+    seen: list[ClusterState] = []
+
+    async def watch() -> None:
+        async with aclosing(cast(Any, harness.backend.watch(harness.ref, RealClock()))) as statuses:
+            async for status in statuses:
+                if not seen:
+                    silence()
+                elif status.state is ClusterState.UNKNOWN and ClusterState.UNKNOWN not in seen:
+                    answer()
+                seen.append(status.state)
+                if status.state is ClusterState.READY and ClusterState.UNKNOWN in seen:
+                    return
+
+    asyncio.run(asyncio.wait_for(watch(), 30))
+
+
+def test_a_silent_cluster_is_unavailable(harness: Harness) -> None:
+    if harness.silence is None or harness.answer is None:
+        pytest.skip("it cannot be silenced")
+    harness.silence()
+    try:
+        with pytest.raises(UnavailableError):
+            harness.backend.describe(harness.ref)
+    finally:
+        harness.answer()
+
+
+def test_its_jobs_and_its_serving_are_given_without_asking(harness: Harness) -> None:
+    if harness.silence is not None:
+        harness.silence()
+    try:
+        jobs, serving = harness.backend.jobs(harness.ref), harness.backend.serving(harness.ref)
+    finally:
+        if harness.answer is not None:
+            harness.answer()
+
+    assert callable(jobs.submit)
+    assert isinstance(serving.can_gate, bool)
+    assert isinstance(harness.backend.has_fixed_size, bool)
+
+
+def test_a_cluster_that_is_not_there_is_a_state_and_may_be_deleted(harness: Harness) -> None:
+    if harness.never is None:
+        pytest.skip("its clusters are always there")
+    absent = harness.backend.find(harness.never)
+
+    assert harness.backend.describe(absent).state is ClusterState.ABSENT
+    with pytest.raises(UnavailableError):
+        harness.backend.open_transport(absent)
+    for _ in range(2):
+        harness.backend.delete(absent)
+    assert harness.backend.describe(harness.ref).state is ClusterState.READY
+
+
+def test_deletion_is_asked_for_and_seen_to_its_end(harness: Harness) -> None:
+    if harness.disposable is None:
+        pytest.skip("its clusters are not ours to delete")
+    ref = harness.disposable()
+    harness.backend.delete(ref)
+
+    assert harness.backend.describe(ref).state in (ClusterState.DELETING, ClusterState.ABSENT)
+    wait_until_gone(harness.backend, ref, timeout_seconds=120)
+    assert harness.backend.describe(ref).state is ClusterState.ABSENT
+    assert ref not in [item.ref for item in harness.backend.list()]
     assert harness.backend.describe(harness.ref).state is ClusterState.READY
 
 
 # What only some of them can be
 
 
-def test_a_local_cluster_that_is_not_there_is_a_state() -> None:
-    absent = BACKEND.find("never-was")
-
-    assert BACKEND.describe(absent).state is ClusterState.ABSENT
-    with pytest.raises(UnavailableError):
-        BACKEND.open_transport(absent)
-
-
 def test_an_existing_cluster_survives_its_deletion() -> None:
     with FakeRayDashboard() as head:
-        backend = ExistingBackend(lambda conn_id: Transport(head.url, token=head.token))
-        ref = backend.find("ray_default")
+        backend = ExistingBackend(connections_to(head))
+        ref = backend.find(ExistingCluster(NAME))
         backend.delete(ref)
         assert backend.describe(ref).state is ClusterState.READY
 
 
 def test_an_existing_cluster_that_does_not_answer_is_unavailable() -> None:
-    backend = ExistingBackend(lambda conn_id: Transport("http://127.0.0.1:1"))
+    transport = Transport("http://127.0.0.1:1")
+    backend = ExistingBackend(DictConnections({("ray", NAME): RayConnection("existing", transport=transport)}))
 
     with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:1"):
-        backend.describe(backend.find("ray_default"))
+        backend.describe(backend.find(ExistingCluster(NAME)))
 
 
 def test_an_existing_cluster_with_a_wrong_token_is_the_authors_to_fix() -> None:
     with FakeRayDashboard() as head:
-        backend = ExistingBackend(lambda conn_id: Transport(head.url, token="wrong"))
+        backend = ExistingBackend(connections_to(head, token="wrong"))
         with pytest.raises(ConfigurationError, match="token"):
-            backend.describe(backend.find("ray_default"))
+            backend.describe(backend.find(ExistingCluster(NAME)))
 
 
-def test_every_registered_backend_opens_and_has_a_spec() -> None:
-    for name in BACKEND_NAMES:
-        backend = open_backend(name, lambda conn_id: Transport("http://127.0.0.1:1"))
-        assert all(callable(getattr(backend, verb)) for verb in ("create", "ensure", "find", "describe", "delete"))
-        assert build_spec(name, {}).backend == name
-
-
-def test_unknown_backends_and_fields_are_named() -> None:
-    with pytest.raises(ConfigurationError, match="'moon'"):
-        open_backend("moon", lambda conn_id: Transport("http://127.0.0.1:1"))
-    with pytest.raises(ConfigurationError, match="gpus"):
-        build_spec("local", {"gpus": 1})
-
-
-def test_owners_become_labels() -> None:
-    assert ClusterOwner("here", "d", "r").labels() == {"deployment": "here", "dag_id": "d", "run_id": "r"}
+def test_a_gateway_that_has_lost_its_way_is_no_wrong_address() -> None:
+    with FakeRayDashboard() as head:
+        backend = ExistingBackend(connections_to(head))
+        head.put_gateway_in_front()
+        with pytest.raises(UnavailableError, match="404"):
+            backend.describe(backend.find(ExistingCluster(NAME)))
 
 
 @pytest.mark.integration
@@ -196,3 +391,13 @@ def test_what_ray_refuses_is_told_from_rays_trouble(local: Harness) -> None:
         with pytest.raises(ConfigurationError, match="label"):
             client.send(submit_job(refused))
         assert client.send(get_job("air-refused")) is None
+
+
+@pytest.mark.integration
+def test_a_real_head_says_which_of_its_jobs_it_does_not_know(local: Harness) -> None:
+    jobs = local.backend.jobs(local.ref)
+    seen = jobs.look("air-nobody")
+
+    assert seen.job is None
+    assert seen.incarnation == local.backend.describe(local.ref).incarnation
+    jobs.stop("air-nobody")

@@ -20,14 +20,14 @@ from airflow_provider_air import (
     FeastJoinOperator,
     FeastMaterializeOperator,
 )
-from airflow_provider_air.drivers import features
+from airflow_provider_air.attachments.feast.features import check_repo, check_service
+from airflow_provider_air.drivers.features.driver import NotFresh
 from airflow_provider_air.drivers.online import OnlineFeatures
 from airflow_provider_air.drivers.online.feast import SERVICE
 from airflow_provider_air.errors import ConfigurationError
-from airflow_provider_air.feature_stores.feast import check_repo, check_service
 from airflow_provider_air.workloads.features import freshness_payload, join_payload, materialize_payload
 from tests.fakes.task_context import Store, task_context
-from tests.feature_driver import Done, act, run_driver, unpacked, workload_payload
+from tests.feature_driver import INFO, Done, act, run_driver, unpacked, workload_payload
 from tests.feature_repo import day, write_entities, write_repo
 
 pytestmark = pytest.mark.integration
@@ -54,7 +54,7 @@ def drive(place: Path) -> Drive:
 @pytest.fixture(scope="module")
 def applied(place: Path) -> Any:
     """What ``feast apply`` gave in the process that the driver is, in a copy of the repository, as Ray would."""
-    return run_driver(place, FeastApplyOperator(task_id="apply", repo="repo").payload({}))
+    return run_driver(place, FeastApplyOperator(task_id="apply", repo="repo").payload({}, INFO))
 
 
 def entities(place: Path, rows: list[tuple[str, datetime]], name: str = "entities", **columns: list[Any]) -> str:
@@ -70,7 +70,7 @@ def join(
 def joined_by(**given: Any) -> dict[str, bytes]:
     """Tell what is joined, as the operator does."""
     fields = {"repo": "/repo", "feature_service": "s", "output_uri": "/o", **given}
-    payload: dict[str, bytes] = FeastJoinOperator(task_id="join", **fields).payload(task_context(Store()))
+    payload: dict[str, bytes] = FeastJoinOperator(task_id="join", **fields).payload(task_context(Store()), INFO)
     return payload
 
 
@@ -194,7 +194,7 @@ def test_freshness_is_what_the_registry_says(place: Path, drive: Drive) -> None:
     fresh = drive(freshness(day(6)))
 
     assert fresh.result == {"fresh_at": day(6).isoformat(), "materialized_until": {"delays": day(6).isoformat()}}
-    with pytest.raises(features.NotFresh, match=r"delays \(2026-01-06"):
+    with pytest.raises(NotFresh, match=r"delays \(2026-01-06"):
         drive(freshness(day(7), "delays"))
     assert "there is no 'nothing'; there are: delays" in drive(freshness(day(7), "nothing")).problem
 
@@ -273,8 +273,8 @@ def test_the_operators_ship_the_repository_and_know_their_window(tmp_path: Path)
     )
     materialized = FeastMaterializeOperator(task_id="materialize", **fields)
 
-    request = joined.build_job(context)
-    window = json.loads((materialized.build_job(context).payload or {})["config.json"])
+    request = joined.build_job(context, INFO)
+    window = json.loads((materialized.build_job(context, INFO).payload or {})["config.json"])
 
     assert request.working_dir == str(tmp_path)
     assert window == {"action": "materialize", "end": day(7).isoformat()}

@@ -13,11 +13,12 @@ import pytest
 import sqlalchemy.exc
 
 from airflow_provider_air import FeastApplyOperator, FeastFeatures, FeastJoinOperator
-from airflow_provider_air.drivers import datasets, sql_join
-from airflow_provider_air.drivers.job import ConfigurationProblem
+from airflow_provider_air.drivers.data import datasets
+from airflow_provider_air.drivers.features import sql_join
+from airflow_provider_air.drivers.wire.problems import ConfigurationProblem
 from airflow_provider_air.workloads.features import join_payload
 from tests.fakes.task_context import Store, task_context
-from tests.feature_driver import Done, act, run_driver, unpacked, workload_payload
+from tests.feature_driver import INFO, Done, act, run_driver, unpacked, workload_payload
 from tests.feature_repo import day, write_entities
 from tests.postgres_server import USER, connect, initdb, postgres_server
 
@@ -105,7 +106,7 @@ def place(port: int, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a repository that is registered."""
     root = tmp_path_factory.mktemp("feast-sql")
     write_repo(root / "repo", port)
-    told = run_driver(root, FeastApplyOperator(task_id="apply", repo="repo").payload({}))
+    told = run_driver(root, FeastApplyOperator(task_id="apply", repo="repo").payload({}, INFO))
     assert told["feature_views"] == ["computed", "corrected", "delays", "legs", "naive", "twice"]
     return root
 
@@ -129,7 +130,7 @@ def join(place: Path, tmp_path: Path) -> Join:
             output_uri=str(tmp_path / "joined"),
             **fields,
         )
-        return act(place / "repo", operator.payload(task_context(Store())))
+        return act(place / "repo", operator.payload(task_context(Store()), INFO))
 
     return joined
 

@@ -9,17 +9,20 @@ import httpx
 import pytest
 from mlflow_server import mlflow_server
 
-from airflow_provider_air.attachment import Outcome, Voyage
+from airflow_provider_air.attachments.mlflow.tracker import MlflowTracker
+from airflow_provider_air.attachments.mlflow.tracking import MlflowTracking
+from airflow_provider_air.contracts.attachments import Outcome
+from airflow_provider_air.contracts.names import TaskKey
+from airflow_provider_air.contracts.runs import AttemptInfo
 from airflow_provider_air.errors import ConfigurationError
-from airflow_provider_air.hooks.mlflow import MlflowHook, open_tracker
-from airflow_provider_air.identity import TaskKey
-from airflow_provider_air.trackers.mlflow import MlflowTracker
+from airflow_provider_air.hooks.mlflow import MlflowHook
+from tests.fakes.attachment import FakeConnections
 
 pytestmark = pytest.mark.integration
 
 PASSWORD = "canary-admin-password-93b0"
 KEY = TaskKey("here", "flights", "manual__1", "train")
-VOYAGE = Voyage(KEY, "air-train-1", KEY.run_name(1), 1, 1, "train", "ray_default", {"rounds": 5})
+ATTEMPT = AttemptInfo(KEY, "air-train-1", "train-g1", 1, 1, "train", "ray_default", parameters={"rounds": 5})
 
 
 @pytest.fixture(scope="module")
@@ -32,18 +35,23 @@ def connect(monkeypatch: pytest.MonkeyPatch, url: str, **fields: str) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", json.dumps({"conn_type": "mlflow", "host": url, **fields}))
 
 
+def opened() -> MlflowTracking:
+    server = MlflowHook().get_conn()
+    return MlflowTracker(experiment="with a password").open(FakeConnections(mlflow=server))
+
+
 def test_a_run_is_tracked_and_the_job_gets_the_password_out_of_sight(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     connect(monkeypatch, url, login="admin", password=PASSWORD)
-    tracking = open_tracker(MlflowTracker(experiment="with a password"))
+    tracking = opened()
 
-    luggage = tracking.before_submit(VOYAGE)
-    tracking.on_end(VOYAGE, luggage.state, Outcome("FAILED", "boom"))
+    added = tracking.before_submit(ATTEMPT)
+    tracking.on_end(ATTEMPT, added.state, Outcome("FAILED", "boom"))
 
-    asked = {"params": {"run_id": luggage.state["run_id"]}, "trust_env": False}
+    asked = {"params": {"run_id": added.state["run_id"]}, "trust_env": False}
     run = httpx.get(f"{url}/api/2.0/mlflow/runs/get", auth=("admin", PASSWORD), **asked)  # type: ignore[arg-type]
     assert run.json()["run"]["info"]["status"] == "FAILED"
-    assert luggage.secrets == {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": PASSWORD}
-    assert PASSWORD not in json.dumps([dict(luggage.env_vars), dict(luggage.state)])
+    assert added.secrets == {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": PASSWORD}
+    assert PASSWORD not in json.dumps([dict(added.env_vars), dict(added.state)])
     assert MlflowHook().test_connection() == (True, "MLflow answers and accepts the credentials")
 
 
@@ -54,7 +62,7 @@ def test_a_refusal_names_the_connection_and_tells_no_password(
     connect(monkeypatch, url, **fields)
 
     with pytest.raises(ConfigurationError, match=r"\(401\).*Check login, password or token") as caught:
-        open_tracker(MlflowTracker(experiment="with a password")).before_submit(VOYAGE)
+        opened().before_submit(ATTEMPT)
 
     assert "wrong" not in str(caught.value)
     assert MlflowHook().test_connection()[0] is False

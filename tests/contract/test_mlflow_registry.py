@@ -15,12 +15,14 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 
 from airflow_provider_air import MlflowModelSensor, MlflowPromoteOperator
-from airflow_provider_air.attachment import Outcome, Voyage
+from airflow_provider_air.attachments.mlflow.models import ModelRegistry, ModelVersion
+from airflow_provider_air.attachments.mlflow.server import MlflowServer
+from airflow_provider_air.attachments.mlflow.tracker import MlflowTracker
+from airflow_provider_air.contracts.attachments import Outcome
+from airflow_provider_air.contracts.names import TaskKey
+from airflow_provider_air.contracts.runs import AttemptInfo
 from airflow_provider_air.errors import ConfigurationError, ModelRejectedError, ProtocolError, UnavailableError
-from airflow_provider_air.identity import TaskKey
-from airflow_provider_air.trackers.mlflow import MlflowTracker, MlflowTracking
-from airflow_provider_air.trackers.mlflow_registry import ModelRegistry, ModelVersion
-from airflow_provider_air.trackers.mlflow_server import MlflowServer
+from tests.fakes.attachment import FakeConnections
 from tests.fakes.task_context import FakeTaskInstance
 
 pytestmark = pytest.mark.integration
@@ -37,20 +39,21 @@ class Model:
 
     def train(
         self, run_id: str, rmse: float | None, *, checkpoint: str = CHECKPOINT, features: Any = None, **tags: str
-    ) -> Voyage:
+    ) -> AttemptInfo:
         """Do what a training with a tracker does."""
         key = TaskKey("here", "flights", run_id, "train")
-        voyage = Voyage(key, f"air-{run_id}", key.run_name(1), 1, 1, "train", "ray_default", {})
-        tracking = MlflowTracking(MlflowTracker(experiment=self.name, tags=tags, register_as=self.name), self.server)
-        state = tracking.before_submit(voyage).state
+        attempt = AttemptInfo(key, f"air-{run_id}", f"train-{run_id}-g1", 1, 1, "train", "ray_default")
+        spec = MlflowTracker(experiment=self.name, tags=tags, register_as=self.name)
+        tracking = spec.open(FakeConnections(mlflow=self.server))
+        state = tracking.before_submit(attempt).state
         if rmse is not None:
             record = {"v": 1, "seq": 0, "t": 1.0, "kind": "metric", "values": {"rmse": rmse}, "step": 1}
-            tracking.on_record(voyage, state, [record])
+            tracking.on_records(attempt, state, [record])
         for _ in range(2):  # a retry hands the outcome over again
             tracking.on_end(
-                voyage, state, Outcome("SUCCEEDED", result={"checkpoint": checkpoint, "features": features})
+                attempt, state, Outcome("SUCCEEDED", result={"checkpoint": checkpoint, "features": features})
             )
-        return voyage
+        return attempt
 
     def promote(self, run_id: str, **options: Any) -> Any:
         """Run the operator as a worker does."""

@@ -12,16 +12,14 @@ from typing import Any
 import httpx
 import pytest
 from airflow.sdk import Asset
-from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_air import MlflowTracker, RayTrainOperator, S3Storage, WandbTracker
-from airflow_provider_air.drivers.records import encode
+from airflow_provider_air.drivers.wire.records import encode
 from airflow_provider_air.errors import UnavailableError
-from airflow_provider_air.triggers import base
+from tests.deferrals import DEFERS, deferred, event_of, resume, write_records
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, Supervisor, task_context
 from tests.object_stores import ROLE, STATIC_SECRET, aws_connection, s3_client, s3_server
-from tests.unit.operators.test_submit import event_of, resume, write_records
 
 pytestmark = pytest.mark.integration
 
@@ -61,7 +59,7 @@ def connections(
         for name, fields in made.items():
             monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(fields))
         monkeypatch.setenv("AIRFLOW_CONN_STORE", aws_connection(url, role_arn=ROLE))
-        monkeypatch.setattr(base, "SETTLE_SECONDS", 0.0)
+        monkeypatch.setenv("AIRFLOW__AIR__DEFERRAL_SETTLE_SECONDS", "0")
         yield monkeypatch
 
 
@@ -82,6 +80,7 @@ def train(tracker: Any) -> RayTrainOperator:
         storage=S3Storage("store", "s3://models/runs", credentials="session"),
         execution_timeout=timedelta(minutes=5),
         outlets=[MODEL],
+        **DEFERS,
     )
 
 
@@ -109,20 +108,19 @@ def test_no_secret_of_a_connection_is_shown_anywhere(
     context = task_context(store)
     context["outlet_events"] = {MODEL: type("Event", (), {"extra": {}})()}
 
-    with pytest.raises(TaskDeferred) as pause:
-        operator.execute(context)
+    pause = deferred(operator, context)
     (name,) = head.jobs
     write_records(head, name, {"kind": "result", "value": encode(RESULT)}, {"kind": "end", "status": "succeeded"})
     head.append_log(name, "Hello\n")
     head.set_status(name, "SUCCEEDED")
-    event = event_of(pause.value.trigger)
-    result = resume(operator, context, pause.value, event)
+    event = event_of(pause.trigger)
+    result = resume(operator, context, pause, event)
 
     parts = {
         "rendered fields": {field: repr(getattr(operator, field)) for field in operator.template_fields},
         "XComs": [context["ti"].xcoms, supervisor.history, result],
         "state store": store.rows,
-        "trigger": [pause.value.trigger.serialize(), event],
+        "trigger": [pause.trigger.serialize(), event],
         "job listing": httpx.get(f"{head.url}/api/jobs/", headers={"Authorization": f"Bearer {head.token}"}).text,
         "asset extra": context["outlet_events"][MODEL].extra,
         "tracker": in_mlflow(mlflow_url),

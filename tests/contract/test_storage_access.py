@@ -20,13 +20,15 @@ import httpx
 import pyarrow.fs
 import pytest
 
-from airflow_provider_air.drivers import files, gcs_names
-from airflow_provider_air.drivers.job import ConfigurationProblem
+from airflow_provider_air.connections.airflow import AirflowConnections
+from airflow_provider_air.contracts.storage import JobAccess, Storage
+from airflow_provider_air.drivers.data import files
+from airflow_provider_air.drivers.wire import names
+from airflow_provider_air.drivers.wire.problems import ConfigurationProblem
 from airflow_provider_air.errors import ConfigurationError, UnavailableError
-from airflow_provider_air.hooks.storage import JobAccess, job_access, open_storage
 from airflow_provider_air.storage.gcs import GcsStorage
+from airflow_provider_air.storage.registry import spec_of
 from airflow_provider_air.storage.s3 import S3Storage
-from airflow_provider_air.storage.shared_folder import SharedFolder
 from tests.fakes.chaos_proxy import ChaosProxy
 from tests.fakes.google_tokens import GoogleTokens
 from tests.object_stores import (
@@ -44,6 +46,14 @@ from tests.object_stores import (
 HOUR = timedelta(hours=1)
 KEYS = {"aws_access_key_id": STATIC_KEY, "aws_secret_access_key": STATIC_SECRET}
 NUMBERS = itertools.count()
+
+
+def open_storage(value: Any) -> Storage:
+    return spec_of(value).open(AirflowConnections())
+
+
+def job_access(value: Any, *, lifetime: timedelta | None) -> JobAccess:
+    return open_storage(value).access(lifetime=lifetime)
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +80,6 @@ def test_a_bucket_is_opened_by_its_connection(conn_id: str) -> None:
     storage.probe()
 
     assert storage.uri("a") == "s3://models/runs/a"
-
-
-def test_a_path_is_a_shared_folder() -> None:
-    assert isinstance(open_storage("/shared"), SharedFolder)
 
 
 @pytest.mark.parametrize(
@@ -265,9 +271,9 @@ def test_on_google_a_session_hands_over_a_token_and_never_the_key(google: Google
     access = job_access(GCS_SESSION, lifetime=timedelta(minutes=50))
 
     assert access.env_vars == {}
-    assert set(access.secrets) == {gcs_names.ACCESS, gcs_names.EXPIRES}
-    assert access.secrets[gcs_names.ACCESS] == google.given[-1]
-    assert 3590 < float(access.secrets[gcs_names.EXPIRES]) - before < 3660
+    assert set(access.secrets) == {names.GCS_TOKEN, names.GCS_TOKEN_EXPIRES}
+    assert access.secrets[names.GCS_TOKEN] == google.given[-1]
+    assert 3590 < float(access.secrets[names.GCS_TOKEN_EXPIRES]) - before < 3660
     assert google.given[-1] not in f"{access!r}{GCS_SESSION!r}{asdict(GCS_SESSION)}"
 
 
@@ -363,14 +369,14 @@ def test_what_is_pickled_has_no_token_and_is_opened_by_that_of_its_reader(
     filesystem, path = files.open_uri("gs://models/pickled", "uri")
 
     kept = pickle.dumps(filesystem)
-    monkeypatch.setenv(gcs_names.ACCESS, "of-the-reader")
+    monkeypatch.setenv(names.GCS_TOKEN, "of-the-reader")
     files.write(pickle.loads(kept), path, b"x")
     copied = pickle.loads(kept)
 
     assert token.encode() not in kept
     assert copied != filesystem
     assert askers(gcs) == {"Bearer of-the-reader"}
-    monkeypatch.delenv(gcs_names.ACCESS)
+    monkeypatch.delenv(names.GCS_TOKEN)
     assert type(pickle.loads(kept)) is pyarrow.fs.GcsFileSystem
 
 
@@ -389,7 +395,7 @@ def test_a_malformed_uri_is_named(token: str, uri: str) -> None:
 def test_a_reader_that_takes_no_filesystem_is_not_left_to_another_identity(
     token: str, gcs: ChaosProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_air.drivers import datasets
+    from airflow_provider_air.drivers.data import datasets
 
     monkeypatch.setenv("CLOUD_STORAGE_EMULATOR_ENDPOINT", gcs.url)
     files.write(*files.open_uri("gs://models/data", "uri"), b"x")

@@ -10,15 +10,14 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
 from airflow_provider_air import TectonMaterializeOperator, TectonReadySensor
+from airflow_provider_air.attachments.tecton.server import TectonServer, Window
 from airflow_provider_air.errors import (
     ConfigurationError,
     DeadlineExceededError,
     MaterializationFailedError,
     UnavailableError,
 )
-from airflow_provider_air.feature_stores.tecton import TectonServer, Window
 from airflow_provider_air.hooks.tecton import TectonHook
-from airflow_provider_air.triggers import base
 from tests.fakes.task_context import Store, task_context
 from tests.fakes.tecton import KEY, FakeTecton
 
@@ -29,7 +28,7 @@ WINDOW = {"start": "2026-01-01T00:00:00+00:00", "end": "2026-01-02T00:00:00+00:0
 def tecton(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTecton]:
     with FakeTecton() as tecton:
         connect(monkeypatch, tecton.url)
-        monkeypatch.setattr(base, "SETTLE_SECONDS", 0.0)
+        monkeypatch.setenv("AIRFLOW__AIR__DEFERRAL_SETTLE_SECONDS", "0")
         yield tecton
 
 

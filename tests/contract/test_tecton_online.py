@@ -26,12 +26,12 @@ from airflow_provider_air import (
     RayTrainOperator,
     TectonFeatures,
 )
+from airflow_provider_air.attachments.online import online_module
 from airflow_provider_air.drivers.online import OnlineFeatures, tecton
 from airflow_provider_air.drivers.online.tecton import KEY as API_KEY
 from airflow_provider_air.drivers.online.tecton import SERVICE, URL, WORKSPACE
 from airflow_provider_air.drivers.serve import merge
-from airflow_provider_air.errors import ConfigurationError, UnavailableError
-from airflow_provider_air.feature_stores.contract import online_module
+from airflow_provider_air.errors import UnavailableError
 from tests.fakes.loopback import LoopbackServer
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, Supervisor, task_context
@@ -355,7 +355,7 @@ def test_a_tecton_that_is_away_fails_the_try_and_not_the_task(
     head: FakeRayDashboard, server: FakeTecton, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.statuses = [503] * 4
-    monkeypatch.setattr("airflow_provider_air.feature_stores.tecton.time.sleep", lambda _: None)
+    monkeypatch.setattr("airflow_provider_air.attachments.tecton.server.time.sleep", lambda _: None)
 
     with pytest.raises(UnavailableError, match="answered 503 to feature-service/metadata"):
         deploy(TectonFeatures("prod", "delay_v1")).execute(task_context(Store()))
@@ -369,5 +369,5 @@ def test_what_trains_or_infers_is_told_to_read_a_dataset_by_its_path() -> None:
     infer = RayBatchInferenceOperator(task_id="infer", predictor="c:f", input_uri="/rows", output_uri="/out", **same)
 
     for operator in (train, infer):
-        with pytest.raises(ConfigurationError, match=r"joins no data sets.*read it by its path: datasets="):
-            operator.build_job(task_context(Store()))
+        with pytest.raises(AirflowFailException, match=r"joins no data sets.*read it by its path: datasets="):
+            operator.execute(task_context(Store()))

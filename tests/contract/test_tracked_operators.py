@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_air import (
     MlflowTracker,
@@ -20,15 +19,15 @@ from airflow_provider_air import (
     RayTrainOperator,
     RayTuneOperator,
 )
-from airflow_provider_air.drivers.records import encode
+from airflow_provider_air.attachments.mlflow.server import MlflowServer
+from airflow_provider_air.drivers.wire.names import records_name
+from airflow_provider_air.drivers.wire.records import encode
 from airflow_provider_air.errors import RemoteFailureError
-from airflow_provider_air.records import records_name
-from airflow_provider_air.trackers.mlflow_server import MlflowServer
-from airflow_provider_air.triggers import base, live
+from airflow_provider_air.runs import attached
+from tests.deferrals import deferred, event_of, resume, write_records
 from tests.fakes.chaos_proxy import ChaosProxy
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, Supervisor, task_context
-from tests.unit.operators.test_submit import event_of, resume, write_records
 
 pytestmark = pytest.mark.integration
 
@@ -77,7 +76,8 @@ def head(mlflow_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRayDa
         ray = {"conn_type": "ray", "host": head.url, "password": head.token}
         monkeypatch.setenv("AIRFLOW_CONN_RAY_DEFAULT", json.dumps(ray))
         monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", json.dumps({"conn_type": "mlflow", "host": mlflow_url}))
-        monkeypatch.setattr(base, "SETTLE_SECONDS", 0.0)
+        monkeypatch.setenv("AIRFLOW__AIR__DEFERRAL_GRACE_SECONDS", "0")
+        monkeypatch.setenv("AIRFLOW__AIR__DEFERRAL_SETTLE_SECONDS", "0")
         monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(), raising=False)
         yield head
 
@@ -115,9 +115,7 @@ def _parent_of(run: dict[str, Any]) -> str | None:
 
 
 def started(operator: Any, store: Store, **ti: Any) -> Any:
-    with pytest.raises(TaskDeferred) as pause:
-        operator.execute(task_context(store, **ti))
-    return pause.value
+    return deferred(operator, task_context(store, **ti))
 
 
 @pytest.mark.parametrize("workload", OPERATORS)
@@ -162,7 +160,7 @@ def test_a_person_who_stops_it_and_a_deadline_leave_no_run_open(
     asyncio.run(stopped.trigger.on_kill())
     late_store = Store()
     late = started(make(tracker), late_store, run_id="late")
-    late.trigger.deadline = 1.0
+    late.trigger.step["until"] = 1.0
     context = task_context(late_store, run_id="late")
     with pytest.raises(Exception, match="execution_timeout"):
         resume(make(tracker), context, late, event_of(late.trigger))
@@ -173,7 +171,7 @@ def test_a_person_who_stops_it_and_a_deadline_leave_no_run_open(
 async def test_metrics_are_there_while_the_job_runs_and_a_server_that_was_away_misses_none(
     head: FakeRayDashboard, mlflow_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "HAND_OVER_SECONDS", 0.1)
+    monkeypatch.setattr(attached, "HAND_OVER_SECONDS", 0.1)
     make, result = OPERATORS["train"]
     experiment, store = Experiment(mlflow_url), Store()
 

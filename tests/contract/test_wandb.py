@@ -14,13 +14,15 @@ from typing import Any
 import pytest
 
 from airflow_provider_air import WandbTracker, drivers
-from airflow_provider_air.attachment import Attachment, AttachmentSpec, Outcome, Voyage
+from airflow_provider_air.attachments.mlflow.tracker import MlflowTracker
+from airflow_provider_air.attachments.wandb.tracker import WandbSite
+from airflow_provider_air.contracts.attachments import Attachment, AttachmentSpec, Outcome
+from airflow_provider_air.contracts.names import TaskKey
+from airflow_provider_air.contracts.runs import AttemptInfo
 from airflow_provider_air.errors import ConfigurationError
-from airflow_provider_air.hooks.wandb import WandbHook, open_tracker
-from airflow_provider_air.identity import TaskKey
-from airflow_provider_air.trackers.mlflow import MlflowTracker
-from airflow_provider_air.trackers.wandb import WandbSite, WandbTracking
+from airflow_provider_air.hooks.wandb import WandbHook
 from airflow_provider_air.workloads.function import function_payload
+from tests.fakes.attachment import FakeConnections
 from tests.wandb_files import read_runs
 
 pytestmark = pytest.mark.integration
@@ -28,10 +30,12 @@ KEY = "wandb-canary-key"
 Drive = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def voyage(workload: str = "train", *, generation: int = 1, number: int = 1) -> Voyage:
+def attempt(workload: str = "train", *, generation: int = 1, number: int = 1) -> AttemptInfo:
     key = TaskKey("here", "flights", "manual__1", "train")
     name = f"air-{generation}-{number}"
-    return Voyage(key, name, key.run_name(generation), generation, number, workload, "ray_default", {"rounds": 5})
+    return AttemptInfo(
+        *(key, name, f"train-g{generation}", generation, number, workload, "ray_default"), parameters={"rounds": 5}
+    )
 
 
 def train(losses: list[float], first_step: int = 0, problem: str | None = None) -> str:
@@ -53,17 +57,24 @@ def drive(tmp_path: Path) -> Drive:
     (tmp_path / "payload").mkdir()
     (tmp_path / "logs").mkdir()
 
-    def run(spec: WandbTracker, trip: Voyage, *args: Any, **more: str) -> subprocess.CompletedProcess[str]:
+    def run(spec: WandbTracker, of: AttemptInfo, *args: Any, **more: str) -> subprocess.CompletedProcess[str]:
         payload = function_payload(train, args, {}, code_folders=[str(Path(__file__).parent)])
         for name, data in payload.items():
             (tmp_path / "payload" / name).write_bytes(data)
-        ours = {"AIR_SUBMISSION_ID": trip.submission_id, "AIR_PAYLOAD": "payload", "AIR_RECORDS_DIR": "logs"}
+        ours = {"AIR_SUBMISSION_ID": of.submission_id, "AIR_PAYLOAD": "payload", "AIR_RECORDS_DIR": "logs"}
         base = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path), "HOME": str(tmp_path)}
-        env = {**base, **ours, **open_tracker(spec).before_submit(trip).env_vars, **more}
+        env = {**base, **ours, **spec.open(FakeConnections()).before_submit(of).env_vars, **more}
         command = [sys.executable, "-m", "air_drivers.function"]
         return subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
 
     return run
+
+
+class Airflow:
+    """The connections of this test's environment."""
+
+    def open(self, kind: str, conn_id: str) -> Any:
+        return {"wandb": WandbHook}[kind](conn_id).get_conn()
 
 
 def offline(folder: Path) -> WandbTracker:
@@ -71,8 +82,8 @@ def offline(folder: Path) -> WandbTracker:
 
 
 def test_the_driver_writes_the_run_and_a_retry_goes_on_in_it(drive: Drive, tmp_path: Path) -> None:
-    failed = drive(offline(tmp_path), voyage(), [3.0, 2.0], 0, "out of luck")
-    done = drive(offline(tmp_path), voyage(number=2), [1.0], 2)
+    failed = drive(offline(tmp_path), attempt(), [3.0, 2.0], 0, "out of luck")
+    done = drive(offline(tmp_path), attempt(number=2), [1.0], 2)
 
     assert (failed.returncode, done.returncode) == (1, 0), failed.stderr + done.stderr
     first, second = read_runs(tmp_path)
@@ -87,22 +98,22 @@ def test_the_driver_writes_the_run_and_a_retry_goes_on_in_it(drive: Drive, tmp_p
 
 
 def test_a_clear_that_starts_afresh_gets_another_run(tmp_path: Path) -> None:
-    tracking = open_tracker(offline(tmp_path))
-    ids = [tracking.before_submit(voyage(generation=number)).env_vars["WANDB_RUN_ID"] for number in (1, 1, 2)]
+    tracking = offline(tmp_path).open(FakeConnections())
+    ids = [tracking.before_submit(attempt(generation=number)).env_vars["WANDB_RUN_ID"] for number in (1, 1, 2)]
     assert ids[0] == ids[1] != ids[2]
 
 
 def test_without_wandb_on_the_cluster_nothing_is_trained(drive: Drive, tmp_path: Path) -> None:
     (tmp_path / "wandb.py").write_text("raise ImportError('no wandb here')")
 
-    done = drive(offline(tmp_path), voyage(), [1.0])
+    done = drive(offline(tmp_path), attempt(), [1.0])
 
     assert done.returncode == 64
     assert "wandb is not installed on the cluster" in done.stderr
 
 
 def test_trials_are_runs_of_one_group_and_none_is_the_parents(tmp_path: Path) -> None:
-    env_vars = open_tracker(offline(tmp_path)).before_submit(voyage("tune")).env_vars
+    env_vars = offline(tmp_path).open(FakeConnections()).before_submit(attempt("tune")).env_vars
 
     assert (env_vars["RAY_AIRFLOW_WANDB"], env_vars["WANDB_RUN_GROUP"]) == ("trials", "flights__manual__1")
     assert "WANDB_RUN_ID" not in env_vars
@@ -112,14 +123,14 @@ def test_the_key_travels_out_of_sight_and_a_link_is_there(monkeypatch: pytest.Mo
     extra = {"entity": "team"}
     monkeypatch.setenv("AIRFLOW_CONN_SITE", json.dumps({"conn_type": "wandb", "password": KEY, "extra": extra}))
 
-    tracking = open_tracker(WandbTracker("site", project="delays"))
-    luggage = tracking.before_submit(voyage())
+    tracking = WandbTracker("site", project="delays").open(Airflow())
+    added = tracking.before_submit(attempt())
 
-    assert luggage.secrets == {"WANDB_API_KEY": KEY}
-    assert KEY not in f"{luggage}{luggage.env_vars}{luggage.state}{WandbSite(api_key=KEY)}"
-    assert luggage.state["url"] == f"https://wandb.ai/team/delays/runs/{luggage.state['run_id']}"
-    assert not [name for name in luggage.env_vars if name.startswith("AIR_")]
-    tracking.on_end(voyage(), luggage.state, Outcome("STOPPED"))
+    assert added.secrets == {"WANDB_API_KEY": KEY}
+    assert KEY not in f"{added}{added.env_vars}{added.state}{added.links}{WandbSite(api_key=KEY)}"
+    assert added.links["wandb_url"] == f"https://wandb.ai/team/delays/runs/{added.state['run_id']}"
+    assert not [name for name in added.env_vars if name.startswith("AIR_")]
+    tracking.on_end(attempt(), added.state, Outcome("STOPPED"))
     assert isinstance(tracking, Attachment)
 
 
@@ -155,7 +166,7 @@ def test_a_connection_that_cannot_be_used_says_why(
     if connection is not None:
         monkeypatch.setenv("AIRFLOW_CONN_SITE", json.dumps(connection))
     with pytest.raises(ConfigurationError, match=message):
-        open_tracker(WandbTracker("site"))
+        WandbTracker("site").open(Airflow()).probe()
 
 
 def test_a_dead_server_fails_the_connections_test(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,4 +175,4 @@ def test_a_dead_server_fails_the_connections_test(monkeypatch: pytest.MonkeyPatc
     is_fine, message = WandbHook("site").test_connection()
     assert is_fine is False
     assert "does not answer" in message
-    assert WandbTracking(WandbTracker(), None).before_submit(voyage()).secrets == {}
+    assert offline(Path("/shared")).open(FakeConnections()).before_submit(attempt()).secrets == {}

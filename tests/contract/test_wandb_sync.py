@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_air import drivers
-from airflow_provider_air.drivers import wandb_files
+from airflow_provider_air.drivers.trackers.wandb_sync import offline_files
 from airflow_provider_air.workloads.wandb import sync_payload
 from tests.fakes.wandb import ENTITY, KEY, FakeWandb
 
@@ -103,7 +103,7 @@ def sync(tmp_path: Path, server: FakeWandb) -> Sync:
         ours = {"AIR_SUBMISSION_ID": "air-1", "AIR_PAYLOAD": "payload", "AIR_RECORDS_DIR": "logs"}
         base = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path), "HOME": str(tmp_path)}
         env = {**base, **ours, "WANDB_BASE_URL": url or server.url, "WANDB_API_KEY": key, "WANDB_SILENT": "true"}
-        command = [sys.executable, "-m", "air_drivers.wandb_sync"]
+        command = [sys.executable, "-m", "air_drivers.trackers.wandb_sync"]
         ended = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
         path = tmp_path / "logs" / "air-records-air-1.jsonl"
         records = [json.loads(line) for line in path.read_text().splitlines()]
@@ -291,8 +291,8 @@ def test_without_wandb_on_the_cluster_or_with_an_old_one_it_says_so(take: Any, s
 
 def test_what_is_left_of_a_file_reads_as_wandb_wrote_it(take: Any, tmp_path: Path) -> None:
     path = file_of(take("long"), "long")
-    wandb_files.write_rest(str(path), str(tmp_path / "same.wandb"), 0)
-    wandb_files.write_rest(str(path), str(tmp_path / "rest.wandb"), 150)
+    offline_files.write_rest(str(path), str(tmp_path / "same.wandb"), 0)
+    offline_files.write_rest(str(path), str(tmp_path / "rest.wandb"), 150)
 
     assert (tmp_path / "same.wandb").read_bytes() == path.read_bytes()
-    assert wandb_files.read(str(tmp_path / "rest.wandb")).rows == 250
+    assert offline_files.read(str(tmp_path / "rest.wandb")).rows == 250

@@ -1,4 +1,4 @@
-"""One process that runs examples, and one Ray head that they share."""
+"""Two processes that run examples, and the Ray head that most of them share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import select
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +18,7 @@ import pytest
 from airflow_stack import AirflowStack
 
 from airflow_provider_air.ray_api.transport import Transport
-from tests.clusters import BACKEND, local_cluster
+from tests.clusters import BACKEND, delete, local_cluster
 from tests.e2e.conftest import local_home, migrated_db
 
 __all__ = ["local_home", "migrated_db"]
@@ -28,14 +29,18 @@ DAGS = REPOSITORY / "dags"
 
 @dataclass
 class Runner:
-    """The process of ``runner.py``; its log tells all that Airflow said."""
+    """The process of ``runner.py``, which does one thing after the other; its log tells all that Airflow said."""
 
     process: subprocess.Popen[str]
     answers: IO[str]
     log: Path
+    _line: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
-    def ask(self, action: str, argument: str, timeout_seconds: float = 300) -> dict[str, Any]:
-        """Let it do something; the end of its log is in the message if it does not answer."""
+    def ask(self, action: str, argument: str, timeout_seconds: float = 300) -> Future[dict[str, Any]]:
+        """Let it do something, in its turn; the end of its log is in the message if it does not answer."""
+        return self._line.submit(self._ask, action, argument, timeout_seconds)
+
+    def _ask(self, action: str, argument: str, timeout_seconds: float) -> dict[str, Any]:
         start = self.log.stat().st_size
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps({action: argument}) + "\n")
@@ -46,24 +51,56 @@ class Runner:
         assert line, f"no answer to {action} {argument}:\n{said[-6000:]}"
         return {**json.loads(line), "log": said}
 
+    def stop(self) -> None:
+        """End it; what still waits for its turn is not done, and what hangs is not waited for."""
+        self._line.shutdown(wait=False, cancel_futures=True)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.communicate(timeout=10)
+        self.process.kill()
+        self.process.wait()
+
 
 @pytest.fixture(scope="session")
 def examples_cluster(local_home: Path) -> Iterator[Transport]:
-    """The cluster that the examples ask for, there before they do: each adopts it."""
-    with local_cluster("examples", num_cpus=2, object_store_memory_bytes=512 * 1024 * 1024) as (_, transport):
-        yield transport
+    """The cluster that most examples ask for, there before they do: each adopts it. No cluster is left afterwards."""
+    try:
+        with local_cluster("examples", num_cpus=2, object_store_memory_bytes=512 * 1024 * 1024) as (_, transport):
+            yield transport
+    finally:
+        for listed in BACKEND.list():
+            delete(listed.ref)
 
 
 @pytest.fixture(scope="session")
 def runner(
     examples_cluster: Transport, local_home: Path, migrated_db: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Runner]:
-    """A process with an Airflow of its own, whose ``ray_default`` leads to the examples' cluster."""
-    folder = tmp_path_factory.mktemp("examples")
-    connection = {"conn_type": "ray", "host": examples_cluster.base_url, "password": examples_cluster.token}
+    """Runs what uses the examples' cluster, which takes one at a time; ``ray_default`` leads there, too."""
+    with _running(examples_cluster, local_home, migrated_db, tmp_path_factory.mktemp("examples")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def second_runner(
+    examples_cluster: Transport, local_home: Path, migrated_db: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Runner]:
+    """Runs what has a cluster of its own, at the same time."""
+    with _running(examples_cluster, local_home, migrated_db, tmp_path_factory.mktemp("others")) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def _running(cluster: Transport, local_home: Path, migrated_db: Path, folder: Path) -> Iterator[Runner]:
+    """Have a process with an Airflow of its own."""
+    connection = {"conn_type": "ray", "host": cluster.base_url, "password": cluster.token}
     stack = AirflowStack(
         DAGS,
-        env={"AIR_LOCAL_HOME": str(local_home), "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'scripts'}"},
+        env={
+            "AIR_LOCAL_HOME": str(local_home),
+            "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'scripts'}",
+            # No scheduler runs here, which could not bear what comes back soon.
+            "AIRFLOW__AIR__DEFERRAL_SETTLE_SECONDS": "0",
+        },
         connections={"ray_default": connection},
         template_db=migrated_db,
         home=folder / "airflow",
@@ -84,14 +121,9 @@ def runner(
         )
     os.close(write)
     with os.fdopen(read) as answers:
+        made = Runner(process, answers, log)
         try:
-            yield Runner(process, answers, log)
+            yield made
         finally:
-            # One that hangs in the middle of a run is not waited for.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.communicate(timeout=10)
-            process.kill()
-            process.wait()
+            made.stop()
             stack.stop()
-            for ref in BACKEND.list_refs():
-                BACKEND.delete(ref)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 from airflow_stack import AirflowStack
 
 from tests.clusters import local_cluster
-from tests.e2e.ray_lab import RayLab
+from tests.e2e.ray_lab import RayLab, Scenario
 
 DAGS = Path(__file__).parent / "dags"
 # A lost worker or triggerer is noticed after minutes by default; here a test waits for it.
@@ -26,8 +26,13 @@ IMPATIENT = {
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
 }
+# Shorter than as shipped, since most of what is deferred here lasts longer; long enough for a machine with this load.
+SETTLE_SECONDS = 6
 # DAGs and triggers of the tests are imported by Airflow's processes as the tests import them.
-ENVIRONMENT = IMPATIENT | {"PYTHONPATH": str(Path(__file__).parents[2])}
+ENVIRONMENT = IMPATIENT | {
+    "PYTHONPATH": str(Path(__file__).parents[2]),
+    "AIRFLOW__AIR__DEFERRAL_SETTLE_SECONDS": str(SETTLE_SECONDS),
+}
 AT_ONCE = 8
 
 
@@ -66,8 +71,8 @@ def ray_lab(
 
 
 @pytest.fixture(scope="session")
-def running(request: pytest.FixtureRequest, ray_lab: RayLab) -> Iterator[dict[Callable[[RayLab], None], Future[float]]]:
-    """All selected scenarios, at once: each has its own run, job, connection, proxy and ledger."""
+def running(request: pytest.FixtureRequest, ray_lab: RayLab) -> Iterator[dict[Scenario, Future[float]]]:
+    """All selected scenarios of all files, at once: each has its own run, and all that it changes."""
     calls = [getattr(item, "callspec", None) for item in request.session.items]
     selected = [call.params["scenario"] for call in calls if call is not None and "scenario" in call.params]
     pool = ThreadPoolExecutor(AT_ONCE)
@@ -77,14 +82,19 @@ def running(request: pytest.FixtureRequest, ray_lab: RayLab) -> Iterator[dict[Ca
         pool.shutdown(cancel_futures=True)
 
 
-def _timed(scenario: Callable[[RayLab], None], lab: RayLab) -> float:
+def _timed(scenario: Scenario, lab: RayLab) -> float:
     start = time.monotonic()
     scenario(lab)
     return time.monotonic() - start
 
 
-@pytest.fixture
-def lonely_lab(ray_lab: RayLab, running: dict[Callable[[RayLab], None], Future[float]]) -> RayLab:
-    """The lab once no scenario uses it any more: for tests that kill what all share."""
+@pytest.fixture(scope="session")
+def others_are_over(running: dict[Scenario, Future[float]]) -> None:
+    """No scenario uses the lab any more: for tests that kill what all share."""
     wait(running.values())
+
+
+@pytest.fixture
+def lonely_lab(ray_lab: RayLab, others_are_over: None) -> RayLab:
+    """The lab once no scenario uses it any more."""
     return ray_lab

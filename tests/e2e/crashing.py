@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from airflow_provider_air.ray_api.watching import Observation
-from airflow_provider_air.triggers.job import RayJobTrigger
+import asyncio
+from typing import Any
+
+from airflow_provider_air.connections.ports import XComBoard
+from airflow_provider_air.runs.progress import PROGRESS_KEY
+from airflow_provider_air.triggers.run import RayRunTrigger
 
 
-class CrashingJobTrigger(RayJobTrigger):
-    """Raises where a bug of ours would: in the middle of the watch."""
+class CrashingRunTrigger(RayRunTrigger):
+    """Raises where a bug of ours would: in the middle of the watch, once some of a growing log was shown."""
 
-    def _show(self, seen: Observation, next_record: int) -> None:
-        super()._show(seen, next_record)
-        if seen.lines:
-            raise RuntimeError("the trigger has a bug")
+    async def event(self) -> dict[str, Any]:
+        """Watch for a while, and break."""
+        watch = asyncio.create_task(super().event())
+        board = XComBoard(self.task_names)
+        while not ((await asyncio.to_thread(board.read, PROGRESS_KEY)) or {}).get("log_offset"):
+            await asyncio.sleep(0.5)
+        watch.cancel()
+        raise RuntimeError("the trigger has a bug")

@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,14 +18,16 @@ from typing import Any
 import psutil
 from airflow_api import AirflowApi, AirflowApiError, wait_for
 
-from airflow_provider_air.clusters.contract import ClusterRef
-from airflow_provider_air.identity import LEDGER_KEY, TASK
+from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.ray_api.requests import list_jobs
 from airflow_provider_air.ray_api.transport import Transport
+from airflow_provider_air.runs.ledger import LEDGER_KEY
+from airflow_provider_air.runs.names import TASK
 from tests.fakes.chaos_proxy import ChaosProxy
 
+Scenario = Callable[["RayLab"], None]
 PATIENCE_SECONDS = 420.0
 OUTAGE_SECONDS = 30.0
 TASK_ID = "job"
@@ -83,6 +85,11 @@ class Case:
         return self.api.wait_task_state(
             self.dag_id, self.run_id, TASK_ID, states, PATIENCE_SECONDS, min_try_number=try_number
         )
+
+    def wait_watched(self) -> None:
+        """Wait until a trigger watches the job: one that has not begun hears nothing of a person's word (3.3.2)."""
+        self.wait_state("deferred")
+        self.wait_logged(") starting")
 
     def wait_run_end(self) -> None:
         """Wait until the run has ended, too: Airflow may forget a task that is cleared just before that."""
@@ -271,6 +278,13 @@ class RayLab:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def new_folder(self) -> Path:
+        """Make a folder that no other run uses."""
+        with self._lock:
+            folder = self.folder / f"case_{next(self._numbers)}"
+        folder.mkdir()
+        return folder
+
     @contextmanager
     def case(self, dag_id: str = "once_deferred", *, api: AirflowApi | None = None) -> Iterator[Case]:
         """
@@ -279,10 +293,8 @@ class RayLab:
         :param api: another Airflow than the lab's
         """
         api = api or self.api
-        with self._lock:
-            name = f"case_{next(self._numbers)}"
-        folder = self.folder / name
-        folder.mkdir()
+        folder = self.new_folder()
+        name = folder.name
         with ChaosProxy(self.transport.base_url) as proxy:
             connection = {"conn_type": "ray", "host": proxy.url, "password": self.transport.token}
             api.call("POST", "/connections", json={"connection_id": name, **connection})

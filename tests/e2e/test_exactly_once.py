@@ -6,16 +6,14 @@ The scenarios run at once, each with its own run; ``RayLab`` explains what they 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import Future
 
 import pytest
 
-from tests.e2e.ray_lab import RayLab
+from tests.e2e.ray_lab import RayLab, Scenario
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
-Scenario = Callable[[RayLab], None]
 SUBMIT = ("POST", "^/api/jobs/$")
 LOG_LINES = 200_000
 
@@ -35,7 +33,7 @@ def worker_killed_between_intent_and_post(lab: RayLab) -> None:
         case.release()
         case.judge("start 1", "end 1", try_number=2)
         assert [job.submission_id for job in case.jobs()] == [attempt["submission_id"] for attempt in intended]
-        assert "never arrived: submitting it now" in case.log(2)
+        assert "never arrived, or its cluster was replaced: sending it" in case.log(2)
 
 
 def worker_killed_between_post_and_reply(lab: RayLab) -> None:
@@ -143,7 +141,7 @@ def clear_after_failure_resumes(lab: RayLab) -> None:
 def task_marked_failed_while_deferred(lab: RayLab) -> None:
     with lab.case("once_deferred_retried") as case:
         case.start()
-        case.wait_state("deferred")
+        case.wait_watched()
         case.wait_ledger("start 1")
         case.mark_failed()
         case.wait_ledger("start 1", "stopped 1")
@@ -164,7 +162,7 @@ def task_marked_failed_while_running(lab: RayLab) -> None:
 def run_marked_failed_while_deferred(lab: RayLab) -> None:
     with lab.case() as case:
         case.start()
-        case.wait_state("deferred")
+        case.wait_watched()
         case.wait_ledger("start 1")
         case.api.set_run_state(case.dag_id, case.run_id, "failed")
         case.wait_ledger("start 1", "stopped 1")
@@ -182,12 +180,23 @@ def deadline_passed_while_deferred(lab: RayLab) -> None:
         assert [job.status.value for job in case.jobs()] in (["STOPPED"], ["FAILED"])
 
 
-def trigger_crashed(lab: RayLab) -> None:
+def trigger_crashed_without_a_try_left(lab: RayLab) -> None:
     with lab.case("once_crashing") as case:
-        case.start()
+        case.start(chatter=1)
         case.wait_ledger("start 1", "stopped 1")
         case.judge("start 1", "stopped 1", state="failed", says="The trigger ended without an event: stopping job")
         assert "TaskDeferralError" in case.log()
+
+
+def trigger_crashed_and_the_next_try_adopts(lab: RayLab) -> None:
+    with lab.case("once_crashing_retried") as case:
+        case.start(chatter=1)
+        case.wait_logged("Adopting job", try_number=2)
+        case.release()
+        case.judge("start 1", "end 1", try_number=2)
+        assert "The trigger ended without an event: the next try goes on with its job" in case.log(1)
+        assert "TaskDeferralError" in case.log(1)
+        assert case.proxy.count(*SUBMIT) == 1
 
 
 # The network breaks
@@ -261,7 +270,8 @@ SCENARIOS: list[Scenario] = [
     task_marked_failed_while_deferred,
     task_marked_failed_while_running,
     run_marked_failed_while_deferred,
-    trigger_crashed,
+    trigger_crashed_without_a_try_left,
+    trigger_crashed_and_the_next_try_adopts,
 ]
 
 

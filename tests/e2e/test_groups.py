@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import psutil
 import pytest
 from airflow_api import AirflowApi, wait_for
-from airflow_stack import AirflowStack
 
 from airflow_provider_air.clusters.local.backend import LocalBackend
-from airflow_provider_air.drivers.job import SUBMISSION_ID
-from tests.e2e.ray_lab import PATIENCE_SECONDS, RayLab
+from airflow_provider_air.drivers.wire.names import SUBMISSION_ID
+from tests.e2e.ray_lab import PATIENCE_SECONDS, RayLab, Scenario
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 DAG_ID = "group_mapped"
 TASK_ID = "ray.square"
-TEARDOWN = "ray.delete_cluster"
+SETUP, TEARDOWN = "ray.create_cluster", "ray.delete_cluster"
 # The inputs whose first job fails, see dags/ray_groups.py.
 FAIL_ONCE = (5, 19)
 
@@ -49,6 +48,18 @@ class GroupRun:
         instances = self.api.task_instances(DAG_ID, self.run_id)
         return Counter(str(instance["state"]) for instance in instances if instance["task_id"] == TASK_ID)
 
+    def cluster(self) -> str:
+        """Give the name of its cluster, which lives or did."""
+        return str(self.api.xcom(DAG_ID, self.run_id, SETUP)["name"])
+
+    def drivers(self) -> list[psutil.Process]:
+        """Give the processes of its functions, whoever's they are now."""
+        ids = {
+            self.api.xcom(DAG_ID, self.run_id, TASK_ID, "submission_id", index) or "none yet"
+            for index in range(self.count)
+        }
+        return [process for process in psutil.process_iter() if _submission_id(process) in ids]
+
     def describe(self) -> str:
         """Tell the states and the logs of what failed."""
         failed = [ti for ti in self.api.task_instances(DAG_ID, self.run_id) if ti["state"] == "failed"]
@@ -59,14 +70,9 @@ class GroupRun:
         return "\n".join([str(self.states()), str(self.ledger()), *logs])
 
 
-def clusters_of_runs() -> set[str]:
-    """Give the local clusters that a run of the DAG made and that are still there in any way."""
-    return {ref.name for ref in LocalBackend().list_refs() if ref.name.startswith("group-mapped")}
-
-
-def drivers_of_runs() -> list[psutil.Process]:
-    """Give the processes of the DAG's functions, whoever's they are now."""
-    return [process for process in psutil.process_iter() if _submission_id(process).startswith("air-group-mapped")]
+def clusters() -> set[str]:
+    """Give the local clusters that are there in any way."""
+    return {listed.ref.name for listed in LocalBackend().list()}
 
 
 def _submission_id(process: psutil.Process) -> str:
@@ -76,52 +82,35 @@ def _submission_id(process: psutil.Process) -> str:
         return ""
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path
-    (tmp_path / "hold").unlink(missing_ok=True)
+def killed_run_stops_all_and_a_clear_finishes_it_on_a_new_cluster(lab: RayLab) -> None:
+    folder = lab.new_folder()
+    run = GroupRun(lab.api, folder, 6, held=True)
+    try:
+        wait_for(run.ledger, lambda ledger: ledger.total() == 4, "four functions run", PATIENCE_SECONDS)
+        before = run.cluster()
+        assert len(run.drivers()) >= 4
+        run.api.set_run_state(DAG_ID, run.run_id, "failed")
+        run.api.wait_task_state(DAG_ID, run.run_id, TEARDOWN, {"success"}, PATIENCE_SECONDS)
+        wait_for(clusters, lambda alive: before not in alive, f"{before} is gone", PATIENCE_SECONDS)
+        assert run.drivers() == []
+        run.wait_end("failed")
+        stopped = run.ledger()
+        assert stopped.total() == 4, "no job was started after the run was killed"
+        assert run.states()["success"] == 0
+    finally:
+        (folder / "hold").unlink()
 
-
-@pytest.mark.full  # example_03 and the killed run below do the like
-@pytest.mark.parametrize("count", [6, 30])
-def test_each_input_gives_one_result_by_one_job_and_those_that_fail_once_by_two(
-    airflow_stack: AirflowStack, folder: Path, count: int
-) -> None:
-    run = GroupRun(airflow_stack.api, folder, count)
-    run.wait_end("success")
-    assert run.results() == [number * number for number in range(count)]
-    assert run.ledger() == Counter({number: 2 if number in FAIL_ONCE else 1 for number in range(count)})
-    assert clusters_of_runs() == set()
-
-
-def test_killed_run_stops_all_and_a_clear_finishes_it_on_a_new_cluster(
-    airflow_stack: AirflowStack, folder: Path
-) -> None:
-    run = GroupRun(airflow_stack.api, folder, 6, held=True)
-    wait_for(run.ledger, lambda ledger: ledger.total() == 4, "four functions run", PATIENCE_SECONDS)
-    (before,) = clusters_of_runs()
-    assert len(drivers_of_runs()) >= 4
-    run.api.set_run_state(DAG_ID, run.run_id, "failed")
-    run.api.wait_task_state(DAG_ID, run.run_id, TEARDOWN, {"success"}, PATIENCE_SECONDS)
-    wait_for(clusters_of_runs, set().__eq__, f"{before} is gone", PATIENCE_SECONDS)
-    assert drivers_of_runs() == []
-    run.wait_end("failed")
-    stopped = run.ledger()
-    assert stopped.total() == 4, "no job was started after the run was killed"
-    assert run.states()["success"] == 0
-
-    (folder / "hold").unlink()
     run.api.clear(DAG_ID, run.run_id)
     run.wait_end("success")
     assert run.results() == [number * number for number in range(6)]
     # What was stopped starts once more, and no input fails that was seen before.
     expected = {number: 1 + stopped[number] + (number in FAIL_ONCE and number not in stopped) for number in range(6)}
     assert run.ledger() == Counter(expected)
-    assert clusters_of_runs() == set()
+    assert run.cluster() not in clusters()
 
 
-def test_a_function_gives_the_same_on_a_worker_and_on_ray(ray_lab: RayLab) -> None:
-    with ray_lab.case("function_anywhere") as case:
+def function_gives_the_same_on_a_worker_and_on_ray(lab: RayLab) -> None:
+    with lab.case("function_anywhere") as case:
         case.start()
         assert case.api.wait_run(case.dag_id, case.run_id) == "success"
         for task_id in ("on_worker", "on_ray"):
@@ -136,3 +125,24 @@ def test_a_function_gives_the_same_on_a_worker_and_on_ray(ray_lab: RayLab) -> No
                 "measured 1",
                 "measured 1.5",
             ]
+
+
+SCENARIOS = [
+    killed_run_stops_all_and_a_clear_finishes_it_on_a_new_cluster,
+    function_gives_the_same_on_a_worker_and_on_ray,
+]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_each_input_once_and_nothing_is_left(scenario: Scenario, running: dict[Scenario, Future[float]]) -> None:
+    print(f"{scenario.__name__} took {running[scenario].result():.0f} s")
+
+
+@pytest.mark.full  # example_03 and the killed run above do the like
+@pytest.mark.parametrize("count", [6, 30])
+def test_each_input_gives_one_result_by_one_job_and_those_that_fail_once_by_two(lonely_lab: RayLab, count: int) -> None:
+    run = GroupRun(lonely_lab.api, lonely_lab.new_folder(), count)
+    run.wait_end("success")
+    assert run.results() == [number * number for number in range(count)]
+    assert run.ledger() == Counter({number: 2 if number in FAIL_ONCE else 1 for number in range(count)})
+    assert run.cluster() not in clusters()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -13,9 +15,9 @@ from airflow_api import wait_for
 from airflow_stack import AirflowStack
 
 from airflow_provider_air.clusters.local.home import ClusterHome
-from airflow_provider_air.identity import DEPLOYMENT
+from airflow_provider_air.runs.names import DEPLOYMENT
 from tests.e2e.conftest import DAGS, ENVIRONMENT
-from tests.e2e.ray_lab import PATIENCE_SECONDS, RayLab
+from tests.e2e.ray_lab import PATIENCE_SECONDS, Case, RayLab
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
@@ -38,24 +40,58 @@ def test_log_is_shown_exactly_once_across_a_graceful_restart_of_the_triggerer(
         assert MARKER not in case.log_lines()
 
 
-def test_log_has_no_gap_and_one_marked_repetition_after_the_triggerer_was_killed(
-    lonely_lab: RayLab, airflow_stack: AirflowStack
-) -> None:
-    with lonely_lab.case() as case:
-        case.start(chatter=100)
-        case.wait_state("deferred")
-        case.wait_more_lines(2000)
+@dataclass
+class Watched:
+    """Runs whose triggers were watching when the triggerer was killed; it runs again since."""
+
+    chatty: Case
+    sibling_cleared: Case
+
+
+@pytest.fixture(scope="module")
+def watched(ray_lab: RayLab, others_are_over: None, airflow_stack: AirflowStack) -> Iterator[Watched]:
+    """One death for both, since it costs half a minute."""
+    with ray_lab.case() as chatty, ray_lab.case("once_with_sibling") as other:
+        chatty.start(chatter=100)
+        other.start(chatter=1)
+        chatty.wait_state("deferred")
+        chatty.wait_more_lines(2000)
+        other.wait_state("deferred")
+        other.wait_ledger("start 1")
+        other.api.wait_task_state(other.dag_id, other.run_id, "sibling", {"success"})
+        # As the UI does by default: the whole run is queued again, and its clear number grows.
+        assert other.api.clear(other.dag_id, other.run_id, ["sibling"]) == ["sibling"]
         airflow_stack.restart("triggerer", signal.SIGKILL)
-        case.wait_more_lines(2000)
-        case.release()
-        case.judge("start 1", "end 1")
-        ranges = case.wait_shown(case.printed_lines())
-        assert _union(ranges) == (1, case.printed_lines())
-        lines = case.log_lines()
-        # One for each interruption: ours, and those of a machine on which a triggerer is silent for too long.
-        assert len(ranges) == lines.count(MARKER) + 1
-        assert len(ranges) >= 2
-        assert lines.index(f"line {ranges[0][1]}") < lines.index(MARKER)
+        yield Watched(chatty, other)
+
+
+def test_log_has_no_gap_and_one_marked_repetition_after_the_triggerer_was_killed(watched: Watched) -> None:
+    case = watched.chatty
+    case.wait_more_lines(2000)
+    case.release()
+    case.judge("start 1", "end 1")
+    ranges = case.wait_shown(case.printed_lines())
+    assert _union(ranges) == (1, case.printed_lines())
+    lines = case.log_lines()
+    # One for each interruption: ours, and those of a machine on which a triggerer is silent for too long.
+    assert len(ranges) == lines.count(MARKER) + 1
+    assert len(ranges) >= 2
+    assert lines.index(f"line {ranges[0][1]}") < lines.index(MARKER)
+
+
+def test_clear_of_a_sibling_leaves_the_job_alone_also_when_its_task_is_tried_again(watched: Watched) -> None:
+    case = watched.sibling_cleared
+    sibling = case.api.wait_task_state(case.dag_id, case.run_id, "sibling", {"success"}, min_try_number=2)
+    assert sibling["try_number"] == 2
+    case.wait_more_lines(10)
+    away = case.proxy.on("*", "", times=None, status=503)
+    case.wait_logged("The cluster stopped answering")
+    away.cancel()
+    case.wait_logged("Adopting job", try_number=2)
+    case.release()
+    case.judge("start 1", "end 1", try_number=2)
+    assert case.proxy.count("POST", "^/api/jobs/$") == 1
+    assert [attempt["generation"] for attempt in case.attempts()] == [1]
 
 
 def test_job_is_lost_with_its_head_and_a_retry_makes_a_new_one(lonely_lab: RayLab) -> None:

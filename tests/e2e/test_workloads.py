@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from airflow_api import AirflowApi, wait_for
-from airflow_stack import AirflowStack
 
 from airflow_provider_air.clusters.local.backend import LocalBackend
 from airflow_provider_air.clusters.local.home import ClusterHome
-from airflow_provider_air.drivers.job import SUBMISSION_ID
+from airflow_provider_air.drivers.wire.names import SUBMISSION_ID
+from airflow_provider_air.runs.ledger import LEDGER_KEY
+from tests.e2e.ray_lab import RayLab, Scenario
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -44,27 +47,35 @@ def kill_driver(submission_id: str) -> None:
     os.kill(driver.pid, signal.SIGKILL)
 
 
+def wait_checkpointed(api: AirflowApi, dag_id: str, run_id: str, task_id: str, epoch: int, map_index: int = -1) -> None:
+    """Wait until the training's own side knows of an epoch's checkpoint, which is some time after its report."""
+    wait_for(
+        lambda: api.xcom(dag_id, run_id, task_id, "progress", map_index) or {},
+        lambda progress: (progress.get("step") or 0) >= epoch,
+        f"{task_id} tells of epoch {epoch}",
+        PATIENCE_SECONDS,
+    )
+
+
 def check_history(result: dict[str, Any]) -> None:
     """No epoch is lost, and none is there twice."""
     assert [row["metrics"]["epoch"] for row in result["history"]] == [0, 1, 2, 3]
     assert result["history_rows"] == 4
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(6, marks=pytest.mark.full)])
-def test_mapped_trainings_share_a_cluster_and_one_whose_driver_is_killed_resumes(
-    airflow_stack: AirflowStack, tmp_path: Path, count: int
-) -> None:
-    api: AirflowApi = airflow_stack.api
+def mapped_trainings_share_a_cluster_and_one_whose_driver_is_killed_resumes(lab: RayLab, count: int) -> None:
+    api, folder = lab.api, lab.new_folder()
     api.wait_dag("trainings_mapped")
-    run = api.trigger("trainings_mapped", {"folder": str(tmp_path), "count": count})
+    run = api.trigger("trainings_mapped", {"folder": str(folder), "count": count})
     for index in range(count):
-        wait_ledger(tmp_path, str(index), [0, 1, 2])
+        wait_ledger(folder, str(index), [0, 1, 2])
 
     victim = count - 1
+    wait_checkpointed(api, "trainings_mapped", run, "ray.train", 1, victim)
     kill_driver(api.xcom("trainings_mapped", run, "ray.train", "submission_id", victim))
-    wait_ledger(tmp_path, str(victim), [0, 1, 2, 2])
+    wait_ledger(folder, str(victim), [0, 1, 2, 2])
     for index in range(count):
-        (tmp_path / f"go-{index}").touch()
+        (folder / f"go-{index}").touch()
     assert api.wait_run("trainings_mapped", run, timeout_seconds=PATIENCE_SECONDS) == "success"
 
     results = [api.xcom("trainings_mapped", run, "ray.train", map_index=index) for index in range(count)]
@@ -77,27 +88,46 @@ def test_mapped_trainings_share_a_cluster_and_one_whose_driver_is_killed_resumes
     assert results[victim]["resumed_from"]
 
 
+def two_trainings(lab: RayLab) -> None:
+    mapped_trainings_share_a_cluster_and_one_whose_driver_is_killed_resumes(lab, 2)
+
+
+@pytest.mark.parametrize("scenario", [two_trainings], ids=lambda scenario: scenario.__name__)
+def test_trainings_resume_and_lose_no_epoch(scenario: Scenario, running: dict[Scenario, Future[float]]) -> None:
+    print(f"{scenario.__name__} took {running[scenario].result():.0f} s")
+
+
+@pytest.mark.full  # the same with two is above
+def test_six_trainings(lonely_lab: RayLab) -> None:
+    mapped_trainings_share_a_cluster_and_one_whose_driver_is_killed_resumes(lonely_lab, 6)
+
+
 @pytest.mark.full  # the head's death is in test_parts_that_die.py, resuming above
-def test_a_training_resumes_after_its_whole_head_was_killed(
-    airflow_stack: AirflowStack, tmp_path: Path, local_home: Path
-) -> None:
-    api: AirflowApi = airflow_stack.api
+def test_a_training_resumes_after_its_whole_head_was_killed(lonely_lab: RayLab) -> None:
+    api, folder = lonely_lab.api, lonely_lab.new_folder()
     dag_id = "training_on_a_head_that_dies"
     api.wait_dag(dag_id)
-    before = {ref.name for ref in LocalBackend().list_refs()}
-    run = api.trigger(dag_id, {"folder": str(tmp_path)})
-    wait_ledger(tmp_path, "alone", [0, 1, 2])
+    run = api.trigger(dag_id, {"folder": str(folder)})
+    wait_ledger(folder, "alone", [0, 1, 2])
 
-    (mine,) = [ref for ref in LocalBackend().list_refs() if ref.name not in before]
-    state = ClusterHome.of(mine.name).state()
+    wait_checkpointed(api, dag_id, run, "train", 1)
+    ledger = api.state_store(dag_id, run, "train")[LEDGER_KEY]
+    mine = (json.loads(ledger) if isinstance(ledger, str) else ledger)["attempts"][-1]["cluster"]["name"]
+    state = ClusterHome.of(mine).state()
     assert state is not None
     assert state.head_pid is not None
     os.kill(state.head_pid, signal.SIGKILL)
-    wait_ledger(tmp_path, "alone", [0, 1, 2, 2])
-    (tmp_path / "go-alone").touch()
+    wait_ledger(folder, "alone", [0, 1, 2, 2])
+    (folder / "go-alone").touch()
     assert api.wait_run(dag_id, run, timeout_seconds=PATIENCE_SECONDS) == "success"
 
     result = api.xcom(dag_id, run, "train")
     check_history(result)
     assert result["resumed_from"]
-    assert mine.name not in {ref.name for ref in LocalBackend().list_refs()}
+    # Asked to go, it is gone soon.
+    wait_for(
+        lambda: {listed.ref.name for listed in LocalBackend().list()},
+        lambda alive: mine not in alive,
+        f"{mine} is gone",
+        PATIENCE_SECONDS,
+    )

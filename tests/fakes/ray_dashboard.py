@@ -143,6 +143,10 @@ class FakeRayDashboard(LoopbackServer):
 
         self.call(restart)
 
+    def put_gateway_in_front(self, body: str = "404 page not found\n") -> Fault:
+        """Let a gateway that has lost its way to the head answer 404 to everything, until the fault is cancelled."""
+        return self.plan("*", "", times=None, status=404, body=body)
+
     def kill_node(self, message: str = "dashboard_agent failed and raylet fate-shares") -> None:
         """Let the only node die while the dashboard lives on: no agent, no logs, jobs unchanged."""
         self.call(lambda: setattr(self, "node_state", ("DEAD", message)))

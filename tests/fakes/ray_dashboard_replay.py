@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -13,7 +14,7 @@ import time
 from aiohttp import web
 
 from tests.fakes.ray_dashboard import FakeRayDashboard
-from tests.fakes.ray_dashboard_state import log_name
+from tests.fakes.ray_dashboard_state import TERMINAL, FakeJob, log_name
 
 SLICES = 50
 CONTROL_PREFIX = "/__fake__"
@@ -25,7 +26,8 @@ class ReplayDashboard(FakeRayDashboard):
 
     ``GET stats`` gives the number of requests and reply bytes so far and this process's CPU seconds;
     ``POST finish/{submission_id}`` ends a job and says when (epoch seconds); ``POST log/{submission_id}``
-    appends the body to its log.
+    appends the body to its log. A job that is submitted as ``true`` or ``sleep SECONDS`` ends well after
+    that long.
 
     :param jobs: how many run, named ``replay-0000`` and up.
     :param log_interval_seconds: each job logs one line this often.
@@ -51,6 +53,16 @@ class ReplayDashboard(FakeRayDashboard):
         for name in self._names:
             self.add_job(name, log="Running entrypoint\n")
         self.call(lambda: self._spawn(self._grow()))
+
+    def submit(self, job: FakeJob) -> None:
+        """Accept a POSTed job, in the server's thread."""
+        super().submit(job)
+        if found := re.fullmatch(r"true|sleep ([0-9.]+)", job.entrypoint):
+            self._later((self.starts_after_seconds or 0.0) + float(found[1] or 0.0), lambda: self._succeed(job))
+
+    def _succeed(self, job: FakeJob) -> None:
+        if job.status not in TERMINAL:
+            job.move_to("SUCCEEDED", None, None, None)
 
     async def _grow(self) -> None:
         """Write one line for every job per interval, a slice at a time so that no request waits long."""

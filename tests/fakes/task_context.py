@@ -1,4 +1,8 @@
-"""What Airflow gives a task while it runs: state store, task instance, context, and the line to its supervisor."""
+"""
+What Airflow gives a task while it runs: state store, task instance, context, and the line to its supervisor.
+
+Values cross that line by Airflow's own encoders, so what the real one refuses is refused here, too.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,36 @@ import json
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
-from airflow.sdk.execution_time.comms import GetTaskStates, GetXCom, SetXCom, TaskStatesResult, XComResult
+import httpx
+import msgspec
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import (
+    GetTaskStates,
+    GetXCom,
+    SetTaskStateStore,
+    SetXCom,
+    TaskStatesResult,
+    XComResult,
+    _RequestFrame,
+)
+from airflow.sdk.execution_time.xcom import XCom
+
+# Airflow warns beyond (3.3), and a database may refuse.
+STORE_LIMIT_BYTES = 64 * 1024
+
+
+def over_the_line(message: Any) -> Any:
+    """
+    Give a message's value as the api-server gets it (3.3.2).
+
+    :raises TypeError: the line carries no such type
+    :raises ValueError: it is NaN or infinite somewhere
+    """
+    frame = _RequestFrame(id=0, body=message.model_dump()).as_bytes()
+    arrived = msgspec.msgpack.decode(frame[4:])[1]["value"]
+    return json.loads(httpx.Request("POST", "http://airflow", json=arrived).content)
 
 
 class Store:
@@ -20,7 +52,12 @@ class Store:
         return json.loads(self.rows[key]) if key in self.rows else default
 
     def set(self, key: str, value: Any) -> None:
-        self.rows[key] = json.dumps(value)
+        if value is None:
+            raise ValueError("Cannot set value as None")
+        text = json.dumps(over_the_line(SetTaskStateStore(ti_id=uuid4(), key=key, value=value, expires_at=None)))
+        if len(text) > STORE_LIMIT_BYTES:
+            raise ValueError(f"{key} has {len(text)} bytes")
+        self.rows[key] = text
 
 
 @dataclass
@@ -36,11 +73,27 @@ class FakeTaskInstance:
     xcoms: dict[str, Any] = field(default_factory=dict)
 
     def xcom_push(self, key: str, value: Any) -> None:
-        self.xcoms[key] = json.loads(json.dumps(value))
+        message = SetXCom(
+            key=key,
+            value=XCom.serialize_value(value),
+            dag_id=self.dag_id,
+            task_id=self.task_id,
+            run_id=self.run_id,
+            map_index=self.map_index,
+        )
+        self.xcoms[key] = XCom.deserialize_value(XComResult(key=key, value=over_the_line(message)))
+        line = getattr(task_runner, "SUPERVISOR_COMMS", None)
+        if isinstance(line, Supervisor):
+            line.send(message)
 
 
 def task_context(store: Store, *, clear_number: int = 0, **ti: Any) -> Any:
-    """Give the context of one try; ``ti`` are fields of :class:`FakeTaskInstance`."""
+    """
+    Give the context of one try.
+
+    :param clear_number: the run's: it grows with a clear of any of its tasks
+    :param ti: fields of :class:`FakeTaskInstance`
+    """
     return {
         "ti": FakeTaskInstance(**ti),
         "task_state_store": store,
@@ -63,8 +116,8 @@ class Supervisor:
 
     def send(self, message: Any) -> Any:
         if isinstance(message, SetXCom):
-            self.xcoms[message.key] = message.value
-            self.history.append((message.key, message.value))
+            self.xcoms[message.key] = value = over_the_line(message)
+            self.history.append((message.key, value))
         if isinstance(message, GetXCom):
             return XComResult(key=message.key, value=self.xcoms.get(message.key))
         if isinstance(message, GetTaskStates):

@@ -113,7 +113,7 @@ def test_an_operator_finds_a_cluster_reads_a_log_stops_a_job_and_deletes_the_clu
 
         assert "sleeper STOPPED" in airflow.run("air", "jobs", "stop", "sleeper", "--cluster", "cli")
         assert "Deleted" in airflow.run("air", "clusters", "delete", "cli", "--yes")
-        assert ref not in BACKEND.list_refs()
+        assert ref not in [listed.ref for listed in BACKEND.list()]
 
 
 def _runs(client: RayClient) -> bool:

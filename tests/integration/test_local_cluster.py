@@ -16,26 +16,26 @@ import httpx
 import psutil
 import pytest
 
-from airflow_provider_air.clusters.contract import ClusterRef, ClusterState
 from airflow_provider_air.clusters.local import processes
 from airflow_provider_air.clusters.local.head import port_is_free
 from airflow_provider_air.clusters.local.home import ClusterHome
 from airflow_provider_air.clusters.local.spec import LocalCluster
+from airflow_provider_air.contracts.clusters import ClusterRef, ClusterState
 from airflow_provider_air.errors import ClusterFailedError, ClusterNotReadyError, ConfigurationError
 from airflow_provider_air.ray_api.transport import Transport
 from airflow_provider_air.waiting import wait_until
-from tests.clusters import BACKEND, OWNER, local_cluster, wait_for_state
+from tests.clusters import BACKEND, delete, ensure, local_cluster, wait_for_state
 
 pytestmark = pytest.mark.integration
 
 SPEC = LocalCluster(num_cpus=2, object_store_memory_bytes=256 * 1024 * 1024)
 
 ENSURE = f"""
-from tests.clusters import BACKEND, OWNER
+from tests.clusters import ensure
 from airflow_provider_air.clusters.local.spec import LocalCluster
 import sys
 spec = LocalCluster(num_cpus=2, object_store_memory_bytes={256 * 1024 * 1024})
-BACKEND.ensure(spec, name=sys.argv[1], owner=OWNER)
+ensure(spec, sys.argv[1])
 """
 
 
@@ -46,7 +46,7 @@ def base() -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIR_LOCAL_HOME", str(folder))
         yield folder
-        left = [path.name for path in folder.iterdir() if path.name != "ports.lock"]
+        left = [path.name for path in folder.iterdir() if path.name not in ("ports.lock", "host")]
         survivors = processes.of_cluster(folder)
         shutil.rmtree(folder)
     assert (left, survivors) == ([], [])
@@ -55,14 +55,14 @@ def base() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def pair() -> Iterator[tuple[ClusterRef, ClusterRef]]:
     """Two clusters that start at the same time."""
-    refs = tuple(BACKEND.ensure(SPEC, name=name, owner=OWNER) for name in ("left", "right"))
+    refs = tuple(ensure(SPEC, name) for name in ("left", "right"))
     try:
         for ref in refs:
             wait_for_state(ref, ClusterState.READY)
         yield refs[0], refs[1]
     finally:
         for ref in refs:
-            BACKEND.delete(ref)
+            delete(ref)
 
 
 def call(transport: Transport, method: str, path: str, **options: Any) -> Any:
@@ -150,22 +150,20 @@ def test_a_ready_cluster_takes_the_first_job_and_keeps_its_secrets_private(
 
 def test_a_live_cluster_is_adopted_also_by_another_process(pair: tuple[ClusterRef, ClusterRef]) -> None:
     ref, before = pair[0], head_pid(pair[0])
-    assert BACKEND.ensure(dataclasses.replace(SPEC, ttl_seconds=9999), name=ref.name, owner=OWNER) == ref
+    assert ensure(dataclasses.replace(SPEC, ttl_seconds=9999), ref.name) == ref
     lease = ClusterHome.of(ref.name).lease()
     assert lease is not None
     assert lease.ttl_seconds == 9999
     assert ensure_elsewhere(ref.name).wait(60) == 0
     assert head_pid(ref) == before
-    assert {listed.name for listed in BACKEND.list_refs()} == {"left", "right"}
+    assert {listed.ref.name for listed in BACKEND.list()} == {"left", "right"}
 
 
-def test_a_live_cluster_is_not_adopted_for_another_spec_nor_created_twice(
+def test_a_live_cluster_is_not_adopted_for_another_spec(
     pair: tuple[ClusterRef, ClusterRef],
 ) -> None:
     with pytest.raises(ConfigurationError, match="another spec"):
-        BACKEND.ensure(dataclasses.replace(SPEC, num_cpus=1), name=pair[0].name, owner=OWNER)
-    with pytest.raises(ConfigurationError, match="exists already"):
-        BACKEND.create(SPEC, name=pair[0].name, owner=OWNER)
+        ensure(dataclasses.replace(SPEC, num_cpus=1), pair[0].name)
 
 
 def kill_head(ref: ClusterRef) -> None:
@@ -207,6 +205,8 @@ def test_deletion_takes_a_running_job_with_it_even_one_that_hides(tmp_path: Path
         wait_until(lambda: pid_file.exists() or None, what="the hidden process", timeout_seconds=30)
         assert psutil.pid_exists(int(pid_file.read_text()))
         BACKEND.delete(ref)
+        assert BACKEND.describe(ref).state is ClusterState.DELETING
+        delete(ref)
         assert_nothing_is_left(ref, ports)
         assert not psutil.pid_exists(int(pid_file.read_text()))
         BACKEND.delete(ref)
@@ -239,7 +239,7 @@ def test_an_idle_cluster_goes_by_itself_but_not_while_a_job_runs(tmp_path: Path)
     with local_cluster("idle", idle_timeout_seconds=600) as (ref, transport):
         ports, ended = ports_of(ref), tmp_path / "ended"
         submit(transport, f"sleep 8; touch {ended}")
-        BACKEND.ensure(dataclasses.replace(SPEC, idle_timeout_seconds=2), name=ref.name, owner=OWNER)
+        ensure(dataclasses.replace(SPEC, idle_timeout_seconds=2), ref.name)
         wait_for_end(ref)
         assert ended.exists()
         lock = ClusterHome.of(ref.name).lock_file
@@ -248,7 +248,7 @@ def test_an_idle_cluster_goes_by_itself_but_not_while_a_job_runs(tmp_path: Path)
 
 
 def test_a_cluster_goes_when_its_ttl_is_over_though_nobody_is_there() -> None:
-    ref = BACKEND.create(dataclasses.replace(SPEC, ttl_seconds=2), name="short", owner=OWNER)
+    ref = ensure(dataclasses.replace(SPEC, ttl_seconds=2), "short")
     ports = ports_of(ref)
     wait_for_end(ref)
     assert BACKEND.describe(ref).state is ClusterState.ABSENT
@@ -258,11 +258,11 @@ def test_a_cluster_goes_when_its_ttl_is_over_though_nobody_is_there() -> None:
 @pytest.mark.full  # the unit tests of the supervisor do the like
 def test_a_head_that_cannot_start_says_why_and_may_be_replaced() -> None:
     spec = dataclasses.replace(SPEC, object_store_memory_bytes=10**15)
-    ref = BACKEND.create(spec, name="broken", owner=OWNER)
+    ref = ensure(spec, "broken")
     with pytest.raises(ClusterFailedError, match="ValueError: After taking into account object store"):
         wait_for_state(ref, ClusterState.READY)
-    again = BACKEND.ensure(SPEC, name="broken", owner=OWNER)
+    again = ensure(SPEC, "broken")
     assert BACKEND.describe(again).state is ClusterState.STARTING
     ports = ports_of(again)
-    BACKEND.delete(again)
+    delete(again)
     assert_nothing_is_left(again, ports)

@@ -19,12 +19,12 @@ import psutil
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_air.clusters.contract import ClusterRef
+from airflow_provider_air.attachments.feast.features import FeastFeatures
+from airflow_provider_air.attachments.tecton.features import TectonFeatures
 from airflow_provider_air.clusters.local.home import ClusterHome
-from airflow_provider_air.drivers.serve import merge
+from airflow_provider_air.contracts.clusters import ClusterRef
+from airflow_provider_air.drivers.wire import serve_state
 from airflow_provider_air.errors import JobStoppedError, ServeDeployError
-from airflow_provider_air.feature_stores.feast import FeastFeatures
-from airflow_provider_air.feature_stores.tecton import TectonFeatures
 from airflow_provider_air.operators.serve import RayServeDeleteOperator, RayServeScaleOperator
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.packages import package_folder, upload
@@ -107,7 +107,7 @@ def look(cluster: Cluster) -> ServeState:
 
 
 def config_of(cluster: Cluster) -> dict[str, Any]:
-    return {name: item.config for name, item in merge.running(look(cluster).details).items()}
+    return {name: item.config for name, item in serve_state.running(look(cluster).details).items()}
 
 
 def ask(url: str, **params: Any) -> Any:
@@ -202,7 +202,7 @@ def drive(cluster: Cluster, folder: Path, application: str) -> subprocess.Popen[
         "RAY_AUTH_TOKEN": transport.token,
         "RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps({"runtime_env": {"working_dir": package.uri}}),
     }
-    command = [sys.executable, "-m", "air_drivers.serve.main"]
+    command = [sys.executable, "-m", "air_drivers.serve"]
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
@@ -240,7 +240,7 @@ def driver_process(submission_id: str) -> psutil.Process:
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
         with contextlib.suppress(psutil.Error):
-            if command[1:] == ["-m", "air_drivers.serve.main"] and (
+            if command[1:] == ["-m", "air_drivers.serve"] and (
                 process.environ().get("AIR_SUBMISSION_ID") == submission_id
             ):
                 return process

@@ -10,7 +10,6 @@ import pytest
 
 from airflow_provider_air.ray_api import packages
 from airflow_provider_air.ray_api.transport import Transport
-from airflow_provider_air.triggers import base
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Supervisor
 
@@ -51,9 +50,10 @@ def large_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def quick_triggers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No scheduler here: triggers may fire at once."""
-    monkeypatch.setattr(base, "SETTLE_SECONDS", 0.0)
+def quick_deferrals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No scheduler here: tasks defer at their first look, and come back as soon as there is something to say."""
+    monkeypatch.setenv("AIRFLOW__AIR__DEFERRAL_GRACE_SECONDS", "0")
+    monkeypatch.setenv("AIRFLOW__AIR__DEFERRAL_SETTLE_SECONDS", "0")
 
 
 @pytest.fixture

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice, pairwise
+from typing import Any
 
 import pytest
 
-from airflow_provider_air.errors import DeadlineExceededError
-from airflow_provider_air.waiting import backoff_seconds, wait_until
+from airflow_provider_air.errors import ConfigurationError, DeadlineExceededError, UnavailableError
+from airflow_provider_air.waiting import backoff_seconds, patiently, wait_until
 
 
 def test_pauses_grow_to_the_ceiling_with_jitter() -> None:
@@ -42,3 +44,26 @@ def test_time_that_is_up_is_told_with_the_last_state() -> None:
 
 def test_a_check_is_made_even_where_no_time_is_left() -> None:
     assert wait_until(lambda: "there", what="it", timeout_seconds=0) == "there"
+
+
+def _answers(*answers: int | Exception) -> Callable[[], int]:
+    answer = iter(answers)
+
+    def call() -> int:
+        value = next(answer)
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    return call
+
+
+def test_patience_waits_for_what_is_unavailable_and_nothing_else() -> None:
+    quick: dict[str, Any] = {"first_pause_seconds": 0.001, "longest_pause_seconds": 0.002}
+    away = UnavailableError("away")
+
+    assert patiently(_answers(away, away, 5), patience_seconds=30, **quick) == 5
+    with pytest.raises(ConfigurationError):
+        patiently(_answers(away, ConfigurationError("no"), 5), patience_seconds=30, **quick)
+    with pytest.raises(UnavailableError):
+        patiently(_answers(away, 5), patience_seconds=0, **quick)

@@ -15,8 +15,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_air.cli.checks import BROKEN, NOTE, OK, Finding
+from airflow_provider_air.connections.deployment import deployment_id
 from airflow_provider_air.hooks.ray import RayHook
-from airflow_provider_air.hooks.resolver import deployment_id
 
 OLDEST_AIRFLOW = Version("3.3")
 OLDEST_RAY = Version("2.51")

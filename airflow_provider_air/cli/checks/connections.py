@@ -9,11 +9,10 @@ from packaging.version import InvalidVersion, Version
 from airflow_provider_air.cli.checks import BROKEN, NOTE, OK, Finding
 from airflow_provider_air.cli.checks.airflow import OLDEST_RAY
 from airflow_provider_air.cli.targets import cluster_of_connection
-from airflow_provider_air.clusters.contract import ClusterRef, ClusterState
-from airflow_provider_air.clusters.existing import ExistingCluster
+from airflow_provider_air.connections.ports import backend_of
+from airflow_provider_air.contracts.clusters import ClusterRef, ClusterState
 from airflow_provider_air.errors import AirError, ClusterUnreachableError
 from airflow_provider_air.hooks.ray import RayHook
-from airflow_provider_air.hooks.resolver import backend_of
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.ray_api.requests import Call, get_version, list_jobs, list_nodes
@@ -43,11 +42,10 @@ def _findings(check: str, ray_conn_id: str) -> Iterator[Finding]:
         if ref is None:
             yield Finding(check, OK, "each task that uses it starts a cluster of its own")
             return
-        if ref.backend != ExistingCluster.backend:
-            state = backend_of(ref.backend).describe(ref).state
+        state = backend_of(ref.backend).describe(ref).state
+        if state is not ClusterState.READY:
             yield Finding(check, OK, f"stands for the {ref.backend} cluster {ref.name!r}, now {state.value}")
-            if state is not ClusterState.READY:
-                return
+            return
         yield from _look(check, ref)
     except ClusterUnreachableError as error:
         yield Finding(

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 from airflow_provider_air.cli.checks import BROKEN, NOTE, OK, Finding
 from airflow_provider_air.cli.clusters import seconds_to_live
-from airflow_provider_air.clusters.contract import ClusterState
-from airflow_provider_air.clusters.local.backend import LocalBackend
-from airflow_provider_air.clusters.local.home import ClusterHome
+from airflow_provider_air.connections.ports import backend_of
+from airflow_provider_air.contracts.clusters import ClusterState
 from airflow_provider_air.errors import AirError
 
 # A supervisor looks every second; one that is this late does not look any more.
@@ -17,19 +16,19 @@ LATE_SECONDS = 60.0
 
 def check_local_clusters() -> Iterator[Finding]:
     """Look at each local cluster of this user on this host."""
-    backend = LocalBackend()
+    backend = backend_of("local")
     try:
-        refs = backend.list_refs()
+        made = backend.list()
     except AirError as error:
         yield Finding("local clusters", BROKEN, error.what, error.hint or "")
         return
-    if not refs:
+    if not made:
         yield Finding("local clusters", OK, "none on this host")
-    for ref in refs:
-        check = f"local cluster {ref.name}"
-        status = backend.describe(ref)
-        left = seconds_to_live(ClusterHome.of(ref.name))
-        remedy = f"airflow air clusters delete {ref.name}"
+    for listed in made:
+        check = f"local cluster {listed.ref.name}"
+        status = backend.describe(listed.ref)
+        left = seconds_to_live(listed)
+        remedy = f"airflow air clusters delete {listed.ref.name}"
         if status.state is ClusterState.FAILED:
             yield Finding(check, NOTE, f"left behind: {status.message}", remedy)
         elif left is not None and left < -LATE_SECONDS:

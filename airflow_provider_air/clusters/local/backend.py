@@ -1,48 +1,48 @@
-"""The embedded cluster as a backend: creates, adopts, describes and deletes supervised heads on this host."""
+"""The embedded cluster as a back end: starts, adopts, describes and deletes supervised heads on this host."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
-import os
-import secrets
+import dataclasses
 import socket
-import subprocess
-import sys
 import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any, ClassVar
 
-from airflow_provider_air.clusters.contract import ClusterOwner, ClusterRef, ClusterState, ClusterStatus
-from airflow_provider_air.clusters.local import processes
-from airflow_provider_air.clusters.local.head import (
-    MARKER,
-    choose_ports,
-    clean_environment,
-    explain_death,
-    spec_to_json,
-)
+import psutil
+
+from airflow_provider_air.clusters.jobs_api.backend import JobsApi
 from airflow_provider_air.clusters.local.home import (
     ClusterHome,
     ClusterRecord,
-    Lease,
     StateRecord,
     base_folder,
+    host_id,
     list_clusters,
-    lock_base,
 )
+from airflow_provider_air.clusters.local.launching import clear, launch, lease_of, require_ray
 from airflow_provider_air.clusters.local.probe import HeadProbe
 from airflow_provider_air.clusters.local.spec import LocalCluster
-from airflow_provider_air.errors import (
-    ClusterFailedError,
-    ClusterNotReadyError,
-    ConfigurationError,
-    DeadlineExceededError,
-    MissingExtraError,
+from airflow_provider_air.clusters.naming import cluster_name, name_to_find
+from airflow_provider_air.clusters.serve_rest import ServeRest
+from airflow_provider_air.clusters.watching import watch_by_looking
+from airflow_provider_air.contracts.clusters import (
+    ClusterOwner,
+    ClusterRef,
+    ClusterState,
+    ClusterStatus,
+    ListedCluster,
 )
+from airflow_provider_air.contracts.connections import Connections
+from airflow_provider_air.contracts.jobs import JobBackend
+from airflow_provider_air.contracts.names import TaskKey
+from airflow_provider_air.contracts.runs import AttemptInfo, Clock
+from airflow_provider_air.contracts.serving import ServeBackend
+from airflow_provider_air.contracts.stored import fields_of
+from airflow_provider_air.errors import ClusterNotReadyError, ConfigurationError, ProtocolError
 from airflow_provider_air.ray_api.transport import Transport
-from airflow_provider_air.waiting import wait_until
 
-_STOP_SECONDS = 60.0
-_LAUNCH_SECONDS = 30.0
+NAME_LENGTH = 40
 
 
 class LocalBackend:
@@ -50,49 +50,63 @@ class LocalBackend:
     Have Ray clusters on this host, each with a supervisor of its own.
 
     Every call runs where the cluster runs: on another host it raises ConfigurationError.
+
+    :param connections: not needed: a local cluster's token lies on disk
     """
 
-    def create(self, spec: LocalCluster, *, name: str, owner: ClusterOwner) -> ClusterRef:
-        """
-        Start a new cluster and return at once, before it is ready; what a dead one left is removed first.
+    has_fixed_size: ClassVar[bool] = True
 
-        :raises ConfigurationError: a cluster of this name lives already, the spec is wrong, or Ray is missing
+    def __init__(self, connections: Connections | None = None) -> None:
+        pass
+
+    def name_of(self, spec: LocalCluster, key: TaskKey, attempt: AttemptInfo | None = None) -> ClusterRef:
+        """
+        Name the cluster by the spec's own name, else by the task instance, to which it then belongs.
+
+        :raises ConfigurationError: the spec is wrong
+        """
+        spec.validate()
+        return _ref(cluster_name(spec.name, key, NAME_LENGTH), owned=spec.name is None)
+
+    def ensure(
+        self, spec: LocalCluster, ref: ClusterRef, *, owner: ClusterOwner, attempt: AttemptInfo | None = None
+    ) -> ClusterRef:
+        """
+        Adopt the cluster of this name if it lives and matches, else start it.
+
+        An adopted cluster takes over the time-outs of ``spec`` and counts as used just now. One that is being deleted
+        is waited for and started anew.
+
+        :raises ConfigurationError: a live cluster of this name has another spec, the spec is wrong, or Ray is missing
         :raises ClusterFailedError: the supervisor did not start
         """
-        _check(spec, name)
-        home = ClusterHome.of(name)
+        spec.validate()
+        require_ray(spec.interpreter())
+        home = _open(ref)
+        made = _ref(ref.name, owned=ref.owned)
         with home.lock():
-            if _is_alive(home, name):
-                raise ConfigurationError(
-                    f"A local cluster named {name!r} exists already",
-                    where=str(home.folder),
-                    hint="Delete it, choose another name, or ensure it instead of creating it",
-                )
-            return _launch(home, spec, name, owner)
-
-    def ensure(self, spec: LocalCluster, *, name: str, owner: ClusterOwner) -> ClusterRef:
-        """
-        Adopt the cluster of this name if it lives and matches, else create it.
-
-        An adopted cluster takes over the time-outs of ``spec`` and counts as used just now.
-
-        :raises ConfigurationError: a live cluster of this name has another spec, or as ``create``
-        :raises ClusterFailedError: the supervisor did not start
-        """
-        _check(spec, name)
-        home = ClusterHome.of(name)
-        with home.lock():
-            if not _is_alive(home, name):
-                return _launch(home, spec, name, owner)
+            if not _is_alive(home, ref.name):
+                launch(home, spec, made, owner)
+                return made
             cluster = home.cluster()
             if cluster is None or cluster.fingerprint != spec.fingerprint():
                 raise ConfigurationError(
-                    f"The local cluster {name!r} lives and was made from another spec",
+                    f"The local cluster {ref.name!r} lives and was made from another spec",
                     where=str(home.folder),
                     hint="Use the spec it was made from, choose another name, or delete the cluster first",
                 )
-            _lease(spec).write(home.lease_file)
-            return _ref(name)
+            lease_of(spec, home.lease()).write(home.lease_file)
+        return made
+
+    def find(self, spec: LocalCluster) -> ClusterRef:
+        """:raises ConfigurationError: the spec has no name, so that each task has a cluster of its own."""
+        return _ref(name_to_find(spec.name, NAME_LENGTH))
+
+    def list(self, owner: ClusterOwner | None = None) -> Sequence[ListedCluster]:
+        """Give the clusters of this user on this host, also failed ones."""
+        homes = [(home, home.cluster()) for home in list_clusters()]
+        listed = [_listed(home, cluster) for home, cluster in homes if cluster is not None]
+        return [item for item in listed if owner is None or _is_of(item.owner, owner)]
 
     def describe(self, ref: ClusterRef) -> ClusterStatus:
         """
@@ -102,24 +116,62 @@ class LocalBackend:
         """
         home = _open(ref)
         cluster, token = home.cluster(), home.token()
-        status = judge(home.state(), exists=cluster is not None, supervised=home.supervisor() is not None)
+        supervised = home.supervisor() is not None
+        status = judge(home.state(), exists=cluster is not None, supervised=supervised, is_to_go=home.is_to_go())
         if status.state is not ClusterState.READY or cluster is None or token is None:
             return status
-        if HeadProbe(cluster.ports, token, timeout_seconds=5).answers():
-            return status
-        return ClusterStatus(ClusterState.STARTING, "the head does not answer at the moment")
+        session_name = HeadProbe(cluster.ports, token, timeout_seconds=5).session_name()
+        if session_name is None:
+            return ClusterStatus(ClusterState.STARTING, "the head does not answer at the moment")
+        return dataclasses.replace(status, incarnation=session_name)
+
+    def watch(self, ref: ClusterRef, clock: Clock) -> AsyncGenerator[ClusterStatus]:
+        """Look adaptively, together with all that wait for it."""
+        return watch_by_looking((ref.backend, ref.name), lambda: self.describe(ref), clock)
+
+    def extend(self, ref: ClusterRef, seconds: float) -> None:
+        """Keep it for so long at least, whatever its time-outs say; nothing where it is absent."""
+        home = _open(ref)
+        if home.lease() is None:
+            return
+        with home.lock():
+            lease = home.lease()
+            if lease is not None:
+                kept_until = max(lease.kept_until, time.time() + seconds)
+                dataclasses.replace(lease, kept_until=kept_until).write(home.lease_file)
 
     def delete(self, ref: ClusterRef) -> None:
         """
-        Delete the cluster, and return when its processes, ports and folder are gone; absent is fine.
+        Ask its supervisor to go; ABSENT then means that its processes, ports and folder are gone.
+
+        Where the supervisor is dead, what it left is removed here, which takes some seconds.
 
         :raises ConfigurationError: the cluster belongs to another host
         :raises ClusterFailedError: processes are left that cannot be killed
         """
         home = _open(ref)
+        if _ask_to_go(home):
+            return
         with home.lock():
-            _clear(home)
-            home.remove_lock()
+            # Somebody may have started it anew before we got the lock.
+            if not _ask_to_go(home):
+                clear(home)
+                home.remove_lock()
+
+    def facts(self, ref: ClusterRef) -> Mapping[str, Any]:
+        """Give what lies in its folder."""
+        home = _open(ref)
+        cluster, lease, state = home.cluster(), home.lease(), home.state()
+        if cluster is None:
+            return {}
+        return {
+            "deployment": cluster.owner.get("deployment", ""),
+            "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(cluster.created_at)),
+            "idle_timeout_seconds": lease.idle_timeout_seconds if lease else "",
+            "head_restarts": state.restarts if state else 0,
+            "folder": str(home.folder),
+            "head_log": str(home.head_log),
+        }
 
     def open_transport(self, ref: ClusterRef) -> Transport:
         """
@@ -138,20 +190,16 @@ class LocalBackend:
             )
         return Transport(f"http://127.0.0.1:{cluster.ports['dashboard']}", token=token)
 
-    def attach_job(self, ref: ClusterRef, submission_id: str) -> None:
-        """Do nothing: a local cluster need not know its jobs."""
+    def jobs(self, ref: ClusterRef) -> JobBackend:
+        """Give its Jobs API."""
+        return JobsApi(ref, self.open_transport)
 
-    def find(self, name: str) -> ClusterRef:
-        """Name the cluster of this name on this host, whether it lives or not."""
-        return _ref(name)
-
-    def list_refs(self) -> list[ClusterRef]:
-        """List the clusters of this user on this host, dead ones included; for the command line."""
-        clusters = [home.cluster() for home in list_clusters()]
-        return [_ref(cluster.name) for cluster in clusters if cluster is not None]
+    def serving(self, ref: ClusterRef) -> ServeBackend:
+        """Give its Serve, by REST and driver jobs."""
+        return ServeRest(ref, self.open_transport)
 
 
-def judge(state: StateRecord | None, *, exists: bool, supervised: bool) -> ClusterStatus:
+def judge(state: StateRecord | None, *, exists: bool, supervised: bool, is_to_go: bool = False) -> ClusterStatus:
     """Decide what the files of a cluster and the life of its supervisor mean."""
     if not exists:
         return ClusterStatus(ClusterState.ABSENT)
@@ -159,64 +207,32 @@ def judge(state: StateRecord | None, *, exists: bool, supervised: bool) -> Clust
         return ClusterStatus(ClusterState.FAILED, state.message)
     if not supervised:
         return ClusterStatus(ClusterState.FAILED, "its supervisor died; ensure or delete it to clean up")
+    if is_to_go:
+        return ClusterStatus(ClusterState.DELETING, "it is being deleted")
     if state is None:
         return ClusterStatus(ClusterState.STARTING, "its supervisor is starting")
     if state.state == "stopping":
-        return ClusterStatus(ClusterState.ABSENT, state.message)
+        return ClusterStatus(ClusterState.DELETING, state.message)
     found = ClusterState.READY if state.state == "ready" else ClusterState.STARTING
     return ClusterStatus(found, state.message)
 
 
-def _check(spec: LocalCluster, name: str) -> None:
-    spec.validate()
-    if not name.strip():
-        raise ConfigurationError("A local cluster needs a name", hint="Set name= on LocalCluster")
-    _require_ray(spec.interpreter())
-
-
-def _require_ray(python: str) -> None:
-    """Look for Ray without importing it, so that its absence is told before anything starts."""
-    if python == sys.executable:
-        try:
-            importlib.metadata.version("ray")
-        except importlib.metadata.PackageNotFoundError:
-            raise MissingExtraError("ray", "ray") from None
-        return
-    question = "import importlib.util, sys; sys.exit(importlib.util.find_spec('ray') is None)"
-    try:
-        found = subprocess.run([python, "-c", question], capture_output=True, timeout=_LAUNCH_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ConfigurationError(
-            f"LocalCluster(python={python!r}) is wrong: {error}", hint="Give the path of a Python interpreter"
-        ) from error
-    if found.returncode:
-        raise ConfigurationError(
-            f"Ray is not installed in the interpreter LocalCluster(python={python!r})",
-            hint=f"Install it with: {python} -m pip install 'ray[default]'",
-        )
-
-
 def _open(ref: ClusterRef) -> ClusterHome:
-    here = socket.gethostname()
-    if ref.host != here:
+    here, there = host_id(base_folder()), ref.details.get("host")
+    # The word goes with the base folder when a host starts anew, and the clusters with it: then the host's name tells.
+    # Refs of earlier versions tell neither.
+    if there not in (None, here) and ref.details.get("hostname") != socket.gethostname():
         raise ConfigurationError(
-            f"The local cluster {ref.name!r} lives on host {ref.host!r} and cannot be used from {here!r}",
+            f"The local cluster {ref.name!r} lives on host {ref.details.get('hostname')!r} and cannot be used "
+            f"from {socket.gethostname()!r}",
             hint="Run all of Airflow on that host, or use a cluster that every worker can reach",
         )
     return ClusterHome.of(ref.name)
 
 
-def _ref(name: str) -> ClusterRef:
-    return ClusterRef(backend=LocalCluster.backend, name=name, host=socket.gethostname())
-
-
-def _lease(spec: LocalCluster) -> Lease:
-    return Lease(
-        ttl_seconds=spec.ttl_seconds,
-        idle_timeout_seconds=spec.idle_timeout_seconds,
-        startup_timeout_seconds=spec.startup_timeout_seconds,
-        renewed_at=time.time(),
-    )
+def _ref(name: str, *, owned: bool = False) -> ClusterRef:
+    details = {"host": host_id(base_folder()), "hostname": socket.gethostname()}
+    return ClusterRef(LocalCluster.backend, name, details, owned)
 
 
 def _is_alive(home: ClusterHome, name: str) -> bool:
@@ -226,72 +242,37 @@ def _is_alive(home: ClusterHome, name: str) -> bool:
         raise ConfigurationError(
             f"The names {name!r} and {cluster.name!r} have the same digest", hint="Choose another name"
         )
-    state = judge(home.state(), exists=cluster is not None, supervised=home.supervisor() is not None).state
-    return state in (ClusterState.STARTING, ClusterState.READY)
+    supervised = home.supervisor() is not None
+    status = judge(home.state(), exists=cluster is not None, supervised=supervised, is_to_go=home.is_to_go())
+    return status.state in (ClusterState.STARTING, ClusterState.READY)
 
 
-def _launch(home: ClusterHome, spec: LocalCluster, name: str, owner: ClusterOwner) -> ClusterRef:
-    _clear(home)
-    home.folder.mkdir(mode=0o700)
-    home.temp_folder.mkdir()
-    with open(os.open(home.token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(secrets.token_hex(32))
-    _lease(spec).write(home.lease_file)
-    with lock_base(base_folder()):
-        others = [other.cluster() for other in list_clusters()]
-        taken = {port for other in others if other is not None for port in other.ports.values()}
-        ClusterRecord(
-            name=name,
-            host=socket.gethostname(),
-            fingerprint=spec.fingerprint(),
-            spec=spec_to_json(spec),
-            owner=owner.labels(),
-            ports=choose_ports(taken),
-            created_at=time.time(),
-        ).write(home.cluster_file)
-    _start_supervisor(home)
-    return _ref(name)
-
-
-def _start_supervisor(home: ClusterHome) -> None:
-    """Start it as a process of nobody's family, and wait until it has written down who it is."""
-    command = [sys.executable, "-m", "airflow_provider_air.clusters.local.supervisor", str(home.folder)]
-    with home.supervisor_log.open("ab") as log:
-        try:
-            subprocess.run(
-                command,
-                env={**clean_environment(os.environ), MARKER: str(home.folder)},
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                timeout=_LAUNCH_SECONDS,
-                check=True,
-            )
-        except (OSError, subprocess.SubprocessError) as error:
-            reason = explain_death(home.supervisor_log.read_text(errors="replace"))
-            _clear(home)
-            raise ClusterFailedError(
-                f"The supervisor of a local cluster did not start ({error}): {reason}",
-                where=str(home.folder),
-                hint="See that the host has free memory and processes, then try again",
-            ) from error
-
-
-def _clear(home: ClusterHome) -> None:
-    """End whatever lives or lies in this folder; the supervisor does it best, we do it where it cannot."""
+def _ask_to_go(home: ClusterHome) -> bool:
     supervisor = home.supervisor()
-    if supervisor is not None:
+    if supervisor is None:
+        return False
+    home.ask_for_deletion()
+    with contextlib.suppress(psutil.NoSuchProcess):
         supervisor.terminate()
-        with contextlib.suppress(DeadlineExceededError):
-            wait_until(
-                lambda: home.supervisor() is None or None,
-                what="The end of the supervisor",
-                timeout_seconds=_STOP_SECONDS,
-            )
-    if left := processes.kill_cluster(home.folder):
-        raise ClusterFailedError(
-            f"Processes {left} of the local cluster do not end", where=str(home.folder), hint="Kill them"
-        )
-    home.remove()
+    return True
+
+
+def _listed(home: ClusterHome, cluster: ClusterRecord) -> ListedCluster:
+    lease = home.lease()
+    expires_at = None
+    if lease is not None and lease.ttl_seconds is not None:
+        expires_at = max(cluster.created_at + lease.ttl_seconds, lease.kept_until)
+    return ListedCluster(_ref(cluster.name, owned=cluster.owned), _owner_of(cluster.owner), expires_at)
+
+
+def _owner_of(data: Mapping[str, Any]) -> ClusterOwner:
+    deployment = str(data.get("deployment", ""))
+    try:
+        return ClusterOwner(deployment, fields_of(TaskKey, data))
+    except ProtocolError:
+        # Nobody in particular asked for it, or an earlier version wrote less down.
+        return ClusterOwner(deployment)
+
+
+def _is_of(one: ClusterOwner, owner: ClusterOwner) -> bool:
+    return one.deployment == owner.deployment and owner.key in (None, one.key)

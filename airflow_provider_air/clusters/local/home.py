@@ -8,6 +8,7 @@ file                holds                                                       
 ==================  ============================================================  =====================
 ``cluster.json``    name, spec, owner, host, ports, time of creation              who creates it, once
 ``token``           Ray's bearer token                                            who creates it, once
+``delete``          nothing; that it is there says that the cluster is to go      who deletes it
 ``lease.json``      the time-outs in force and when somebody last asked for it    who ensures it
 ``supervisor.json`` process id and start time of the supervisor                   the supervisor, once
 ``state.json``      starting, ready, stopping or failed, and why                  the supervisor
@@ -15,15 +16,18 @@ file                holds                                                       
 ``ray``, ``tmp``    Ray's sessions, and everybody's temporary files               what runs on the cluster
 ==================  ============================================================  =====================
 
-The lock lies beside the folder, so that it outlives it.
+The lock lies beside the folder, so that it outlives it. ``/tmp/air-<uid>/host`` holds a random word that tells this
+host from others: names of hosts change with the network, and containers get new ones.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
@@ -34,7 +38,8 @@ from typing import Any, Self
 
 import psutil
 
-from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.contracts.stored import fields_of
+from airflow_provider_air.errors import ConfigurationError, ProtocolError
 
 LONGEST_BASE = 40
 """Ray adds about 65 characters for its sockets, and AF_UNIX paths end at 107 (Linux) or 103 (macOS)."""
@@ -48,8 +53,8 @@ class Record:
     def read(cls, path: Path) -> Self | None:
         """Read it, or give None where there is none (any more), or none that this version wrote."""
         try:
-            return cls(**json.loads(path.read_text()))
-        except (FileNotFoundError, NotADirectoryError, TypeError, ValueError):
+            return fields_of(cls, json.loads(path.read_text()))
+        except (FileNotFoundError, NotADirectoryError, ValueError, ProtocolError):
             return None
 
     def write(self, path: Path) -> None:
@@ -63,25 +68,38 @@ class Record:
 
 @dataclass(frozen=True)
 class ClusterRecord(Record):
-    """What the cluster is; the same for all its life."""
+    """
+    What the cluster is; the same for all its life.
+
+    :param host: the host's name, for people
+    :param owner: ``deployment``, and what names the task instance where there is one
+    :param owned: whether it belongs to one task
+    """
 
     name: str
     host: str
     fingerprint: str
     spec: Mapping[str, Any]
-    owner: Mapping[str, str]
+    owner: Mapping[str, Any]
     ports: Mapping[str, int]
     created_at: float
+    owned: bool = False
 
 
 @dataclass(frozen=True)
 class Lease(Record):
-    """How long the cluster may live; ``renewed_at`` counts as activity."""
+    """
+    How long the cluster may live.
+
+    :param renewed_at: counts as activity
+    :param kept_until: epoch seconds before which no time-out ends it
+    """
 
     ttl_seconds: float | None
     idle_timeout_seconds: float | None
     startup_timeout_seconds: float
     renewed_at: float
+    kept_until: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -127,6 +145,7 @@ class ClusterHome:
         self.supervisor_file = folder / "supervisor.json"
         self.state_file = folder / "state.json"
         self.token_file = folder / "token"
+        self.delete_file = folder / "delete"
         self.supervisor_log = folder / "supervisor.log"
         self.head_log = folder / "head.log"
         self.ray_folder = folder / "ray"
@@ -162,8 +181,19 @@ class ClusterHome:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    def ask_for_deletion(self) -> None:
+        """Write down that the cluster is to go."""
+        with contextlib.suppress(FileNotFoundError):
+            self.delete_file.touch(mode=0o600)
+
+    def is_to_go(self) -> bool:
+        """Tell whether somebody wants it deleted."""
+        return self.delete_file.exists()
+
     def remove(self) -> None:
-        """Remove the folder; at once for all who look, since it is renamed before it is emptied."""
+        """Remove the folder; at once for all who look, since it is renamed before its last files go."""
+        for large in (self.ray_folder, self.temp_folder):
+            shutil.rmtree(large, ignore_errors=True)
         doomed = self.folder.with_suffix(f".gone-{os.getpid()}")
         try:
             self.folder.rename(doomed)
@@ -230,6 +260,19 @@ def base_folder() -> Path:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise ConfigurationError("Others could tamper with local clusters here", where=str(base), hint=hint)
     return base
+
+
+def host_id(base: Path) -> str:
+    """Give the word that tells this base folder, and so this host, from any other; it is made when first asked for."""
+    file = base / "host"
+    if not file.exists():
+        draft = base / f"host.{secrets.token_hex(8)}"
+        draft.write_text(secrets.token_hex(8))
+        # A link, unlike a renaming, replaces nothing: whoever comes second takes what the first one wrote.
+        with contextlib.suppress(FileExistsError):
+            file.hardlink_to(draft)
+        draft.unlink()
+    return file.read_text()
 
 
 @contextmanager

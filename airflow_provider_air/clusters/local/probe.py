@@ -26,7 +26,12 @@ class HeadProbe:
 
     def answers(self) -> bool:
         """Tell whether the dashboard answers and lets us in."""
-        return isinstance(self._get("/api/version"), dict)
+        return self.session_name() is not None
+
+    def session_name(self) -> str | None:
+        """Give the name of Ray's session, which a restarted head changes; None where nobody answers."""
+        told = self._get("/api/version")
+        return str(told.get("session_name", "")) if isinstance(told, dict) else None
 
     def missing(self) -> str | None:
         """

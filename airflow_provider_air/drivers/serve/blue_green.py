@@ -12,6 +12,7 @@ import functools
 import time
 from typing import Any, Dict, List, Mapping
 
+from ..wire import serve_state
 from . import merge
 from .rollout import RESTORE_SECONDS, Release, Rollout
 
@@ -25,9 +26,9 @@ def plan(details: Mapping[str, Any], application: Mapping[str, Any]) -> Release:
     title, route = application["name"], application.get("route_prefix", "/")
     merge.check_route(details, title, route)
     config = {key: value for key, value in application.items() if key not in ("name", "route_prefix")}
-    version = merge.version_of(config)
+    version = serve_state.version_of(config)
     name = merge.name_of_version(details, title, version)
-    there = merge.versions_of(details, title)
+    there = serve_state.versions_of(details, title)
     previous = next((item for item in there if item.is_public or item.route is None), None)
     merge.check_declared(previous)
     leftovers = [item.name for item in there if item.name != name and item is not previous]
@@ -59,25 +60,25 @@ def deploy(rollout: Rollout, applications: List[Dict[str, Any]]) -> Dict[str, An
 
 
 def _is_live(details: Mapping[str, Any], release: Release) -> bool:
-    item = merge.running(details).get(release.name)
+    item = serve_state.running(details).get(release.name)
     return item is not None and item.route == release.route and item.status == "RUNNING"
 
 
 def _stage_route(rollout: Rollout, details: Mapping[str, Any], release: Release) -> Any:
-    item = merge.running(details).get(release.name)
-    if item is not None and item.status not in merge.UNWELL:
+    item = serve_state.running(details).get(release.name)
+    if item is not None and item.status not in serve_state.UNWELL:
         return item.route
     if release.route is None:
         return None
     has_test = release.application in (rollout.config.get("smoke_tests") or {})
     # Where nothing serves yet and nothing is to be tested first, there is nobody to protect.
     alone = release.previous is None or release.previous.name == release.name
-    return release.route if alone and not has_test else merge.private_route(release.name)
+    return release.route if alone and not has_test else serve_state.private_route(release.name)
 
 
 def _stage(rollout: Rollout, details: Mapping[str, Any], pending: List[Release], staged: Mapping[str, Any]) -> None:
-    now = merge.running(details)
-    failed = [r.name for r in pending if r.name in now and now[r.name].status in merge.UNWELL]
+    now = serve_state.running(details)
+    failed = [r.name for r in pending if r.name in now and now[r.name].status in serve_state.UNWELL]
     if failed:
         rollout.change(dict.fromkeys(failed))
         rollout.watch.until_gone(failed, rollout.deadline)
@@ -98,7 +99,7 @@ def _move(rollout: Rollout, releases: List[Release]) -> None:
     for release in releases:
         old = release.previous
         if old is not None and old.config is not None and old.name != release.name and old.route is not None:
-            changes[old.name] = dict(old.config, route_prefix=merge.private_route(old.name))
+            changes[old.name] = dict(old.config, route_prefix=serve_state.private_route(old.name))
     rollout.change(changes)
     details = rollout.watch.until_healthy([release.name for release in releases], rollout.deadline)
     rollout.watch.until_routed({r.route: r.name for r in releases if r.route is not None})
@@ -111,7 +112,7 @@ def _settle(rollout: Rollout, releases: List[Release]) -> Dict[str, Any]:
     """Take away what served before, once it has answered what it was asked."""
     names = [release.name for release in releases]
     details = rollout.watch.until_healthy(names, rollout.deadline)
-    ours = {item.name for r in releases for item in merge.versions_of(details, r.application) if item.config}
+    ours = {item.name for r in releases for item in serve_state.versions_of(details, r.application) if item.config}
     old = sorted(ours - set(names))
     for release in releases:
         rollout.forget(release.application)  # what an in-place roll-out before may have left

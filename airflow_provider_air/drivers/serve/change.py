@@ -6,10 +6,12 @@ import functools
 import time
 from typing import Any, Dict
 
-from .. import job
+from ..wire import serve_state
+from ..wire.problems import ConfigurationProblem
+from ..wire.serve_state import replicas_of
 from . import merge
 from .rollout import RESTORE_SECONDS, Rollout
-from .watch import RolloutFailed, replicas_of
+from .watch import RolloutFailed
 
 
 def delete(rollout: Rollout) -> Dict[str, Any]:
@@ -21,7 +23,7 @@ def delete(rollout: Rollout) -> Dict[str, Any]:
     """
     application = rollout.config["application"]
     details = rollout.cluster.serve()
-    found = [item.name for item in merge.versions_of(details, application) if item.config is not None]
+    found = [item.name for item in serve_state.versions_of(details, application) if item.config is not None]
     if not found:
         if not rollout.config.get("missing_ok"):
             merge.live_version(details, application)
@@ -45,7 +47,7 @@ def scale(rollout: Rollout) -> Dict[str, Any]:
     application, wanted = rollout.config["application"], rollout.config["replicas"]
     details = rollout.cluster.serve()
     if not details.get("controller_info"):
-        raise job.ConfigurationProblem("Serve does not run on this cluster; deploy an application first")
+        raise ConfigurationProblem("Serve does not run on this cluster; deploy an application first")
     live = merge.live_version(details, application)
     config = merge.with_replicas(live, wanted)
     before = {name: replicas_of(told)[1] for name, told in (live.details.get("deployments") or {}).items()}
@@ -66,7 +68,7 @@ def scale(rollout: Rollout) -> Dict[str, Any]:
     }
 
 
-def _scale_back(rollout: Rollout, live: merge.Running, before: Dict[str, int], wait: bool) -> str:
+def _scale_back(rollout: Rollout, live: serve_state.Running, before: Dict[str, int], wait: bool) -> str:
     rollout.change({live.name: live.config})
     if wait:
         rollout.watch.until_healthy([live.name], time.monotonic() + RESTORE_SECONDS)

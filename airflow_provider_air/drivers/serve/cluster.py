@@ -12,7 +12,8 @@ import urllib.error
 import urllib.request
 from typing import Any, Dict, Mapping, Optional
 
-from .. import job
+from ..wire.names import LOCAL_CLUSTER
+from ..wire.problems import ConfigurationProblem
 
 # The first PUT starts Serve's controller and proxies: 7 s on an idle machine, more on a busy one (Ray 2.60).
 PUT_SECONDS = 180.0
@@ -21,8 +22,6 @@ PATIENCE_SECONDS = 45.0
 KEEP_SECONDS = 400 * 24 * 3600
 # As for the ports of a local cluster's head: below the kernel's ephemeral ports.
 FIRST_PORT, LAST_PORT = 20000, 31999
-# Set by a LocalCluster for everything that runs on it; several of them share one host and its ports.
-LOCAL_CLUSTER = "AIR_LOCAL_CLUSTER"
 # The user's machine may have a proxy configured, which cannot reach the cluster's own addresses.
 _HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -50,7 +49,7 @@ class Cluster:
         """
         Write the whole desired state of Serve; starts Serve where it does not run.
 
-        :raises job.ConfigurationProblem: Serve rejects it
+        :raises ConfigurationProblem: Serve rejects it
         """
         self._ask("PUT", "/api/serve/applications/", body=state, what="take the Serve configuration")
 
@@ -67,7 +66,7 @@ class Cluster:
         """Tell whether a job is over, or unknown."""
         try:
             details = self._ask("GET", "/api/jobs/%s" % submission_id, what="describe a job")
-        except job.ConfigurationProblem:
+        except ConfigurationProblem:
             return True
         return bool(details.get("status") not in ("PENDING", "RUNNING"))
 
@@ -84,9 +83,7 @@ class Cluster:
             except urllib.error.HTTPError as error:
                 said = error.read().decode("utf-8", "replace")[:4000]
                 if error.code < 500 or error.code == 501:
-                    raise job.ConfigurationProblem(
-                        "the cluster does not %s (%d): %s" % (what, error.code, said)
-                    ) from error
+                    raise ConfigurationProblem("the cluster does not %s (%d): %s" % (what, error.code, said)) from error
                 problem = "%d: %s" % (error.code, said)
             except OSError as error:
                 problem = str(error)

@@ -10,6 +10,7 @@ import functools
 import time
 from typing import Any, Dict, List, Mapping
 
+from ..wire import serve_state
 from . import merge
 from .rollout import RESTORE_SECONDS, Release, Rollout
 from .watch import RolloutFailed
@@ -24,8 +25,8 @@ def plan(rollout: Rollout, details: Mapping[str, Any], application: Mapping[str,
     title, route = application["name"], application.get("route_prefix", "/")
     merge.check_route(details, title, route)
     config = {key: value for key, value in application.items() if key not in ("name", "route_prefix")}
-    version = merge.version_of(config)
-    there = merge.versions_of(details, title)
+    version = serve_state.version_of(config)
+    there = serve_state.versions_of(details, title)
     previous = there[0] if there else None
     name = previous.name if previous else title
     leftovers = [item.name for item in there if item.name != name and item.config is not None]
@@ -33,7 +34,7 @@ def plan(rollout: Rollout, details: Mapping[str, Any], application: Mapping[str,
     if before is not None:
         # A roll-out did not end: what it replaced is the last that was known to serve.
         old = before["config"]
-        previous = merge.Running(name, old.get("route_prefix", "/"), "", old, {}) if old else None
+        previous = serve_state.Running(name, old.get("route_prefix", "/"), "", old, {}) if old else None
     merge.check_declared(previous)
     return Release(title, name, route, config, version, previous, leftovers)
 
@@ -64,13 +65,13 @@ def deploy(rollout: Rollout, applications: List[Dict[str, Any]]) -> Dict[str, An
 
 
 def _is_live(rollout: Rollout, details: Mapping[str, Any], release: Release) -> bool:
-    item = merge.running(details).get(release.name)
+    item = serve_state.running(details).get(release.name)
     same = item is not None and item.version == release.version and item.route == release.route
     return same and item is not None and item.status == "RUNNING" and rollout.recall(release.application) is None
 
 
 def _replace(rollout: Rollout, details: Mapping[str, Any], pending: List[Release]) -> None:
-    now = merge.running(details)
+    now = serve_state.running(details)
     changes: Dict[str, Any] = {left: None for release in pending for left in release.leftovers}
     for release in pending:
         item = now.get(release.name)

@@ -1,97 +1,28 @@
-"""
-What Serve should run next, as pure functions of what it runs now.
-
-*Application* is the name that the author gave; under blue/green it runs as ``<application>--<version>``. Its
-*version* is a digest of its configuration without name and route.
-"""
+"""What Serve should run next, as pure functions of what it runs now."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from .. import job
-from ..job import ConfigurationProblem
+from ..wire import serve_state
+from ..wire.names import SECRETS
+from ..wire.problems import ConfigurationProblem
 
-PRIVATE = "/_air/"
-"""Where a version waits that has not got the application's route yet, or has just given it away."""
-
-# Serve does not try such an application again when it gets the same configuration.
-UNWELL = ("DEPLOY_FAILED", "UNHEALTHY")
-
-SURGE = 100
-_VERSION_SUFFIX = r"--[0-9a-f]{10}(?:-2)?"
 # What belongs to a Serve instance, not to an application, and must be sent again with every PUT.
 _INSTANCE = ("proxy_location", "http_options", "grpc_options", "target_capacity")
 
 
-class Running(NamedTuple):
-    """One application as Serve runs it; ``config`` is None where it was not deployed by configuration."""
-
-    name: str
-    route: Optional[str]
-    status: str
-    config: Optional[Dict[str, Any]]
-    details: Dict[str, Any]
-
-    @property
-    def is_public(self) -> bool:
-        """Whether it has a route that clients know."""
-        return self.route is not None and not self.route.startswith(PRIVATE)
-
-    @property
-    def version(self) -> Optional[str]:
-        """Its version, where it was deployed by configuration."""
-        return None if self.config is None else version_of(self.config)
-
-
-def version_of(config: Mapping[str, Any]) -> str:
-    """Digest what an application's configuration says, without name, route and the surge that we add."""
-    body = {key: value for key, value in config.items() if key not in ("name", "route_prefix")}
-    deployments = []
-    for deployment in body.pop("deployments", None) or []:
-        kept = {k: v for k, v in deployment.items() if not (k == "max_surge_percent" and v == SURGE)}
-        if set(kept) != {"name"}:
-            deployments.append(kept)
-    body = {key: value for key, value in body.items() if value not in (None, {}, [])}
-    body["deployments"] = sorted(deployments, key=lambda item: str(item["name"]))
-    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()[:10]
-
-
-def running(details: Mapping[str, Any]) -> Dict[str, Running]:
-    """Give the applications that Serve runs, by the name it knows them by; those that are going are left out."""
-    found = {}
-    for name, item in (details.get("applications") or {}).items():
-        if item.get("status") != "DELETING":
-            config = item.get("deployed_app_config")
-            route = item.get("route_prefix")
-            if config is not None:
-                # Until an application is built, Serve knows no route for it; its configuration does.
-                route = config.get("route_prefix", "/")
-            found[name] = Running(name, route, str(item.get("status")), config, item)
-    return found
-
-
-def versions_of(details: Mapping[str, Any], application: str) -> List[Running]:
-    """Give all that runs for an application, the one with a public route first."""
-    pattern = re.compile("%s(%s)?$" % (re.escape(application), _VERSION_SUFFIX))
-    found = [item for name, item in running(details).items() if pattern.match(name)]
-    return sorted(found, key=lambda item: not item.is_public)
-
-
-def live_version(details: Mapping[str, Any], application: str) -> Running:
+def live_version(details: Mapping[str, Any], application: str) -> serve_state.Running:
     """
     Give what serves an application's route.
 
     :raises ConfigurationProblem: there is no such application; the message names those that there are
     """
-    found = [item for item in versions_of(details, application) if item.config is not None]
+    found = [item for item in serve_state.versions_of(details, application) if item.config is not None]
     if not found:
         raise ConfigurationProblem(
             "Serve has no application %r that was deployed by configuration; it has: %s"
-            % (application, ", ".join(sorted(running(details))) or "none")
+            % (application, ", ".join(sorted(serve_state.running(details))) or "none")
         )
     return found[0]
 
@@ -102,8 +33,8 @@ def check_route(details: Mapping[str, Any], application: str, route: Optional[st
 
     :raises ConfigurationProblem: another application has it
     """
-    ours = {item.name for item in versions_of(details, application)}
-    for name, item in running(details).items():
+    ours = {item.name for item in serve_state.versions_of(details, application)}
+    for name, item in serve_state.running(details).items():
         if route is not None and item.route == route and name not in ours:
             raise ConfigurationProblem(
                 "the route %r of application %r is taken by the application %r; choose another route_prefix, "
@@ -119,17 +50,14 @@ def name_of_version(details: Mapping[str, Any], application: str, version: str) 
     and is not well: then it gets a successor of its own kind.
     """
     name = "%s--%s" % (application, version)
-    holder = running(details).get(name)
-    usable = holder is None or (holder.version == version and not (holder.is_public and holder.status in UNWELL))
+    holder = serve_state.running(details).get(name)
+    usable = holder is None or (
+        holder.version == version and not (holder.is_public and holder.status in serve_state.UNWELL)
+    )
     return name if usable else name + "-2"
 
 
-def title_of(name: str) -> str:
-    """Give the application's name without its version."""
-    return re.sub(_VERSION_SUFFIX + "$", "", name)
-
-
-def check_declared(previous: Optional[Running]) -> None:
+def check_declared(previous: Optional[serve_state.Running]) -> None:
     """
     Refuse to replace what was not deployed by configuration: it could not be put back.
 
@@ -142,11 +70,6 @@ def check_declared(previous: Optional[Running]) -> None:
         )
 
 
-def private_route(name: str) -> str:
-    """Give the route at which a version waits."""
-    return PRIVATE + name
-
-
 def next_state(details: Mapping[str, Any], changes: Mapping[str, Optional[Dict[str, Any]]]) -> Dict[str, Any]:
     """
     Merge changes into what Serve runs: the whole desired state, for a PUT.
@@ -154,7 +77,11 @@ def next_state(details: Mapping[str, Any], changes: Mapping[str, Optional[Dict[s
     :param changes: by Serve's name of an application, its new configuration, or None to take it away
     """
     state = {key: details[key] for key in _INSTANCE if details.get(key) is not None}
-    kept = [item.config for name, item in running(details).items() if item.config is not None and name not in changes]
+    kept = [
+        item.config
+        for name, item in serve_state.running(details).items()
+        if item.config is not None and name not in changes
+    ]
     state["applications"] = kept + [
         dict(config, name=name) for name, config in sorted(changes.items()) if config is not None
     ]
@@ -163,7 +90,7 @@ def next_state(details: Mapping[str, Any], changes: Mapping[str, Optional[Dict[s
 
 def missing_from(details: Mapping[str, Any], changes: Mapping[str, Optional[Dict[str, Any]]]) -> List[str]:
     """Tell which changes Serve does not show: somebody else's PUT, made without our lock, undid them."""
-    now = running(details)
+    now = serve_state.running(details)
     wrong = []
     for name, config in changes.items():
         item = now.get(name)
@@ -175,8 +102,8 @@ def missing_from(details: Mapping[str, Any], changes: Mapping[str, Optional[Dict
     return wrong
 
 
-def _unlike(item: Running, config: Mapping[str, Any]) -> bool:
-    return item.route != config.get("route_prefix", "/") or item.version != version_of(config)
+def _unlike(item: serve_state.Running, config: Mapping[str, Any]) -> bool:
+    return item.route != config.get("route_prefix", "/") or item.version != serve_state.version_of(config)
 
 
 def with_surge(config: Mapping[str, Any], deployments: Sequence[str]) -> Dict[str, Any]:
@@ -189,11 +116,11 @@ def with_surge(config: Mapping[str, Any], deployments: Sequence[str]) -> Dict[st
     for name in deployments:
         options.setdefault(name, {"name": name})
     for item in options.values():
-        item.setdefault("max_surge_percent", SURGE)
+        item.setdefault("max_surge_percent", serve_state.SURGE)
     return dict(config, deployments=list(options.values()))
 
 
-def with_replicas(running_version: Running, replicas: Mapping[str, int]) -> Dict[str, Any]:
+def with_replicas(running_version: serve_state.Running, replicas: Mapping[str, int]) -> Dict[str, Any]:
     """
     Give a version's configuration with other numbers of replicas.
 
@@ -225,7 +152,7 @@ def runtime_env_of_applications(environment: Mapping[str, Any], reserved: str = 
     kept = {key: value for key, value in environment.items() if not key.startswith("_") and value is not None}
     variables = kept.pop("env_vars", None) or {}
     # The last modules are these drivers, the payload and, with their hook, secrets: see the submitting side.
-    hidden = variables.get(job.SECRETS)
+    hidden = variables.get(SECRETS)
     modules = list(kept.pop("py_modules", None) or [])[: -3 if hidden else -2]
     if hidden:
         kept.pop("worker_process_setup_hook", None)

@@ -12,10 +12,12 @@ import json
 import time
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional
 
-from .. import job
+from ..frame.running import Run
+from ..wire import serve_state
+from ..wire.serve_state import replicas_of
 from . import lock, merge, smoke
 from .cluster import Cluster, default_http_options, proxies_of
-from .watch import RolloutFailed, Watch, replicas_of
+from .watch import RolloutFailed, Watch
 
 NAMESPACE = lock.NAMESPACE
 # Serve may be written to by others that do not take our lock, such as ``serve deploy``: then merge again.
@@ -37,7 +39,7 @@ class Release(NamedTuple):
     route: Optional[str]
     config: Dict[str, Any]
     version: str
-    previous: Optional[merge.Running]
+    previous: Optional[serve_state.Running]
     leftovers: List[str]
 
     @property
@@ -57,7 +59,7 @@ class Rollout:
     :param config: the payload's configuration
     """
 
-    def __init__(self, run: job.Run, cluster: Cluster) -> None:
+    def __init__(self, run: Run, cluster: Cluster) -> None:
         self.run = run
         self.config = run.config
         self.cluster = cluster

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import time
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Sequence
 
+from ..wire.serve_state import explain, replicas_of
 from .cluster import Cluster, proxies_of, routes_of
 
 POLL_SECONDS = 0.25
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-# What a traceback ends with.
-_ERROR_LINE = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)\b.*", re.MULTILINE)
 # How long the proxies may take to learn of a new route; they are told at once (Serve's long poll).
 ROUTE_SECONDS = 30.0
 
@@ -95,39 +92,3 @@ class Watch:
             self._told[name] = line
             self._report(line, running, wanted)
         return state
-
-
-def replicas_of(deployment: Mapping[str, Any]) -> Tuple[int, int]:
-    """Give how many replicas of a deployment run, and how many there should be."""
-    states = [replica.get("state") for replica in deployment.get("replicas") or []]
-    target = deployment.get("target_num_replicas")
-    return states.count("RUNNING"), int(target if target is not None else len(states))
-
-
-def explain(details: Mapping[str, Any], name: str) -> str:
-    """Say what Serve says about an application that is not well: the gist first, then each message."""
-    item: Optional[Dict[str, Any]] = (details.get("applications") or {}).get(name)
-    if item is None:
-        return "Serve does not know the application %r any more" % name
-    lines: List[str] = [_plain(item.get("message"))]
-    for deployment, told in sorted((item.get("deployments") or {}).items()):
-        if told.get("status") != "HEALTHY":
-            count = "(%d of %d replicas run)" % replicas_of(told)
-            message = _plain(told.get("message")) or _waiting(told)
-            lines.append("%s is %s %s. %s" % (deployment, told.get("status"), count, message))
-    said = "\n".join(line for line in lines if line)
-    gist = _ERROR_LINE.findall(said)
-    return "%s is %s%s\n%s" % (name, item.get("status"), ": " + gist[-1] if gist else "", said)
-
-
-def _plain(message: Any) -> str:
-    return _COLOUR.sub("", str(message or "")).strip()
-
-
-def _waiting(deployment: Mapping[str, Any]) -> str:
-    waiting = [r for r in deployment.get("replicas") or [] if r.get("state") == "STARTING" and not r.get("node_id")]
-    options = (deployment.get("deployment_config") or {}).get("ray_actor_options") or {}
-    if not waiting:
-        return ""
-    needs = {k: v for k, v in options.items() if k in ("num_cpus", "num_gpus", "memory", "resources") and v}
-    return "%d replicas wait for a node with %s" % (len(waiting), needs or "free resources")

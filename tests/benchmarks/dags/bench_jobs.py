@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from airflow.sdk import DAG, task
 
@@ -13,9 +14,23 @@ RAY_CONN_ID = "ray_bench"
 JOBS = 30
 TRAININGS = 20
 
-for deferrable in (False, True):
-    with DAG("bench_deferred" if deferrable else "bench_waiting", schedule=None, catchup=False):
-        RaySubmitJobOperator(task_id="job", ray_conn_id=RAY_CONN_ID, entrypoint="true", deferrable=deferrable)
+WAYS: dict[str, dict[str, Any]] = {
+    "bench_waiting": {"deferrable": False},
+    "bench_within_grace": {"deferrable": True},
+    "bench_deferred": {"deferrable": True, "deferral_grace_seconds": 0},
+}
+for name, way in WAYS.items():
+    with DAG(name, schedule=None, catchup=False):
+        RaySubmitJobOperator(task_id="job", ray_conn_id=RAY_CONN_ID, entrypoint="true", **way)
+
+with DAG("bench_race", schedule=None, catchup=False, max_active_tasks=1000):
+
+    @task
+    def entrypoints(dag_run: Any = None) -> list[str]:
+        """Give the command of each job."""
+        return [f"sleep {seconds}" for seconds in dag_run.conf["seconds"]]
+
+    RaySubmitJobOperator.partial(task_id="job", ray_conn_id=RAY_CONN_ID, retries=0).expand(entrypoint=entrypoints())
 
 with (
     DAG("bench_group", schedule=None, catchup=False, max_active_tasks=JOBS),

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from airflow_provider_air.clusters.contract import ClusterRef
+from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.ray_api.transport import Transport
 from tests.benchmarks.rig.fresh import REPOSITORY
 from tests.clusters import local_cluster

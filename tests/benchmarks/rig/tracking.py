@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from mlflow_server import mlflow_server
 
-from airflow_provider_air.trackers.mlflow_server import MlflowServer
+from airflow_provider_air.attachments.mlflow.server import MlflowServer
 
 MLFLOW_CONN_ID = "mlflow_bench"
 

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict
 
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_air.clusters.contract import ClusterRef
-from airflow_provider_air.triggers.job import RayJobTrigger
+from airflow_provider_air.contracts.clusters import ClusterRef
+from airflow_provider_air.contracts.names import TaskKey
+from airflow_provider_air.runs.ledger import Attempt
+from airflow_provider_air.triggers.run import RayRunTrigger
 from tests.benchmarks.rig.worker import RAY_CONN_ID
 
-CLUSTER = ClusterRef("existing", RAY_CONN_ID, ray_conn_id=RAY_CONN_ID).to_json()
+CLUSTER = ClusterRef("existing", RAY_CONN_ID, {"ray_conn_id": RAY_CONN_ID})
 
 
-def job_triggers(submission_ids: Sequence[str], **fields: Any) -> list[RayJobTrigger]:
-    """Give one trigger per job; ``fields`` are those of the trigger."""
+def attempt_of(submission_id: str, number: int = 0) -> Attempt:
+    """Give what the ledger says of a job that was submitted; each number is another mapped task instance."""
+    key = asdict(TaskKey("bench", "bench", "bench", "job", number))
+    cluster = CLUSTER.to_json()
+    return Attempt(1, 1, submission_id, cluster=cluster, phase="submitted", steps={"sent": 1.0}, key=key)
+
+
+def job_triggers(submission_ids: Sequence[str]) -> list[RayRunTrigger]:
+    """Give one trigger per job, which waits for its end."""
     task = {"dag_id": "bench", "run_id": "bench", "task_id": "job"}
     return [
-        RayJobTrigger(cluster=CLUSTER, submission_id=name, task={**task, "map_index": number}, **fields)
+        RayRunTrigger(step=attempt_of(name, number).wait("end", None).to_json(), task={**task, "map_index": number})
         for number, name in enumerate(submission_ids)
     ]
 
 
-async def event_of(trigger: RayJobTrigger) -> TriggerEvent:
+async def event_of(trigger: RayRunTrigger) -> TriggerEvent:
     """Run a trigger to its event, as the triggerer does."""
     async for event in trigger.run():
         return event

@@ -30,7 +30,7 @@ def group_mapped():
     cluster = LocalCluster(num_cpus=4, object_store_memory_bytes=256 * 1024 * 1024, ttl_seconds=1200)
     with RayClusterTaskGroup("ray", cluster=cluster, max_concurrent_jobs=4):
         # More than the one that is needed: Airflow may lose a worker, too, which starts no job anew.
-        @task.ray(retries=3, retry_delay=timedelta(0))
+        @task.ray(retries=3, retry_delay=timedelta(0), deferral_grace_seconds=0)
         def square(number: int, folder: str) -> int:
             seen = Path(folder) / f"seen-{number}"
             is_first = not seen.exists()

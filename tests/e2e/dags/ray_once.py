@@ -6,10 +6,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Context, task
 
 from airflow_provider_air import RaySubmitJobOperator
-from tests.e2e.crashing import CrashingJobTrigger
+from tests.e2e.crashing import CrashingRunTrigger
 
 SCRIPT = Path(__file__).parents[1] / "ledger_job.sh"
 CONF = "{{ dag_run.conf['folder'] }} {{ dag_run.conf.get('lines', 0) }} {{ dag_run.conf.get('chatter', 0) }}"
@@ -23,8 +23,15 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 class OperatorWithCrashingTrigger(RaySubmitJobOperator):
+    """Only its first try's trigger crashes."""
+
+    def execute(self, context: Context) -> Any:
+        self.crashes = context["ti"].try_number == 1
+        return super().execute(context)
+
     def defer(self, *, trigger: Any, **options: Any) -> Any:
-        super().defer(trigger=CrashingJobTrigger(**trigger.serialize()[1]), **options)
+        broken = CrashingRunTrigger(**trigger.serialize()[1]) if self.crashes else trigger
+        super().defer(trigger=broken, **options)
 
 
 def job(operator: type[RaySubmitJobOperator], **options: Any) -> None:
@@ -33,6 +40,8 @@ def job(operator: type[RaySubmitJobOperator], **options: Any) -> None:
         ray_conn_id="{{ dag_run.conf['ray_conn_id'] }}",
         entrypoint=f"sh {SCRIPT} {CONF}",
         retry_delay=timedelta(0),
+        # Not in place first: what is deferred is what these runs are about.
+        deferral_grace_seconds=0,
         **options,
     )
 
@@ -41,5 +50,16 @@ for dag_id, way in WAYS.items():
     with DAG(dag_id, schedule=None, catchup=False):
         job(RaySubmitJobOperator, **way)
 
-with DAG("once_crashing", schedule=None, catchup=False):
-    job(OperatorWithCrashingTrigger)
+for dag_id, retries in {"once_crashing": 0, "once_crashing_retried": 2}.items():
+    with DAG(dag_id, schedule=None, catchup=False):
+        job(OperatorWithCrashingTrigger, retries=retries)
+
+with DAG("once_with_sibling", schedule=None, catchup=False):
+
+    @task
+    def sibling() -> None:
+        """Is cleared by a person, while the job runs."""
+
+    sibling()
+    # Soon out of patience, so that it is tried again.
+    job(RaySubmitJobOperator, retries=2, unreachable_timeout_seconds=5)

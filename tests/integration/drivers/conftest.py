@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +14,17 @@ import httpx
 import psutil
 import pytest
 
-from airflow_provider_air.clusters.contract import ClusterRef
+from airflow_provider_air.contracts.clusters import ClusterRef
+from airflow_provider_air.contracts.jobs import JobRequest
+from airflow_provider_air.drivers.wire.records import decode
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.models import JobDetails, JobStatus
 from airflow_provider_air.ray_api.packages import upload
 from airflow_provider_air.ray_api.requests import get_job, submit_job
 from airflow_provider_air.ray_api.transport import Transport
-from airflow_provider_air.records import result_of
+from airflow_provider_air.runs.ends import encoded_result_of
 from airflow_provider_air.waiting import wait_until
-from airflow_provider_air.workloads.job import JobRequest, prepare
+from airflow_provider_air.workloads.job import prepare
 from tests.clusters import BACKEND, local_cluster
 
 CODE = Path(__file__).parent / "code"
@@ -55,7 +59,7 @@ class DriverJob:
         """Wait for success, and give the result."""
         details = self.ended().details()
         assert details.status is JobStatus.SUCCEEDED, details.message
-        return result_of(self.records(), where=self.submission_id)
+        return decode(encoded_result_of(self.records(), where=self.submission_id))
 
     def problem(self) -> str:
         """Wait for the end by a configuration error, and give its one message."""
@@ -96,9 +100,13 @@ Submit = Callable[..., DriverJob]
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[ClusterRef]:
-    """One head of four logical CPUs."""
-    with local_cluster("drivers", num_cpus=4) as (ref, _):
-        yield ref
+    """One head of four logical CPUs, in a home of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="air-", dir="/tmp"))  # short: Ray's sockets lie below it
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIR_LOCAL_HOME", str(folder))
+        with local_cluster("drivers", num_cpus=4) as (ref, _):
+            yield ref
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

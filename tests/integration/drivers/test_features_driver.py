@@ -9,10 +9,13 @@ import pandas
 import pytest
 
 from airflow_provider_air import FeastFeatures
+from airflow_provider_air.contracts.jobs import JobRequest
+from airflow_provider_air.contracts.names import TaskKey
+from airflow_provider_air.contracts.runs import AttemptInfo
 from airflow_provider_air.workloads import batch_inference, train
 from airflow_provider_air.workloads.batch_inference import BatchInferenceResult, BatchInferenceSpec
-from airflow_provider_air.workloads.job import JobRequest
 from airflow_provider_air.workloads.train import TrainResult, TrainSpec
+from tests.fakes.attachment import FakeConnections
 from tests.feature_repo import apply_repo, day, write_entities, write_repo
 from tests.integration.drivers.conftest import Submit
 
@@ -29,10 +32,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def request(place: Path, payload: dict[str, bytes]) -> JobRequest:
-    """Ship the features as the operators do."""
+    """Send the features along as a run does."""
     features = FeastFeatures(str(place / "repo"), "delay_v1")
-    payload = {**payload, **features.payload(str(place / "runs"))}
-    return JobRequest("", payload=payload, folders=features.folders)
+    key = TaskKey("here", "flights", "manual__1", "train")
+    attempt = AttemptInfo(key, "air-1", "featured", 1, 1, "train", "drivers", str(place / "runs"))
+    added = features.open(FakeConnections()).before_submit(attempt)
+    return JobRequest("", payload=payload).given(payload=added.payload, folders=added.folders)
 
 
 def test_a_training_reads_the_values_of_each_rows_own_time(submit: Submit, place: Path) -> None:

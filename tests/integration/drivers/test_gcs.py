@@ -12,11 +12,11 @@ import httpx
 import pandas
 import pytest
 
-from airflow_provider_air.drivers import gcs_names
+from airflow_provider_air.connections.airflow import AirflowConnections
+from airflow_provider_air.drivers.wire import names
 from airflow_provider_air.errors import JobFailedError
-from airflow_provider_air.hooks.outcome import failure_of_end
-from airflow_provider_air.hooks.storage import job_access
 from airflow_provider_air.ray_api.transport import Transport
+from airflow_provider_air.runs.ends import failure_of_end
 from airflow_provider_air.storage.gcs import GcsStorage
 from airflow_provider_air.waiting import wait_until
 from airflow_provider_air.workloads import batch_inference, train, tune
@@ -44,11 +44,11 @@ class Store:
     def start(self, entrypoint: str, payload: Mapping[str, bytes]) -> tuple[DriverJob, str]:
         """Start a driver with a new token, and give both."""
         storage = GcsStorage("google", ROOT, credentials="session")
-        access = job_access(storage, lifetime=timedelta(minutes=20))
+        access = storage.open(AirflowConnections()).access(lifetime=timedelta(minutes=20))
         env_vars = {**access.env_vars, "CLOUD_STORAGE_EMULATOR_ENDPOINT": self.proxy.url}
         self.proxy.call(self.proxy.requests.clear)
         job = self.submit(entrypoint, payload, env_vars=env_vars, secrets=access.secrets)
-        return job, access.secrets[gcs_names.ACCESS]
+        return job, access.secrets[names.GCS_TOKEN]
 
     def askers(self) -> set[str]:
         """Who has asked since the last start."""

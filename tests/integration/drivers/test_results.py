@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_air import RaySubmitJobOperator, SharedFolder, load_result
-from airflow_provider_air.clusters.contract import ClusterRef
+from airflow_provider_air.connections.airflow import AirflowConnections
+from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.ray_api import packages
 from airflow_provider_air.workloads.function import ENTRYPOINT, function_payload
 from tests.fakes.task_context import Store, Supervisor, task_context
@@ -55,7 +56,7 @@ def test_it_goes_through_the_storage_to_the_worker_and_to_the_next_job(
 
     made = task.execute(task_context(Store(), task_id="make"))
 
-    assert [path.partition("/")[0] for path in storage.list()] == ["code", "results"]
+    assert [file.path.partition("/")[0] for file in storage.open(AirflowConnections()).list()] == ["code", "results"]
     assert load_result(made, storage)["table"].shape == (300_000,)
     payload = function_payload(total, (made,), {}, code_folders=[str(Path(__file__).parent)])
     assert submit(ENTRYPOINT, payload).succeeded() == sum(range(300_000))

@@ -9,10 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from airflow_provider_air.connections.airflow import AirflowConnections
+from airflow_provider_air.contracts.storage import JobAccess
 from airflow_provider_air.errors import JobFailedError
-from airflow_provider_air.hooks.outcome import failure_of_end
-from airflow_provider_air.hooks.storage import JobAccess, job_access, open_storage
 from airflow_provider_air.ray_api.transport import Transport
+from airflow_provider_air.runs.ends import failure_of_end
 from airflow_provider_air.storage.s3 import S3Storage
 from airflow_provider_air.waiting import wait_until
 from airflow_provider_air.workloads import train
@@ -39,7 +40,7 @@ def store() -> Iterator[ChaosProxy]:
 
 @pytest.fixture(scope="module")
 def access(store: ChaosProxy) -> JobAccess:
-    return job_access(STORAGE, lifetime=timedelta(minutes=20))
+    return STORAGE.open(AirflowConnections()).access(lifetime=timedelta(minutes=20))
 
 
 def test_a_training_whose_credentials_expire_says_so_and_resumes_from_the_bucket_with_new_ones(
@@ -66,8 +67,8 @@ def test_a_training_whose_credentials_expire_says_so_and_resumes_from_the_bucket
 
     assert (result.resumed_from or "").startswith("s3://models/runs/run/checkpoint_")
     assert [row["metrics"]["epoch"] for row in result.history] == list(range(6))
-    kept = open_storage(STORAGE).list("run")
-    assert {f"s3://models/runs/{path.rpartition('/')[0]}" for path in kept} >= {
+    kept = STORAGE.open(AirflowConnections()).list("run")
+    assert {f"s3://models/runs/{file.path.rpartition('/')[0]}" for file in kept} >= {
         checkpoint["uri"] for checkpoint in result.checkpoints
     }
     jobs = httpx.get(head.base_url + "/api/jobs/", headers=head.request_headers(), timeout=60).text

@@ -9,6 +9,7 @@ from airflow import settings
 from sqlalchemy import create_engine
 from sqlalchemy.orm import sessionmaker
 
+from airflow_provider_air.contracts.names import fitted
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.unit.cli.conftest import Cli
 
@@ -50,7 +51,8 @@ def test_a_connection_that_starts_clusters_says_so(cli: Cli) -> None:
 def test_a_named_local_cluster_is_found_under_the_name_that_it_is_started_with(cli: Cli) -> None:
     cli.add_connection("ray_named", extra='{"backend": "local", "cluster": {"name": "My Cluster"}}')
     (row,) = cli.rows("clusters", "list")
-    assert (row["name"], row["state"]) == ("my-cluster", "absent")
+    assert (row["name"], row["state"]) == (fitted("My Cluster", 40), "absent")
+    assert row["name"].startswith("my-cluster-")
 
 
 def test_a_database_that_cannot_be_read_does_not_hide_the_clusters_of_this_host(
@@ -78,5 +80,5 @@ def test_what_is_not_there_ends_with_one_line(cli: Cli, words: tuple[str, ...]) 
         (facts,) = cli.rows("clusters", *words)
         assert "There is no Airflow connection 'nobody'" in facts["message"]
         return
-    with pytest.raises(SystemExit, match="There is no local cluster 'nobody'"):
+    with pytest.raises(SystemExit, match="There is no cluster 'nobody'"):
         cli.run("clusters", *words)

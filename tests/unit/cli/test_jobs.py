@@ -6,8 +6,9 @@ import threading
 
 import pytest
 
-from airflow_provider_air.hooks.resolver import deployment_id
-from airflow_provider_air.identity import Attempt, TaskKey
+from airflow_provider_air.connections.deployment import deployment_id
+from airflow_provider_air.contracts.names import TaskKey
+from airflow_provider_air.runs.names import metadata_of
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.unit.cli.conftest import Cli
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("dashboard")
 
 def metadata(deployment: str, map_index: int = -1) -> dict[str, str]:
     key = TaskKey(deployment, "flights", "manual__2026-11-26T00:00:00+00:00", "group.train", map_index)
-    return key.metadata(Attempt(1, 1, "x", {}), try_number=2)
+    return metadata_of(key, generation=1, attempt=1, try_number=2)
 
 
 def test_list_tells_the_task_of_each_job_and_the_latest_comes_first(cli: Cli, dashboard: FakeRayDashboard) -> None:
@@ -83,7 +84,7 @@ def test_stop_of_an_ended_job_tells_how_it_ended(cli: Cli, dashboard: FakeRayDas
         (("logs", "nobody"), "The cluster does not know this job .nobody."),
         (("stop", "nobody"), "The cluster does not know this job .nobody."),
         (("list", "--cluster", "a", "--ray-conn-id", "b"), "not both"),
-        (("list", "--cluster", "nobody"), "There is no local cluster 'nobody'"),
+        (("list", "--cluster", "nobody"), "There is no cluster 'nobody'"),
         (("list", "--ray-conn-id", "nobody"), "There is no Airflow connection 'nobody'"),
     ],
 )

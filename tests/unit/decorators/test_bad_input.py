@@ -11,12 +11,12 @@ from airflow.sdk import DAG, task
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_air.clusters.contract import ClusterRef
 from airflow_provider_air.clusters.local.spec import LocalCluster
+from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.errors import ConfigurationError, ProtocolError
-from airflow_provider_air.identity import LEDGER_KEY
 from airflow_provider_air.operators.cluster import RayCreateClusterOperator
 from airflow_provider_air.operators.group import RayClusterTaskGroup
+from airflow_provider_air.runs.ledger import LEDGER_KEY
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, task_context
 
@@ -82,7 +82,7 @@ def test_wrong_option_of_the_decorator_fails_without_a_retry_and_starts_nothing(
     with pytest.raises(AirflowFailException, match=message) as failure:
         operator.execute(context_of(operator, store))
     assert SECRET not in str(failure.value)
-    assert LEDGER_KEY not in store.rows
+    assert store.get(LEDGER_KEY)["attempts"] == []
     assert not head.requests_to("*", "/api/")
 
 

@@ -1,4 +1,4 @@
-"""The ``ray`` connection and the public hook, over a real HTTP dashboard."""
+"""The public hook, over a real HTTP dashboard."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_air.errors import ConfigurationError, UnavailableError
-from airflow_provider_air.hooks.ray import RayHook, get_ray_connection, transport_of
+from airflow_provider_air.hooks.ray import RayHook
 from airflow_provider_air.ray_api.models import JobStatus
-from airflow_provider_air.ray_api.transport import Transport
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.unit.conftest import Connect
 
@@ -92,6 +91,7 @@ def test_a_good_connection_tests_well(hook: RayHook) -> None:
         ({"host": "http://127.0.0.1:1"}, "127.0.0.1:1"),
         ({"host": ""}, "no address"),
         ({"extra": "{"}, "no JSON"),
+        ({"extra": {"backend": "local"}}, "back end 'local' and has no address"),
     ],
 )
 def test_a_bad_connection_says_why(head: FakeRayDashboard, connect: Connect, fields: dict[str, Any], says: str) -> None:
@@ -107,61 +107,3 @@ def test_the_test_is_two_small_requests(head: FakeRayDashboard, hook: RayHook) -
     hook.test_connection()
 
     assert [request.method for request in head.requests_to("*", ".*")] == ["GET", "GET"]
-
-
-# From a connection to a transport
-
-
-@pytest.mark.parametrize(
-    ("fields", "url"),
-    [
-        ({"host": "10.0.0.5"}, "http://10.0.0.5:8265"),
-        ({"host": "10.0.0.5", "port": 1234}, "http://10.0.0.5:1234"),
-        ({"host": "10.0.0.5", "schema": "https"}, "https://10.0.0.5:443"),
-        ({"host": "https://ray.example.com"}, "https://ray.example.com:443"),
-        ({"host": "https://ray.example.com", "port": 8443}, "https://ray.example.com:8443"),
-        ({"host": "http://ray.example.com:1/"}, "http://ray.example.com:1"),
-        ({"host": "http://proxy/team/ray/"}, "http://proxy:8265/team/ray"),
-        ({"host": "http://10.0.0.5:8265/#/cluster"}, "http://10.0.0.5:8265"),
-        ({"host": " 10.0.0.5 "}, "http://10.0.0.5:8265"),
-        ({"host": "http://[::1]:8265"}, "http://[::1]:8265"),
-        ({"host": "ignored", "extra": {"address": "http://a:1"}}, "http://a:1"),
-    ],
-)
-def test_an_address_is_read_as_people_write_it(connect: Connect, fields: dict[str, Any], url: str) -> None:
-    connect(**fields)
-
-    assert transport_of(get_ray_connection("ray_default")).base_url == url
-
-
-def test_tls_settings_and_headers_are_read(connect: Connect) -> None:
-    connect(host="a", password=" token-with-spaces\n", extra={"ca_path": "/ca.pem", "headers": {"X-Key": "k" * 8}})
-
-    transport = transport_of(get_ray_connection("ray_default"))
-
-    assert transport == Transport("http://a:8265", "token-with-spaces", {"X-Key": "k" * 8}, "/ca.pem")
-
-
-@pytest.mark.parametrize(
-    ("extra", "verify"),
-    [({}, True), ({"verify_tls": True}, True), ({"verify_tls": False}, False), ({"ca_path": ""}, True)],
-)
-def test_certificates_are_verified_unless_it_is_said(connect: Connect, extra: dict[str, Any], verify: bool) -> None:
-    connect(host="a", extra=extra)
-
-    assert transport_of(get_ray_connection("ray_default")).verify is verify
-
-
-def test_the_token_may_lie_in_the_extra(connect: Connect) -> None:
-    connect(host="a", extra={"token": "sesame-1234"})
-
-    assert transport_of(get_ray_connection("ray_default")).token == "sesame-1234"
-
-
-def test_secrets_of_the_connection_are_masked(connect: Connect) -> None:
-    from airflow.sdk.log import redact  # type: ignore[attr-defined]  # public, but not in __all__ (3.3.2)
-
-    connect(host="a", password="open-sesame-1", extra={"headers": {"X-Key": "open-sesame-2"}})
-    transport_of(get_ray_connection("ray_default"))
-
-    assert "sesame" not in redact("open-sesame-1 open-sesame-2", "value")

@@ -8,9 +8,12 @@ import pytest
 from airflow.sdk import BaseOperatorLink
 from airflow.sdk.types import TaskInstanceKey
 
+from airflow_provider_air.clusters.jobs_api.backend import JobsApi
+from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.links.mlflow import MlflowRunLink
-from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink, push_links
+from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink
 from airflow_provider_air.operators.submit import RaySubmitJobOperator
+from airflow_provider_air.ray_api.transport import Transport
 from tests.fakes.task_context import FakeTaskInstance, Supervisor
 
 KEY = TaskInstanceKey("flights", "train", "manual__1", 1, -1)
@@ -26,10 +29,9 @@ KEY = TaskInstanceKey("flights", "train", "manual__1", 1, -1)
 )
 def test_a_link_gives_back_what_was_pushed(link: BaseOperatorLink, url: str, supervisor: Supervisor) -> None:
     ti = FakeTaskInstance()
-    push_links(
-        ti, "http://head:8265", "air-1/x", {"mlflow": {"run_id": "1", "url": "http://mlflow/#/runs/1"}, "fake": {}}
-    )
-    supervisor.xcoms.update(ti.xcoms)
+    jobs = JobsApi(ClusterRef("existing", "ray_default"), lambda ref: Transport("http://head:8265"))
+    for name, page in {**jobs.pages("air-1/x"), "mlflow_url": "http://mlflow/#/runs/1"}.items():
+        ti.xcom_push(name, page)
     task: Any = RaySubmitJobOperator(task_id="train", entrypoint="true")
 
     assert link.get_link(task, ti_key=KEY) == url

@@ -1,22 +1,26 @@
-"""What rides along with a job: prepared before it is submitted, told how it ended, whatever happens."""
+"""What comes along with a job: prepared before it is submitted, told how it ended, whatever happens."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferralError
 
+from airflow_provider_air.attachments.registry import from_json
 from airflow_provider_air.errors import DeadlineExceededError, JobFailedError, JobLostError, UnavailableError
-from airflow_provider_air.triggers.job import RayJobTrigger
-from tests.fakes.attachment import SERVERS, FakeTracker, FakeTrackerSpec, RemoteRun
+from airflow_provider_air.triggers.run import RayRunTrigger
+from tests.deferrals import deferred, event_of, resume
+from tests.fakes.attachment import CALLS, SERVERS, FakeCatalog, FakeTracker, FakeTrackerSpec, RemoteRun
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, Supervisor, task_context
-from tests.unit.operators.test_submit import deferred, event_of, ledger, on_job, operator, posts, resume
+from tests.unit.operators.test_submit import ledger, on_job, operator, posts
 
 __all__ = ["on_job"]
 
@@ -45,7 +49,9 @@ def test_the_job_is_told_of_its_run_and_the_run_of_its_end(
 
     (run_name,) = tracker.runs
     assert (head.jobs[name].runtime_env or {})["env_vars"]["FAKE_RUN_ID"] == run_name
-    assert ledger(store)[0]["luggage"] == {"fake": {"run_id": run_name}}
+    (kept,) = ledger(store)[0]["attachments"]
+    assert (kept["state"], kept["told"], kept["untold"]) == ({"run_id": run_name}, "SUCCEEDED", None)
+    assert from_json(kept["spec"]) == FakeTrackerSpec("here")
     assert only_run(tracker).status == "SUCCEEDED"
 
 
@@ -93,18 +99,17 @@ def test_a_job_may_run_without_its_tracker_where_the_author_says_so(
     assert tracker.runs == {}
 
 
-def test_a_tracker_that_was_away_at_the_end_is_told_by_the_retry(
-    head: FakeRayDashboard, store: Store, on_job: Any, tracker: FakeTracker
+def test_a_tracker_that_was_away_at_the_end_does_not_fail_the_work_and_is_recorded_as_untold(
+    head: FakeRayDashboard, store: Store, on_job: Any, tracker: FakeTracker, capsys: pytest.CaptureFixture[str]
 ) -> None:
     on_job(lambda name: head.set_status(name, "SUCCEEDED"))
 
     tracker.is_away_at_the_end = True
-    with pytest.raises(UnavailableError):
-        tracked(deferrable=False).execute(task_context(store))
-    tracker.is_away_at_the_end = False
-    tracked(deferrable=False).execute(task_context(store, try_number=2))
+    assert tracked(deferrable=False).execute(task_context(store)) in head.jobs
 
-    assert only_run(tracker).status == "SUCCEEDED"
+    (kept,) = ledger(store)[0]["attachments"]
+    assert (kept["told"], "does not answer" in kept["untold"]) == (None, True)
+    assert "did not take the outcome SUCCEEDED" in "".join(capsys.readouterr())
     assert posts(head) == [200]
 
 
@@ -125,7 +130,7 @@ def test_a_lost_job_is_told(head: FakeRayDashboard, store: Store, on_job: Any, t
 
 
 def test_a_crashed_trigger_is_told(head: FakeRayDashboard, store: Store, tracker: FakeTracker) -> None:
-    context = task_context(store)
+    context = task_context(store, try_number=3)
     deferred(tracked(), context)
     with pytest.raises(TaskDeferralError):
         tracked().resume_execution(TRIGGER_FAIL_REPR, {"error": "boom"}, context)
@@ -139,7 +144,7 @@ def test_a_killed_deferred_task_is_told_from_the_triggerer(
     pause = deferred(tracked(), task_context(store))
     supervisor.state = "failed"
     _, kwargs = pause.trigger.serialize()
-    asyncio.run(RayJobTrigger(**kwargs).on_kill())
+    asyncio.run(RayRunTrigger(**kwargs).on_kill())
 
     assert only_run(tracker).status == "STOPPED"
 
@@ -148,7 +153,7 @@ def test_a_clear_that_starts_afresh_ends_the_run_before(
     head: FakeRayDashboard, store: Store, tracker: FakeTracker
 ) -> None:
     deferred(tracked(on_clear="fresh"), task_context(store))
-    deferred(tracked(on_clear="fresh"), task_context(store, clear_number=1))
+    deferred(tracked(on_clear="fresh"), task_context(store, try_number=2, max_tries=3))
 
     assert [run.status for run in tracker.runs.values()] == ["STOPPED", "RUNNING"]
 
@@ -172,3 +177,51 @@ def test_what_is_no_tracker_is_refused_before_anything_is_started(
         operator(tracker=wrong).execute(task_context(store))
 
     assert posts(head) == []
+
+
+def test_several_are_prepared_and_told_and_all_that_they_add_reaches_the_job(
+    head: FakeRayDashboard, store: Store, on_job: Any, tracker: FakeTracker, tmp_path: Path
+) -> None:
+    (tmp_path / "catalogued.py").write_text("KNOWN = True")
+    CALLS.clear()
+    context = task_context(store)
+    catalog = FakeCatalog("both", folder=str(tmp_path))
+    both = operator(tracker=[FakeTrackerSpec("here"), catalog], records=True)
+    pause = deferred(both, context)
+    (name,) = head.jobs
+    (run_name,) = tracker.runs
+
+    environment = head.jobs[name].runtime_env or {}
+    assert environment["env_vars"]["FAKE_RUN_ID"] == run_name
+    assert environment["env_vars"]["CATALOG"] == environment["env_vars"]["CATALOG_OF_REPLICAS"] == "both"
+    assert "canary-of-the-catalog" not in json.dumps([environment, store.rows, pause.trigger.serialize()[1]])
+    assert "KNOWN = True" in head.shipped()
+    assert run_name in head.shipped()
+    assert context["ti"].xcoms["catalog_url"] == f"http://catalog/{run_name}"
+
+    head.set_status(name, "FAILED")
+    with pytest.raises(JobFailedError):
+        resume(both, context, pause, event_of(pause.trigger))
+    assert only_run(tracker).status == "FAILED"
+    assert [call for call, _ in CALLS["both"]] == ["probe", "before_submit", "on_end"]
+
+
+def test_what_cannot_come_along_is_known_before_the_cluster_is_asked_for(
+    head: FakeRayDashboard, store: Store, tracker: FakeTracker
+) -> None:
+    with pytest.raises(UnavailableError, match="fails in probe"):
+        operator(tracker=[FakeTrackerSpec("here"), FakeCatalog("early", fails=["probe"])]).execute(task_context(store))
+
+    assert (tracker.runs, posts(head)) == ({}, [])
+
+
+def test_an_optional_one_that_fails_anywhere_leaves_the_job_alone(
+    head: FakeRayDashboard, store: Store, on_job: Any, tracker: FakeTracker
+) -> None:
+    on_job(lambda name: head.set_status(name, "SUCCEEDED"))
+    calls = ["open", "probe", "before_submit", "on_records", "on_end"]
+    optional = FakeCatalog("optional", fails=calls, required=False)
+    name = operator(tracker=[optional, FakeTrackerSpec("here")], deferrable=False).execute(task_context(store))
+
+    assert name in head.jobs
+    assert only_run(tracker).status == "SUCCEEDED"

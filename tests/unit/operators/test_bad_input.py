@@ -15,7 +15,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_air.clusters.existing import ExistingCluster
+from airflow_provider_air.clusters.existing.spec import ExistingCluster
 from airflow_provider_air.errors import AirError
 from airflow_provider_air.operators.submit import RayStopJobOperator, RaySubmitJobOperator
 from airflow_provider_air.ray_api import packages
@@ -278,7 +278,7 @@ def test_stopping_needs_the_id_of_a_job(submission_id: Any, head: FakeRayDashboa
 
 def test_a_ledger_of_another_version_is_not_guessed_at(head: FakeRayDashboard) -> None:
     store = Store()
-    store.set("air_ledger", {"schema": 9, "attempts": []})
+    store.set("air_ledger", {"version": 9, "attempts": [{}]})
 
     with pytest.raises(AirError, match="air_ledger"):
         RaySubmitJobOperator(task_id="bad", entrypoint="true").execute(task_context(store))

@@ -3,44 +3,68 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
-from airflow_provider_air.clusters.contract import ClusterOwner, ClusterRef, ClusterState, ClusterStatus
-from airflow_provider_air.clusters.existing import ExistingCluster
+from airflow_provider_air.clusters.existing.spec import ExistingCluster
 from airflow_provider_air.clusters.local.backend import LocalBackend
 from airflow_provider_air.clusters.local.spec import LocalCluster
-from airflow_provider_air.errors import AirError, ClusterFailedError
+from airflow_provider_air.connections import ports
+from airflow_provider_air.contracts.clusters import (
+    ClusterBackend,
+    ClusterOwner,
+    ClusterRef,
+    ClusterState,
+    ClusterStatus,
+)
+from airflow_provider_air.contracts.runs import AttemptInfo
+from airflow_provider_air.errors import AirError, ClusterFailedError, DeadlineExceededError
+from airflow_provider_air.operators import submit as submitting
 from airflow_provider_air.operators.cluster import RayCreateClusterOperator, RayDeleteClusterOperator
 from airflow_provider_air.operators.submit import RayStopJobOperator, RaySubmitJobOperator
 from airflow_provider_air.ray_api.transport import Transport
-from airflow_provider_air.triggers.cluster import RayClusterTrigger
+from airflow_provider_air.triggers.run import RayRunTrigger
+from tests.deferrals import deferred, event_of, resume, write_records
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, task_context
+from tests.unit.conftest import Connect
 
 
-class Clusters:
-    """What the back end of local clusters would have started, without starting it."""
+class Clusters(LocalBackend):
+    """What the back end of local clusters would have started, without starting it; its deletion may take a while."""
 
     def __init__(self, head: FakeRayDashboard) -> None:
+        super().__init__()
         self.states: dict[str, ClusterState] = {}
         self.owners: list[ClusterOwner] = []
         self.deleted: list[str] = []
         self.new = ClusterState.READY
+        self.goes_slowly = False
+        self.before_deletion: Callable[[], None] = lambda: None
         self._head = head
 
-    def ensure(self, spec: Any, *, name: str, owner: ClusterOwner) -> ClusterRef:
-        self.states.setdefault(name, self.new)
+    def ensure(
+        self, spec: Any, ref: ClusterRef, *, owner: ClusterOwner, attempt: AttemptInfo | None = None
+    ) -> ClusterRef:
+        self.states.setdefault(ref.name, self.new)
         self.owners.append(owner)
-        return ClusterRef("local", name, host="here")
+        return ref
 
     def describe(self, ref: ClusterRef) -> ClusterStatus:
         return ClusterStatus(self.states.get(ref.name, ClusterState.ABSENT), "the log's reason")
 
     def delete(self, ref: ClusterRef) -> None:
-        self.states.pop(ref.name, None)
+        self.before_deletion()
+        if self.goes_slowly and ref.name in self.states:
+            self.states[ref.name] = ClusterState.DELETING
+        else:
+            self.states.pop(ref.name, None)
         self.deleted.append(ref.name)
 
     def open_transport(self, ref: ClusterRef) -> Transport:
@@ -48,15 +72,29 @@ class Clusters:
 
 
 @pytest.fixture
-def clusters(head: FakeRayDashboard, monkeypatch: pytest.MonkeyPatch) -> Clusters:
+def clusters(head: FakeRayDashboard, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clusters]:
+    # Its path must be short.
+    folder = tempfile.mkdtemp(prefix="air-", dir="/tmp")
+    monkeypatch.setenv("AIR_LOCAL_HOME", folder)
     clusters = Clusters(head)
-    for verb in ("ensure", "describe", "delete", "open_transport"):
-        monkeypatch.setattr(LocalBackend, verb, _bound(clusters, verb))
-    return clusters
+    real = ports.backend_of
+
+    def backend_of(name: str) -> ClusterBackend:
+        return clusters if name == "local" else real(name)
+
+    for module in (ports, submitting):
+        monkeypatch.setattr(module, "backend_of", backend_of)
+    yield clusters
+    shutil.rmtree(folder)
 
 
-def _bound(clusters: Clusters, verb: str) -> Any:
-    return lambda self, *args, **kwargs: getattr(clusters, verb)(*args, **kwargs)
+def create(**fields: Any) -> RayCreateClusterOperator:
+    return RayCreateClusterOperator(**{"task_id": "create", "cluster": LocalCluster(name="mine"), **fields})
+
+
+def starting(clusters: Clusters, task: RayCreateClusterOperator, context: Any) -> TaskDeferred:
+    clusters.new = ClusterState.STARTING
+    return deferred(task, context)
 
 
 def test_a_ready_cluster_is_named_at_once_and_outlives_the_task(clusters: Clusters, head: FakeRayDashboard) -> None:
@@ -67,32 +105,43 @@ def test_a_ready_cluster_is_named_at_once_and_outlives_the_task(clusters: Cluste
     assert ClusterRef.from_json(json.loads(json.dumps(named))).owned is False
     assert named["name"] in clusters.states
     assert context["ti"].xcoms == {"ray_dashboard_url": head.url}
-    assert clusters.owners[0].run_id == "manual__1"
+    assert clusters.owners[0].key.run_id == "manual__1"  # type: ignore[union-attr]
 
 
 def test_a_retry_adopts_the_cluster(clusters: Clusters) -> None:
-    create = RayCreateClusterOperator(task_id="create", cluster=LocalCluster())
-
-    first = create.execute(task_context(Store()))
-    second = create.execute(task_context(Store(), try_number=2))
+    first = create(cluster=LocalCluster()).execute(task_context(Store()))
+    second = create(cluster=LocalCluster()).execute(task_context(Store(), try_number=2))
 
     assert first == second
     assert len(clusters.states) == 1
 
 
 def test_a_starting_cluster_is_waited_for_in_the_triggerer(clusters: Clusters) -> None:
-    clusters.new = ClusterState.STARTING
-    create = RayCreateClusterOperator(task_id="create", cluster=LocalCluster(name="mine"))
     context = task_context(Store())
 
-    with pytest.raises(TaskDeferred) as raised:
-        create.execute(context)
-    pause = raised.value
-    assert isinstance(pause.trigger, RayClusterTrigger)
+    pause = starting(clusters, create(), context)
+    assert isinstance(pause.trigger, RayRunTrigger)
     clusters.states["mine"] = ClusterState.READY
-    event = {"cluster": pause.trigger.cluster, "state": "ready", "message": ""}
 
-    assert create.resume_execution(pause.method_name, {"event": event}, context)["name"] == "mine"
+    assert resume(create(), context, pause, event_of(pause.trigger))["name"] == "mine"
+
+
+def test_a_cluster_that_is_soon_ready_is_waited_for_in_place(clusters: Clusters) -> None:
+    clusters.new = ClusterState.STARTING
+    ready = threading.Timer(0.5, lambda: clusters.states.update(mine=ClusterState.READY))
+    ready.start()
+
+    assert create(deferral_grace_seconds=30).execute(task_context(Store()))["name"] == "mine"
+    ready.join()
+
+
+def test_a_connection_says_what_to_create(clusters: Clusters, connect: Connect) -> None:
+    connect("small", extra={"backend": "local", "cluster": {"name": "small"}})
+
+    made = create(cluster=None, ray_conn_id="small").execute(task_context(Store()))
+
+    assert made["name"] == "small"
+    assert list(clusters.states) == ["small"]
 
 
 @pytest.mark.parametrize("state", [ClusterState.FAILED, ClusterState.ABSENT])
@@ -100,15 +149,65 @@ def test_a_cluster_that_cannot_start_says_why(clusters: Clusters, state: Cluster
     clusters.new = state
 
     with pytest.raises(ClusterFailedError, match=r"reason|gone"):
-        RayCreateClusterOperator(task_id="create", cluster=LocalCluster(name="mine")).execute(task_context(Store()))
+        create().execute(task_context(Store()))
 
 
-@pytest.mark.parametrize("event", [None, {}, "ready", {"cluster": None}, {"cluster": {"rows": 1}}])
+@pytest.mark.parametrize("spec", [LocalCluster(), LocalCluster(name="mine")], ids=["its own", "named"])
+def test_a_setup_that_fails_takes_back_what_is_its_own(clusters: Clusters, spec: LocalCluster) -> None:
+    """A failed setup has no teardown; a cluster with a name may be others', too."""
+    clusters.new = ClusterState.FAILED
+
+    with pytest.raises(ClusterFailedError):
+        create(cluster=spec).execute(task_context(Store()))
+
+    assert len(clusters.deleted) == (spec.name is None)
+
+
+def test_a_setup_whose_time_is_up_takes_its_cluster_back(clusters: Clusters) -> None:
+    clusters.new = ClusterState.STARTING
+    task = create(cluster=LocalCluster(), cluster_timeout_seconds=0.3, deferrable=False)
+
+    with pytest.raises(DeadlineExceededError, match="cluster_timeout_seconds"):
+        task.execute(task_context(Store()))
+
+    assert len(clusters.deleted) == 1
+
+
+def test_a_setup_that_is_killed_takes_its_cluster_back(clusters: Clusters) -> None:
+    task = create(cluster=LocalCluster())
+    starting(clusters, task, task_context(Store()))
+
+    task.on_kill()
+
+    assert len(clusters.deleted) == 1
+    assert not clusters.states
+
+
+def test_a_cluster_that_was_handed_over_is_not_taken_back(clusters: Clusters) -> None:
+    task = create(cluster=LocalCluster())
+    task.execute(task_context(Store()))
+
+    task.on_kill()
+
+    assert not clusters.deleted
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        None,
+        {},
+        "ready",
+        {"cluster": None},
+        {"cluster": {"rows": 1}},
+        {"what": "cluster"},
+        {"what": "end", "cluster": {}},
+    ],
+    ids=str,
+)
 def test_a_malformed_event_is_never_a_cluster(event: Any) -> None:
     with pytest.raises(AirError):
-        RayCreateClusterOperator(task_id="create", cluster=LocalCluster()).on_cluster_ready(
-            task_context(Store()), event
-        )
+        create().on_event(task_context(Store()), event)
 
 
 @pytest.mark.parametrize("cluster", [None, "mine", {"backend": "local", "name": "mine"}, LocalCluster(num_cpus=-1)])
@@ -116,16 +215,53 @@ def test_only_a_valid_spec_can_be_created(clusters: Clusters, cluster: Any, conn
     connect(host="")
 
     with pytest.raises((AirError, AirflowFailException)):
-        RayCreateClusterOperator(task_id="create", cluster=cluster).execute(task_context(Store()))
+        create(cluster=cluster).execute(task_context(Store()))
     assert not clusters.states
 
 
 def test_a_cluster_is_deleted_by_its_name_or_reference(clusters: Clusters) -> None:
-    reference = ClusterRef("local", "other", host="here").to_json()
+    reference = ClusterRef("local", "other").to_json()
     for cluster in (LocalCluster(name="mine"), reference, None):
         RayDeleteClusterOperator(task_id="delete", cluster=cluster).execute(task_context(Store()))
 
     assert clusters.deleted == ["mine", "other"]
+
+
+def delete(**fields: Any) -> RayDeleteClusterOperator:
+    return RayDeleteClusterOperator(**{"task_id": "delete", "cluster": LocalCluster(name="mine"), **fields})
+
+
+def test_a_deletion_is_done_when_the_cluster_is_gone(clusters: Clusters) -> None:
+    clusters.states["mine"] = ClusterState.READY
+    clusters.goes_slowly = True
+    context = task_context(Store())
+
+    pause = deferred(delete(), context)
+    assert isinstance(pause.trigger, RayRunTrigger)
+    assert clusters.deleted == ["mine"]
+    clusters.states.clear()
+
+    assert resume(delete(), context, pause, event_of(pause.trigger)) is None
+    assert clusters.deleted == ["mine"]
+
+
+def test_a_deletion_that_does_not_end_fails_the_task(clusters: Clusters) -> None:
+    clusters.states["mine"] = ClusterState.READY
+    clusters.goes_slowly = True
+
+    with pytest.raises(ClusterFailedError, match=r"not gone after 0\.3 s: deleting"):
+        delete(cluster_timeout_seconds=0.3, deferrable=False).execute(task_context(Store()))
+
+
+def test_a_deletion_that_is_killed_deletes_nothing_more(clusters: Clusters) -> None:
+    clusters.states["mine"] = ClusterState.READY
+    clusters.goes_slowly = True
+    task = delete()
+    deferred(task, task_context(Store()))
+
+    task.on_kill()
+
+    assert clusters.deleted == ["mine"]
 
 
 def test_a_cluster_without_a_name_cannot_be_deleted_by_its_spec(clusters: Clusters) -> None:
@@ -149,16 +285,31 @@ def submit(**fields: Any) -> RaySubmitJobOperator:
 
 def test_a_tasks_own_cluster_goes_with_the_job(clusters: Clusters, head: FakeRayDashboard) -> None:
     context = task_context(Store())
-    with pytest.raises(TaskDeferred) as raised:
-        submit().execute(context)
+    pause = deferred(submit(), context)
     name = next(iter(head.jobs))
     head.set_status(name, "SUCCEEDED")
     assert not clusters.deleted
 
-    job = {"submission_id": name, "status": "SUCCEEDED"}
-    event = {"version": 1, "submission_id": name, "outcome": "ended", "message": "", "job": job}
-    assert submit().resume_execution(raised.value.method_name, {**(raised.value.kwargs or {}), "event": event}, context)
+    assert resume(submit(), context, pause, event_of(pause.trigger)) == name
     assert len(clusters.deleted) == 1
+
+
+def test_the_result_of_a_job_is_safe_before_its_cluster_goes(clusters: Clusters, head: FakeRayDashboard) -> None:
+    store = Store()
+    context = task_context(store)
+    pause = deferred(submit(records=True), context)
+    name = next(iter(head.jobs))
+    write_records(head, name, {"kind": "result", "value": 7}, {"kind": "end", "status": "succeeded"})
+    head.set_status(name, "SUCCEEDED")
+    kept: list[Any] = []
+    clusters.before_deletion = lambda: kept.append(store.get("air_result"))
+
+    assert resume(submit(records=True), context, pause, event_of(pause.trigger)) == 7
+    assert kept[0] is not None
+    # Its worker died before Airflow heard of it; the cluster is gone.
+    head.jobs.clear()
+    assert submit(records=True).execute(task_context(store, try_number=2)) == 7
+    assert len(clusters.owners) == 1
 
 
 def test_a_tasks_own_cluster_goes_when_nothing_could_be_submitted(clusters: Clusters, head: FakeRayDashboard) -> None:
@@ -180,17 +331,16 @@ def test_a_named_cluster_outlives_the_task(clusters: Clusters, head: FakeRayDash
     assert not clusters.deleted
 
 
-def test_a_cluster_that_is_starting_defers_before_anything_is_in_the_ledger(
-    clusters: Clusters, head: FakeRayDashboard
-) -> None:
+def test_the_id_is_in_the_ledger_before_a_cluster_is_asked_for(clusters: Clusters, head: FakeRayDashboard) -> None:
     clusters.new = ClusterState.STARTING
     store = Store()
 
-    with pytest.raises(TaskDeferred) as raised:
-        submit().execute(task_context(store))
+    pause = deferred(submit(), task_context(store))
 
-    assert isinstance(raised.value.trigger, RayClusterTrigger)
-    assert store.get("air_ledger")["attempts"] == []
+    assert isinstance(pause.trigger, RayRunTrigger)
+    (attempt,) = store.get("air_ledger")["attempts"]
+    assert (attempt["phase"], attempt["cluster"]["name"]) == ("intended", next(iter(clusters.states)))
+    assert attempt["submission_id"] == pause.trigger.step["attempt"]["submission_id"]
     assert not head.jobs
 
 

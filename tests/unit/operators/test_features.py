@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk import Asset
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
 from airflow_provider_air import (
     FeastApplyOperator,
@@ -19,7 +22,8 @@ from airflow_provider_air import (
     SmokeTest,
 )
 from airflow_provider_air.errors import ConfigurationError
-from airflow_provider_air.workloads.job import prepare
+from airflow_provider_air.runs.plan import BuildInfo
+from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, task_context
 
 
@@ -34,13 +38,32 @@ def train(features: Any, **fields: Any) -> RayTrainOperator:
     return RayTrainOperator(task_id="train", train_loop="code:train", features=features, **given)
 
 
-def told(operator: Any) -> Any:
-    request = operator.build_job(task_context(Store()))
-    assert request.folders.keys() == {"air_feature_repo"}
-    return json.loads(request.payload["features.json"])
+def started(head: FakeRayDashboard, operator: Any) -> Any:
+    """Run the task until it waits, and give its job."""
+    known = set(head.jobs)
+    with pytest.raises(TaskDeferred):
+        operator.execute(task_context(Store()))
+    (name,) = set(head.jobs) - known
+    return head.jobs[name]
 
 
-def test_each_workload_tells_its_driver_what_to_join(repo: Path) -> None:
+def files(head: FakeRayDashboard, job: Any, name: str) -> list[bytes]:
+    """Give the files of this name that travelled with a job."""
+    found = []
+    for uri in job.runtime_env["py_modules"]:
+        with zipfile.ZipFile(io.BytesIO(head.packages[uri.removeprefix("gcs://")])) as archive:
+            found += [archive.read(item) for item in archive.namelist() if Path(item).name == name]
+    return found
+
+
+def told(head: FakeRayDashboard, operator: Any) -> Any:
+    job = started(head, operator)
+    assert files(head, job, "feature_store.yaml") == [b"project: flights\n"]
+    (text,) = files(head, job, "features.json")
+    return json.loads(text)
+
+
+def test_each_workload_tells_its_driver_what_to_join(head: FakeRayDashboard, repo: Path) -> None:
     features = FeastFeatures(str(repo), "delay_v1")
     same: dict[str, Any] = {"features": features, "storage": "s3://b/runs"}
     tune = RayTuneOperator(
@@ -49,10 +72,10 @@ def test_each_workload_tells_its_driver_what_to_join(repo: Path) -> None:
     infer = RayBatchInferenceOperator(task_id="infer", predictor="c:f", input_uri="/rows", output_uri="/out", **same)
 
     wanted = {"feature_service": "delay_v1", "datasets": [], "storage_path": "s3://b/runs"}
-    assert told(train(features)) == told(tune) == told(infer) == wanted
+    assert told(head, train(features)) == told(head, tune) == told(head, infer) == wanted
 
 
-def test_a_joined_data_set_may_be_a_query(repo: Path) -> None:
+def test_a_joined_data_set_may_be_a_query(head: FakeRayDashboard, repo: Path) -> None:
     features = FeastFeatures(str(repo), "delay_v1", ["train"])
     query = {"sql": "SELECT * FROM flights", "columns": ["mean_delay"], "split": {"valid": 0.2}}
     infer = RayBatchInferenceOperator(
@@ -64,11 +87,11 @@ def test_a_joined_data_set_may_be_a_query(repo: Path) -> None:
         storage="s3://b/runs",
     )
 
-    trained = train(features, datasets={"train": query, "other": "s3://b/rows"}).build_job(task_context(Store()))
-    inferred = infer.build_job(task_context(Store()))
+    trained = files(head, started(head, train(features, datasets={"train": query, "other": "/rows"})), "config.json")
+    inferred = files(head, started(head, infer), "config.json")
 
-    assert json.loads((trained.payload or {})["config.json"])["datasets"]["train"] == query
-    assert json.loads((inferred.payload or {})["config.json"])["input"] == {"sql": "SELECT * FROM flights"}
+    assert json.loads(trained[0])["datasets"]["train"] == query
+    assert json.loads(inferred[0])["input"] == {"sql": "SELECT * FROM flights"}
 
 
 def infer_by_query(features: Any = None) -> RayBatchInferenceOperator:
@@ -82,27 +105,30 @@ def infer_by_query(features: Any = None) -> RayBatchInferenceOperator:
     [
         (
             lambda repo: train(None, datasets={"train": {"sql": "SELECT 1"}}),
-            "'datasets.train' is SQL, which is for data",
+            "The data set 'train' is SQL, which is for data",
         ),
         (
             lambda repo: train(
                 FeastFeatures(repo, "delay_v1", ["train"]), datasets={"train": "/rows", "valid": {"sql": "SELECT 1"}}
             ),
-            "'datasets.valid' is SQL",
+            "The data set 'valid' is SQL",
         ),
-        (lambda repo: infer_by_query(), "'input' is SQL"),
+        (lambda repo: infer_by_query(), "The data set 'input' is SQL"),
         (lambda repo: infer_by_query(FeastFeatures(repo, "delay_v1")), "'features' needs 'storage'"),
         (
             lambda repo: RayTuneOperator(
                 task_id="tune", train_loop="c:f", datasets={"t": {"sql": "S"}}, param_space={}, metric="m", mode="min"
             ),
-            "'datasets.t' is SQL",
+            "The data set 't' is SQL",
         ),
     ],
 )
-def test_a_query_that_nobody_would_run_is_refused(repo: Path, operator: Any, message: str) -> None:
-    with pytest.raises(ConfigurationError, match=message):
-        operator(str(repo)).build_job(task_context(Store()))
+def test_a_query_that_nobody_would_run_is_refused(
+    head: FakeRayDashboard, repo: Path, operator: Any, message: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=message):
+        operator(str(repo)).execute(task_context(Store()))
+    assert head.jobs == {}
 
 
 @pytest.mark.parametrize(
@@ -120,7 +146,7 @@ def test_a_wrong_query_is_refused(repo: Path, spec: dict[str, Any], message: str
     operator = train(FeastFeatures(str(repo), "delay_v1"), datasets={"train": spec})
 
     with pytest.raises(ConfigurationError, match=message):
-        operator.build_job(task_context(Store()))
+        operator.build_job(task_context(Store()), BuildInfo("run"))
 
 
 def test_a_tracker_notes_the_service_that_was_asked_for(repo: Path) -> None:
@@ -140,7 +166,7 @@ def test_the_features_are_in_the_extra_of_the_outlets(repo: Path) -> None:
     assert context["outlet_events"][model].extra == {"features": {"feature_service": "delay_v1"}}
 
 
-def test_an_application_gets_the_repository_and_the_module_that_reads_it(repo: Path) -> None:
+def test_an_application_gets_the_repository_and_the_module_that_reads_it(head: FakeRayDashboard, repo: Path) -> None:
     deploy = RayServeDeployOperator(
         task_id="deploy",
         import_path="serve:app",
@@ -149,17 +175,14 @@ def test_an_application_gets_the_repository_and_the_module_that_reads_it(repo: P
         smoke_test=SmokeTest(),
     )
 
-    request = deploy.build_job(task_context(Store()))
-    prepared = prepare(request, "air-1", metadata={}, not_after=None)
+    environment = started(head, deploy).runtime_env
 
-    environment = prepared.submission.runtime_env
     assert environment["env_vars"]["FEAST_FEATURE_SERVICE"] == "delay_v1"
     assert environment["env_vars"]["STAGE"] == "test"
-    assert request.folders.keys() == {"air_feature_repo", "air_features"}
     # The last two are the job's own; see merge.runtime_env_of_applications.
-    packages = {package.uri: package.data for package in prepared.packages}
-    shown = [b"air_drivers/" in packages[uri] for uri in environment["py_modules"]]
-    assert shown == [False, False, True, False]
+    travelled = [head.packages[uri.removeprefix("gcs://")] for uri in environment["py_modules"]]
+    wanted = (b"air_feature_repo/", b"air_features/", b"air_drivers/")
+    assert [[name for name in wanted if name in data] for data in travelled] == [[name] for name in wanted] + [[]]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +197,7 @@ def test_an_application_gets_the_repository_and_the_module_that_reads_it(repo: P
         ("no service", "'feature_service' must be a name"),
     ],
 )
-def test_what_cannot_be_joined_is_refused(repo: Path, case: str, message: str) -> None:
+def test_what_cannot_be_joined_is_refused(head: FakeRayDashboard, repo: Path, case: str, message: str) -> None:
     fine = FeastFeatures(str(repo), "delay_v1")
     operator = {
         "another type": lambda: train({"repo": str(repo)}),
@@ -186,8 +209,9 @@ def test_what_cannot_be_joined_is_refused(repo: Path, case: str, message: str) -
         "no service": lambda: train(FeastFeatures(str(repo), " ")),
     }[case]()
 
-    with pytest.raises(ConfigurationError, match=message):
-        operator.build_job(task_context(Store()))
+    with pytest.raises(AirflowFailException, match=message):
+        operator.execute(task_context(Store()))
+    assert head.jobs == {}
 
 
 def test_serving_takes_no_datasets(repo: Path) -> None:
@@ -195,10 +219,12 @@ def test_serving_takes_no_datasets(repo: Path) -> None:
         task_id="deploy", import_path="serve:app", features=FeastFeatures(str(repo), "delay_v1", ["train"])
     )
 
-    with pytest.raises(ConfigurationError, match="means nothing to what serves"):
-        deploy.build_job(task_context(Store()))
+    with pytest.raises(AirflowFailException, match="means nothing to what serves"):
+        deploy.execute(task_context(Store()))
 
 
 def test_a_feast_operator_does_not_drop_a_working_dir(repo: Path) -> None:
     with pytest.raises(ConfigurationError, match="'working_dir' is the feature repository here"):
-        FeastApplyOperator(task_id="apply", repo=str(repo), working_dir="/code").build_job(task_context(Store()))
+        FeastApplyOperator(task_id="apply", repo=str(repo), working_dir="/code").build_job(
+            task_context(Store()), BuildInfo("run")
+        )

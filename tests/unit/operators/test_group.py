@@ -7,7 +7,7 @@ from typing import Any
 from airflow.sdk import DAG, TaskGroup, task, task_group
 
 from airflow_provider_air.clusters.local.spec import LocalCluster
-from airflow_provider_air.hooks.clusters import enclosing_group
+from airflow_provider_air.connections.ports import enclosing_group
 from airflow_provider_air.operators.group import RayClusterTaskGroup
 from airflow_provider_air.operators.submit import RaySubmitJobOperator
 

@@ -14,6 +14,8 @@ from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_air.clusters.local.spec import LocalCluster
+from airflow_provider_air.drivers.wire.names import records_name
+from airflow_provider_air.drivers.wire.records import encode
 from airflow_provider_air.errors import JobInfrastructureError, ServeDeployError
 from airflow_provider_air.operators.serve import (
     RayServeDeleteOperator,
@@ -21,7 +23,6 @@ from airflow_provider_air.operators.serve import (
     RayServeScaleOperator,
     ServeJobOperator,
 )
-from airflow_provider_air.records import encode, records_name
 from airflow_provider_air.waiting import wait_until
 from airflow_provider_air.workloads.smoke import SmokeTest
 from tests.fakes.ray_dashboard import FakeRayDashboard
@@ -92,7 +93,7 @@ def test_a_deployment_ships_code_environment_and_what_to_do(
     )
     job = head.jobs[submitted(head, store, task)]
     config = payload(head)
-    assert job.entrypoint == "python -m air_drivers.serve.main"
+    assert job.entrypoint == "python -m air_drivers.serve"
     assert job.runtime_env is not None
     assert job.runtime_env["env_vars"]["STAGE"] == "test"
     assert job.runtime_env["working_dir"].startswith("gcs://")

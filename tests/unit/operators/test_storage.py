@@ -11,22 +11,24 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
-from airflow_provider_air.drivers.records import encode
+from airflow_provider_air.contracts.jobs import JobRequest
+from airflow_provider_air.drivers.wire.records import encode
 from airflow_provider_air.operators.driven import RayDrivenOperator
+from airflow_provider_air.runs.plan import BuildInfo
 from airflow_provider_air.storage.gcs import GcsStorage
 from airflow_provider_air.storage.s3 import S3Storage
-from airflow_provider_air.workloads.job import JobRequest
+from tests.deferrals import event_of, resume, write_records
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, task_context
 from tests.object_stores import ROLE, aws_connection, s3_client, s3_server
-from tests.unit.operators.test_submit import event_of, posts, resume, write_records
+from tests.unit.operators.test_submit import posts
 
 
 class Driven(RayDrivenOperator):
     """The least that a workload's operator is."""
 
-    def build_job(self, context: Any) -> JobRequest:
-        return self.driver_job("python drive.py", {"payload.json": json.dumps(self.storage_path()).encode()})
+    def build_job(self, context: Any, info: BuildInfo) -> JobRequest:
+        return self.driver_job("python drive.py", {"payload.json": json.dumps(self.storage_path(info)).encode()})
 
 
 def driven(storage: Any, **fields: Any) -> Any:
@@ -136,7 +138,7 @@ def test_what_cannot_work_is_one_error_and_starts_nothing(
 class Uncaring(Driven):
     """A workload that keeps nothing by itself, such as batch inference: it never asks for the path."""
 
-    def build_job(self, context: Any) -> JobRequest:
+    def build_job(self, context: Any, info: BuildInfo) -> JobRequest:
         return self.driver_job("python drive.py", {"payload.json": b"{}"})
 
 

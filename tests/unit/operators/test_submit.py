@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import math
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,9 +16,10 @@ from typing import Any
 import pytest
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferralError, TaskDeferralTimeout, TaskDeferred
-from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_air.drivers.records import encode
+from airflow_provider_air.clusters.jobs_api import backend as jobs_api
+from airflow_provider_air.drivers.wire.names import records_name
+from airflow_provider_air.drivers.wire.records import TAG, encode
 from airflow_provider_air.errors import (
     ClusterUnreachableError,
     DeadlineExceededError,
@@ -25,14 +29,15 @@ from airflow_provider_air.errors import (
     JobStoppedError,
     ProtocolError,
     ResultLostError,
+    UnavailableError,
 )
-from airflow_provider_air.identity import LEDGER_KEY
-from airflow_provider_air.operators import attempts
 from airflow_provider_air.operators.submit import RayStopJobOperator, RaySubmitJobOperator
-from airflow_provider_air.records import records_name
-from airflow_provider_air.triggers.job import RayJobTrigger
+from airflow_provider_air.runs.ledger import LEDGER_KEY
+from airflow_provider_air.triggers.run import RayRunTrigger
+from tests.deferrals import deferred, event_of, resume, write_records
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, Supervisor, task_context
+from tests.unit.conftest import Connect
 
 DEADLINE_SECONDS = 30.0
 
@@ -80,22 +85,10 @@ def on_job(head: FakeRayDashboard) -> Iterator[Callable[[Callable[[str], None]],
         ender.join()
 
 
-def deferred(task: RaySubmitJobOperator, context: Any) -> TaskDeferred:
-    with pytest.raises(TaskDeferred) as raised:
-        task.execute(context)
-    return raised.value
-
-
-def event_of(trigger: Any) -> Any:
-    async def first() -> TriggerEvent:
-        return await anext(trigger.run())
-
-    return json.loads(json.dumps(asyncio.run(first()).payload))
-
-
-def resume(task: RaySubmitJobOperator, context: Any, pause: TaskDeferred, event: Any) -> Any:
-    kwargs = json.loads(json.dumps(pause.kwargs or {}))
-    return task.resume_execution(pause.method_name, {**kwargs, "event": event}, context)
+def waits_for(pause: TaskDeferred) -> str:
+    """Give the id of the job that a deferred task waits for."""
+    assert isinstance(pause.trigger, RayRunTrigger)
+    return str(pause.trigger.step["attempt"]["submission_id"])
 
 
 # Once
@@ -118,18 +111,31 @@ def test_deferring_gives_the_worker_slot_back_and_comes_home_with_the_result(
     pause = deferred(operator(), context)
     on_job(lambda name: head.set_status(name, "SUCCEEDED"))
 
-    assert isinstance(pause.trigger, RayJobTrigger)
+    assert isinstance(pause.trigger, RayRunTrigger)
     assert resume(operator(), context, pause, event_of(pause.trigger)) == next(iter(head.jobs))
     assert posts(head) == [200]
 
 
-def test_the_id_is_in_the_ledger_before_the_cluster_hears_of_it(head: FakeRayDashboard, store: Store) -> None:
+def test_the_id_is_in_the_ledger_before_the_cluster_hears_of_it(
+    head: FakeRayDashboard, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_api, "SUBMIT_SECONDS", 0.0)
+    head.plan("POST", "^/api/jobs/$", status=503, body="no", times=None)
+
+    with pytest.raises(UnavailableError):
+        operator().execute(task_context(store))
+
+    assert [item["phase"] for item in ledger(store)] == ["intended"]
+
+
+def test_a_refused_job_is_written_down_as_none_since_no_retry_will_come(head: FakeRayDashboard, store: Store) -> None:
     head.plan("POST", "^/api/jobs/$", status=400, body="no", times=None)
 
     with pytest.raises(AirflowFailException):
         operator().execute(task_context(store))
 
-    assert [item["phase"] for item in ledger(store)] == ["intended"]
+    assert [item["phase"] for item in ledger(store)] == ["LOST"]
+    assert head.jobs == {}
 
 
 def test_links_and_the_submission_id_are_pushed_before_the_wait(head: FakeRayDashboard, store: Store) -> None:
@@ -137,7 +143,8 @@ def test_links_and_the_submission_id_are_pushed_before_the_wait(head: FakeRayDas
     deferred(operator(), context)
 
     name = next(iter(head.jobs))
-    assert context["ti"].xcoms == {
+    xcoms = {key: value for key, value in context["ti"].xcoms.items() if key != "progress"}
+    assert xcoms == {
         "submission_id": name,
         "ray_dashboard_url": head.url,
         "ray_job_url": f"{head.url}/#/jobs/{name}",
@@ -185,7 +192,7 @@ def test_500s_for_a_while_are_sat_out(head: FakeRayDashboard, store: Store) -> N
 def test_no_certainty_about_the_submission_fails_the_try_and_the_next_one_goes_on(
     head: FakeRayDashboard, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempts, "SUBMIT_SECONDS", 0.1)
+    monkeypatch.setattr(jobs_api, "SUBMIT_SECONDS", 0.1)
     fault = head.plan("POST", "^/api/jobs/$", drop=True, times=None)
     with pytest.raises(ClusterUnreachableError):
         operator().execute(task_context(store))
@@ -196,6 +203,69 @@ def test_no_certainty_about_the_submission_fails_the_try_and_the_next_one_goes_o
     assert [item["submission_id"] for item in ledger(store)] == list(head.jobs)
 
 
+# When to defer
+
+
+def test_a_short_job_ends_without_a_deferral(head: FakeRayDashboard, store: Store, on_job: Any) -> None:
+    on_job(lambda name: head.set_status(name, "SUCCEEDED"))
+
+    result = operator(deferrable=True, deferral_grace_seconds=60).execute(task_context(store))
+
+    assert list(head.jobs) == [result]
+    assert [item["phase"] for item in ledger(store)] == ["SUCCEEDED"]
+
+
+def test_a_long_job_defers_after_the_grace_and_comes_back_no_sooner_than_its_worker_has_left(
+    head: FakeRayDashboard, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__AIR__DEFERRAL_SETTLE_SECONDS", "33")
+    began = time.time()
+
+    pause = deferred(operator(deferral_grace_seconds=1.0), task_context(store))
+
+    waited = time.time() - began
+    assert waited >= 1.0
+    assert isinstance(pause.trigger, RayRunTrigger)
+    assert pause.trigger.not_before == pytest.approx(time.time() + 33, abs=2)
+    assert json.loads(json.dumps(pause.trigger.serialize()[1]))["not_before"] == pause.trigger.not_before
+
+
+def test_the_grace_is_the_deployments_unless_the_operator_has_its_own(
+    head: FakeRayDashboard, store: Store, on_job: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__AIR__DEFERRAL_GRACE_SECONDS", "60")
+    deferred(operator(deferral_grace_seconds=0), task_context(Store(), task_id="own"))
+    head.jobs.clear()
+    on_job(lambda name: head.set_status(name, "SUCCEEDED"))
+
+    assert operator().execute(task_context(store)) in head.jobs
+
+
+def test_what_a_worker_showed_before_it_deferred_is_not_shown_again(
+    head: FakeRayDashboard, store: Store, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = task_context(store)
+    pause = deferred(operator(deferral_grace_seconds=1.0), context)
+
+    assert supervisor.xcoms["progress"]["clean"] is True
+    assert supervisor.xcoms["progress"]["submission_id"] == waits_for(pause)
+
+
+def test_whether_to_defer_is_airflows_setting_by_default() -> None:
+    """It is read once, and True in this process: see ``tests/conftest.py``."""
+    assert operator().deferrable is True
+    script = (
+        "from airflow_provider_air import RayCreateClusterOperator, RayServeSensor, RaySubmitJobOperator;"
+        "made = [RaySubmitJobOperator(task_id='a', entrypoint='true'),"
+        "RayCreateClusterOperator(task_id='b', cluster=None), RayServeSensor(task_id='c', application='x')];"
+        "print([each.deferrable for each in made])"
+    )
+    environment = {**os.environ, "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "False"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines()[-1] == "[False, False, False]"
+
+
 # Again
 
 
@@ -204,7 +274,7 @@ def test_a_retry_adopts_the_running_job(head: FakeRayDashboard, store: Store) ->
     pause = deferred(operator(), task_context(store, try_number=2))
 
     assert posts(head) == [200]
-    assert pause.trigger.submission_id == next(iter(head.jobs))
+    assert waits_for(pause) == next(iter(head.jobs))
 
 
 def test_a_retry_collects_a_job_that_succeeded_meanwhile(head: FakeRayDashboard, store: Store) -> None:
@@ -246,6 +316,46 @@ def test_a_clear_while_deferred_stops_the_old_job_before_the_new_one_starts(
 
     assert head.jobs[old].status == "STOPPED"
     assert [(item["generation"], item["phase"]) for item in ledger(store)] == [(1, "STOPPED"), (2, "submitted")]
+
+
+def test_a_clear_of_another_task_of_the_run_is_no_clear_of_this_one(head: FakeRayDashboard, store: Store) -> None:
+    """The run's clear number grows with every clear of any of its tasks, also while this one runs or has succeeded."""
+    deferred(operator(), task_context(store))
+    (name,) = head.jobs
+
+    assert waits_for(deferred(operator(), task_context(store, try_number=2, clear_number=1))) == name
+    head.set_status(name, "SUCCEEDED")
+    assert operator().execute(task_context(store, try_number=2, clear_number=2)) == name
+    assert operator().execute(task_context(store, try_number=2, clear_number=3)) == name
+
+    assert posts(head) == [200]
+    assert store.get(LEDGER_KEY)["generation"] == 1
+
+
+def test_a_cleared_task_whose_old_cluster_is_gone_runs_on_another_one(
+    head: FakeRayDashboard, store: Store, connect: Connect
+) -> None:
+    connect("gone", host=head.url, password=head.token)
+    deferred(operator(ray_conn_id="gone"), task_context(store))
+    (old,) = head.jobs
+    connect("gone", host="http://127.0.0.1:1")
+
+    pause = deferred(operator(), task_context(store, try_number=2, max_tries=3))
+
+    assert [(item["generation"], item["phase"]) for item in ledger(store)] == [(1, "ABANDONED"), (2, "submitted")]
+    assert waits_for(pause) != old
+
+
+def test_a_retry_does_not_abandon_what_may_still_run(head: FakeRayDashboard, store: Store, connect: Connect) -> None:
+    connect("gone", host=head.url, password=head.token)
+    deferred(operator(ray_conn_id="gone"), task_context(store))
+    connect("gone", host="http://127.0.0.1:1")
+
+    with pytest.raises(ClusterUnreachableError):
+        operator().execute(task_context(store, try_number=2))
+
+    assert [item["phase"] for item in ledger(store)] == ["submitted"]
+    assert posts(head) == [200]
 
 
 def test_a_clear_after_success_runs_again(head: FakeRayDashboard, store: Store) -> None:
@@ -343,10 +453,7 @@ def test_the_entrypoint_refuses_to_start_after_the_deadline(head: FakeRayDashboa
     assert entrypoint.endswith("; python train.py")
 
 
-def test_what_cannot_be_stopped_is_stopped_again_by_the_next_try(
-    head: FakeRayDashboard, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(attempts, "STOP_SECONDS", 0.3)
+def test_what_cannot_be_stopped_is_stopped_again_by_the_next_try(head: FakeRayDashboard, store: Store) -> None:
     task = operator(entrypoint_num_cpus=64, execution_timeout=timedelta(seconds=1), deferrable=False)
     with pytest.raises(DeadlineExceededError):
         task.execute(task_context(store))
@@ -363,11 +470,6 @@ def test_what_cannot_be_stopped_is_stopped_again_by_the_next_try(
 # Records
 
 
-def write_records(head: FakeRayDashboard, name: str, *records: dict[str, Any]) -> None:
-    lines = [json.dumps({"v": 1, "seq": i, "t": 0.0, **record}) for i, record in enumerate(records)]
-    head.append_file(records_name(name), "".join(line + "\n" for line in lines))
-
-
 def test_the_reported_result_becomes_the_xcom(head: FakeRayDashboard, store: Store, on_job: Any) -> None:
     def end(name: str) -> None:
         result = {"kind": "result", "value": encode({"rmse": 1.5, "shape": (1, 2)})}
@@ -379,6 +481,46 @@ def test_the_reported_result_becomes_the_xcom(head: FakeRayDashboard, store: Sto
     assert operator(records=True, deferrable=False).execute(task_context(store)) == {"rmse": 1.5, "shape": (1, 2)}
 
 
+def test_a_result_is_collected_again_without_asking_anybody(
+    head: FakeRayDashboard, store: Store, on_job: Any, connect: Connect
+) -> None:
+    """Its worker died between the job's end and Airflow's knowing of it; meanwhile the cluster is gone."""
+
+    def end(name: str) -> None:
+        result = {"kind": "result", "value": encode({"rmse": float("nan"), "shape": (1, 2), "blob": b"x" * 200_000})}
+        write_records(head, name, result, {"kind": "end", "status": "succeeded"})
+        head.set_status(name, "SUCCEEDED")
+
+    on_job(end)
+    first = operator(records=True, deferrable=False).execute(task_context(store))
+    connect(host="http://127.0.0.1:1")
+    head.requests.clear()
+
+    again = operator(records=True).execute(task_context(store, try_number=2))
+
+    assert again["shape"] == first["shape"] == (1, 2)
+    assert again["blob"] == first["blob"]
+    assert math.isnan(again["rmse"])
+    assert not head.requests
+    # What the state store takes (Airflow 3.3): 64 KB an entry.
+    assert max(map(len, store.rows.values())) <= 64 * 1024
+
+
+def test_a_result_that_is_gone_is_made_again(head: FakeRayDashboard, store: Store, on_job: Any) -> None:
+    def end(name: str) -> None:
+        write_records(head, name, {"kind": "result", "value": 7}, {"kind": "end", "status": "succeeded"})
+        head.set_status(name, "SUCCEEDED")
+
+    on_job(end)
+    operator(records=True, deferrable=False).execute(task_context(store))
+    del store.rows["air_result"]
+    head.restart_head()
+
+    deferred(operator(records=True), task_context(store, try_number=2))
+
+    assert [item["phase"] for item in ledger(store)] == ["RESULT_LOST", "submitted"]
+
+
 @pytest.mark.parametrize(
     "records",
     [
@@ -387,8 +529,9 @@ def test_the_reported_result_becomes_the_xcom(head: FakeRayDashboard, store: Sto
         [{"kind": "end", "status": "succeeded"}],
         [{"kind": "result", "value": 1}, {"kind": "end", "status": "failed"}],
         [{"kind": "nonsense"}],
+        [{"kind": "result", "value": {TAG: "pickle", "value": ""}}, {"kind": "end", "status": "succeeded"}],
     ],
-    ids=["none", "no end", "no result", "failed", "garbage"],
+    ids=["none", "no end", "no result", "failed", "garbage", "unreadable"],
 )
 def test_a_success_without_its_result_is_lost_and_the_next_try_runs_again(
     head: FakeRayDashboard, store: Store, on_job: Any, records: list[dict[str, Any]]
@@ -438,6 +581,8 @@ def test_a_failed_job_without_readable_records_still_says_why(
     "change",
     [
         {"submission_id": "other"},
+        {"what": "nonsense"},
+        {"what": None},
         {"outcome": "nonsense"},
         {"outcome": None},
         {"outcome": "ended", "job": None},
@@ -452,7 +597,8 @@ def test_a_malformed_event_is_never_a_success(head: FakeRayDashboard, store: Sto
     context = task_context(store)
     pause = deferred(operator(), context)
     name = next(iter(head.jobs))
-    text = json.dumps({"version": 1, "submission_id": name, "outcome": "ended", "message": "", "job": None} | change)
+    whole = {"version": 1, "what": "end", "submission_id": name, "outcome": "ended", "message": "", "job": None}
+    text = json.dumps(whole | change)
 
     with pytest.raises(ProtocolError):
         resume(operator(), context, pause, json.loads(text.replace("{id}", name)))
@@ -471,32 +617,74 @@ def test_an_unreachable_cluster_leaves_the_job_to_be_adopted(head: FakeRayDashbo
     context = task_context(store)
     pause = deferred(operator(), context)
     name = next(iter(head.jobs))
-    event = {"version": 1, "submission_id": name, "outcome": "unreachable", "message": "no answer", "job": None}
+    told = {"outcome": "unreachable", "message": "no answer", "job": None}
+    event = {"version": 1, "what": "end", "submission_id": name, **told}
 
     with pytest.raises(ClusterUnreachableError, match="no answer"):
         resume(operator(), context, pause, event)
 
     pause = deferred(operator(), task_context(store, try_number=2))
-    assert pause.trigger.submission_id == name
+    assert waits_for(pause) == name
 
 
 # Stops
 
 
+def broken(context: Any, reason: str, **fields: Any) -> Exception:
+    """Come back from a deferral whose trigger gave no event."""
+    with pytest.raises((TaskDeferralError, TaskDeferralTimeout)) as raised:
+        operator(**fields).resume_execution(TRIGGER_FAIL_REPR, {"error": reason, "traceback": None}, context)
+    return raised.value
+
+
 @pytest.mark.parametrize(
     ("reason", "error"), [("Trigger timeout", TaskDeferralTimeout), ("Trigger failure", TaskDeferralError)]
 )
-def test_a_broken_deferral_stops_the_job(
+def test_a_broken_deferral_of_the_last_try_stops_the_job(
     head: FakeRayDashboard, store: Store, reason: str, error: type[Exception]
 ) -> None:
+    context = task_context(store, try_number=3)
+    deferred(operator(), context)
+
+    assert type(broken(context, reason)) is error
+    assert [job.status for job in head.jobs.values()] == ["STOPPED"]
+    assert [item["phase"] for item in ledger(store)] == ["STOPPED"]
+
+
+def test_a_broken_deferral_leaves_the_job_to_the_next_try(head: FakeRayDashboard, store: Store) -> None:
     context = task_context(store)
     deferred(operator(), context)
 
-    with pytest.raises(error):
-        operator().resume_execution(TRIGGER_FAIL_REPR, {"error": reason, "traceback": None}, context)
+    broken(context, "Trigger failure")
+
+    (name,) = head.jobs
+    assert head.jobs[name].status != "STOPPED"
+    assert [item["phase"] for item in ledger(store)] == ["submitted"]
+    assert waits_for(deferred(operator(), task_context(store, try_number=2))) == name
+    assert posts(head) == [200]
+
+
+def test_a_broken_deferral_past_the_deadline_stops_the_job(head: FakeRayDashboard, store: Store) -> None:
+    context = task_context(store)
+    timeout = timedelta(seconds=1)
+    deferred(operator(execution_timeout=timeout), context)
+    time.sleep(1.1)
+
+    broken(context, "Trigger timeout", execution_timeout=timeout)
 
     assert [job.status for job in head.jobs.values()] == ["STOPPED"]
-    assert [item["phase"] for item in ledger(store)] == ["STOPPED"]
+
+
+def test_the_last_try_leaves_nothing_running_whatever_ends_it(head: FakeRayDashboard, store: Store) -> None:
+    context = task_context(store, try_number=3)
+    pause = deferred(operator(), context)
+    told = {"outcome": "unreachable", "message": "no answer", "job": None}
+    event = {"version": 1, "what": "end", "submission_id": waits_for(pause), **told}
+
+    with pytest.raises(ClusterUnreachableError):
+        resume(operator(), context, pause, event)
+
+    assert [job.status for job in head.jobs.values()] == ["STOPPED"]
 
 
 def test_on_kill_asks_ray_to_stop(head: FakeRayDashboard, store: Store) -> None:
@@ -527,16 +715,35 @@ def test_a_kill_while_the_job_is_on_its_way_stops_it(head: FakeRayDashboard, sto
     head.plan("POST", "^/api/jobs/$", delay_seconds=0.5)
 
     def kill() -> None:
+        wait_for(lambda: head.requests_to("POST", "^/api/jobs/$"), "the submission")
+        task.on_kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+
+    with pytest.raises(JobStoppedError):
+        task.execute(task_context(store))
+    killer.join(DEADLINE_SECONDS)
+
+    wait_for(lambda: [job.status for job in head.jobs.values()] == ["STOPPED"], "the job to be stopped")
+
+
+def test_a_kill_before_the_job_is_on_its_way_keeps_it_from_being_sent(head: FakeRayDashboard, store: Store) -> None:
+    task = operator()
+    head.plan("GET", "^/api/version$", delay_seconds=0.5)
+
+    def kill() -> None:
         wait_for(lambda: store.rows and ledger(store), "the intent")
         task.on_kill()
 
     killer = threading.Thread(target=kill)
     killer.start()
 
-    deferred(task, task_context(store))
+    with pytest.raises(JobStoppedError):
+        task.execute(task_context(store))
     killer.join(DEADLINE_SECONDS)
 
-    wait_for(lambda: [job.status for job in head.jobs.values()] == ["STOPPED"], "the job to be stopped")
+    assert head.jobs == {}
 
 
 def test_the_stop_operator_stops_a_job_and_says_how_it_ended(head: FakeRayDashboard, store: Store) -> None:

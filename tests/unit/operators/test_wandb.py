@@ -9,10 +9,12 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
 from airflow_provider_air import WandbSyncOperator
-from airflow_provider_air.drivers.records import encode
+from airflow_provider_air.drivers.wire.records import encode
+from airflow_provider_air.runs.plan import BuildInfo
+from tests.deferrals import event_of, resume, write_records
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, task_context
-from tests.unit.operators.test_submit import event_of, posts, resume, write_records
+from tests.unit.operators.test_submit import posts
 
 KEY = "wandb-canary-key"
 
@@ -39,7 +41,7 @@ def test_the_job_gets_the_key_out_of_sight(head: FakeRayDashboard, store: Store)
     started(store)
 
     (job,) = head.jobs.values()
-    assert job.entrypoint == "python -m air_drivers.wandb_sync"
+    assert job.entrypoint == "python -m air_drivers.trackers.wandb_sync"
     assert "http://wandb.local" in json.dumps(job.runtime_env)
     shown = f"{rendered}{job.entrypoint}{job.runtime_env}{job.metadata}{store.rows}{operator.tracked_parameters()}"
     assert KEY not in shown
@@ -47,7 +49,9 @@ def test_the_job_gets_the_key_out_of_sight(head: FakeRayDashboard, store: Store)
 
 
 def test_the_driver_is_told_what_the_author_said(store: Store) -> None:
-    request = sync(project="archive", entity="team", clean=True, settle_seconds=60).build_job(task_context(store))
+    request = sync(project="archive", entity="team", clean=True, settle_seconds=60).build_job(
+        task_context(store), BuildInfo("run")
+    )
 
     assert request.payload is not None
     where = {"offline_dir": "/shared/wandb", "project": "archive", "entity": "team"}

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import pickle
 import socket
+import ssl
+import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +152,67 @@ def test_a_ca_bundle_that_cannot_be_read_names_its_path(send: Send, tmp_path: Pa
     with pytest.raises(ConfigurationError, match="ca_path") as raised:
         send(Transport("https://127.0.0.1:1", verify=str(path)), get_version())
     assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_client_certificate_that_cannot_be_read_names_its_path(send: Send, tmp_path: Path, verify: bool) -> None:
+    path = str(tmp_path / "client.pem")
+    transport = Transport("https://127.0.0.1:1", verify=verify, client_certificate=(path, path))
+
+    with pytest.raises(ConfigurationError, match="client certificate") as raised:
+        send(transport, get_version())
+    assert path in str(raised.value)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A certificate for 127.0.0.1 that is its own authority, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = str(folder / "cert.pem"), str(folder / "key.pem")
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, key
+
+
+@pytest.fixture
+def strict_server(certificate: tuple[str, str]) -> Iterator[str]:
+    """A server that lets in who shows its own certificate."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"ray_version": "2.60.0"}')
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    context.load_verify_locations(certificate[0])
+    context.verify_mode = ssl.CERT_REQUIRED
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        yield f"https://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("trusts", [True, False])
+def test_a_server_that_wants_a_certificate_gets_it(
+    send: Send, strict_server: str, certificate: tuple[str, str], trusts: bool
+) -> None:
+    verify = certificate[0] if trusts else False
+    plain = Transport(strict_server, verify=verify)
+    shown = Transport(strict_server, verify=verify, client_certificate=certificate)
+
+    assert send(shown, get_version()).ray_version == "2.60.0"
+    # The alert that says why may be overtaken by the end of the connection.
+    with pytest.raises(AirError, match=r"client certificate|No connection"):
+        send(plain, get_version(), 0.0)
 
 
 @pytest.fixture

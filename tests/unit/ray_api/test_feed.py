@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from airflow_provider_air.errors import AirError, ClusterUnreachableError, ConfigurationError
+from airflow_provider_air.errors import (
+    AirError,
+    ClusterNotReadyError,
+    ClusterUnreachableError,
+    ConfigurationError,
+    UnavailableError,
+)
 from airflow_provider_air.ray_api import feed as feeds
-from airflow_provider_air.ray_api.feed import BY_ID_AT_MOST, ClusterFeed, Look, borrow_feed
+from airflow_provider_air.ray_api.feed import BY_ID_AT_MOST, ClusterFeed, Look, borrow_feed, shared_jobs
 from airflow_provider_air.ray_api.requests import get_job
 from airflow_provider_air.ray_api.transport import Transport
 from tests.fakes.ray_dashboard import FakeRayDashboard
@@ -62,7 +70,7 @@ async def test_an_unknown_job_is_no_error(head: FakeRayDashboard, transport: Tra
     async with borrow_feed("head", opener(transport)) as feed:
         seen = await looks(feed, names)
 
-    assert seen[0] == Look()
+    assert seen[0] == Look(session_name=head.session_name)
     assert [status_of(item) for item in seen[1:]] == ["RUNNING"] * (count - 1)
 
 
@@ -181,6 +189,7 @@ async def test_a_failing_source_of_tokens_does_not_end_the_poll(head: FakeRayDas
         return Transport(head.url, token=head.token)
 
     async with borrow_feed("head", open_transport) as feed:
+        assert status_of(await look(feed, "job")) == "RUNNING"
         head.token = "other"
         assert isinstance((await look(feed, "job")).error, ConfigurationError)
         head.token = feed.client.transport.token
@@ -188,6 +197,142 @@ async def test_a_failing_source_of_tokens_does_not_end_the_poll(head: FakeRayDas
             while (await asyncio.wait_for(feed.look("job"), SECONDS)).job is None:
                 pass
     assert opened > 1
+
+
+async def test_a_new_address_is_asked_for_when_nobody_answers(head: FakeRayDashboard) -> None:
+    head.add_job("job")
+    addresses = ["http://127.0.0.1:1"]
+
+    async def open_transport() -> Transport:
+        return Transport(addresses[-1], token=head.token)
+
+    async with borrow_feed("head", open_transport) as feed:
+        assert isinstance((await look(feed, "job")).error, ClusterUnreachableError)
+        addresses.append(head.url)
+        async with feed.watching("job"):
+            while (await asyncio.wait_for(feed.look("job"), SECONDS)).job is None:
+                pass
+
+
+async def test_a_cluster_that_cannot_be_opened_is_told_until_it_can(head: FakeRayDashboard) -> None:
+    head.add_job("job")
+    problems: list[AirError] = [ClusterNotReadyError("no address yet"), ConfigurationError("no such connection")]
+
+    async def open_transport() -> Transport:
+        if problems:
+            raise problems.pop(0)
+        return Transport(head.url, token=head.token)
+
+    async with borrow_feed("head", open_transport) as feed, feed.watching("job"):
+        seen = [await asyncio.wait_for(feed.look("job"), SECONDS) for _ in range(3)]
+
+    assert [type(item.error) for item in seen] == [ClusterNotReadyError, ConfigurationError, type(None)]
+
+
+async def test_an_opening_that_hangs_is_told(
+    head: FakeRayDashboard, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "OPEN_SECONDS", 0.05)
+
+    async def open_transport() -> Transport:
+        await asyncio.sleep(60)
+        return transport
+
+    async with borrow_feed("head", open_transport) as feed:
+        assert isinstance((await look(feed, "job")).error, ClusterUnreachableError)
+
+
+async def test_a_transport_is_renewed_before_it_expires(
+    head: FakeRayDashboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "RENEWAL_SECONDS", 0.01)
+    head.add_job("job")
+    opened: list[float] = []
+
+    async def open_transport() -> Transport:
+        opened.append(time.time())
+        return Transport(head.url, token=head.token, expires_at=None if len(opened) > 2 else time.time() + 0.1)
+
+    async with borrow_feed("head", open_transport) as feed, feed.watching("job"):
+        while len(opened) < 3:
+            assert status_of(await asyncio.wait_for(feed.look("job"), SECONDS)) == "RUNNING"
+        for _ in range(3):
+            assert status_of(await asyncio.wait_for(feed.look("job"), SECONDS)) == "RUNNING"
+
+    assert len(opened) == 3
+
+
+@pytest.mark.parametrize("count", [1, BY_ID_AT_MOST + 1])
+async def test_a_gateway_in_front_is_no_loss(head: FakeRayDashboard, transport: Transport, count: int) -> None:
+    names = [head.add_job(f"job-{number}") for number in range(count)]
+    gateway = head.put_gateway_in_front()
+
+    async with borrow_feed("head", opener(transport)) as feed:
+        hidden = await looks(feed, names)
+        gateway.cancel()
+        seen = await looks(feed, names)
+
+    assert all(isinstance(item.error, UnavailableError) for item in hidden)
+    assert [status_of(item) for item in seen] == ["RUNNING"] * count
+
+
+@pytest.mark.parametrize("count", [1, BY_ID_AT_MOST + 1])
+async def test_the_session_that_does_not_know_a_job_is_asked_anew(
+    head: FakeRayDashboard, transport: Transport, count: int
+) -> None:
+    names = [head.add_job(f"job-{number}") for number in range(count)]
+    first = head.session_name
+
+    async with borrow_feed("head", opener(transport)) as feed:
+        await looks(feed, names)
+        head.restart_head()
+        seen = await looks(feed, names)
+
+    assert seen == [Look(session_name=head.session_name)] * count
+    assert head.session_name != first
+
+
+async def test_a_job_that_a_list_leaves_out_is_asked_for_by_its_id(
+    head: FakeRayDashboard, transport: Transport
+) -> None:
+    names = [head.add_job(f"job-{number}") for number in range(BY_ID_AT_MOST + 1)]
+    odd = [{"submission_id": names[0], "status": None}, *({"submission_id": n, "status": "RUNNING"} for n in names[1:])]
+    head.plan("GET", "^/api/jobs/$", status=200, body=json.dumps(odd), times=None)
+
+    async with borrow_feed("head", opener(transport)) as feed:
+        seen = await looks(feed, names)
+
+    assert [status_of(item) for item in seen] == ["RUNNING"] * len(names)
+
+
+async def test_all_who_ask_for_all_jobs_share_one_list(head: FakeRayDashboard, transport: Transport) -> None:
+    head.add_job("job")
+    opened = 0
+
+    async def open_transport() -> Transport:
+        nonlocal opened
+        opened += 1
+        return transport
+
+    lists = await asyncio.gather(*(shared_jobs("head", open_transport) for _ in range(20)))
+    other = await shared_jobs("other", open_transport)
+
+    assert [[job.submission_id for job in jobs] for jobs in (*lists, other)] == [["job"]] * 21
+    assert len(head.requests_to("GET", "^/api/jobs/$")) == opened == 2
+
+
+async def test_a_list_that_failed_is_shared_too_and_asked_for_again(
+    head: FakeRayDashboard, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "LIST_SECONDS", 0.2)
+    fault = head.plan("GET", "^/api/jobs/$", drop=True, times=None)
+    failed = await asyncio.gather(*(shared_jobs("head", opener(transport)) for _ in range(20)), return_exceptions=True)
+    fault.cancel()
+    assert {type(item) for item in failed} == {ClusterUnreachableError}
+    assert fault.hits == 1
+    await asyncio.sleep(0.25)
+
+    assert list(await shared_jobs("head", opener(transport))) == []
 
 
 async def test_log_reads_get_rarer_as_more_wait(head: FakeRayDashboard, transport: Transport) -> None:

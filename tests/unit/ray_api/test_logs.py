@@ -115,6 +115,31 @@ async def test_the_token_does_not_go_to_agents_behind_https(head: FakeRayDashboa
     assert not head.requests_to("GET", "^/logs/")
 
 
+@pytest.mark.parametrize("base_url", ["http://127.0.0.1:1", "https://127.0.0.1:1"])
+async def test_an_agent_is_reached_by_the_way_that_the_transport_knows(head: FakeRayDashboard, base_url: str) -> None:
+    job = JobDetails("job", status=JobStatus.RUNNING, agent_address="http://10.0.0.5:52365", node_id="n")
+    head.add_job("job", log=LOG)
+    told: list[str] = []
+
+    def agent_url(address: str) -> str:
+        told.append(address)
+        return head.agent_url
+
+    transport = Transport(base_url, token=head.token, agent_url=agent_url)
+    async with AsyncRayClient(transport, patience_seconds=0) as client:
+        assert await LogReader(client).read(job, NAME, 5, 10) == LOG[5:15]
+
+    assert told == ["http://10.0.0.5:52365"]
+
+
+async def test_an_agent_that_no_way_leads_to_is_not_asked(head: FakeRayDashboard) -> None:
+    head.add_job("job", log=LOG)
+    transport = Transport(head.url, token=head.token, agent_url=lambda address: None)
+
+    assert await read(transport, 5, 10) == LOG[5:15]
+    assert not head.requests_to("GET", "^/logs/")
+
+
 async def test_the_whole_log_has_a_limit(
     head: FakeRayDashboard, transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:

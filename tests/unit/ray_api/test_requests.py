@@ -65,7 +65,7 @@ def test_absence_is_an_answer() -> None:
 
     assert CALLS["job"].read(absent) is None
     assert CALLS["stop"].read(absent) is False
-    assert CALLS["package"].read(absent) is False
+    assert CALLS["package"].read(answer(b"Package gcs://p.zip does not exist", 404)) is False
 
 
 def test_a_known_id_is_no_new_job() -> None:
@@ -89,6 +89,7 @@ def test_the_agents_refusal_is_the_authors_to_fix() -> None:
         (400, ConfigurationError),
         (401, ConfigurationError),
         (403, ConfigurationError),
+        (404, UnavailableError),
         (405, ConfigurationError),
         (413, ConfigurationError),
         (418, ProtocolError),
@@ -112,7 +113,7 @@ def test_no_json_is_a_protocol_error(name: str, body: bytes) -> None:
         CALLS[name].read(answer(body))
 
 
-@pytest.mark.parametrize("name", ["version", "job", "jobs", "nodes", "tasks"])
+@pytest.mark.parametrize("name", ["version", "job", "nodes", "tasks"])
 @pytest.mark.parametrize(
     "body", [None, 1, "x", {}, [1], [{}], {"data": None}, {"data": {"result": []}}, listing(None), listing([1])]
 )
@@ -127,12 +128,41 @@ def test_odd_answers_to_what_is_only_informed_are_empty(body: Any) -> None:
     assert CALLS["status"].read(answer(body)) == {}
 
 
-@pytest.mark.parametrize(
-    "change", [{"status": "GREAT"}, {"status": None}, {"status": []}, {"status": "running"}], ids=str
-)
-def test_an_unknown_status_is_never_taken_for_a_known_one(change: dict[str, Any]) -> None:
+@pytest.mark.parametrize("body", [None, 1, "x", {}, {"data": None}])
+def test_what_is_no_list_of_jobs_is_a_protocol_error(body: Any) -> None:
     with pytest.raises(ProtocolError):
-        JobDetails.from_api(JOB | change)
+        CALLS["jobs"].read(answer(body))
+
+
+def test_an_odd_job_does_not_hide_the_others_of_a_list() -> None:
+    odd = [1, {}, None, JOB | {"status": None}, JOB | {"submission_id": "b"}, JOB | {"status": "LATER"}]
+
+    jobs = CALLS["jobs"].read(answer(odd))
+
+    assert [(job.submission_id, job.status) for job in jobs] == [("b", JobStatus.RUNNING), ("a", JobStatus.UNKNOWN)]
+
+
+@pytest.mark.parametrize("status", ["GREAT", "running", "", "UNKNOWN"])
+def test_an_unknown_status_is_never_taken_for_a_known_one(status: str) -> None:
+    job = JobDetails.from_api(JOB | {"status": status})
+
+    assert job.status is JobStatus.UNKNOWN
+    assert not job.status.is_terminal
+
+
+@pytest.mark.parametrize("status", [None, [], 1], ids=str)
+def test_a_status_that_is_no_text_is_a_protocol_error(status: Any) -> None:
+    with pytest.raises(ProtocolError):
+        JobDetails.from_api(JOB | {"status": status})
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize(
+    "page", [b"404 page not found", b'{"kind":"Status","reason":"NotFound","code":404}', b"It does not exist here", b""]
+)
+def test_somebody_elses_404_says_nothing_about_a_job(name: str, page: bytes) -> None:
+    with pytest.raises(UnavailableError):
+        CALLS[name].read(answer(page, 404))
 
 
 def test_only_submitting_and_stopping_change_something_and_submitting_is_not_repeated() -> None:

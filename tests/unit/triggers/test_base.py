@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_air.triggers import base
 from airflow_provider_air.triggers.base import OneEventTrigger
 
 
@@ -28,10 +27,19 @@ async def fired(trigger: Knowing) -> float:
     return time.monotonic() - began
 
 
-async def test_a_young_trigger_waits_and_fires_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "SETTLE_SECONDS", 0.3)
-    trigger = Knowing()
+async def test_a_young_trigger_waits_and_fires_once() -> None:
+    moment = time.time() + 0.3
+    trigger = Knowing(not_before=moment)
 
-    assert await fired(trigger) >= 0.3
-    assert trigger._fired
-    assert trigger.serialize() == (f"{__name__}.Knowing", {})
+    assert await fired(trigger) >= 0.25
+    assert time.time() >= moment
+    assert trigger.serialize() == (f"{__name__}.Knowing", {"version": 1, "not_before": moment})
+
+
+@pytest.mark.parametrize("moment", [None, 0.0, time.time() - 60], ids=["none", "epoch", "past"])
+async def test_what_has_settled_fires_at_once(moment: float | None) -> None:
+    assert await fired(Knowing(not_before=moment)) < 0.2
+
+
+async def test_arguments_of_another_version_are_passed_over() -> None:
+    assert await fired(Knowing(version=7, colour="red")) < 0.2

@@ -11,7 +11,7 @@ import airflow.sdk.execution_time.cache  # noqa: F401  # a triggerer has long lo
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
-from airflow_provider_air.clusters.contract import ClusterRef
+from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.errors import ClusterUnreachableError, DeadlineExceededError, ProtocolError
 from airflow_provider_air.sensors.serve import RayServeSensor
 from airflow_provider_air.triggers.serve import RayServeTrigger
@@ -19,7 +19,7 @@ from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, task_context
 from tests.unit.conftest import Connect
 
-CLUSTER = ClusterRef("existing", "ray_default", ray_conn_id="ray_default").to_json()
+CLUSTER = ClusterRef("existing", "ray_default").to_json()
 PATH = "^/api/serve/applications/$"
 
 
@@ -76,9 +76,9 @@ async def test_silence_is_waited_out(head: FakeRayDashboard) -> None:
         ({"drop": True}, {"unreachable_seconds": 0.1}, "unreachable", "No connection"),
         ({"status": 403}, {}, "refused", "token"),
         ({"status": 200, "body": "<html>"}, {}, "refused", "no JSON"),
-        ({"status": 404}, {}, "refused", "8265"),
+        ({"status": 404}, {"unreachable_seconds": 0.1}, "unreachable", "8265"),
     ],
-    ids=["deadline", "silence", "wrong token", "no JSON", "wrong port"],
+    ids=["deadline", "silence", "wrong token", "no JSON", "another server"],
 )
 async def test_it_gives_up_and_says_why(
     head: FakeRayDashboard, fault: dict[str, Any], fields: dict[str, Any], outcome: str, says: str

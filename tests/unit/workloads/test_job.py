@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_air.contracts.jobs import EntrypointResources, JobRequest, PreparedJob
 from airflow_provider_air.errors import ConfigurationError, PackageTooLargeError
-from airflow_provider_air.workloads.job import EntrypointResources, JobRequest, PreparedJob, prepare
+from airflow_provider_air.workloads.job import prepare
 
 
 def prepared(request: JobRequest, *, not_after: float | None = None, **metadata: str) -> PreparedJob:
@@ -145,7 +146,7 @@ def test_our_drivers_and_the_payload_travel_as_modules_beside_the_users(code: Pa
     environment = job.submission.runtime_env
     assert environment["py_modules"][0] == "s3://b/m.whl"
     assert len(environment["py_modules"]) == 3
-    assert {"air_drivers/job.py", "air_drivers/records.py"} <= files(job)[1]
+    assert {"air_drivers/wire/records.py", "air_drivers/train/__main__.py"} <= files(job)[1]
     payload = environment["env_vars"]["AIR_PAYLOAD"]
     assert files(job)[2] == {f"{payload}/config.json"}
     assert environment["env_vars"] == {

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_air.drivers.rllib import flat
+from airflow_provider_air.drivers.rllib.driver import flat
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.workloads.rllib import RLlibSpec
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from airflow_provider_air.drivers.serve import merge
+from airflow_provider_air.clusters.serve_rest import ServeRest
+from airflow_provider_air.contracts.clusters import ClusterRef
+from airflow_provider_air.drivers.wire import serve_state
 from airflow_provider_air.errors import ConfigurationError
-from airflow_provider_air.ray_api.requests import Answer
-from airflow_provider_air.ray_api.serve import ServeState, get_serve
+from airflow_provider_air.ray_api.transport import Transport
 from airflow_provider_air.workloads.serve import ServeTarget, check_replicas, plan_deploy, readiness
 from airflow_provider_air.workloads.smoke import SmokeTest
+from tests.fakes.ray_dashboard import FakeRayDashboard
 
 APP: dict[str, Any] = {"name": "flights", "route_prefix": "/flights", "import_path": "flights:app"}
 NO_GATE = ServeTarget("kuberay", can_gate=False)
@@ -124,44 +127,49 @@ def test_numbers_of_replicas_may_come_from_a_template() -> None:
     assert check_replicas({"Model": "3"}) == {"Model": 3}
 
 
-def state(status: str = "RUNNING", running: int = 1, name: str = "flights--0123456789") -> ServeState:
-    replicas = [{"state": "RUNNING"}] * running + [{"state": "STARTING", "node_id": None}]
-    deployment = {
-        "status": "HEALTHY" if status == "RUNNING" else "UPDATING",
-        "target_num_replicas": 2,
-        "replicas": replicas,
-        "deployment_config": {"ray_actor_options": {"num_cpus": 4}},
-        "message": "",
-    }
-    application = {"status": status, "message": "", "route_prefix": "/f", "deployments": {"Model": deployment}}
-    return ServeState.from_api({"controller_info": {"pid": 1}, "applications": {name: application}})
+@pytest.fixture
+def judged(head: FakeRayDashboard) -> Any:
+    """Judge what Serve tells of an application: one that runs with so many replicas unless it is said."""
+    serving = ServeRest(ClusterRef("existing", "ray_default"), lambda ref: Transport(head.url, token=head.token))
+
+    def judge(
+        name: str = "flights",
+        replicas: Any = None,
+        *,
+        status: str = "RUNNING",
+        running: int = 1,
+        is_up: bool = True,
+    ) -> tuple[bool, str]:
+        deployment = {
+            "status": "HEALTHY" if status == "RUNNING" else "UPDATING",
+            "target_num_replicas": 2,
+            "replicas": [{"state": "RUNNING"}] * running + [{"state": "STARTING", "node_id": None}],
+            "deployment_config": {"ray_actor_options": {"num_cpus": 4}},
+            "message": "",
+        }
+        told = {"status": status, "message": "", "route_prefix": "/f", "deployments": {"Model": deployment}}
+        answer = {"controller_info": {"pid": 1}, "applications": {"flights--0123456789": told}}
+        body = json.dumps(answer if is_up else {"applications": {}})
+        head.plan("GET", "^/api/serve/applications/$", status=200, body=body)
+        return readiness(serving.application(name), replicas)
+
+    return judge
 
 
-def test_an_application_is_ready_when_it_runs_with_enough_replicas() -> None:
-    assert readiness(state(), "flights") == (True, "flights--0123456789 runs")
-    assert readiness(state(running=2), "flights", 2)[0]
-    assert readiness(state(running=1), "flights", 2) == (
-        False,
-        "flights--0123456789 runs, with 1 of 2 replicas of Model",
-    )
-    assert "no deployment 'Modell'; it has: Model" in readiness(state(), "flights", {"Modell": 1})[1]
+def test_an_application_is_ready_when_it_runs_with_enough_replicas(judged: Any) -> None:
+    assert judged() == (True, "flights--0123456789 runs")
+    assert judged(replicas=2, running=2)[0]
+    assert judged(replicas=2, running=1) == (False, "flights--0123456789 runs, with 1 of 2 replicas of Model")
+    assert "no deployment 'Modell'; it has: Model" in judged(replicas={"Modell": 1})[1]
 
 
-def test_what_an_application_lacks_is_said() -> None:
-    assert readiness(ServeState(False, {"applications": {}}), "flights") == (False, "Serve does not run on the cluster")
-    assert "it has: flights--0123456789" in readiness(state(), "flight")[1]
-    waiting = readiness(state("DEPLOYING", running=0), "flights")[1]
+def test_what_an_application_lacks_is_said(judged: Any) -> None:
+    assert judged(is_up=False) == (False, "Serve does not run on the cluster")
+    assert "it has: flights--0123456789" in judged("flight")[1]
+    waiting = judged(status="DEPLOYING", running=0)[1]
     assert "Model is UPDATING (0 of 2 replicas run). 1 replicas wait for a node with {'num_cpus': 4}" in waiting
-
-
-def test_an_answer_of_something_else_is_no_state_of_serve() -> None:
-    read = get_serve().read
-    with pytest.raises(ConfigurationError, match="dashboard's address"):
-        read(Answer(404, b"Path '/api/serve/applications/' not found."))
-    with pytest.raises(ConfigurationError, match=r"ray\[serve\]"):
-        read(Answer(501, b"Serve dependencies are not installed"))
 
 
 def test_the_version_of_a_checked_application_is_stable() -> None:
     checked = plan_deploy(APP).applications[0]
-    assert merge.version_of(checked) == merge.version_of({**checked, "args": None})
+    assert serve_state.version_of(checked) == serve_state.version_of({**checked, "args": None})

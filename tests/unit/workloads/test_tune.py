@@ -53,7 +53,7 @@ def test_bad_input_is_refused_by_the_fields_name(fields: dict[str, Any], words: 
 
 
 def test_the_schedulers_and_searchers_that_authors_may_name_are_those_that_the_driver_knows() -> None:
-    search = pytest.importorskip("airflow_provider_air.drivers.search")
+    search = pytest.importorskip("airflow_provider_air.drivers.tune.search")
     from airflow_provider_air.workloads import tune
 
     assert (sorted(search.SCHEDULERS), sorted(search.SEARCHERS)) == (list(tune.SCHEDULERS), list(tune.SEARCHERS))
@@ -61,7 +61,8 @@ def test_the_schedulers_and_searchers_that_authors_may_name_are_those_that_the_d
 
 def test_every_scheduler_is_where_the_driver_looks_for_it() -> None:
     pytest.importorskip("ray.tune")
-    from airflow_provider_air.drivers import imports, search
+    from airflow_provider_air.drivers.tune import search
+    from airflow_provider_air.drivers.wire import imports
 
     for path in search.SCHEDULERS.values():
         assert callable(imports.by_path(path, "scheduler"))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -13,6 +14,7 @@ from airflow_provider_air.clusters.local.home import (
     StateRecord,
     SupervisorRecord,
     base_folder,
+    host_id,
     list_clusters,
 )
 from airflow_provider_air.errors import ConfigurationError
@@ -42,6 +44,21 @@ def test_what_is_not_there_or_not_readable_reads_as_none(base: Path) -> None:
     home.state_file.write_text('{"state": ')
     home.lease_file.write_text('{"of_another_version": 1}')
     assert (home.state(), home.lease()) == (None, None)
+
+
+def test_a_record_of_a_later_version_is_read_as_far_as_it_is_known(base: Path) -> None:
+    home = ClusterHome.of("a")
+    home.folder.mkdir()
+    home.state_file.write_text('{"state": "ready", "of_a_later_version": 1}')
+    assert home.state() == StateRecord(state="ready")
+
+
+def test_a_base_has_one_word_whoever_asks_first(base: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        words = list(pool.map(host_id, [base] * 32))
+    assert len(set(words)) == 1
+    assert words[0]
+    assert os.listdir(base) == ["host"]
 
 
 def test_writing_replaces_the_file_and_leaves_no_draft(base: Path) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_air.clusters.contract import ClusterSpec
 from airflow_provider_air.clusters.local.spec import LocalCluster
+from airflow_provider_air.contracts.clusters import ClusterSpec
 from airflow_provider_air.errors import ConfigurationError
 
 

@@ -5,22 +5,26 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from airflow_provider_air.clusters.contract import ClusterOwner, ClusterRef, ClusterState
 from airflow_provider_air.clusters.local import processes
 from airflow_provider_air.clusters.local.backend import LocalBackend
 from airflow_provider_air.clusters.local.home import ClusterHome, StateRecord, list_clusters
 from airflow_provider_air.clusters.local.spec import LocalCluster
+from airflow_provider_air.clusters.watching import wait_until_gone
+from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef, ClusterState
+from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.waiting import wait_until
 from tests.fakes import ray_interpreter
 
 BACKEND = LocalBackend()
-OWNER = ClusterOwner(deployment="tests")
+KEY = TaskKey("tests", "flights", "manual__1", "train", 3)
+OWNER = ClusterOwner("tests", KEY)
 
 
 @pytest.fixture
@@ -34,10 +38,11 @@ def jobs(tmp_path: Path) -> Path:
 @pytest.fixture
 def spec(base: Path, tmp_path: Path, jobs: Path) -> Iterator[LocalCluster]:
     yield LocalCluster(python=ray_interpreter.install(tmp_path), env_vars={"FAKE_JOBS": str(jobs)})
-    for ref in BACKEND.list_refs():
-        BACKEND.delete(ref)
-    # A supervisor that ends by itself removes its folder before it is gone.
-    wait(lambda: not processes.of_cluster(base), "the end of all processes")
+    homes = [ClusterHome.of("a"), *list_clusters()]
+    for listed in BACKEND.list():
+        wait_until_gone(BACKEND, listed.ref, timeout_seconds=60)
+    # A supervisor removes its folder before it is gone.
+    wait(lambda: not [home for home in homes if processes.of_cluster(home.folder)], "the end of all processes")
 
 
 def wait(check: Callable[[], bool], what: str) -> None:
@@ -63,8 +68,12 @@ def wait_for_restart(ref: ClusterRef, restarts: int) -> None:
     wait(is_back, f"restart {restarts}")
 
 
+def ensure(spec: LocalCluster) -> ClusterRef:
+    return BACKEND.ensure(spec, BACKEND.name_of(LocalCluster(name="a"), KEY), owner=OWNER)
+
+
 def start(spec: LocalCluster) -> ClusterRef:
-    ref = BACKEND.create(spec, name="a", owner=OWNER)
+    ref = ensure(spec)
     wait(lambda: BACKEND.describe(ref).state is ClusterState.READY, "a ready head")
     return ref
 
@@ -82,7 +91,7 @@ def test_a_cluster_with_a_running_job_is_not_idle_however_short_its_new_time_out
     write_jobs(jobs, [{"status": "RUNNING", "end_time": None}])
     ref = start(spec)
     home = ClusterHome.of(ref.name)
-    BACKEND.ensure(dataclasses.replace(spec, idle_timeout_seconds=0.01), name=ref.name, owner=OWNER)
+    ensure(dataclasses.replace(spec, idle_timeout_seconds=0.01))
     asked = jobs.with_suffix(".asked")
     wait(lambda: asked.exists() and asked.stat().st_size >= 2, "a second question for the jobs")
     assert BACKEND.describe(ref).state is ClusterState.READY
@@ -103,7 +112,7 @@ def test_a_dead_head_is_restarted_and_given_up_after_three_deaths(spec: LocalClu
 
 
 def test_a_head_that_never_was_ready_is_not_started_again(spec: LocalCluster) -> None:
-    ref = BACKEND.create(dataclasses.replace(spec, num_cpus=0), name="a", owner=OWNER)
+    ref = ensure(dataclasses.replace(spec, num_cpus=0))
     wait(lambda: BACKEND.describe(ref).state is ClusterState.FAILED, "the failure")
     assert "ValueError: a head without CPUs is no head" in BACKEND.describe(ref).message
     assert state_of(ref).restarts == 1
@@ -112,15 +121,85 @@ def test_a_head_that_never_was_ready_is_not_started_again(spec: LocalCluster) ->
 def test_a_cluster_goes_when_its_ttl_is_over(spec: LocalCluster) -> None:
     ref = start(spec)
     home = ClusterHome.of(ref.name)
-    BACKEND.ensure(dataclasses.replace(spec, ttl_seconds=0.01), name=ref.name, owner=OWNER)
+    ensure(dataclasses.replace(spec, ttl_seconds=0.01))
     wait(lambda: not home.folder.exists(), "the end of the old cluster")
 
 
 def test_deletion_leaves_nothing(spec: LocalCluster, base: Path) -> None:
     ref = start(spec)
-    BACKEND.delete(ref)
-    assert os.listdir(base) == ["ports.lock"]
+    wait_until_gone(BACKEND, ref, timeout_seconds=60)
     assert BACKEND.describe(ref).state is ClusterState.ABSENT
+    wait(lambda: not processes.of_cluster(ClusterHome.of(ref.name).folder), "the end of the supervisor")
+    assert sorted(os.listdir(base)) == ["host", "ports.lock"]
+
+
+def test_deletion_asks_and_returns(spec: LocalCluster) -> None:
+    ref = start(spec)
+    home = ClusterHome.of(ref.name)
+    supervisor = home.supervisor()
+    assert supervisor is not None
+    supervisor.suspend()
+    try:
+        BACKEND.delete(ref)
+        BACKEND.delete(ref)
+        assert BACKEND.describe(ref).state is ClusterState.DELETING
+        assert [listed.ref for listed in BACKEND.list()] == [ref]
+    finally:
+        supervisor.resume()
+    wait(lambda: BACKEND.describe(ref).state is ClusterState.ABSENT, "its end")
+
+
+def test_a_cluster_that_is_being_deleted_is_not_adopted(spec: LocalCluster) -> None:
+    ref = start(spec)
+    before = BACKEND.open_transport(ref).token
+    BACKEND.delete(ref)
+    ensure(spec)
+    wait(lambda: BACKEND.describe(ref).state is ClusterState.READY, "the next one")
+    assert BACKEND.open_transport(ref).token != before
+
+
+def test_a_cluster_whose_supervisor_was_killed_is_deleted_at_once(spec: LocalCluster, base: Path) -> None:
+    ref = start(spec)
+    supervisor = ClusterHome.of(ref.name).supervisor()
+    assert supervisor is not None
+    supervisor.kill()
+    wait(lambda: BACKEND.describe(ref).state is ClusterState.FAILED, "the death of the supervisor")
+    BACKEND.delete(ref)
+    assert BACKEND.describe(ref).state is ClusterState.ABSENT
+    assert sorted(os.listdir(base)) == ["host", "ports.lock"]
+
+
+def test_a_restarted_head_is_another_incarnation(spec: LocalCluster) -> None:
+    ref = start(spec)
+    first = BACKEND.describe(ref).incarnation
+    assert first
+    assert BACKEND.describe(ref).incarnation == first
+    psutil.Process(state_of(ref).head_pid).kill()
+    wait_for_restart(ref, 1)
+    assert BACKEND.describe(ref).incarnation not in (None, first)
+
+
+def test_what_is_extended_outlives_its_time_outs_also_when_it_is_adopted(spec: LocalCluster) -> None:
+    ref = start(spec)
+    BACKEND.extend(ref, 3600)
+    ensure(dataclasses.replace(spec, ttl_seconds=0.01, idle_timeout_seconds=0.01))
+    (listed,) = BACKEND.list()
+    assert listed.expires_at is not None
+    assert listed.expires_at > time.time() + 3500
+    time.sleep(1.5)  # the supervisor looks every second
+    assert BACKEND.describe(ref).state is ClusterState.READY
+
+
+def test_a_cluster_is_listed_with_whose_it_is(spec: LocalCluster) -> None:
+    ref = start(spec)
+    others = [ClusterOwner("elsewhere"), ClusterOwner("tests", dataclasses.replace(KEY, map_index=4))]
+    assert [(item.ref, item.owner) for item in BACKEND.list()] == [(ref, OWNER)]
+    assert [item.ref for item in BACKEND.list(ClusterOwner("tests"))] == [ref]
+    assert [item.ref for item in BACKEND.list(OWNER)] == [ref]
+    assert [list(BACKEND.list(owner)) for owner in others] == [[], []]
+    facts = BACKEND.facts(ref)
+    assert facts["deployment"] == "tests"
+    assert Path(facts["folder"]).is_dir()
 
 
 def test_the_supervisor_belongs_to_nobody_who_started_it(spec: LocalCluster) -> None:

@@ -27,6 +27,12 @@ def test_the_idle_time_counts_from_the_last_activity_or_adoption() -> None:
     assert "idle_timeout_seconds=10" in str(expiry(lease(idle=10), created_at=0, active_at=94, now=104))
 
 
+def test_what_is_kept_outlives_both() -> None:
+    kept = Lease(ttl_seconds=1, idle_timeout_seconds=1, startup_timeout_seconds=1, renewed_at=0, kept_until=50)
+    assert expiry(kept, created_at=0, active_at=0, now=49) is None
+    assert expiry(kept, created_at=0, active_at=0, now=50) is not None
+
+
 @pytest.mark.parametrize(
     ("deaths", "hopeless"), [([], False), ([99, 100], False), ([1, 99, 100], False), ([50, 99, 100], True)]
 )

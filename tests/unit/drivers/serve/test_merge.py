@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_air.drivers.job import ConfigurationProblem
 from airflow_provider_air.drivers.serve import merge
+from airflow_provider_air.drivers.wire import serve_state
+from airflow_provider_air.drivers.wire.problems import ConfigurationProblem
 
 MODEL: dict[str, Any] = {"import_path": "flights:app", "args": {"model": "m1"}}
 
@@ -56,31 +57,17 @@ def test_applications_that_were_not_deployed_by_configuration_or_are_going_are_n
 def test_a_version_is_of_the_configuration_not_of_name_route_or_added_surge() -> None:
     one = {**MODEL, "name": "a", "route_prefix": "/a", "deployments": [{"name": "Model", "num_replicas": 2}]}
     same = merge.with_surge({**one, "name": "b", "route_prefix": "/b"}, ["Model", "Features"])
-    assert merge.version_of(one) == merge.version_of(same)
-    assert merge.version_of(one) != merge.version_of({**one, "args": {"model": "m2"}})
-    assert merge.version_of(one) != merge.version_of({**one, "deployments": [{"name": "Model", "num_replicas": 3}]})
+    assert serve_state.version_of(one) == serve_state.version_of(same)
+    assert serve_state.version_of(one) != serve_state.version_of({**one, "args": {"model": "m2"}})
+    assert serve_state.version_of(one) != serve_state.version_of(
+        {**one, "deployments": [{"name": "Model", "num_replicas": 3}]}
+    )
 
 
 def test_surge_is_added_where_the_author_did_not_say_otherwise() -> None:
     config = {**MODEL, "deployments": [{"name": "Model", "max_surge_percent": 20}]}
     surged = merge.with_surge(config, ["Features", "Model"])["deployments"]
     assert surged == [{"name": "Model", "max_surge_percent": 20}, {"name": "Features", "max_surge_percent": 100}]
-
-
-def test_versions_of_an_application_are_found_by_name_the_public_one_first() -> None:
-    version = "--0123456789"
-    details = {
-        "applications": {
-            f"flights{version}": application(f"flights{version}", f"/_air/flights{version}"),
-            "flights--abcdefabcd": application("flights--abcdefabcd", "/flights"),
-            "flights-of-others": application("flights-of-others", "/others"),
-            "flights--production": application("flights--production", "/p"),
-        }
-    }
-    assert [item.name for item in merge.versions_of(details, "flights")] == [
-        "flights--abcdefabcd",
-        f"flights{version}",
-    ]
 
 
 def test_a_route_of_another_application_is_refused_and_its_holder_named() -> None:
@@ -108,7 +95,7 @@ def test_an_unknown_application_is_told_with_those_that_there_are() -> None:
 
 
 def test_a_name_that_something_else_has_gets_a_suffix() -> None:
-    version = merge.version_of(MODEL)
+    version = serve_state.version_of(MODEL)
     name = f"flights--{version}"
     assert merge.name_of_version({"applications": {}}, "flights", version) == name
     same = {"applications": {name: application(name, **MODEL)}}
@@ -117,7 +104,7 @@ def test_a_name_that_something_else_has_gets_a_suffix() -> None:
     assert merge.name_of_version(scaled, "flights", version) == f"{name}-2"
     unwell = {"applications": {name: application(name, "/flights", "UNHEALTHY", **MODEL)}}
     assert merge.name_of_version(unwell, "flights", version) == f"{name}-2"
-    waiting = {"applications": {name: application(name, merge.private_route(name), "DEPLOY_FAILED", **MODEL)}}
+    waiting = {"applications": {name: application(name, serve_state.private_route(name), "DEPLOY_FAILED", **MODEL)}}
     assert merge.name_of_version(waiting, "flights", version) == name
 
 

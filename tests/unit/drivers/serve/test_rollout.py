@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_air.drivers import job
-from airflow_provider_air.drivers.serve import blue_green, change, in_place, merge, watch
+from airflow_provider_air.drivers.frame.running import Run
+from airflow_provider_air.drivers.serve import blue_green, change, in_place, watch
 from airflow_provider_air.drivers.serve.rollout import Rollout
 from airflow_provider_air.drivers.serve.watch import RolloutFailed
+from airflow_provider_air.drivers.wire import serve_state
+from airflow_provider_air.drivers.wire.names import RECORDS_DIR
+from airflow_provider_air.drivers.wire.problems import ConfigurationProblem
 from tests.fakes.serve import FakeServe
 
 Make = Callable[..., Rollout]
@@ -28,12 +31,12 @@ def serve() -> Iterator[FakeServe]:
 @pytest.fixture
 def make(serve: FakeServe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Make what one driver does, with its configuration."""
-    monkeypatch.setenv(job.RECORDS_DIR, str(tmp_path))
+    monkeypatch.setenv(RECORDS_DIR, str(tmp_path))
     monkeypatch.setattr(watch, "POLL_SECONDS", 0.01)
     numbers = itertools.count(1)
 
     def rollout(**config: Any) -> Rollout:
-        run = job.Run(f"air-test-{next(numbers)}", None, None)
+        run = Run(f"air-test-{next(numbers)}", None, None)
         run.config = {"healthy_timeout_seconds": 5.0, "drain_seconds": 0.0, **config}
         return Rollout(run, serve)  # type: ignore[arg-type]  # what a driver needs of its cluster
 
@@ -55,7 +58,7 @@ def routes_over_time(serve: FakeServe) -> list[dict[str, str]]:
         {
             item["route_prefix"]: item["name"]
             for item in state["applications"]
-            if item["route_prefix"] and not item["route_prefix"].startswith(merge.PRIVATE)
+            if item["route_prefix"] and not item["route_prefix"].startswith(serve_state.PRIVATE)
         }
         for state in serve.puts
     ]
@@ -103,7 +106,7 @@ def test_a_successor_goes_on_with_the_version_that_is_there(serve: FakeServe, ma
     tests = {"flights": TEST}
     old = blue_green.deploy(make(smoke_tests=tests), [application(1)])["applications"]["flights"]
     staged = blue_green.plan(serve.serve(), application(2))
-    make().change({staged.name: staged.at(merge.private_route(staged.name))})
+    make().change({staged.name: staged.at(serve_state.private_route(staged.name))})
     serve.puts.clear()
     new = blue_green.deploy(make(smoke_tests=tests), [application(2)])["applications"]["flights"]
     assert routes_over_time(serve) == [{"/flights": new["application"]}] * 2
@@ -113,7 +116,7 @@ def test_a_successor_goes_on_with_the_version_that_is_there(serve: FakeServe, ma
 def test_a_successor_retires_what_a_moved_route_left_behind(serve: FakeServe, make: Make) -> None:
     old = blue_green.deploy(make(), [application(1)])["applications"]["flights"]
     moved = blue_green.plan(serve.serve(), application(2))
-    left = dict(serve.applications[old["application"]], route_prefix=merge.private_route(old["application"]))
+    left = dict(serve.applications[old["application"]], route_prefix=serve_state.private_route(old["application"]))
     make().change({moved.name: moved.at("/flights"), old["application"]: left})
     serve.serve()
     serve.puts.clear()
@@ -125,7 +128,7 @@ def test_a_successor_retires_what_a_moved_route_left_behind(serve: FakeServe, ma
 def test_a_version_that_failed_before_its_driver_died_is_tried_anew(serve: FakeServe, make: Make) -> None:
     blue_green.deploy(make(), [application(1)])
     failed = blue_green.plan(serve.serve(), application(2, fails=True))
-    make().change({failed.name: failed.at(merge.private_route(failed.name))})
+    make().change({failed.name: failed.at(serve_state.private_route(failed.name))})
     serve.serve()
     serve.puts.clear()
     with pytest.raises(RolloutFailed, match="no model"):
@@ -176,7 +179,7 @@ def test_in_place_takes_over_an_application_that_came_by_blue_green(serve: FakeS
 def test_a_route_of_another_is_refused_and_nothing_written(serve: FakeServe, make: Make, strategy: Any) -> None:
     blue_green.deploy(make(), [application(1)])
     serve.puts.clear()
-    with pytest.raises(job.ConfigurationProblem, match="is taken by"):
+    with pytest.raises(ConfigurationProblem, match="is taken by"):
         strategy(make(), [{**application(1, "thief"), "route_prefix": "/flights"}])
     assert not serve.puts
 
@@ -199,7 +202,7 @@ def test_a_write_that_another_writer_undid_is_made_again(
 def test_deletion_takes_all_versions_and_nothing_else(serve: FakeServe, make: Make) -> None:
     blue_green.deploy(make(), [application(1), application(1, "trains")])
     left = blue_green.plan(serve.serve(), application(2))
-    make().change({left.name: left.at(merge.private_route(left.name))})
+    make().change({left.name: left.at(serve_state.private_route(left.name))})
     deleted = change.delete(make(application="flights"))["deleted"]
     assert len(deleted) == 2
     assert [name.split("--")[0] for name in serve.applications] == ["trains"]
@@ -207,8 +210,8 @@ def test_deletion_takes_all_versions_and_nothing_else(serve: FakeServe, make: Ma
 
 def test_scaling_needs_serve_and_the_application(serve: FakeServe, make: Make) -> None:
     wish = {"application": "flights", "replicas": {"Model": 2}}
-    with pytest.raises(job.ConfigurationProblem, match="Serve does not run"):
+    with pytest.raises(ConfigurationProblem, match="Serve does not run"):
         change.scale(make(**wish))
     blue_green.deploy(make(), [application(1, "trains")])
-    with pytest.raises(job.ConfigurationProblem, match="no application 'flights'"):
+    with pytest.raises(ConfigurationProblem, match="no application 'flights'"):
         change.scale(make(**wish))

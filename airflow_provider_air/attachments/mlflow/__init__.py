@@ -1,0 +1,1 @@
+"""MLflow: runs that follow a workload, and the registry of models."""

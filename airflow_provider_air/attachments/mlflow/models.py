@@ -1,0 +1,255 @@
+"""
+MLflow's model registry over its REST API: versions, aliases, and the gate in front of a promotion.
+
+Source: MLflow 3.17 REST API 2.0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_air.attachments.mlflow.server import MlflowServer
+from airflow_provider_air.errors import ConfigurationError, ProtocolError, UnavailableError
+
+DAG_TAG, RUN_TAG = "air.dag_id", "air.run_id"
+# What the version was trained with, by Feast's own name for it.
+SERVICE_TAG = "feast.feature_service"
+PREVIOUS_ALIAS = "previous-{alias}"
+# Below the run's own artefacts, since a server refuses local paths elsewhere as a version's source.
+ARTIFACT_FOLDER = "checkpoint"
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """
+    One version of a registered model.
+
+    :param version: counts from 1
+    :param source: URI of its files
+    :param run_id: the MLflow run that made it
+    """
+
+    name: str
+    version: int
+    source: str
+    run_id: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_answer(cls, data: Mapping[str, Any]) -> ModelVersion:
+        """Read what the server tells of it."""
+        tags = {tag["key"]: tag["value"] for tag in data.get("tags") or []}
+        return cls(data["name"], int(data["version"]), data.get("source") or "", data.get("run_id") or "", tags)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """
+    What a version must achieve before it takes an alias.
+
+    :param metric: of the version's run; its last value counts
+    :param mode: ``min`` or ``max``: which is better
+    :param threshold: the metric must be at least as good as this
+    :param min_improvement: by how much it must be better than the version that has the alias; 0 takes an equal one
+    :param same_tag: a tag that both versions must share, such as the data set that they were judged by
+    """
+
+    metric: str
+    mode: str
+    threshold: float | None = None
+    min_improvement: float = 0.0
+    same_tag: str | None = None
+
+    def validate(self) -> None:
+        """:raises ConfigurationError: a field is wrong; the message names it."""
+        if not self.metric:
+            raise ConfigurationError("'metric' is empty", hint="Name a metric of the version's run")
+        if self.mode not in ("min", "max"):
+            raise ConfigurationError(f"'mode' must be min or max, not {self.mode!r}")
+        for name, number in (("threshold", self.threshold), ("min_improvement", self.min_improvement)):
+            if number is not None and not (_is_finite(number)):
+                raise ConfigurationError(f"'{name}' must be a number, not {number!r}")
+        if self.min_improvement < 0:
+            raise ConfigurationError(f"'min_improvement' must not be negative, but is {self.min_improvement!r}")
+
+    def objection(self, candidate: Mapping[str, float], champion: Mapping[str, float] | None) -> str | None:
+        """
+        Say why the candidate does not pass, or None.
+
+        What is missing or not a number does not pass. A first version passes on the threshold alone.
+
+        :param champion: the metrics of the version that has the alias, if any has
+        """
+        value = candidate.get(self.metric)
+        if not _is_finite(value):
+            return f"its run has no finite metric {self.metric!r}, but {sorted(candidate)}"
+        assert value is not None
+        if self.threshold is not None and self._gain(value, self.threshold) < 0:
+            return f"{self.metric}={value:g} is worse than the threshold {self.threshold:g}"
+        if champion is None:
+            return None
+        rival = champion.get(self.metric)
+        if not _is_finite(rival):
+            return f"the current version's run has no finite metric {self.metric!r} to compare with"
+        assert rival is not None
+        if self._gain(value, rival) < self.min_improvement:
+            return f"{self.metric}={value:g} is not better than the current {rival:g} by {self.min_improvement:g}"
+        return None
+
+    def _gain(self, value: float, than: float) -> float:
+        return than - value if self.mode == "min" else value - than
+
+
+class ModelRegistry:
+    """
+    The registry of one tracking server; blocks.
+
+    :param server: the server
+    """
+
+    def __init__(self, server: MlflowServer) -> None:
+        self._server = server
+
+    def register(self, name: str, *, run_id: str, source: str, tags: Mapping[str, str]) -> ModelVersion:
+        """
+        Make a version from a run's files, once: a run that has one of this name keeps it.
+
+        :param source: URI of the files; a local folder is uploaded to the run's artefacts first
+        :raises ConfigurationError: the server refuses it, or a local folder cannot be uploaded
+        """
+        found = self.versions(name, run_id=run_id)
+        if found:
+            return found[-1]
+        self._ensure_model(name)
+        if "://" not in source:
+            source = self._upload(run_id, Path(source))
+        pairs = [{"key": key, "value": value} for key, value in tags.items()]
+        body = {"name": name, "source": source, "run_id": run_id, "tags": pairs}
+        made = self._server.call("POST", "model-versions/create", body)
+        return ModelVersion.from_answer(made["model_version"])
+
+    def versions(self, name: str, *, run_id: str | None = None) -> list[ModelVersion]:
+        """Give a model's versions, oldest first; none where there is no such model."""
+        quoted = name.replace("'", "''")
+        wanted = f"name='{quoted}'" + (f" and run_id='{run_id}'" if run_id else "")
+        answer = self._server.call("GET", "model-versions/search", filter=wanted, max_results=1000)
+        return sorted(map(ModelVersion.from_answer, answer.get("model_versions") or []), key=lambda v: v.version)
+
+    def version(self, name: str, version: int) -> ModelVersion:
+        """:raises ConfigurationError: there is no such version."""
+        answer = self._server.call("GET", "model-versions/get", name=name, version=str(version))
+        if "model_version" not in answer:
+            raise ConfigurationError(f"The model {name!r} has no version {version}", where=self._server.base_url)
+        return ModelVersion.from_answer(answer["model_version"])
+
+    def with_alias(self, name: str, alias: str) -> ModelVersion | None:
+        """Give the version that has an alias, if any has."""
+        try:
+            answer = self._server.call("GET", "registered-models/alias", name=name, alias=alias)
+        except ConfigurationError as error:
+            # MLflow 3.17 answers 400, not 404, where a model has no such alias.
+            if "INVALID_PARAMETER_VALUE" in str(error) and "not found" in str(error):
+                return None
+            raise
+        return ModelVersion.from_answer(answer["model_version"]) if "model_version" in answer else None
+
+    def look(self, name: str, alias: str | None, at_least: int) -> ModelVersion | None:
+        """Give the version that has the alias, or the newest, if it is at least this one."""
+        found = self.with_alias(name, alias) if alias else next(reversed(self.versions(name)), None)
+        return found if found is not None and found.version >= at_least else None
+
+    def metrics(self, version: ModelVersion) -> dict[str, float]:
+        """Give the last value of each metric of the run that made a version."""
+        if not version.run_id:
+            return {}
+        run = self._server.call("GET", "runs/get", run_id=version.run_id).get("run")
+        metrics = (run or {}).get("data", {}).get("metrics") or []
+        return {metric["key"]: float(metric["value"]) for metric in metrics}
+
+    def promote(self, version: ModelVersion, alias: str, *, instead_of: ModelVersion | None) -> None:
+        """
+        Move an alias to a version; the one that had it gets the alias ``previous-<alias>``.
+
+        The registry has no compare-and-set, so it is looked at once more right before.
+
+        :raises UnavailableError: somebody else moved the alias meanwhile
+        """
+        now = self.with_alias(version.name, alias)
+        if (now and now.version) != (instead_of and instead_of.version):
+            raise UnavailableError(
+                f"Somebody moved the alias {alias!r} of {version.name!r} to version {now and now.version} meanwhile",
+                where=self._server.base_url,
+                hint="Let one task at a time promote a model (a pool of one, or max_active_tis_per_dag=1)",
+            )
+        if instead_of is not None:
+            self._set_alias(version.name, PREVIOUS_ALIAS.format(alias=alias), instead_of.version)
+        self._set_alias(version.name, alias, version.version)
+        story = f"{instead_of.version if instead_of else 'none'} -> {version.version}"
+        tag = {"name": version.name, "version": str(version.version), "key": f"air.promoted.{alias}", "value": story}
+        self._server.call("POST", "model-versions/set-tag", tag)
+
+    def _set_alias(self, name: str, alias: str, version: int) -> None:
+        self._server.call("POST", "registered-models/alias", {"name": name, "alias": alias, "version": str(version)})
+
+    def _ensure_model(self, name: str) -> None:
+        try:
+            self._server.call("POST", "registered-models/create", {"name": name})
+        except ConfigurationError as error:
+            if "RESOURCE_ALREADY_EXISTS" not in str(error):
+                raise
+
+    def _upload(self, run_id: str, folder: Path) -> str:
+        root = str(self._server.call("GET", "runs/get", run_id=run_id)["run"]["info"]["artifact_uri"])
+        if not root.startswith("mlflow-artifacts:"):
+            raise ConfigurationError(
+                f"The checkpoint {folder} is a local folder, and this server takes no artefacts over HTTP ({root})",
+                hint="Use S3Storage or GcsStorage, or start the server with --serve-artifacts",
+            )
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        if not files:
+            raise ConfigurationError(
+                f"The checkpoint {folder} cannot be read on this worker, so it cannot be uploaded",
+                hint="Use S3Storage or GcsStorage, or a SharedFolder that workers see, too",
+            )
+        for file in files:
+            below = f"{ARTIFACT_FOLDER}/{file.relative_to(folder).as_posix()}"
+            self._server.put_artifact(f"{root.partition(':')[2].lstrip('/')}/{below}", file)
+        return f"{root}/{ARTIFACT_FOLDER}"
+
+
+def newest_of_run(versions: Iterable[ModelVersion], dag_id: str, run_id: str) -> ModelVersion:
+    """
+    Give the newest version that a DAG run made.
+
+    :raises ConfigurationError: it made none
+    """
+    mine = [v for v in versions if v.tags.get(DAG_TAG) == dag_id and v.tags.get(RUN_TAG) == run_id]
+    if not mine:
+        raise ConfigurationError(
+            f"The run {run_id} of {dag_id} registered no version of this model",
+            hint="Set register_as= on the tracker of an upstream task, or give version=",
+        )
+    return max(mine, key=lambda v: v.version)
+
+
+def source_of(result: Any) -> str:
+    """
+    Give the checkpoint that a result names.
+
+    :raises ProtocolError: it names none
+    """
+    for key in ("best_checkpoint", "checkpoint"):
+        if isinstance(result, Mapping) and result.get(key):
+            return str(result[key])
+    raise ProtocolError(
+        "The job reported no checkpoint, so there is no model to register",
+        hint="Report a checkpoint from the training loop, or leave out register_as",
+    )
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

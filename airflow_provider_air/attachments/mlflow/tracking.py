@@ -1,0 +1,251 @@
+"""
+A run's notes in MLflow over its REST API; ``mlflow`` itself is not needed here.
+
+One parent run per generation of a task instance, found again by its key on a retry. Metrics come from the
+driver's records with their own time stamps, so a server that is away during training slows nothing.
+Source: MLflow 3.18 REST API 2.0.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from airflow_provider_air.attachments.mlflow.models import SERVICE_TAG, ModelRegistry, source_of
+from airflow_provider_air.attachments.mlflow.server import MlflowServer
+from airflow_provider_air.contracts.attachments import Additions, Outcome
+from airflow_provider_air.contracts.names import digest
+from airflow_provider_air.contracts.runs import AttemptInfo
+from airflow_provider_air.errors import ConfigurationError, ProtocolError
+
+log = logging.getLogger(__name__)
+
+# MLflow's limits of one log-batch call, and of a value.
+METRICS_PER_CALL = 1000
+PARAMS_PER_CALL = 100
+VALUE_CHARACTERS = 6000
+# The tag by which a run is found again. MLflow has no client token for run creation.
+KEY_TAG = "air.key"
+TRIAL_TAG = "air.trial_id"
+# MLflow has no word for some of our outcomes.
+OUTCOME_TAG = "air.outcome"
+END_STATUS = {"SUCCEEDED": "FINISHED", "STOPPED": "KILLED", "DEADLINE": "KILLED", "ABANDONED": "KILLED"}
+
+
+class MlflowTracking:
+    """
+    The tracker of one run, with its server: an :class:`~airflow_provider_air.contracts.attachments.Attachment`.
+
+    :param experiment: its name; created where it does not exist
+    :param tags: more tags of the run, and of a version that is registered
+    :param register_as: the model of which a run that succeeds makes a version, or None
+    """
+
+    def __init__(
+        self, server: MlflowServer, experiment: str, *, tags: Mapping[str, str], register_as: str | None = None
+    ) -> None:
+        self._server = server
+        self._experiment_name = experiment
+        self._more_tags = tags
+        self._register_as = register_as
+
+    def probe(self) -> None:
+        """Look for the experiment, which an address, credentials or an experiment that do not serve cannot pass."""
+        self._find_experiment()
+
+    def before_submit(self, attempt: AttemptInfo) -> Additions:
+        """Find or make the parent run, and tell the job how to join it."""
+        experiment_id = self._experiment()
+        tags = self._tags(attempt)
+        run_id = self._find(experiment_id, KEY_TAG, tags[KEY_TAG])
+        if run_id is None:
+            run_id = self._create(experiment_id, attempt.run_name, tags)
+            self._log_params(run_id, attempt.parameters)
+        else:
+            self._server.call("POST", "runs/update", {"run_id": run_id, "status": "RUNNING"})
+            self._tag(run_id, tags)
+        variable = "RAY_AIRFLOW_MLFLOW_PARENT_RUN_ID" if attempt.workload == "tune" else "MLFLOW_RUN_ID"
+        return Additions(
+            env_vars={
+                "MLFLOW_TRACKING_URI": self._server.base_url,
+                "MLFLOW_EXPERIMENT_ID": experiment_id,
+                variable: run_id,
+                # A server that is away must not hold up the user's own mlflow calls for minutes.
+                "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+                "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+                "MLFLOW_ENABLE_ASYNC_LOGGING": "true",
+            },
+            secrets=self._server.secrets,
+            state={"run_id": run_id, "experiment_id": experiment_id},
+            links={"mlflow_url": self._server.run_url(experiment_id, run_id)},
+        )
+
+    def on_records(self, attempt: AttemptInfo, state: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> None:
+        """Log metrics with the records' own time stamps; a point that is there already stays one point."""
+        if not state.get("run_id"):
+            return
+        points = [point for record in records if record["kind"] == "metric" for point in _points(record)]
+        for start in range(0, len(points), METRICS_PER_CALL):
+            batch = points[start : start + METRICS_PER_CALL]
+            self._server.call("POST", "runs/log-batch", {"run_id": state["run_id"], "metrics": batch})
+        for record in records:
+            if record["kind"] == "progress" and isinstance(record.get("features"), Mapping):
+                self._tag(state["run_id"], _feature_tags(record["features"]))
+        checkpoints = [record["uri"] for record in records if record["kind"] == "checkpoint"]
+        if checkpoints:
+            self._tag(state["run_id"], {"air.checkpoint": str(checkpoints[-1])})
+
+    def on_end(self, attempt: AttemptInfo, state: Mapping[str, Any], outcome: Outcome) -> None:
+        """Set the run's end state, and note Tune's trials as nested runs."""
+        if not state.get("run_id"):
+            return
+        if outcome.status == "SUCCEEDED" and isinstance(outcome.result, Mapping):
+            for trial in outcome.result.get("trials") or []:
+                self._note_trial(state, trial)
+        message = {"air.message": outcome.message[:VALUE_CHARACTERS]} if outcome.message else {}
+        self._tag(state["run_id"], {OUTCOME_TAG: outcome.status, **message})
+        status = END_STATUS.get(outcome.status, "FAILED")
+        body = {"run_id": state["run_id"], "status": status, "end_time": _now_ms()}
+        self._server.call("POST", "runs/update", body)
+        if self._register_as and outcome.status == "SUCCEEDED":
+            self._register(self._register_as, attempt, str(state["run_id"]), outcome.result)
+
+    def _register(self, name: str, attempt: AttemptInfo, run_id: str, result: Any) -> None:
+        tags = {key: value for key, value in self._tags(attempt).items() if not key.startswith("mlflow.")}
+        if isinstance(result, Mapping) and isinstance(result.get("features"), Mapping):
+            tags |= _feature_tags(result["features"])
+        version = ModelRegistry(self._server).register(name, run_id=run_id, source=source_of(result), tags=tags)
+        log.info("The run is version %d of the model %s", version.version, name)
+
+    def _find_experiment(self) -> str | None:
+        name = self._experiment_name
+        found = self._server.call("GET", "experiments/get-by-name", experiment_name=name).get("experiment")
+        if not found:
+            return None
+        if found.get("lifecycle_stage") == "deleted":
+            raise ConfigurationError(
+                f"The MLflow experiment {name!r} is deleted", hint="Restore it, or choose another name"
+            )
+        return str(found["experiment_id"])
+
+    def _experiment(self) -> str:
+        name = self._experiment_name
+        for _ in range(2):
+            found = self._find_experiment()
+            if found is not None:
+                return found
+            try:
+                return str(self._server.call("POST", "experiments/create", {"name": name})["experiment_id"])
+            except ConfigurationError as error:
+                # Another task made it in between: look again.
+                if "RESOURCE_ALREADY_EXISTS" not in str(error):
+                    raise
+        raise ProtocolError(f"MLflow neither finds nor creates the experiment {name!r}")
+
+    def _tags(self, attempt: AttemptInfo) -> dict[str, str]:
+        key = attempt.key
+        return {
+            **self._more_tags,
+            KEY_TAG: digest(key.deployment, key, attempt.generation, length=24),
+            "air.dag_id": key.dag_id,
+            "air.run_id": key.run_id,
+            "air.task_id": key.task_id,
+            "air.map_index": str(key.map_index),
+            "air.try_number": str(attempt.try_number),
+            "air.generation": str(attempt.generation),
+            "air.submission_id": attempt.submission_id,
+            "air.cluster": attempt.cluster,
+            "air.workload": attempt.workload,
+            "mlflow.source.name": f"{key.dag_id}.{key.task_id}",
+            "mlflow.source.type": "JOB",
+        }
+
+    def _find(self, experiment_id: str, tag: str, value: str) -> str | None:
+        body = {"experiment_ids": [experiment_id], "filter": f"tags.`{tag}` = '{value}'", "max_results": 1}
+        runs = self._server.call("POST", "runs/search", body).get("runs") or []
+        return str(runs[0]["info"]["run_id"]) if runs else None
+
+    def _create(self, experiment_id: str, name: str, tags: Mapping[str, str]) -> str:
+        body = {"experiment_id": experiment_id, "run_name": name, "start_time": _now_ms(), "tags": _pairs(tags)}
+        return str(self._server.call("POST", "runs/create", body)["run"]["info"]["run_id"])
+
+    def _tag(self, run_id: str, tags: Mapping[str, str]) -> None:
+        self._server.call("POST", "runs/log-batch", {"run_id": run_id, "tags": _pairs(tags)})
+
+    def _log_params(self, run_id: str, parameters: Mapping[str, Any]) -> None:
+        flat = _pairs({name: _text(value) for name, value in _flatten(parameters)})
+        for start in range(0, len(flat), PARAMS_PER_CALL):
+            batch = flat[start : start + PARAMS_PER_CALL]
+            self._server.call("POST", "runs/log-batch", {"run_id": run_id, "params": batch})
+
+    def _note_trial(self, state: Mapping[str, Any], trial: Mapping[str, Any]) -> None:
+        experiment_id = str(state["experiment_id"])
+        marker = f"{state['run_id']}/{trial['trial_id']}"
+        run_id = self._find(experiment_id, TRIAL_TAG, marker)
+        if run_id is None:
+            tags = {TRIAL_TAG: marker, "mlflow.parentRunId": str(state["run_id"])}
+            run_id = self._create(experiment_id, f"trial {trial['trial_id']}", tags)
+            self._log_params(run_id, trial.get("config") or {})
+        numbers = {k: v for k, v in (trial.get("metrics") or {}).items() if _is_number(v)}
+        stamp = _now_ms()
+        metrics = [
+            {"key": k, "value": _json_number(v), "timestamp": stamp, "step": 0}
+            for k, v in list(numbers.items())[:METRICS_PER_CALL]
+        ]
+        if metrics:
+            self._server.call("POST", "runs/log-batch", {"run_id": run_id, "metrics": metrics})
+        status = "FAILED" if trial.get("error") else "FINISHED"
+        self._server.call("POST", "runs/update", {"run_id": run_id, "status": status, "end_time": stamp})
+
+
+def _feature_tags(features: Mapping[str, Any]) -> dict[str, str]:
+    """Name the features as Feast's own MLflow integration does, so that its tools find them (Feast 0.67)."""
+    return {
+        "feast.project": str(features.get("project")),
+        SERVICE_TAG: str(features.get("feature_service")),
+        "feast.feature_views": ",".join(map(str, features.get("feature_views") or [])),
+        "air.features_fingerprint": str(features.get("fingerprint")),
+    }
+
+
+def _points(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for name, value in record["values"].items():
+        if _is_number(value):
+            step = record.get("step")
+            yield {"key": name, "value": _json_number(value), "timestamp": int(record["t"] * 1000), "step": step or 0}
+
+
+def _json_number(value: float) -> float | str:
+    """Give what JSON has no number for by the name that MLflow reads."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _flatten(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in parameters.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        elif value is not None:
+            yield f"{prefix}{name}", value
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text[:VALUE_CHARACTERS]
+
+
+def _pairs(values: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"key": name, "value": value} for name, value in values.items()]
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,1 @@
+"""Tecton: features of now for what serves, and its materialization jobs."""

@@ -1,0 +1,1 @@
+"""Weights & Biases: runs that the driver on the cluster writes."""

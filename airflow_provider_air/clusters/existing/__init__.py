@@ -1,0 +1,1 @@
+"""A Ray cluster that somebody else runs, reached by an address."""

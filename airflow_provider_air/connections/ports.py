@@ -1,0 +1,178 @@
+"""
+What a process of Airflow gives to a run: state store, XComs, connections, back ends, log, clock; and the cluster.
+
+Which cluster a task of a DAG uses is decided here and nowhere else, see :func:`target_of`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_air.clusters.registry import open_backend
+from airflow_provider_air.clusters.registry import target_of as target_of_arguments
+from airflow_provider_air.connections.airflow import AirflowConnections
+from airflow_provider_air.connections.deployment import deployment_id
+from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef, ClusterSpec
+from airflow_provider_air.contracts.names import TaskKey
+from airflow_provider_air.contracts.runs import Log
+from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.runs.attempts import Ports
+from airflow_provider_air.runs.clock import RealClock
+from airflow_provider_air.runs.plan import Try
+from airflow_provider_air.runs.watch import WatchPorts
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+CONNECTIONS = AirflowConnections()
+
+
+def backend_of(name: str) -> ClusterBackend:
+    """
+    Give a cluster back end; for workers, threads of the triggerer, and the command line.
+
+    :raises ConfigurationError: there is no such back end
+    """
+    return open_backend(name, CONNECTIONS)
+
+
+class XComBoard:
+    """
+    The XComs of one task instance; for the triggerer, by its supervisor's line. Blocks.
+
+    :param task: ``dag_id``, ``run_id``, ``task_id``, ``map_index``
+    """
+
+    def __init__(self, task: Mapping[str, Any]) -> None:
+        self._task = dict(task)
+
+    def read(self, key: str) -> Any:
+        """Give a value; None where there is none."""
+        from airflow.sdk.execution_time.xcom import XCom
+
+        return XCom.get_one(key=key, **self._task)
+
+    def write(self, key: str, value: Any) -> None:
+        """Write a value."""
+        from airflow.sdk.execution_time.xcom import XCom
+
+        XCom.set(key=key, value=value, **self._task)
+
+
+class WorkerBoard(XComBoard):
+    """The XComs of the task instance that a worker runs."""
+
+    def __init__(self, ti: Any) -> None:
+        super().__init__(_names_of(ti))
+        self._ti = ti
+
+    def write(self, key: str, value: Any) -> None:
+        """Write a value."""
+        self._ti.xcom_push(key=key, value=value)
+
+
+def _names_of(ti: Any) -> dict[str, Any]:
+    map_index = ti.map_index if isinstance(ti.map_index, int) else -1
+    return {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": map_index}
+
+
+def task_of(context: Context) -> dict[str, Any]:
+    """Name the task instance of a worker's context as Airflow does, for the trigger that waits for it."""
+    return _names_of(context["ti"])
+
+
+def task_key_of(context: Context) -> TaskKey:
+    """Name the task instance of a worker's context."""
+    return TaskKey(deployment_id(), **task_of(context))
+
+
+def try_of(context: Context) -> Try:
+    """Say which try of it a worker's context is."""
+    ti: Any = context["ti"]
+    return Try(task_key_of(context), ti.try_number, ti.max_tries)
+
+
+def run_ports(context: Context, log: Log) -> Ports:
+    """Give what a run needs; for workers."""
+    store: Any = context["task_state_store"]
+    return Ports(WorkerBoard(context["ti"]), CONNECTIONS, backend_of, log, RealClock(), store)
+
+
+def watch_ports(task: Mapping[str, Any], log: Log) -> WatchPorts:
+    """
+    Give what a watch needs; for the triggerer.
+
+    :param task: ``dag_id``, ``run_id``, ``task_id``, ``map_index`` of the task instance that waits
+    """
+    return WatchPorts(XComBoard(task), CONNECTIONS, backend_of, log, RealClock())
+
+
+def enclosing_group(task: Any) -> Any:
+    """
+    Find the innermost ``RayClusterTaskGroup`` around a task, or None.
+
+    Runs in the worker, where the DAG file was parsed; told by its attribute, since groups are of a layer above.
+    """
+    group = getattr(task, "task_group", None)
+    while group is not None and not getattr(group, "create_task_id", None):
+        group = group.parent_group
+    return group
+
+
+def group_of(task: Any) -> Any:
+    """Give the group whose cluster the task uses: none where the task names another cluster, or a connection."""
+    return enclosing_group(task) if task.cluster is None and task.ray_conn_id is None else None
+
+
+def target_of(task: Any, context: Context) -> ClusterSpec | ClusterRef:
+    """
+    Decide the cluster of an operator or sensor; starts nothing.
+
+    ``cluster=``, else an explicit ``ray_conn_id``, else the enclosing group's, else the connection ``ray_default``.
+
+    :raises ConfigurationError: the argument or the connection is wrong, or the group has no cluster
+    """
+    group = group_of(task)
+    cluster = task.cluster if group is None else _cluster_of(group, context)
+    return chosen(cluster, task.ray_conn_id)
+
+
+def chosen(cluster: Any, ray_conn_id: str | None) -> ClusterSpec | ClusterRef:
+    """
+    Decide the cluster of two arguments, by Airflow's connections; starts nothing.
+
+    :raises ConfigurationError: the argument or the connection is wrong
+    """
+    return target_of_arguments(cluster, ray_conn_id, CONNECTIONS)
+
+
+def found_target_of(task: Any, context: Context) -> ClusterRef:
+    """
+    Name the cluster of a task that needs one that is there; starts nothing.
+
+    :raises ConfigurationError: as :func:`target_of`, or each task has a cluster of its own
+    """
+    return found(target_of(task, context))
+
+
+def found(target: ClusterSpec | ClusterRef) -> ClusterRef:
+    """
+    Name the cluster that a spec stands for, whether it lives or not.
+
+    :raises ConfigurationError: the spec has no name, so that each task has a cluster of its own
+    """
+    return target if isinstance(target, ClusterRef) else backend_of(target.backend).find(target)
+
+
+def _cluster_of(group: Any, context: Context) -> Any:
+    ti = context["ti"]
+    create = context["dag"].get_task(group.create_task_id)
+    mapped = create.get_closest_mapped_task_group() is not None
+    made = ti.xcom_pull(task_ids=group.create_task_id, map_indexes=ti.map_index if mapped else None)
+    if not made:
+        raise ConfigurationError(
+            f"The task {group.create_task_id!r} has made no cluster for this group",
+            hint="Clear it together with this task",
+        )
+    return made

@@ -1,0 +1,219 @@
+"""
+What every way to have a Ray cluster must answer.
+
+A *spec* says what cluster to have, a :class:`ClusterRef` names one that exists or is about to, a
+:class:`ClusterBackend` turns the one into the other. Back ends answer soon; waiting is the caller's.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from airflow_provider_air.contracts.jobs import JobBackend
+from airflow_provider_air.contracts.names import TaskKey
+from airflow_provider_air.contracts.runs import AttemptInfo, Clock
+from airflow_provider_air.contracts.serving import ServeBackend
+from airflow_provider_air.contracts.stored import fields_of
+from airflow_provider_air.errors import ProtocolError
+from airflow_provider_air.ray_api.transport import Transport
+
+
+class ClusterState(enum.Enum):
+    """The life of a cluster as its back end sees it; a cluster that is not there is a state, no error."""
+
+    ABSENT = "absent"
+    STARTING = "starting"
+    READY = "ready"
+    FAILED = "failed"
+    DELETING = "deleting"
+    UNKNOWN = "unknown"
+    """Nobody answers: :meth:`ClusterBackend.watch` tells it, ``describe`` raises UnavailableError."""
+
+
+@dataclass(frozen=True)
+class ClusterStatus:
+    """
+    One look at a cluster.
+
+    :param message: why, in the back end's own words; for FAILED the reason from the cluster's logs
+    :param queued: it waits for its turn in a queue, and its start-up has not begun
+    :param retryable: whether what FAILED may work when it is tried again
+    :param incarnation: tells it from its successor of the same name (a resource's UID, the head's UID and restarts,
+        Ray's session name); None where nobody knows it now
+    """
+
+    state: ClusterState
+    message: str = ""
+    queued: bool = False
+    retryable: bool = True
+    incarnation: str | None = None
+
+
+@dataclass(frozen=True)
+class ClusterRef:
+    """
+    Names a cluster. Crosses processes as JSON, so it never holds a secret.
+
+    :param backend: the back end's name in the registry, such as ``local``
+    :param name: the cluster's name, unique within its back end
+    :param details: what the back end needs to find it again, ids of connections among it; JSON
+    :param owned: whether it belongs to one task and is deleted with that task's end
+    """
+
+    backend: str
+    name: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+    owned: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the JSON form, for XComs and trigger arguments."""
+        return {**asdict(self), "details": dict(self.details)}
+
+    @classmethod
+    def from_json(cls, data: Any) -> ClusterRef:
+        """
+        Read the JSON form; fields that this version does not know are left out.
+
+        :raises ProtocolError: it is not the JSON form of a ClusterRef
+        """
+        try:
+            return fields_of(cls, data)
+        except ProtocolError:
+            raise ProtocolError(
+                f"{data!r} does not name a Ray cluster",
+                hint="Pass the XCom of a RayCreateClusterOperator, or a cluster spec",
+            ) from None
+
+
+@dataclass(frozen=True)
+class ClusterOwner:
+    """
+    Who a cluster is made for; each back end writes it down by its own rules, so that leaked clusters can be found.
+
+    :param deployment: the Airflow deployment
+    :param key: the task instance; None for a cluster that nobody in particular asked for
+    """
+
+    deployment: str
+    key: TaskKey | None = None
+
+
+@dataclass(frozen=True)
+class ListedCluster:
+    """
+    A cluster that we made, as its back end remembers it.
+
+    :param expires_at: epoch seconds at which it goes by itself, or None
+    """
+
+    ref: ClusterRef
+    owner: ClusterOwner
+    expires_at: float | None = None
+
+
+@runtime_checkable
+class ClusterSpec(Protocol):
+    """What an author writes: a plain dataclass whose ``template_fields`` Airflow renders."""
+
+    backend: ClassVar[str]
+    template_fields: ClassVar[tuple[str, ...]]
+    name: str | None
+
+    def validate(self) -> None:
+        """:raises ConfigurationError: a field is wrong; the message names it."""
+
+
+class ClusterBackend(Protocol):
+    """
+    One way to have Ray clusters. Calls block, return soon and may be repeated, but ``watch``, which never blocks.
+
+    Used by workers, and by the triggerer in a thread.
+    """
+
+    has_fixed_size: ClassVar[bool]
+    """Whether its clusters cannot grow, so that a wish beyond their size should fail at once."""
+
+    def name_of(self, spec: Any, key: TaskKey, attempt: AttemptInfo | None = None) -> ClusterRef:
+        """
+        Name the cluster that :meth:`ensure` would have; asks nobody.
+
+        By the spec's own name, else by the task instance, never by the generation, so that a retry and a clear find
+        the same one; by the attempt where the kind needs one each. Always with a digest where a name was cut.
+        ``owned`` says whether it belongs to the task.
+
+        :raises ConfigurationError: the spec is wrong
+        """
+
+    def ensure(
+        self, spec: Any, ref: ClusterRef, *, owner: ClusterOwner, attempt: AttemptInfo | None = None
+    ) -> ClusterRef:
+        """
+        Adopt the cluster of this name if it lives and matches, else start it; returns before it is ready.
+
+        :param ref: what :meth:`name_of` gave, written down by the caller before
+        :param attempt: for whose job it is; its id is known
+        :raises ConfigurationError: a live cluster of this name has another spec, or the spec is wrong
+        :raises ClusterFailedError: it cannot start
+        :raises UnavailableError: the back end does not answer; whether it took the wish is not known
+        """
+
+    def find(self, spec: Any) -> ClusterRef:
+        """
+        Name the cluster that a spec stands for, whether it lives or not; starts nothing.
+
+        :raises ConfigurationError: the spec has no name, so that each task has a cluster of its own
+        """
+
+    def list(self, owner: ClusterOwner | None = None) -> Sequence[ListedCluster]:
+        """
+        Give the clusters that we made and that are not gone.
+
+        :param owner: only a deployment's, or a task instance's
+        """
+
+    def describe(self, ref: ClusterRef) -> ClusterStatus:
+        """
+        Report the state now; changes nothing.
+
+        :raises ConfigurationError: the cluster cannot be seen from this host
+        :raises UnavailableError: the back end itself does not answer
+        """
+
+    def watch(self, ref: ClusterRef, clock: Clock) -> AsyncGenerator[ClusterStatus]:
+        """
+        Yield a status at once and whenever there may be another one, for ever; in the triggerer.
+
+        Where nobody answers it yields UNKNOWN with the reason, and goes on.
+
+        :raises ConfigurationError: the cluster cannot be seen from this host
+        """
+
+    def extend(self, ref: ClusterRef, seconds: float) -> None:
+        """Let it live at least so many seconds more; nothing where it does not expire or is absent."""
+
+    def delete(self, ref: ClusterRef) -> None:
+        """
+        Ask that it goes with all that it left, and return; :meth:`describe` says when it is gone. Absent is fine.
+
+        :raises UnavailableError: the back end does not answer
+        """
+
+    def facts(self, ref: ClusterRef) -> Mapping[str, Any]:
+        """Give what else people may want to know of it, by name, as plain values; empty where it is absent."""
+
+    def open_transport(self, ref: ClusterRef) -> Transport:
+        """
+        Give a fresh address, headers and TLS settings for one use.
+
+        :raises ConfigurationError: the connection is absent or malformed
+        :raises ClusterNotReadyError: there is no address yet, or no more
+        """
+
+    def jobs(self, ref: ClusterRef) -> JobBackend:
+        """Give what runs jobs on it; asks nobody."""
+
+    def serving(self, ref: ClusterRef) -> ServeBackend:
+        """Give what rolls out applications on it; asks nobody."""

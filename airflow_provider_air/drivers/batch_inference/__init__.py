@@ -1,0 +1,1 @@
+"""Predicts for every row of a data set, and writes the output once."""

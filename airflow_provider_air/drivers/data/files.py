@@ -1,0 +1,162 @@
+"""URIs and small files on whatever filesystem Ray's own storage uses (pyarrow)."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import Any, Dict, List, Optional, Tuple
+
+import pyarrow.fs
+
+from ..wire.problems import ConfigurationProblem
+
+DEFAULT_STORAGE_PATH = "~/ray_results"
+
+# How Arrow words what no later attempt can mend.
+_FINAL = (
+    "NO_SUCH_BUCKET",
+    "ACCESS_DENIED",
+    "INVALID_ACCESS_KEY_ID",
+    "NOT_FOUND:",
+    "PERMISSION_DENIED",
+    "UNAUTHENTICATED",
+)
+
+
+def join(uri: str, *parts: str) -> str:
+    """Append path parts to a URI or path, before its query (``s3://b/p?endpoint_override=...``)."""
+    base, question, query = uri.partition("?")
+    return "/".join([base.rstrip("/"), *parts]) + question + query
+
+
+def open_uri(uri: str, field: str) -> Tuple[Any, str]:
+    """
+    Find the filesystem of a URI or absolute path, and the path on it.
+
+    :raises ConfigurationProblem: no filesystem for it; the message names ``field``
+    """
+    try:
+        filesystem, path = located(uri)
+    except Exception as error:
+        raise ConfigurationProblem("%s: %r is no usable URI or absolute path: %s" % (field, uri, error)) from error
+    return filesystem, path
+
+
+def located(uri: str) -> Tuple[Any, str]:
+    """Find the filesystem and the path, with the job's token where it has one; raises what pyarrow raises."""
+    found: Tuple[Any, str] = _by_token(uri) or pyarrow.fs.FileSystem.from_uri(uri)
+    return found
+
+
+def for_ray(uri: str) -> Tuple[str, Any]:
+    """
+    Give what Ray takes as a path and its filesystem: the URI and None, since Ray finds the filesystem itself.
+
+    Where the job has a token, it is the path without its scheme, on the filesystem that knows the token.
+    """
+    found = _by_token(uri)
+    return (uri, None) if found is None else (found[1], found[0])
+
+
+def for_ray_data(uri: str) -> Tuple[str, Any]:
+    """Give the same for Ray Data, which takes a path without a scheme for a local one (Ray 2.60)."""
+    found = _by_token(uri)
+    return (uri, None) if found is None else ("gs://" + found[1], found[0])
+
+
+def _by_token(uri: str) -> Optional[Tuple[Any, str]]:
+    if not uri.startswith(("gs://", "gcs://")):
+        return None
+    from . import gcs  # needs a pyarrow that was built with Google Cloud Storage
+
+    return gcs.opened(uri)
+
+
+def absolute(uri: str) -> str:
+    """Make a relative path absolute, from the job's working directory; leave URIs alone."""
+    return uri if "://" in uri else os.path.abspath(uri)
+
+
+def must_exist(uri: str, field: str) -> None:
+    """
+    Check that a file or folder is there.
+
+    :raises ConfigurationProblem: it is not, or the storage refuses to tell
+    """
+    if uri.startswith(("http://", "https://")):
+        return  # pyarrow has no filesystem for it; Ray Data reads it through fsspec
+    filesystem, path = open_uri(uri, field)
+    try:
+        info = filesystem.get_file_info(path.rstrip("/"))
+    except OSError as error:
+        raise ConfigurationProblem("%s: cannot look at %s: %s" % (field, uri, error)) from error
+    if info.type == pyarrow.fs.FileType.NotFound:
+        raise ConfigurationProblem("%s: there is no file or folder at %s" % (field, uri))
+
+
+def must_take_files(uri: str, field: str) -> None:
+    """
+    Write a small object to a bucket and remove it, before compute is spent; folders are left to their own errors.
+
+    :raises ConfigurationProblem: there is no such bucket, or it denies us; whatever may pass is raised as it is
+    """
+    filesystem, path = open_uri(uri, field)
+    if filesystem.type_name == "local":
+        return
+    probe = "%s/air-probe-%s" % (path.rstrip("/"), uuid.uuid4().hex[:8])
+    try:
+        write(filesystem, probe, b"probe")
+        filesystem.delete_file(probe)
+    except OSError as error:
+        if isinstance(error, (FileNotFoundError, PermissionError)) or any(sign in str(error) for sign in _FINAL):
+            message = "%s: this cluster cannot write to %s: %s" % (field, uri, error)
+            raise ConfigurationProblem(message) from error
+        raise
+
+
+def storage_of(config: Dict[str, Any]) -> str:
+    """
+    Say where a run's folder goes; Ray's own default where the author names nothing.
+
+    :raises ConfigurationProblem: no filesystem for it, or a bucket that is absent or denies this cluster
+    """
+    uri = absolute(os.path.expanduser(config.get("storage_path") or DEFAULT_STORAGE_PATH))
+    must_take_files(uri, "storage_path")
+    return uri
+
+
+def names(uri: str) -> List[str]:
+    """List what a folder holds; nothing where there is no folder."""
+    filesystem, path = located(uri)
+    selector = pyarrow.fs.FileSelector(path, allow_not_found=True)
+    return [info.base_name for info in filesystem.get_file_info(selector)]
+
+
+def read(filesystem: Any, path: str) -> Optional[bytes]:
+    """Read a small file, or give None where there is none."""
+    try:
+        with filesystem.open_input_stream(path) as stream:
+            data: bytes = stream.read()
+            return data
+    except FileNotFoundError:
+        return None
+
+
+def make_folder(filesystem: Any, path: str) -> None:
+    """Make a folder where there are such things; on an object store this would need rights for nothing."""
+    if filesystem.type_name == "local":
+        filesystem.create_dir(path, recursive=True)
+
+
+def write(filesystem: Any, path: str, data: bytes) -> None:
+    """Write a small file so that a reader sees the old content or the new, never a part."""
+    make_folder(filesystem, os.path.dirname(path))
+    if filesystem.type_name != "local":
+        # Object stores show an object only once it is complete.
+        with filesystem.open_output_stream(path) as stream:
+            stream.write(data)
+        return
+    part = "%s.%d.part" % (path, os.getpid())
+    with filesystem.open_output_stream(part) as stream:
+        stream.write(data)
+    os.replace(part, path)

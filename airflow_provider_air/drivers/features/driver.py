@@ -1,0 +1,146 @@
+"""
+Feast from inside a job: ``python -m air_drivers.features``, in the author's feature repository. Source: Feast 0.67.
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib
+import os
+import pathlib
+import time
+from typing import Any, Callable, Dict, List
+
+from ..frame.running import Run, running
+from ..trackers import wandb_run
+from ..wire.problems import ConfigurationProblem
+from . import feast_store
+from .join import join_once
+
+
+class NotFresh(Exception):
+    """The online store lags behind what was waited for; a retry waits again."""
+
+
+def main() -> None:
+    """Do what the config's ``action`` says, and write the ``result`` record."""
+    with running(wandb_run.begin) as run:
+        run.records.write("result", value=ACTIONS[run.config["action"]](run))
+
+
+def join(run: Run) -> Dict[str, Any]:
+    """
+    Join an entity data set with a feature service, each row as of its own time, and write it as parquet, once.
+
+    Config: ``feature_service``, ``entities`` (a data set, or a query: ``{"sql"}``), ``output`` (URI), ``run_name``.
+
+    :raises ConfigurationProblem: an unknown service, an absent column, no feature for any row
+    """
+    config = run.config
+    return join_once(run, os.getcwd(), config["feature_service"], config["entities"], config["output"], "entities")
+
+
+def apply(run: Run) -> Dict[str, Any]:
+    """Register what the repository defines, as ``feast apply`` does."""
+    store = feast_store.opened(os.getcwd())
+    importlib.import_module("feast.repo_operations").apply_total(store.config, pathlib.Path.cwd(), False)
+    return _registered(feast_store.opened(os.getcwd()))
+
+
+def materialize(run: Run) -> Dict[str, Any]:
+    """
+    Bring feature values into the online store: from ``start``, or from where the registry says the last time ended.
+
+    Config: ``end``, optional ``start`` (ISO 8601 with a zone), optional ``feature_views``.
+    """
+    store, views = feast_store.opened(os.getcwd()), run.config.get("feature_views") or None
+    feast_store.check_online_store(store)
+    end = datetime.datetime.fromisoformat(run.config["end"])
+    try:
+        if run.config.get("start"):
+            store.materialize(datetime.datetime.fromisoformat(run.config["start"]), end, views)
+        else:
+            _check_watermarks(store, views)
+            store.materialize_incremental(end, views)
+    except feast_store.feast().errors.FeatureViewNotFoundException as error:
+        raise ConfigurationProblem("feature_views: %s" % error) from error
+    return {**_registered(store), "end": end.isoformat(), "materialized_until": _watermarks(store)}
+
+
+def wait_until_fresh(run: Run) -> Dict[str, Any]:
+    """
+    Wait until the registry says that views are materialized up to a moment.
+
+    Config: ``fresh_at`` (ISO 8601 with a zone), ``timeout_seconds``, ``poll_interval_seconds``, optional
+    ``feature_views``.
+
+    :raises NotFresh: they are not in time
+    """
+    config, store, told = run.config, feast_store.opened(os.getcwd()), ""
+    end = time.monotonic() + float(config["timeout_seconds"])
+    while True:
+        store.refresh_registry()
+        done = _wanted_watermarks(store, config.get("feature_views"))
+        late = _late(done, datetime.datetime.fromisoformat(config["fresh_at"]))
+        if done and not late:
+            return {"fresh_at": config["fresh_at"], "materialized_until": done}
+        message = "waiting for %s" % (", ".join(late) or "a first materialization")
+        if message != told:
+            run.records.write("progress", message=message, phase="waiting")
+            told = message
+        if time.monotonic() > end:
+            raise NotFresh("not fresh at %s in time: still %s" % (config["fresh_at"], message))
+        time.sleep(float(config["poll_interval_seconds"]))
+
+
+def _wanted_watermarks(store: Any, views: Any) -> Dict[str, Any]:
+    done = _watermarks(store)
+    if not views:
+        return dict(done)
+    known = sorted(view.name for view in store.list_feature_views())
+    unknown = sorted(set(views) - set(known))
+    if unknown:
+        raise ConfigurationProblem(
+            "feature_views: there is no %r; there are: %s" % (unknown[0], ", ".join(known) or "none")
+        )
+    return {name: done.get(name) for name in views}
+
+
+def _late(done: Dict[str, Any], moment: datetime.datetime) -> List[str]:
+    return [
+        "%s (%s)" % (name, until or "never materialized")
+        for name, until in sorted(done.items())
+        if until is None or datetime.datetime.fromisoformat(until) < moment
+    ]
+
+
+ACTIONS: Dict[str, Callable[[Run], Dict[str, Any]]] = {
+    "join": join,
+    "apply": apply,
+    "materialize": materialize,
+    "wait_until_fresh": wait_until_fresh,
+}
+
+
+def _registered(store: Any) -> Dict[str, Any]:
+    return {
+        "project": store.project,
+        "feature_views": sorted(view.name for view in store.list_all_feature_views()),
+        "feature_services": sorted(service.name for service in store.list_feature_services()),
+    }
+
+
+def _check_watermarks(store: Any, views: Any) -> None:
+    # Feast would begin at now minus ttl, whatever the end, and note the end as done.
+    done = _watermarks(store)
+    new = sorted(view.name for view in store.list_feature_views() if view.name not in done)
+    new = [name for name in new if views is None or name in views]
+    if new:
+        raise ConfigurationProblem(
+            "start: %s was never materialized, so there is nothing to go on from; give start once" % ", ".join(new)
+        )
+
+
+def _watermarks(store: Any) -> Dict[str, str]:
+    intervals = {view.name: view.materialization_intervals for view in store.list_feature_views()}
+    return {name: max(end for _, end in spans).isoformat() for name, spans in intervals.items() if spans}

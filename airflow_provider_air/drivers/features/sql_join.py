@@ -1,0 +1,164 @@
+"""
+A join whose entity rows are a query, which the feature store's own offline store runs. Source: Feast 0.67.
+
+Feast's SQL gives every row of the query back, with null where there is no value, or none that is young enough. Two
+things it does wrong without a word, so they are checked here: it repeats a row for which a feature view has several
+values of one time, and it knows rows by their join keys written one after another, so that (1, 11) is (11, 1).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from typing import Any, Iterator, List, Tuple
+
+from ..data import datasets
+from ..wire.problems import ConfigurationProblem
+from . import entities
+from .entities import TIMESTAMP
+
+# Each row says how many the query has.
+ROWS = "air_rows"
+COUNTED = "SELECT air_entities.*, COUNT(*) OVER () AS air_rows FROM (\n%s\n) air_entities"
+# They join frames; the last takes text for the address of a CSV file.
+WITHOUT_SQL = frozenset({"chronon", "dask", "duckdb", "file", "ray"})
+NO_ROWS = "EntitySQLEmptyResults"
+# By name, as the classes are those of each database's own package: of PEP 249, Feast, BigQuery, Spark and Trino.
+QUERY_ERRORS = frozenset(
+    {
+        "ProgrammingError",
+        "DataError",
+        "EntityTimestampInferenceException",
+        "FeastEntityDFMissingColumnsError",
+        "EntityDFNotDateTime",
+        "BadRequest",
+        "NotFound",
+        "AnalysisException",
+        "ParseException",
+        "TrinoUserError",
+    }
+)
+
+
+def takes_sql(store: Any) -> bool:
+    """Whether the store's joins are SQL."""
+    return _type(store) not in WITHOUT_SQL
+
+
+def joined(store: Any, service: Any, sql: str, keys: List[str], field: str) -> Tuple[Any, List[str]]:
+    """
+    Let the store join the rows of a query, and give them as a table, in no order, with the names of the features.
+
+    :param keys: the columns that must be there beside :data:`TIMESTAMP`
+    :raises ConfigurationProblem: a store without SQL, a query that it does not run or that gives no rows, an
+        absent column or one with a feature's name, several values of one time
+    """
+    if not takes_sql(store):
+        raise ConfigurationProblem(
+            "%s: the offline store %r of the repository takes no SQL; give a file's uri instead" % (field, _type(store))
+        )
+    features = [feature.name for p in service.feature_view_projections for feature in p.features]
+    with _told(field):
+        # A semicolon or a comment at the end would end the query around it, too.
+        query = COUNTED % sql.strip().rstrip(";")
+        retrieval = store.get_historical_features(entity_df=query, features=service)
+    # Before the join: where it fails, Feast leaves its table of the rows in the database.
+    _check_query(retrieval.metadata, keys, service, field)
+    with _told(field):
+        table = retrieval.to_arrow()
+    return _checked(table, keys, field), features
+
+
+def check_told_apart(table: Any, keys_of_views: List[List[str]], field: str) -> None:
+    """
+    Look for rows that a join by SQL takes for each other's.
+
+    :raises ConfigurationProblem: there are some, and so wrong values
+    """
+    for keys in keys_of_views:
+        if len(keys) < 2:
+            continue
+        # A row without a key gets no value, so it cannot get a wrong one.
+        rows = table.select([*keys, TIMESTAMP]).drop_null().to_pandas().drop_duplicates()
+        written = rows[keys[0]].astype(str)
+        for key in keys[1:]:
+            written = written + rows[key].astype(str)
+        same = rows.assign(**{ROWS: written})
+        same = same[same.duplicated([ROWS, TIMESTAMP], keep=False)].sort_values([TIMESTAMP, ROWS])
+        if len(same):
+            pair = " and ".join(str(tuple(row)) for row in same[keys].head(2).itertuples(index=False))
+            raise ConfigurationProblem(
+                "%s: the keys (%s) of %s at one time are the same to Feast, which joins them as one text; make the "
+                "values of %r equally long" % (field, ", ".join(keys), pair, keys[0])
+            )
+
+
+def repeated(field: str, given: int, asked: int) -> Exception:
+    """Say why a store gives another number of rows than it was asked for."""
+    return ConfigurationProblem(
+        "%s: Feast gives %d rows for %d, as it repeats a row where a feature view has several values of one key and "
+        "time; leave one of them in the view's source, or name its created_timestamp_column" % (field, given, asked)
+    )
+
+
+def _type(store: Any) -> str:
+    return str(store.config.offline_store.type)
+
+
+@contextlib.contextmanager
+def _told(field: str) -> Iterator[None]:
+    """Tell a query that the store refuses, which no retry mends, from a store that is away."""
+    try:
+        yield
+    except Exception as error:
+        each: Any = error
+        while each is not None:
+            names = {kind.__name__ for kind in type(each).__mro__}
+            if NO_ROWS in names:
+                raise _no_rows(field) from error
+            if names & QUERY_ERRORS:
+                message = " ".join(str(each).split())[:500]
+                raise ConfigurationProblem(
+                    "%s: the offline store does not run the query: %s" % (field, message)
+                ) from error
+            each = each.__cause__
+        raise
+
+
+def _no_rows(field: str) -> Exception:
+    return ConfigurationProblem("%s: the query has no rows, or none with a time" % field)
+
+
+def _check_query(metadata: Any, keys: List[str], service: Any, field: str) -> None:
+    import pandas
+
+    # A remote store knows nothing of the query yet.
+    if metadata is None or not metadata.keys:
+        return
+    columns = sorted(name for name in metadata.keys if name.lower() != ROWS)
+    datasets.check_columns(keys, [*columns, TIMESTAMP], field, "the query's rows")
+    entities.check_names(columns, service, field)
+    last = metadata.max_event_timestamp
+    if pandas.isna(last):
+        raise _no_rows(field)
+    if isinstance(last, str) or (isinstance(last, datetime.date) and not isinstance(last, datetime.datetime)):
+        raise ConfigurationProblem("%s: %s holds what is no time: %r" % (field, TIMESTAMP, str(last)))
+
+
+def _checked(table: Any, keys: List[str], field: str) -> Any:
+    import pyarrow
+    import pyarrow.compute
+
+    told = [name for name in table.column_names if name.lower() == ROWS]
+    columns = [name for name in table.column_names if name not in told]
+    datasets.check_columns([*keys, TIMESTAMP], columns, field, "the query's rows")
+    if not table.num_rows:
+        raise _no_rows(field)
+    asked = pyarrow.compute.max(table.column(told[0])).as_py()
+    if table.num_rows != asked:
+        raise repeated(field, table.num_rows, asked)
+    table = table.select(columns)
+    # Without a zone it is UTC, as in the frames that Feast gives.
+    times = table.column(TIMESTAMP)
+    zoned = times.cast(pyarrow.timestamp(times.type.unit, tz="UTC"))
+    return table.set_column(columns.index(TIMESTAMP), TIMESTAMP, zoned)

@@ -1,0 +1,156 @@
+"""
+A Tune experiment as records while its trials run, and its restoration by a later attempt.
+
+Tune's controller runs in the driver's own process, so callbacks write records directly. They are
+pickled into the experiment's folder and come back from there on a restore, hence the module-level
+:data:`OBSERVER` instead of a field.
+"""
+
+from __future__ import annotations
+
+import collections
+import time
+from typing import Any, Callable, Dict, List, Optional
+
+import ray.tune
+from ray.tune import Callback
+
+from ..data import files
+from ..wire.problems import ConfigurationProblem
+from .metrics import numbers, plain
+from .running import Run
+
+# What Tune adds to every report and nobody wants to read.
+TUNE_FIELDS = frozenset(
+    [
+        "timestamp",
+        "done",
+        "trial_id",
+        "date",
+        "time_this_iter_s",
+        "time_total_s",
+        "pid",
+        "hostname",
+        "node_ip",
+        "config",
+        "time_since_restore",
+        "iterations_since_restore",
+        "checkpoint_dir_name",
+        "experiment_tag",
+        "should_checkpoint",
+        "checkpoint_path",
+    ]
+)
+# A trial that reports faster is shown once in this time; its last report is always shown.
+SHOW_EVERY_SECONDS = 1.0
+
+
+class Observer:
+    """
+    Writes what happens to trials as records.
+
+    :param metric: the metric that every trial must report, or None
+    :param pick: what of a report is shown; by default everything that the author's code reported
+    """
+
+    def __init__(
+        self, run: Run, metric: Optional[str], pick: Optional[Callable[[Dict[str, Any]], Dict[str, Any]]] = None
+    ) -> None:
+        self._run = run
+        self._pick = pick or user_metrics
+        self._metric = metric
+        self._shown: Dict[str, float] = {}
+        self.total: Optional[int] = None
+        self.ended = 0  # grows with every trial that ends; the scheduler saves the experiment's state then
+        self.problem: Optional[str] = None
+
+    def check(self) -> None:
+        """
+        Raise what a trial's report has shown to be wrong; called in the driver's main thread.
+
+        :raises ConfigurationProblem: the metric is not among what the trials report
+        """
+        if self.problem:
+            raise ConfigurationProblem(self.problem)
+
+    def reported(self, trial: Any, result: Dict[str, Any], last: bool = False) -> None:
+        """Take one report of a trial."""
+        values = self._pick(result)
+        if not values and last:
+            return  # the empty report that Tune adds when a function returns
+        if self._metric is not None and self._metric not in result and not self.problem:
+            self.problem = "metric: the trials do not report %r; they report %s" % (
+                self._metric,
+                ", ".join(map(repr, sorted(set(values) - {"training_iteration"}))) or "nothing",
+            )
+        now = time.monotonic()
+        if last or now - self._shown.get(trial.trial_id, float("-inf")) >= SHOW_EVERY_SECONDS:
+            self._shown[trial.trial_id] = now
+            step = result.get("training_iteration")
+            self._run.records.write("metric", values=numbers(values), step=step, trial=trial.trial_id)
+
+    def changed(self, trials: List[Any], trial: Any, what: str) -> None:
+        """Say that a trial started or ended, with the state of all."""
+        states = collections.Counter(t.status.lower() for t in trials)
+        done = states["terminated"] + states["error"]
+        if what != "starts" and trial.status not in ("TERMINATED", "ERROR"):
+            done += 1  # Tune tells us just before it sets the trial's state
+        self._run.records.write(
+            "progress",
+            message="trial %s %s" % (trial.trial_id, what),
+            phase="trials",
+            trial=trial.trial_id,
+            states=dict(states),
+            done=done,
+            total=max(self.total or 0, len(trials)),
+        )
+
+
+OBSERVER: Optional[Observer] = None
+
+
+class TrialProgress(Callback):  # type: ignore[misc, unused-ignore]
+    """Hands Tune's events to :data:`OBSERVER`; has no state of its own, so that it can be pickled."""
+
+    def setup(self, stop: Any = None, num_samples: Any = None, total_num_samples: Any = None, **info: Any) -> None:
+        """Learn how many trials there will be."""
+        if OBSERVER and total_num_samples:
+            OBSERVER.total = int(total_num_samples)
+
+    def on_trial_start(self, iteration: int, trials: List[Any], trial: Any, **info: Any) -> None:
+        """Say that a trial starts."""
+        if OBSERVER:
+            OBSERVER.changed(trials, trial, "starts")
+
+    def on_trial_result(
+        self, iteration: int, trials: List[Any], trial: Any, result: Dict[str, Any], **info: Any
+    ) -> None:
+        """Pass on a report."""
+        if OBSERVER:
+            OBSERVER.reported(trial, result)
+
+    def on_trial_complete(self, iteration: int, trials: List[Any], trial: Any, **info: Any) -> None:
+        """Say that a trial finished or was stopped early."""
+        if OBSERVER:
+            OBSERVER.ended += 1
+            OBSERVER.reported(trial, trial.last_result or {}, last=True)
+            OBSERVER.changed(trials, trial, "finished")
+
+    def on_trial_error(self, iteration: int, trials: List[Any], trial: Any, **info: Any) -> None:
+        """Say that a trial failed."""
+        if OBSERVER:
+            OBSERVER.ended += 1
+            OBSERVER.changed(trials, trial, "failed")
+
+
+def user_metrics(result: Dict[str, Any]) -> Dict[str, Any]:
+    """Leave out what Tune adds to a report, but for ``training_iteration``."""
+    return {key: plain(value) for key, value in result.items() if key not in TUNE_FIELDS and key != "config"}
+
+
+def restored(experiment_uri: str, trainable: Any, space: Any) -> Any:
+    """Go on with an earlier attempt's experiment: finished trials are kept, failed ones resume."""
+    path, filesystem = files.for_ray(experiment_uri)
+    return ray.tune.Tuner.restore(
+        path, trainable=trainable, resume_errored=True, param_space=space, storage_filesystem=filesystem
+    )

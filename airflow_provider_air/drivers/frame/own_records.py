@@ -1,0 +1,75 @@
+"""The records of this process: where their file belongs, and the one writer of it, opened once."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import re
+import sys
+from typing import Any, Optional
+
+from ..wire.names import RECORDS_DIR, SUBMISSION_ID, records_name
+from ..wire.records import RecordWriter
+
+_writer: Optional[RecordWriter] = None
+_failed: Optional[BaseException] = None
+
+
+def path_of(submission_id: str) -> str:
+    """Find where the records file belongs: beside the job's own log, so that Ray serves it over HTTP."""
+    folder = os.environ.get(RECORDS_DIR) or _job_log_folder()
+    return os.path.join(folder, records_name(submission_id))
+
+
+def _job_log_folder() -> str:
+    # Ray's job supervisor points the driver's stdout at <session>/logs/job-driver-<id>.log (Ray 2.51-2.60):
+    # reading that link costs nothing, while asking Ray means a ray.init() of some seconds.
+    with contextlib.suppress(OSError):
+        log = os.readlink("/proc/self/fd/1")
+        if re.search(r"/job-driver-[^/]+\.log$", log):
+            return os.path.dirname(log)
+    import ray
+
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False)
+    node: Any = ray._private.worker._global_node
+    return str(node.get_logs_dir_path())
+
+
+def join(records: RecordWriter) -> None:
+    """Report through a driver's own records: it runs the user's function in its process, and writes the end."""
+    global _writer
+    _writer = records
+
+
+def opened() -> Optional[RecordWriter]:
+    """Give the writer, and open it first where this process is a script of the user's; None outside of a job."""
+    global _writer
+    submission_id = os.environ.get(SUBMISSION_ID)
+    if _writer is None and submission_id:
+        _writer = RecordWriter(path_of(submission_id))
+        _watch_the_end()
+    return _writer if submission_id else None
+
+
+def _watch_the_end() -> None:
+    before = sys.excepthook
+
+    def note(kind: Any, error: Any, trace: Any) -> None:
+        global _failed
+        _failed = error
+        before(kind, error, trace)
+
+    sys.excepthook = note
+    atexit.register(_end)
+
+
+def _end() -> None:
+    assert _writer is not None
+    if _failed is None:
+        _writer.write("end", status="succeeded")
+    else:
+        error = {"type": type(_failed).__name__, "message": str(_failed)[:20000]}
+        _writer.write("end", status="failed", error=error)
+    _writer.close()

@@ -1,0 +1,1 @@
+"""Runs one Ray Train run."""

@@ -1,0 +1,135 @@
+"""
+Reports on their way from the Train controller to the driver's records.
+
+The controller is another process on the driver's node (Ray pins it there), and only the driver writes
+records: so the controller appends to a mailbox file, and the driver reads it. A file survives a driver
+that is slow and needs no further actor; when the driver dies, Ray ends the controller too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import time
+from typing import Any, Callable, Dict, Iterator, List, Optional
+
+from ray.train import UserCallback
+
+from ..data import files
+from .history import FILE, History, Row
+
+# Of the controller's time, at most one part in twenty goes into writing the history file.
+FLUSH_COST_FACTOR = 20
+
+
+class ReportMailbox:
+    """The driver's end: reads what the controller has appended since the last look."""
+
+    def __init__(self) -> None:
+        self.path = os.path.join(tempfile.mkdtemp(prefix="air-mailbox-"), "reports.jsonl")
+        open(self.path, "xb").close()
+        self._offset = 0
+
+    def drain(self) -> List[Dict[str, Any]]:
+        """Return the new events in order: ``{"row": {...}}`` or ``{"rewind": ROWS LEFT}``."""
+        with open(self.path, "rb") as file:
+            file.seek(self._offset)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def close(self) -> None:
+        """Remove the file."""
+        os.unlink(self.path)
+        os.rmdir(os.path.dirname(self.path))
+
+
+@contextlib.contextmanager
+def mailbox() -> Iterator[ReportMailbox]:
+    """Have a mailbox, gone afterwards."""
+    box = ReportMailbox()
+    try:
+        yield box
+    finally:
+        box.close()
+
+
+class ReportProgress(UserCallback):  # type: ignore[misc, unused-ignore]
+    """
+    The controller's end: keeps the history in storage and posts every report to the driver.
+
+    Runs in the Train controller. Rows are in storage before the next checkpoint is: Ray registers a
+    checkpoint just before it calls this, and :meth:`History.resume_at` fills that one row.
+
+    :param rows: the history of earlier attempts, up to the checkpoint that this one resumes from
+    """
+
+    def __init__(self, mailbox: str, storage_path: str, run_name: str, rows: List[Row]) -> None:
+        self._mailbox = mailbox
+        self._storage_path = storage_path
+        self._run_name = run_name
+        self._history = History(rows)
+        self._next_flush = 0.0
+
+    def after_report(self, run_context: Any, metrics: List[Dict[str, Any]], checkpoint: Optional[Any]) -> None:
+        """Take one report; the metrics are those of rank 0, as in Ray's own result."""
+        folder = None if checkpoint is None else os.path.basename(str(checkpoint.path).rstrip("/"))
+        row = self._history.add(metrics[0], folder)
+        if folder is not None or time.monotonic() >= self._next_flush:
+            self._flush()
+        self._post({"row": row})
+
+    def after_exception(self, run_context: Any, worker_exceptions: Dict[int, Exception]) -> None:
+        """Drop what the workers will report again when Ray restarts them from the last checkpoint."""
+        left = self._history.rewind()
+        self._flush()
+        self._post({"rewind": left})
+
+    def _flush(self) -> None:
+        started = time.monotonic()
+        try:
+            save_history(self._history, self._storage_path, self._run_name)
+        except OSError as error:  # the driver writes the file once more at the end
+            print("the metrics history was not written: %s" % error, file=sys.stderr, flush=True)
+        ended = time.monotonic()
+        self._next_flush = ended + FLUSH_COST_FACTOR * (ended - started)
+
+    def _post(self, event: Dict[str, Any]) -> None:
+        # One write of one line on a local file opened for appending is not torn.
+        with open(self._mailbox, "ab", buffering=0) as file:
+            file.write(json.dumps(event).encode() + b"\n")
+
+
+def history_uri(storage_path: str, run_name: str) -> str:
+    """Name the history file of a run."""
+    return files.join(storage_path, run_name, FILE)
+
+
+def load_history(storage_path: str, run_name: str) -> History:
+    """Read what earlier attempts left; empty where there is nothing."""
+    filesystem, path = files.open_uri(history_uri(storage_path, run_name), "storage_path")
+    return History.parse(files.read(filesystem, path) or b"")
+
+
+def save_history(history: History, storage_path: str, run_name: str) -> None:
+    """Write the history file of a run."""
+    filesystem, path = files.open_uri(history_uri(storage_path, run_name), "storage_path")
+    files.write(filesystem, path, history.dump())
+
+
+def follow(mailbox: ReportMailbox, history: History, on_row: Callable[[Row], None]) -> Callable[[], None]:
+    """Give the function that moves new events into the driver's copy of the history."""
+
+    def tick() -> None:
+        for event in mailbox.drain():
+            if "rewind" in event:
+                del history.rows[event["rewind"] :]
+            else:
+                history.rows.append(event["row"])
+                on_row(event["row"])
+
+    return tick

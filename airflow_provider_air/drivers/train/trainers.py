@@ -1,0 +1,137 @@
+"""Ray Train trainers from plain JSON; shared by the train driver and by Tune trials."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any, Callable, Dict, List, Optional
+
+from ..data import files
+from ..frame.resources import Bundle
+from ..wire import imports
+from ..wire.problems import ConfigurationProblem
+
+# Short name -> (class, package that the cluster needs beside Ray). Ray Train v2 (Ray >= 2.51).
+TRAINERS = {
+    "data_parallel": ("ray.train.v2.api.data_parallel_trainer:DataParallelTrainer", None),
+    "lightgbm": ("ray.train.lightgbm:LightGBMTrainer", "lightgbm"),
+    "xgboost": ("ray.train.xgboost:XGBoostTrainer", "xgboost"),
+    "torch": ("ray.train.torch:TorchTrainer", "torch"),
+}
+REPORT_INTERVAL = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"
+DEFAULT_REPORT_INTERVAL_SECONDS = 0.2
+
+
+def set_report_interval(config: Dict[str, Any]) -> None:
+    """
+    Let fast reports stay fast; call it before a trainer is built.
+
+    The Train controller takes one report per poll and polls every 2 s by default, so that a loop which
+    reports each second would be held up. An environment variable that the author set stays.
+    Source: Ray 2.60, ray/train/v2/_internal/constants.py
+    """
+    seconds = config.get("report_interval_seconds") or DEFAULT_REPORT_INTERVAL_SECONDS
+    os.environ.setdefault(REPORT_INTERVAL, str(seconds))
+
+
+def trainer_class(name: str) -> Any:
+    """
+    Find a trainer by short name or import path.
+
+    :raises ConfigurationProblem: unknown, or its package is not on the cluster
+    """
+    path, package = TRAINERS.get(name, (name, None))
+    if package is not None:
+        imports.need_package(package, "trainer %r" % name)
+    elif name not in TRAINERS and ":" not in name and "." not in name:
+        raise ConfigurationProblem(
+            "trainer: %r is unknown; use %s or an import path" % (name, ", ".join(sorted(TRAINERS)))
+        )
+    return imports.by_path(path, "trainer")
+
+
+def scaling(config: Dict[str, Any]) -> Any:
+    """
+    Build the ScalingConfig.
+
+    :raises ConfigurationProblem: Ray refuses it, or no workers are asked for
+    """
+    fields = dict(config.get("scaling_config") or {})
+    if isinstance(fields.get("num_workers"), list):
+        fields["num_workers"] = tuple(fields["num_workers"])
+    built = make("ScalingConfig", fields, "scaling_config")
+    if built.num_workers == 0:
+        raise ConfigurationProblem("scaling_config.num_workers: 0 would train inside the driver; use 1")
+    return built
+
+
+def bundles(scaling_config: Any, with_datasets: bool) -> List[Bundle]:
+    """List what a run needs at once: its workers, and one CPU that reads the datasets for them."""
+    each = dict(scaling_config.resources_per_worker or {"CPU": 1.0})
+    if scaling_config.use_gpu:
+        each.setdefault("GPU", 1.0)
+    workers = scaling_config.num_workers
+    count = workers[0] if isinstance(workers, tuple) else workers
+    reading: List[Bundle] = [{"CPU": 1.0}] if with_datasets else []
+    return [dict(each) for _ in range(count)] + reading
+
+
+def make(kind: str, fields: Dict[str, Any], field: str) -> Any:
+    """
+    Build one of Ray Train's config objects from JSON.
+
+    :raises ConfigurationProblem: an unknown or refused field; the message names ``field``
+    """
+    try:
+        return getattr(importlib.import_module("ray.train"), kind)(**fields)
+    except (TypeError, ValueError, DeprecationWarning) as error:
+        raise ConfigurationProblem("%s: %s" % (field, error)) from error
+
+
+def builder(config: Dict[str, Any], loop: Callable[..., Any]) -> Callable[..., Any]:
+    """
+    Check everything about a trainer now, and give the function that builds it.
+
+    :param config: ``trainer``, ``trainer_args``, ``scaling_config``, ``failure_config``, ``checkpoint_config``
+    :param loop: the author's training loop
+    :return: ``build(name, storage_path, callbacks, loop_config, datasets)``
+    :raises ConfigurationProblem: the first thing that is wrong
+    """
+    chosen = trainer_class(config.get("trainer") or "data_parallel")
+    scaling_config = scaling(config)
+    failure = make("FailureConfig", config.get("failure_config") or {}, "failure_config")
+    checkpoint = make("CheckpointConfig", config.get("checkpoint_config") or {}, "checkpoint_config")
+
+    def build(
+        name: str,
+        storage_path: str,
+        callbacks: List[Any],
+        loop_config: Optional[Dict[str, Any]],
+        datasets: Dict[str, Any],
+    ) -> Any:
+        path, filesystem = files.for_ray(storage_path)
+        run_config = make(
+            "RunConfig",
+            {
+                "name": name,
+                "storage_path": path,
+                "storage_filesystem": filesystem,
+                "failure_config": failure,
+                "checkpoint_config": checkpoint,
+                "callbacks": callbacks,
+            },
+            "storage_path",
+        )
+        try:
+            return chosen(
+                loop,
+                train_loop_config=loop_config,
+                scaling_config=scaling_config,
+                run_config=run_config,
+                datasets=datasets or None,
+                **(config.get("trainer_args") or {}),
+            )
+        except (TypeError, ValueError, DeprecationWarning) as error:
+            raise ConfigurationProblem("trainer %s refused: %s" % (chosen.__name__, error)) from error
+
+    return build

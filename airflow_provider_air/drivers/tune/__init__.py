@@ -1,0 +1,1 @@
+"""Runs one Tune experiment, of functions or of Train runs."""

@@ -1,0 +1,8 @@
+"""Entry point: ``python -m air_drivers.tune``."""
+
+from __future__ import annotations
+
+from .driver import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""
+Runs one Tune experiment: ``python -m air_drivers.tune``.
+
+The same ``run_name`` and ``storage_path`` in a later attempt restore it: finished trials are kept,
+unfinished and failed ones go on from their last checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from ..data import datasets, files
+from ..features import join
+from ..frame import code, resources
+from ..frame.metrics import fitted
+from ..frame.resources import Bundle
+from ..frame.running import Run, running
+from ..trackers import wandb_run
+from ..train import trainers
+from ..wire import spaces
+from ..wire.problems import ConfigurationProblem
+from . import search
+
+FINGERPRINT = "air_experiment.json"
+
+
+class TrialsFailed(Exception):
+    """More trials failed than ``max_failed_trials`` allows; a retry runs those again."""
+
+
+def main() -> None:
+    """Search, report while searching, and write the ``result`` record."""
+    with running(wandb_run.begin) as run:
+        started = time.time()
+        trainers.set_report_interval(run.config)
+        # Our own check says what the trials do report; Tune's would end the experiment first.
+        os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
+        value = _tune(run)
+        value["seconds"] = round(time.time() - started, 3)
+        run.records.write("result", value=value)
+
+
+def _tune(run: Run) -> Dict[str, Any]:
+    # Before the trainable, which reads the joined rows; every trial has the same.
+    run.config["datasets"], joined = join.join_datasets(run, run.config.get("datasets") or {})
+    trainable, bundles = _trainable(run)
+    import ray
+
+    from ..frame import experiment
+
+    if not ray.is_initialized():
+        ray.init()
+    uri = files.join(files.storage_of(run.config), run.config["run_name"])
+    experiment.OBSERVER = experiment.Observer(run, run.config.get("metric"))
+    tuner = _tuner(run, trainable(uri), bundles, uri)
+    grid = resources.run_when_it_fits(run, _resources_field(run), bundles, tuner.fit, experiment.OBSERVER.check)
+    return {**_result(run, grid, uri), "features": joined}
+
+
+def _resources_field(run: Run) -> str:
+    return "scaling_config" if run.config.get("train_loop") else "resources_per_trial"
+
+
+def _trainable(run: Run) -> Tuple[Callable[[str], Any], List[Bundle]]:
+    """Give what Tune runs, made from the experiment's URI, and what one trial of it needs."""
+    config = run.config
+    if not config.get("train_loop"):
+        function = code.author_callable(run, config["trainable"], "trainable")
+        each: Bundle = dict(config.get("resources_per_trial") or {"CPU": 1.0})
+        return (lambda uri: _with_resources(function, each)), [each]
+    loop = code.author_callable(run, config["train_loop"], "train_loop")
+    build = trainers.builder(config, loop)
+    bundles = trainers.bundles(trainers.scaling(config), bool(config.get("datasets")))
+
+    def trial(uri: str) -> Any:
+        from . import trials
+
+        # The trial itself only waits for its Train run, whose workers ask for their own resources.
+        return _with_resources(trials.train_trial(config, build, uri), {"CPU": 0.001})
+
+    return trial, bundles
+
+
+def _with_resources(function: Any, bundle: Bundle) -> Any:
+    from ray import tune
+
+    return tune.with_resources(function, tune.PlacementGroupFactory([bundle]))
+
+
+def _tuner(run: Run, trainable: Any, bundles: List[Bundle], uri: str) -> Any:
+    from ray import tune
+
+    from ..frame import experiment
+
+    datasets.read_all(run.config.get("datasets") or {})  # absent data fails here, not in every trial
+    space = search.space(run)
+    if _restorable(run, uri):
+        run.records.write("progress", message="the experiment at %s is restored" % uri, phase="start", restored=True)
+        return experiment.restored(uri, trainable, space)
+    try:
+        tune_config, run_config = _tune_config(run, bundles), _run_config(run)
+        return tune.Tuner(trainable, param_space=space, tune_config=tune_config, run_config=run_config)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationProblem("Tune refused the experiment: %s" % error) from error
+
+
+def _tune_config(run: Run, bundles: List[Bundle]) -> Any:
+    from ray import tune
+
+    from . import trials
+
+    config = run.config
+    return tune.TuneConfig(
+        metric=config.get("metric"),
+        mode=config.get("mode"),
+        num_samples=int(config.get("num_samples") or 1),
+        scheduler=search.scheduler(run, config.get("scheduler"), trials.saving),
+        search_alg=search.searcher(config.get("searcher"), _has_grid(config)),
+        max_concurrent_trials=config.get("max_concurrent_trials") or _fitting(run, bundles),
+        time_budget_s=config.get("time_budget_seconds"),
+    )
+
+
+def _run_config(run: Run) -> Any:
+    from ray import tune
+
+    from ..frame import experiment
+
+    path, filesystem = files.for_ray(files.storage_of(run.config))
+    return tune.RunConfig(
+        name=run.config["run_name"],
+        storage_path=path,
+        storage_filesystem=filesystem,
+        callbacks=[experiment.TrialProgress(), *wandb_run.tune_callbacks()],
+        stop=run.config.get("stop"),
+        verbose=0,
+    )
+
+
+def _has_grid(config: Dict[str, Any]) -> bool:
+    spec = config.get("param_space")
+    return isinstance(spec, dict) and spaces.has_grid(spec)
+
+
+def _fitting(run: Run, bundles: List[Bundle]) -> Optional[int]:
+    """How many Train trials fit at once: started in larger numbers, they would hold up each other."""
+    if not run.config.get("train_loop"):
+        return None  # Tune itself starts only as many functions as there is room for
+    import ray
+
+    asked: Bundle = {}
+    for bundle in bundles:
+        for name, amount in bundle.items():
+            asked[name] = asked.get(name, 0.0) + amount
+    total = ray.cluster_resources()
+    return max(1, min([int(total.get(n, 0.0) / a) for n, a in asked.items() if a] or [1]))
+
+
+def _restorable(run: Run, uri: str) -> bool:
+    """Tell whether an earlier attempt left a state, and refuse one of another search."""
+    filesystem, path = files.open_uri(uri, "storage_path")
+    wanted = {name: run.config.get(name) for name in ("param_space", "num_samples", "metric", "mode")}
+    text = json.dumps(wanted, sort_keys=True)
+    mark = files.read(filesystem, path + "/" + FINGERPRINT)
+    # Killed before Tune saved its first state, there is nothing to restore yet.
+    saved = any(name.startswith("experiment_state-") for name in files.names(uri))
+    if not saved:
+        files.write(filesystem, path + "/" + FINGERPRINT, text.encode())
+        return False
+    if mark is not None and mark.decode() != text:
+        raise ConfigurationProblem(
+            "param_space: the experiment at %s was begun with another search (%s); Tune cannot resume it with a "
+            "changed one. Start afresh, under another run name" % (uri, mark.decode()[:500])
+        )
+    return True
+
+
+def _result(run: Run, grid: Any, uri: str) -> Dict[str, Any]:
+    from . import trials
+
+    base = run.config.get("train_loop_config") or {}
+    rows = trials.table(grid, base, uri)
+    failed = [row for row in rows if row["status"] == "failed"]
+    allowed = int(run.config.get("max_failed_trials") or 0)
+    if len(failed) > allowed:
+        last = (failed[0]["error"] or "").strip().splitlines()[-1:]
+        raise TrialsFailed(
+            "%d of %d trials failed, max_failed_trials allows %d; trial %s: %s"
+            % (len(failed), len(rows), allowed, failed[0]["trial_id"], last[0] if last else "unknown error")
+        )
+    best = _best(run, rows)
+    value = {
+        "run_name": run.config["run_name"],
+        "uri": uri,
+        "best_config": best["config"],
+        "best_metrics": best["metrics"],
+        "best_checkpoint": best["checkpoint"],
+        "best_trial_id": best["trial_id"],
+        "trials": rows,
+        "trials_total": len(rows),
+        "trials_failed": len(failed),
+    }
+    return fitted(value, "trials")
+
+
+def _best(run: Run, rows: List[Dict[str, Any]]) -> Dict[str, Any]:
+    """Pick the trial whose last report is best, as Tune does by default; NaN is never best."""
+    metric, mode = run.config["metric"], run.config["mode"]
+    finished = [row for row in rows if row["status"] == "finished"]
+    usable = [row for row in finished if isinstance(row["metrics"].get(metric), (int, float))]
+    if not usable:
+        names = sorted({name for row in finished for name in row["metrics"]})
+        raise ConfigurationProblem(
+            "metric: no trial ended with a number for %r; trials report %s" % (metric, ", ".join(names) or "nothing")
+        )
+    pick = min if mode == "min" else max
+    return pick(usable, key=lambda row: row["metrics"][metric])

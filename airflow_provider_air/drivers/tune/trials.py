@@ -1,0 +1,101 @@
+"""Trials of a Tune experiment: what one runs, when their state is saved, and their table at the end."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from typing import Any, Callable, Dict, List, Optional
+
+import ray.tune
+
+from ..data import datasets, files
+from ..frame import experiment
+from ..frame.metrics import plain
+from ..train import trainers
+
+# Train runs of trials live beside Tune's own trial folders, one per trial id.
+TRAIN_RUNS = "train_runs"
+
+
+def saving(scheduler: type) -> type:
+    """
+    Make a scheduler save the experiment's state as soon as a trial ends.
+
+    Tune saves it each 10 s or more: a driver killed in between would run finished trials again. The
+    scheduler is the one public place that is handed Tune's controller.
+    Source: Ray 2.60, TuneController.checkpoint and _ExperimentCheckpointManager
+    """
+
+    def choose_trial_to_run(self: Any, tune_controller: Any, **kwargs: Any) -> Any:
+        _save_when_ended(self, tune_controller)
+        return scheduler.choose_trial_to_run(self, tune_controller, **kwargs)  # type: ignore[attr-defined]
+
+    return type(scheduler.__name__, (scheduler,), {"choose_trial_to_run": choose_trial_to_run})
+
+
+def _save_when_ended(scheduler: Any, tune_controller: Any) -> None:
+    # A function of this module: what the scheduler's class itself names would be pickled with it.
+    if experiment.OBSERVER and experiment.OBSERVER.ended != getattr(scheduler, "_air_saved", 0):
+        scheduler._air_saved = experiment.OBSERVER.ended
+        tune_controller.checkpoint(force=True)
+
+
+def train_trial(config: Dict[str, Any], build: Callable[..., Any], experiment_uri: str) -> Callable[..., None]:
+    """
+    Make a trainable of a Train loop: each trial is a Train run that is named by its trial, so that it resumes.
+
+    :param build: see :func:`air_drivers.train.trainers.builder`
+    """
+    specs = datasets.anchored(config.get("datasets") or {})
+    base = config.get("train_loop_config") or {}
+
+    def train(sampled: Dict[str, Any]) -> None:
+        from ray.tune.integration.ray_train import TuneReportCallback
+
+        trainers.set_report_interval(config)
+        trial = ray.tune.get_context().get_trial_id()
+        place = files.join(experiment_uri, TRAIN_RUNS)
+        build(trial, place, [TuneReportCallback()], merge(base, sampled), datasets.read_all(specs)).fit()
+
+    return train
+
+
+def table(grid: Any, base: Dict[str, Any], experiment_uri: str) -> List[Dict[str, Any]]:
+    """
+    Turn an experiment's results into rows, one per trial.
+
+    :param base: the fixed part of every trial's config
+    """
+    # Looking up a Train run's checkpoints is a request per trial.
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        return list(pool.map(lambda result: _row(result, base, experiment_uri), grid))
+
+
+def _row(result: Any, base: Dict[str, Any], experiment_uri: str) -> Dict[str, Any]:
+    metrics = result.metrics or {}
+    trial = metrics.get("trial_id")
+    return {
+        "trial_id": trial,
+        "status": "failed" if result.error else "finished",
+        "config": plain(merge(base, result.config or {})),
+        "metrics": experiment.user_metrics(metrics),
+        "checkpoint": _last_checkpoint(result, trial, experiment_uri),
+        "seconds": metrics.get("time_total_s"),
+        "error": str(result.error)[-2000:] if result.error else None,
+    }
+
+
+def _last_checkpoint(result: Any, trial: Optional[str], experiment_uri: str) -> Optional[str]:
+    if result.checkpoint is not None:  # given to Tune by the function itself
+        return files.join(experiment_uri, *str(result.checkpoint.path).rstrip("/").split("/")[-2:])
+    uri = files.join(experiment_uri, TRAIN_RUNS, str(trial))
+    names = [name for name in files.names(uri) if name.startswith("checkpoint_2")]
+    return files.join(uri, max(names)) if names else None  # the names begin with their time
+
+
+def merge(base: Dict[str, Any], over: Dict[str, Any]) -> Dict[str, Any]:
+    """Lay a sampled config over the fixed one, dict by dict."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged

@@ -1,0 +1,24 @@
+"""What both sides of ``features=`` call things. What replicas read by stands alone, so its names are defined there."""
+
+from __future__ import annotations
+
+from ..online.feast import REPO as FEAST_REPO
+from ..online.feast import SERVICE as FEAST_SERVICE
+from ..online.tecton import SERVICE as TECTON_SERVICE
+from ..online.tecton import URL as TECTON_URL
+from ..online.tecton import WORKSPACE as TECTON_WORKSPACE
+
+__all__ = [
+    "CONFIG_FILE",
+    "FEAST_REPO",
+    "FEAST_SERVICE",
+    "FEATURES_FILE",
+    "TECTON_SERVICE",
+    "TECTON_URL",
+    "TECTON_WORKSPACE",
+]
+
+# The payload file that says what to join.
+FEATURES_FILE = "features.json"
+# What makes a folder a feature repository.
+CONFIG_FILE = "feature_store.yaml"

@@ -1,0 +1,54 @@
+"""Import paths, ``module:name``: how an author names code, and how that is found where it is needed."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from .problems import ConfigurationProblem
+
+
+def by_path(path: str, field: str) -> Any:
+    """
+    Import ``package.module:name`` (or ``package.module.name``) and return the object.
+
+    :param path: where the object lives, importable from the job's working directory
+    :param field: the config field the path comes from, for the message
+    :raises ConfigurationProblem: the module or the name cannot be imported
+    """
+    module_name, colon, name = path.partition(":")
+    if not colon:
+        module_name, _, name = path.rpartition(".")
+    if not module_name or not name:
+        raise ConfigurationProblem("%s: %r is no import path; write 'module:name'" % (field, path))
+    try:
+        found = importlib.import_module(module_name)
+    except Exception as error:
+        raise ConfigurationProblem(
+            "%s: cannot import %r on the cluster: %s: %s. Is the file in the code folder (working_dir), and is "
+            "everything it imports installed there?" % (field, module_name, type(error).__name__, error)
+        ) from error
+    try:
+        for part in name.split("."):
+            found = getattr(found, part)
+    except AttributeError:
+        raise ConfigurationProblem(
+            "%s: the module %r has no %r; it has %s"
+            % (field, module_name, name, ", ".join(sorted(n for n in vars(found) if not n.startswith("_"))[:20]))
+        ) from None
+    return found
+
+
+def need_package(package: str, field: str) -> None:
+    """
+    Check that a package is importable on the cluster.
+
+    :raises ConfigurationProblem: it is not; the message names ``field``
+    """
+    try:
+        importlib.import_module(package)
+    except ImportError as error:
+        raise ConfigurationProblem(
+            "%s needs the package %r on the cluster (%s); add it to the image or to runtime_env pip"
+            % (field, package, error)
+        ) from error

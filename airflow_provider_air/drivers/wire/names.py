@@ -1,0 +1,34 @@
+"""Names that the submitting side and the drivers agree on: variables of the environment, exit codes, files."""
+
+from __future__ import annotations
+
+# Set by the submitting side in runtime_env.env_vars; few and prefixed, since Ray refuses to merge duplicates.
+SUBMISSION_ID = "AIR_SUBMISSION_ID"
+PAYLOAD = "AIR_PAYLOAD"
+NOT_AFTER = "AIR_NOT_AFTER"
+# The hook that brings secrets into the environment of workers, where the job has any; its package is the last module.
+SECRETS = "AIR_SECRETS"
+# Where the task has a storage: its root, as the cluster reaches it.
+STORAGE = "AIR_STORAGE"
+# Only for runs by hand, outside of a Ray job: where the records file goes.
+RECORDS_DIR = "AIR_RECORDS_DIR"
+# Set by a LocalCluster for everything that runs on it; several of them share one host and its ports.
+LOCAL_CLUSTER = "AIR_LOCAL_CLUSTER"
+
+# Out of sight, where the job has a short-lived token of Google Cloud Storage, and when that ends in epoch seconds.
+GCS_TOKEN = "AIR_GCS_TOKEN"  # noqa: S105  # a name
+GCS_TOKEN_EXPIRES = "AIR_GCS_TOKEN_EXPIRES"  # noqa: S105  # a name
+
+# "run": the driver writes one run to W&B; "trials": Tune's callback writes one for each trial.
+WANDB_ENABLED = "RAY_AIRFLOW_WANDB"
+WANDB_CONFIG = "RAY_AIRFLOW_WANDB_CONFIG"
+
+# sysexits.h EX_CONFIG region: the author must change something, a retry cannot help.
+EXIT_CONFIGURATION = 64
+# The job reached its not-after time: refused to start, or ended itself.
+EXIT_NOT_AFTER = 75
+
+
+def records_name(submission_id: str) -> str:
+    """Name the records file of a job, inside Ray's session log folder."""
+    return "air-records-%s.jsonl" % submission_id

@@ -1,0 +1,173 @@
+"""Takes a run's attachments along: checked first, prepared before the submission, told of records and of the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from airflow_provider_air.attachments import registry
+from airflow_provider_air.contracts.attachments import Additions, AttachmentSpec, Outcome
+from airflow_provider_air.contracts.connections import Connections
+from airflow_provider_air.contracts.jobs import JobRequest
+from airflow_provider_air.contracts.runs import AttemptInfo, Clock, Log, Spawned
+from airflow_provider_air.errors import AirError, ConfigurationError
+from airflow_provider_air.runs.ledger import AttachmentEntry, Attempt
+
+HAND_OVER_SECONDS = 10.0
+# Where a server is away it is asked ever more seldom, and what it misses it gets at the end.
+LONGEST_PAUSE_SECONDS = 300.0
+MOST_RECORDS = 10_000
+LAST_SECONDS = 5.0
+
+
+class Attached:
+    """The attachments of one attempt."""
+
+    def __init__(self, entries: Sequence[AttachmentEntry], connections: Connections, log: Log) -> None:
+        self._entries = tuple(entries)
+        self._connections = connections
+        self._log = log
+
+    @staticmethod
+    def entries_of(specs: Sequence[AttachmentSpec]) -> tuple[AttachmentEntry, ...]:
+        """Give what the ledger keeps of specs; plain JSON without secrets."""
+        return tuple(AttachmentEntry(registry.to_json(spec)) for spec in specs)
+
+    def probe(self) -> None:
+        """
+        See that all can come along, before any cluster starts; runs in the worker.
+
+        :raises AirError: a required one cannot
+        """
+        for entry in self._entries:
+            with self._unless_required(entry):
+                registry.from_json(entry.spec).open(self._connections).probe()
+
+    def before_submit(
+        self, attempt: AttemptInfo, request: JobRequest
+    ) -> tuple[JobRequest, tuple[AttachmentEntry, ...], dict[str, str]]:
+        """
+        Prepare the remote sides and give the job what they want it to have; runs in the worker.
+
+        :return: the request, what the ledger keeps, and the pages to link to
+        :raises AirError: a required one cannot come along
+        """
+        entries: list[AttachmentEntry] = []
+        links: dict[str, str] = {}
+        for entry in self._entries:
+            added: Additions | None = None
+            with self._unless_required(entry):
+                added = registry.from_json(entry.spec).open(self._connections).before_submit(attempt)
+            if added is None:
+                entries.append(replace(entry, state=None))
+                continue
+            request = _given(request, added)
+            links |= added.links
+            entries.append(replace(entry, state=dict(added.state), told=None, untold=None))
+        return request, tuple(entries), links
+
+    @contextmanager
+    def _unless_required(self, entry: AttachmentEntry) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, ConfigurationError) or registry.from_json(entry.spec).required:
+                raise
+            self._log.warning("Going on without %s: %s", entry.spec["kind"], error)
+
+    def on_records(self, attempt: AttemptInfo, records: Sequence[Mapping[str, Any]]) -> None:
+        """
+        Hand over records of a job that runs; runs in a thread of the triggerer, or in the worker.
+
+        :raises AirError: one could not take them; all are handed over again at the end
+        """
+        for entry in self._entries:
+            if entry.state is not None:
+                spec = registry.from_json(entry.spec)
+                spec.open(self._connections).on_records(attempt, entry.state, records)
+
+    def on_end(
+        self, attempt: AttemptInfo, outcome: Outcome, records: Sequence[Mapping[str, Any]] = ()
+    ) -> tuple[AttachmentEntry, ...]:
+        """
+        Hand over records and outcome; runs in the worker, and in a thread of the triggerer.
+
+        None can make the outcome worse: one that does not take it is warned about, and recorded as untold.
+
+        :return: what the ledger keeps
+        """
+        return tuple(self._tell(entry, attempt, outcome, records) for entry in self._entries)
+
+    def _tell(
+        self, entry: AttachmentEntry, attempt: AttemptInfo, outcome: Outcome, records: Sequence[Mapping[str, Any]]
+    ) -> AttachmentEntry:
+        if entry.state is None or entry.told == outcome.status:
+            return entry
+        try:
+            attachment = registry.from_json(entry.spec).open(self._connections)
+            if records:
+                attachment.on_records(attempt, entry.state, records)
+            attachment.on_end(attempt, entry.state, outcome)
+        except Exception as error:  # noqa: BLE001  # whatever an odd answer makes a tracker raise
+            self._log.warning("%s did not take the outcome %s: %s", entry.spec["kind"], outcome.status, error)
+            return replace(entry, untold=str(error)[:500] or type(error).__name__)
+        return replace(entry, told=outcome.status, untold=None)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody wants to be told."""
+        return all(entry.state is None for entry in self._entries)
+
+
+def _given(request: JobRequest, added: Additions) -> JobRequest:
+    request = request.given(added.env_vars, added.secrets, added.payload, added.folders)
+    environment = dict(request.runtime_env)
+    if added.application_env:
+        environment["env_vars"] = {**(environment.get("env_vars") or {}), **added.application_env}
+    return replace(request, runtime_env=environment, inputs=(*request.inputs, *added.inputs))
+
+
+class LiveRecords:
+    """
+    Hands a running job's records to its attachments, so that a tracker shows them before the job's end.
+
+    For the event loop that watches the job, which never waits for a server. Only a convenience: at its end, a job's
+    records are handed over whole.
+    """
+
+    def __init__(self, attached: Attached, attempt: Attempt, clock: Clock, log: Log) -> None:
+        self._attached = attached
+        self._attempt = attempt.info
+        self._clock = clock
+        self._log = log
+        self._records: list[Mapping[str, Any]] = []
+        self._pause = HAND_OVER_SECONDS
+        self._next = clock.now() + self._pause
+        self._on_its_way: Spawned | None = None
+
+    def note(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Take in new records, and send them on their way where that is due."""
+        if self._attached.is_empty:
+            return
+        self._records = [*self._records, *records][-MOST_RECORDS:]
+        is_free = self._on_its_way is None or self._on_its_way.done()
+        if self._records and is_free and self._clock.now() >= self._next:
+            records, self._records = self._records, []
+            self._on_its_way = self._clock.spawn(self._hand_over(records))
+
+    async def finish(self) -> None:
+        """Wait a moment for what is on its way."""
+        if self._on_its_way is not None:
+            await self._on_its_way.wait(LAST_SECONDS)
+
+    async def _hand_over(self, records: Sequence[Mapping[str, Any]]) -> None:
+        try:
+            await self._clock.in_thread(self._attached.on_records, self._attempt, records)
+            self._pause = HAND_OVER_SECONDS
+        except Exception as error:  # noqa: BLE001  # as at the end: the watch goes on
+            self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+            wait = "later" if isinstance(error, AirError) else f"later ({type(error).__name__})"
+            self._log.warning("What the job tells is handed over %s: %s", wait, error)
+        self._next = self._clock.now() + self._pause

@@ -1,0 +1,130 @@
+"""Having a cluster, and having it deleted, as steps of their own: what a DAG does beside its jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef, ClusterSpec, ClusterState, ClusterStatus
+from airflow_provider_air.contracts.names import TaskKey
+from airflow_provider_air.contracts.runs import Done, Wait, What
+from airflow_provider_air.errors import ClusterFailedError, ProtocolError, UnavailableError
+from airflow_provider_air.runs.attempts import patiently
+from airflow_provider_air.runs.ends import failure_of_cluster, failure_of_start
+from airflow_provider_air.runs.ledger import Attempt
+from airflow_provider_air.runs.watch import PENDING_STATES, Watch, WatchPorts
+
+
+class ClusterRun:
+    """
+    A task that makes a cluster for others, or deletes one; a result is a :class:`ClusterRef`, no longer the task's own.
+
+    What it starts goes with it when it fails or is killed: a setup that failed has no teardown.
+
+    :param timeout_seconds: how long a cluster may take to become ready, or to be gone
+    """
+
+    def __init__(self, key: TaskKey, ports: WatchPorts, *, timeout_seconds: float) -> None:
+        self._key = key
+        self._ports = ports
+        self._timeout_seconds = timeout_seconds
+        self._made: ClusterRef | None = None
+
+    def create(self, spec: ClusterSpec) -> Wait | Done:
+        """
+        Adopt or start the cluster.
+
+        :raises ConfigurationError: the spec is wrong, or a live cluster of this name has another one
+        :raises ClusterFailedError: it cannot start
+        :raises UnavailableError: nobody answers
+        """
+        backend = self._ports.clusters(spec.backend)
+        ref = self._made = backend.name_of(spec, self._key)
+        try:
+            made = backend.ensure(spec, ref, owner=ClusterOwner(self._key.deployment, self._key))
+        except UnavailableError:
+            raise
+        except Exception:
+            self._delete(ref)
+            raise
+        self._made = made
+        return self._judge(made, self._patiently(made), self._ports.clock.now() + self._timeout_seconds)
+
+    def delete(self, ref: ClusterRef) -> Wait | Done:
+        """
+        Have a cluster deleted, with all that it left; one that is gone already is fine.
+
+        :raises UnavailableError: nobody answers
+        """
+        self._ports.clusters(ref.backend).delete(ref)
+        status = self._patiently(ref)
+        if status.state in (ClusterState.ABSENT, ClusterState.READY):
+            # READY: it is not ours to delete.
+            return Done(ref)
+        return wait_for(ref, self._key, "gone", self._ports.clock.now() + self._timeout_seconds)
+
+    def resume(self, event: Any) -> Wait | Done:
+        """
+        Go on after a wait; raises as :meth:`create` does.
+
+        :param event: what the watch of the step has told
+        """
+        if not isinstance(event, Mapping) or event.get("what") not in ("cluster", "gone"):
+            raise ProtocolError(f"The watch's event is not about a cluster: {event!r}"[:500])
+        ref = ClusterRef.from_json(event.get("cluster"))
+        self._made = ref if event["what"] == "cluster" else None
+        status = ClusterStatus(ClusterState(event.get("state")), str(event.get("message") or ""))
+        if event["what"] == "cluster":
+            # A watch that ended without a verdict has used up the time.
+            return self._judge(ref, status, self._ports.clock.now())
+        if status.state is not ClusterState.ABSENT:
+            raise ClusterFailedError(
+                f"The cluster is not gone after {self._timeout_seconds:g} s: {status.state.value} {status.message}",
+                where=ref.name,
+                hint="A retry asks again",
+            )
+        return Done(ref)
+
+    def wait(self, step: Wait, until: float | None = None) -> dict[str, Any] | None:
+        """Wait in place, by the watch's own code; None where ``until``, in epoch seconds, came first."""
+        return self._ports.clock.run(Watch(step, self._ports).event(until))
+
+    def kill(self) -> None:
+        """Delete what this task has started, in a worker's signal handler."""
+        if self._made is not None:
+            self._delete(self._made)
+
+    def _judge(self, ref: ClusterRef, status: ClusterStatus, until: float | None) -> Wait | Done:
+        if status.state is ClusterState.READY:
+            self._made = None
+            return Done(replace(ref, owned=False))
+        if status.state in PENDING_STATES and (until is None or self._ports.clock.now() < until):
+            self._ports.log.info("Cluster %s is %s", ref.name, status.message or status.state.value)
+            return wait_for(ref, self._key, "cluster", until)
+        self._delete(ref)
+        if status.state in PENDING_STATES:
+            raise failure_of_start(ref, status.message, timed_out_seconds=self._timeout_seconds)
+        raise failure_of_cluster(ref, status)
+
+    def _delete(self, ref: ClusterRef) -> None:
+        """Take back what this task alone wanted; a cluster with a name of its own may be others' too."""
+        if ref.owned:
+            with self._ports.contained(f"Cluster {ref.name} could not be deleted now, its expiry will"):
+                self._ports.clusters(ref.backend).delete(ref)
+
+    def _patiently(self, ref: ClusterRef) -> ClusterStatus:
+        try:
+            return patiently(lambda: self._ports.clusters(ref.backend).describe(ref), self._ports.clock)
+        except UnavailableError as error:
+            return ClusterStatus(ClusterState.UNKNOWN, str(error))
+
+
+def wait_for(ref: ClusterRef, key: TaskKey, what: What, until: float | None) -> Wait:
+    """
+    Give the step that waits for a cluster alone.
+
+    :param key: the task instance that waits
+    :param what: ``cluster`` or ``gone``
+    """
+    return Attempt(1, 1, "", workload="cluster", cluster=ref.to_json(), key=asdict(key)).wait(what, until)

@@ -1,0 +1,147 @@
+"""
+An attempt's history: curves, trials, step times, resources, thinned out to fit; see :mod:`contracts.history`.
+
+It lives in an XCom while the attempt does, since a trigger can write no other place, and is kept for good in the task's
+state store, in chunks (:func:`~airflow_provider_air.runs.ledger.keep`), by the step that ends the attempt.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard
+
+from airflow_provider_air.contracts.history import MOST_BYTES, MOST_POINTS
+
+HISTORY_KEY = "air_history"
+"""Of the XCom while the attempt lives; and, with a number, of the state store's chunks."""
+MOST_TRIALS = 1000
+MOST_SERIES = 200
+MOST_OTHERS = 500
+
+
+class Series:
+    """One metric's points; every ``stride``-th once there were too many, and always the last."""
+
+    def __init__(self) -> None:
+        self.points: list[tuple[float, float]] = []
+        self._stride = 1
+        self._seen = 0
+        self._last: tuple[float, float] | None = None
+
+    def add(self, step: float, value: float) -> None:
+        """Take in the next point."""
+        self._last = (step, value)
+        if self._seen % self._stride == 0:
+            self.points.append(self._last)
+        self._seen += 1
+        if len(self.points) > MOST_POINTS:
+            self.points = self.points[::2]
+            self._stride *= 2
+
+    def shown(self, most: int) -> list[list[float | None]]:
+        """Give at most so many points, evenly chosen, the last one among them."""
+        points = self.points if not self._last or self.points[-1] == self._last else [*self.points, self._last]
+        step = math.ceil(len(points) / most)
+        chosen = points[::-step][::-1] if step > 1 else points
+        return [[at, _finite(value)] for at, value in chosen]
+
+
+class RunHistory:
+    """One attempt's history. For one thread or event loop."""
+
+    def __init__(self) -> None:
+        self.next_record = 0
+        self._series: dict[str, Series] = {}
+        self._trials: dict[str, dict[str, Any]] = {}
+        self._steps: dict[str, float] = {}
+        self._resources: list[tuple[float, dict[str, float]]] = []
+        self._checkpoints: list[dict[str, Any]] = []
+        self._left_out: dict[str, int] = {}
+
+    def note_records(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Take in records, in order; those that were taken in before are passed over by their numbers."""
+        for record in records:
+            if record["seq"] < self.next_record:
+                continue
+            self.next_record = record["seq"] + 1
+            if record["kind"] == "metric":
+                self._note_metric(record)
+            elif record["kind"] == "checkpoint":
+                self._checkpoints.append({"at": record.get("t"), "uri": record.get("uri")})
+                self._checkpoints = self._checkpoints[-MOST_OTHERS:]
+
+    def _note_metric(self, record: Mapping[str, Any]) -> None:
+        values = {str(k): v for k, v in (record.get("values") or {}).items() if _is_number(v)}
+        trial = record.get("trial")
+        if trial is not None:
+            self._note_trial(str(trial), record, values)
+            return
+        for name, value in values.items():
+            if name not in self._series and len(self._series) >= MOST_SERIES:
+                self._left_out["series"] = self._left_out.get("series", 0) + 1
+                continue
+            step = record.get("step")
+            self._series.setdefault(name, Series()).add(
+                float(step) if _is_number(step) else float(record["seq"]), float(value)
+            )
+
+    def _note_trial(self, trial: str, record: Mapping[str, Any], values: Mapping[str, float]) -> None:
+        if trial not in self._trials and len(self._trials) >= MOST_TRIALS:
+            self._left_out["trials"] = self._left_out.get("trials", 0) + 1
+            return
+        row = self._trials.setdefault(trial, {"trial": trial})
+        row |= {k: record[k] for k in ("config", "status", "step") if record.get(k) is not None}
+        row["values"] = {**row.get("values", {}), **{k: _finite(float(v)) for k, v in values.items()}}
+
+    def note_step(self, name: str, at: float) -> None:
+        """Note when a step began, in epoch seconds."""
+        self._steps.setdefault(name, at)
+
+    def note_resources(self, at: float, values: Mapping[str, float]) -> None:
+        """Note what the cluster has and uses at a moment."""
+        self._resources = [*self._resources, (at, dict(values))][-MOST_OTHERS:]
+
+    def to_json(self, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
+        """Give it as plain JSON without NaN, thinned out until it fits."""
+        points, rows = MOST_POINTS, MOST_TRIALS
+        while True:
+            shown = self._shown(points, rows)
+            if points <= 1 or len(json.dumps(shown, separators=(",", ":"))) <= most_bytes:
+                return shown
+            points, rows = points // 2, max(1, rows // 2)
+
+    def _shown(self, points: int, rows: int) -> dict[str, Any]:
+        trials = list(self._trials.values())
+        cut = {**self._left_out, **({"trials": len(trials) - rows} if len(trials) > rows else {})}
+        others = min(MOST_OTHERS, points)
+        return {
+            "version": 1,
+            "next_record": self.next_record,
+            "steps": dict(self._steps),
+            "series": {name: series.shown(points) for name, series in self._series.items()},
+            "trials": _plain(trials[:rows]),
+            "resources": [[at, values] for at, values in self._resources[-others:]],
+            "checkpoints": self._checkpoints[-others:],
+            "cut": cut,
+        }
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _plain(value: Any) -> Any:
+    """Give JSON without NaN: Airflow's line to its supervisor carries none (httpx, 3.3.2)."""
+    if isinstance(value, float):
+        return _finite(value)
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)

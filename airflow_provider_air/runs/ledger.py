@@ -1,0 +1,292 @@
+"""
+The ledger: what was started for one task instance, over all its tries.
+
+It is the one document that a run keeps in Airflow's task state store (key :data:`LEDGER_KEY`). It is written before
+anything is started, survives retries and clears, and lets a new try, or another process, go on where an earlier one
+stopped: nothing that it holds is ever rebuilt. Readers leave out fields that they do not know.
+
+When is a try a person's clear, and when Airflow's retry? A clear rewrites ``max_tries`` of each task instance that it
+clears, a retry does not (Airflow 3.3); the run's own clear number changes with a clear of *any* task of the run, so it
+says nothing. Ambiguous stays: a DAG whose ``retries`` were edited between two tries, where Airflow rewrites
+``max_tries`` too: it is taken for a clear, so what runs is stopped and begun anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from airflow_provider_air.contracts.clusters import ClusterRef
+from airflow_provider_air.contracts.history import CHUNK_BYTES
+from airflow_provider_air.contracts.names import TaskKey
+from airflow_provider_air.contracts.runs import AttemptInfo, Store, Wait, What
+from airflow_provider_air.contracts.stored import fields_of
+from airflow_provider_air.errors import ProtocolError
+from airflow_provider_air.runs.names import mint_submission_id, run_name
+
+LEDGER_KEY = "air_ledger"
+ATTEMPTS_KEPT = 12
+OnClear = Literal["auto", "fresh", "resume"]
+OPEN_PHASES = ("intended", "submitted")
+
+
+@dataclass(frozen=True)
+class AttachmentEntry:
+    """
+    One attachment of an attempt.
+
+    :param spec: the JSON form of what the author wrote, see :mod:`airflow_provider_air.attachments.registry`
+    :param state: what it wants back, once it has prepared its side; None before
+    :param told: the outcome that it took; None where it has taken none
+    :param untold: why it did not take the last outcome that it was to be told
+    """
+
+    spec: Mapping[str, Any]
+    state: Mapping[str, Any] | None = None
+    told: str | None = None
+    untold: str | None = None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """
+    One remote thing that was started for a generation, or the intent to start it.
+
+    :param phase: ``intended``, ``submitted``, or how it ended: ``SUCCEEDED``, ``FAILED``, ``STOPPED``, ``LOST``,
+        ``RESULT_LOST``, ``ABANDONED``
+    :param kind: ``job``, or ``rollout`` for what a ServeBackend runs
+    :param cluster: the JSON form of the ClusterRef, from before the cluster is asked for; None before
+    :param accepted_on: the cluster's incarnation that took it
+    :param deadline: epoch seconds after which nothing of it may run: the try's that began it, whoever adopts it
+    :param cluster_until: epoch seconds until which its cluster may start
+    :param limit: how many live jobs the cluster takes; None: any number
+    :param stop_pending: it was asked to stop and could not be seen to end
+    :param cluster_left: a cluster of its own was asked to go
+    :param result_kept: whether its result is in the state store
+    :param steps: when it took which step, in epoch seconds
+    :param message: why it ended badly
+    """
+
+    generation: int
+    number: int
+    submission_id: str
+    workload: str = "submit"
+    kind: str = "job"
+    run_generation: int = 1
+    try_number: int = 1
+    cluster: Mapping[str, Any] | None = None
+    accepted_on: str | None = None
+    phase: str = "intended"
+    deadline: float | None = None
+    cluster_until: float | None = None
+    limit: int | None = None
+    unreachable_seconds: float = 600.0
+    log_limit_bytes: int = 64 * 1024 * 1024
+    has_records: bool = False
+    expects_result: bool = False
+    storage: str | None = None
+    stop_pending: bool = False
+    cluster_left: bool = False
+    result_kept: bool = False
+    attachments: tuple[AttachmentEntry, ...] = ()
+    steps: Mapping[str, float] = field(default_factory=dict)
+    message: str = ""
+    key: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its end is not known here."""
+        return self.phase in OPEN_PHASES
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether its submission may have reached anybody."""
+        return self.phase != "intended" or "sent" in self.steps
+
+    @property
+    def ref(self) -> ClusterRef | None:
+        """Its cluster, where one was asked for."""
+        return None if self.cluster is None else ClusterRef.from_json(self.cluster)
+
+    @property
+    def cluster_ref(self) -> ClusterRef:
+        """:raises ProtocolError: it has asked for no cluster yet."""
+        if self.cluster is None:
+            raise ProtocolError("The attempt has no cluster", where=self.submission_id)
+        return ClusterRef.from_json(self.cluster)
+
+    @property
+    def starts_until(self) -> float | None:
+        """Until when its cluster may start: its own time-out, or the attempt's deadline before that."""
+        return min((at for at in (self.cluster_until, self.deadline) if at is not None), default=None)
+
+    @property
+    def info(self) -> AttemptInfo:
+        """What back ends and attachments are told of it; what only a submission knows is left out."""
+        key = fields_of(TaskKey, self.key)
+        ref = self.ref
+        return AttemptInfo(
+            key=key,
+            submission_id=self.submission_id,
+            run_name=run_name(key, self.run_generation),
+            generation=self.run_generation,
+            try_number=self.try_number,
+            workload=self.workload,
+            cluster="" if ref is None else ref.name,
+            storage=self.storage,
+            not_after=self.deadline,
+        )
+
+    def wait(self, what: What, until: float | None) -> Wait:
+        """Give the step that waits for something of this attempt."""
+        return Wait(what, until, self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the JSON form."""
+        # No deep copies, since nobody changes what it holds: this is written and read at each step.
+        return _plain({**vars(self), "attachments": [vars(entry) for entry in self.attachments]})
+
+    @classmethod
+    def from_json(cls, data: Any) -> Attempt:
+        """:raises ProtocolError: this is not the JSON form of an attempt."""
+        if not isinstance(data, Mapping):
+            raise ProtocolError(f"This is no attempt: {data!r}"[:300])
+        entries = tuple(fields_of(AttachmentEntry, item) for item in data.get("attachments") or ())
+        return fields_of(cls, {**data, "attachments": entries})
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """
+    What was started for one task instance. Immutable: each change gives a new one, to be stored.
+
+    :param generation: grows with every clear by a person
+    :param run_generation: names storage: equals ``generation``, or an earlier one that is resumed
+    :param max_tries: as the last try saw it
+    :param attempts: the last :data:`ATTEMPTS_KEPT`, oldest first
+    """
+
+    generation: int = 1
+    run_generation: int = 1
+    max_tries: int | None = None
+    attempts: tuple[Attempt, ...] = field(default_factory=tuple)
+
+    @classmethod
+    def from_json(cls, data: Any) -> Ledger:
+        """
+        Read the stored form; None gives an empty ledger.
+
+        :raises ProtocolError: it cannot be read
+        """
+        if data is None:
+            return cls()
+        try:
+            attempts = tuple(Attempt.from_json(item) for item in data["attempts"])
+            return fields_of(cls, {**data, "attempts": attempts})
+        except (KeyError, TypeError, ProtocolError) as error:
+            raise ProtocolError(
+                f"The task's state store holds a ledger that this version cannot read ({error})",
+                hint=f"Delete the key {LEDGER_KEY!r} of the task's state store once no job of it runs",
+            ) from error
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the stored form."""
+        return {"version": 1, **vars(self), "attempts": [item.to_json() for item in self.attempts]}
+
+    def open_try(self, *, max_tries: int, on_clear: OnClear = "auto") -> Ledger:
+        """
+        Note the start of a try, and begin a new generation where a person has cleared the task since.
+
+        :param on_clear: ``fresh`` never resumes, ``resume`` always does, ``auto`` resumes after anything
+            but a success
+        """
+        if self.max_tries is None or self.max_tries == max_tries:
+            return replace(self, max_tries=max_tries)
+        resumes = on_clear == "resume" or (on_clear == "auto" and not self._succeeded())
+        generation = self.generation + 1
+        return replace(
+            self,
+            generation=generation,
+            run_generation=self.run_generation if resumes else generation,
+            max_tries=max_tries,
+        )
+
+    def _succeeded(self) -> bool:
+        return bool(self.attempts) and self.attempts[-1].phase == "SUCCEEDED"
+
+    @property
+    def current(self) -> Attempt | None:
+        """The last attempt of this generation."""
+        if self.attempts and self.attempts[-1].generation == self.generation:
+            return self.attempts[-1]
+        return None
+
+    def find(self, submission_id: str) -> Attempt | None:
+        """Give the attempt of an id, if it is still held."""
+        return next((item for item in self.attempts if item.submission_id == submission_id), None)
+
+    def earlier_open(self) -> list[Attempt]:
+        """Give the attempts before the current one whose end is not known."""
+        current = self.current
+        return [item for item in self.attempts if item.is_open and item != current]
+
+    def intend(self, key: TaskKey, **fields: Any) -> Ledger:
+        """Add the next attempt with a new id; to be stored before anything remote is asked for."""
+        number = 1 + max((a.number for a in self.attempts if a.generation == self.generation), default=0)
+        attempt = Attempt(
+            self.generation,
+            number,
+            mint_submission_id(key, self.generation, number),
+            run_generation=self.run_generation,
+            key=asdict(key),
+            **fields,
+        )
+        return replace(self, attempts=(*_kept(self.attempts), attempt))
+
+    def put(self, attempt: Attempt) -> Ledger:
+        """Replace an attempt by its newer form."""
+        names = attempt.submission_id
+        return replace(self, attempts=tuple(attempt if a.submission_id == names else a for a in self.attempts))
+
+
+def _plain(form: dict[str, Any]) -> dict[str, Any]:
+    """Airflow's state store takes JSON by its letter: lists, no tuples (3.3.2)."""
+    plain: dict[str, Any] = json.loads(json.dumps(form))
+    return plain
+
+
+def _kept(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
+    """Leave out the oldest, but never one whose end is not known: somebody must still stop it."""
+    surplus = len(attempts) - ATTEMPTS_KEPT + 1
+    dropped = {a.submission_id for a in [a for a in attempts if not a.is_open][: max(0, surplus)]}
+    return tuple(a for a in attempts if a.submission_id not in dropped)
+
+
+def keep(store: Store, key: str, value: Any) -> None:
+    """
+    Write plain JSON into the state store, in chunks that it takes.
+
+    :param key: the first chunk's key; further ones have a number behind it. It is written last: what can be read is
+        whole
+    """
+    text = json.dumps(value, separators=(",", ":"))
+    # An entry is JSON again, in which each quote and backslash costs two bytes.
+    step = CHUNK_BYTES // 2
+    chunks = [text[start : start + step] for start in range(0, len(text), step)]
+    for number, chunk in list(enumerate(chunks))[:0:-1]:
+        store.set(f"{key}.{number}", chunk)
+    store.set(key, {"chunks": len(chunks), "text": chunks[0]})
+
+
+def kept(store: Store, key: str) -> Any:
+    """Read what :func:`keep` wrote; None where nothing was, or a part of it is gone."""
+    first = store.get(key)
+    if not isinstance(first, Mapping) or not isinstance(first.get("text"), str):
+        return None
+    chunks = [first["text"], *(store.get(f"{key}.{number}") for number in range(1, int(first.get("chunks", 1))))]
+    try:
+        return json.loads("".join(chunks))
+    except (TypeError, ValueError):
+        return None

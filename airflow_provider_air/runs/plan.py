@@ -1,0 +1,119 @@
+"""What an operator, or whoever else wants a run, asks for; nothing of it is kept but what the ledger takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_air.contracts.attachments import AttachmentSpec
+from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef, ClusterSpec
+from airflow_provider_air.contracts.jobs import JobRequest
+from airflow_provider_air.contracts.names import TaskKey
+from airflow_provider_air.contracts.storage import JobAccess, StorageSpec
+from airflow_provider_air.errors import AirError
+from airflow_provider_air.runs.ledger import OnClear
+
+
+@dataclass(frozen=True)
+class BuildInfo:
+    """
+    What a workload may want to know when it says what to run.
+
+    :param run_name: stable over retries, so that they resume; new after a clear that starts afresh
+    :param has_fixed_size: whether the cluster cannot grow, so that too large a wish should fail at once
+    :param is_owned: whether the cluster is the task's own, and goes with it
+    :param storage: URI of the task's storage as the cluster reaches it, or None
+    """
+
+    run_name: str
+    has_fixed_size: bool = False
+    is_owned: bool = False
+    storage: str | None = None
+
+
+@dataclass(frozen=True)
+class Collected:
+    """
+    Where a result came from.
+
+    :param backend: the back end of the cluster that ran it
+    """
+
+    ref: ClusterRef
+    backend: ClusterBackend
+
+
+def _anything(request: JobRequest) -> None:
+    pass
+
+
+def _nowhere() -> StorageSpec | None:
+    return None
+
+
+def _as_it_is(value: Any, where: Collected) -> Any:
+    return value
+
+
+def _in_these_words(error: AirError) -> AirError:
+    return error
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    One run, as it is wanted in this try.
+
+    What it gives by a call is asked only where something is started: a job that runs or has ended is collected without.
+
+    :param workload: ``submit``, ``train``, ``tune`` ...
+    :param target: decides the cluster
+    :param build: says what to run
+    :param check: refuses a request that must not be sent
+    :param attachments: trackers and feature stores
+    :param storage: where results and code go that are too large to travel
+    :param environment: what the job gets beside the attachments' at the last moment, credentials among it
+    :param read_result: turns the driver's result, as it travelled (plain JSON), into the task's
+    :param read_failure: tells a job's failure in the workload's words
+    :param parameters: what a tracker notes of the author's settings; plain JSON, no secrets
+    :param timeout_seconds: how long a try may take, or None
+    :param cluster_timeout_seconds: how long a cluster may take to become ready
+    :param max_concurrent_jobs: how many live jobs the cluster takes, or None
+    """
+
+    workload: str
+    target: Callable[[], ClusterSpec | ClusterRef]
+    build: Callable[[BuildInfo], JobRequest]
+    check: Callable[[JobRequest], None] = _anything
+    attachments: Callable[[], Sequence[AttachmentSpec]] = tuple
+    storage: Callable[[], StorageSpec | None] = _nowhere
+    environment: Callable[[], JobAccess] = JobAccess
+    read_result: Callable[[Any, Collected], Any] = _as_it_is
+    read_failure: Callable[[AirError], AirError] = _in_these_words
+    parameters: Callable[[], Mapping[str, Any]] = dict
+    timeout_seconds: float | None = None
+    cluster_timeout_seconds: float = 600.0
+    max_concurrent_jobs: int | None = None
+    unreachable_timeout_seconds: float = 600.0
+    log_limit_bytes: int = 64 * 1024 * 1024
+    on_clear: OnClear = "auto"
+
+
+@dataclass(frozen=True)
+class Try:
+    """
+    One try of a task instance.
+
+    :param try_number: from 1
+    :param max_tries: the last try that is retried has this number
+    """
+
+    key: TaskKey
+    try_number: int = 1
+    max_tries: int = 0
+
+    @property
+    def has_next(self) -> bool:
+        """Whether Airflow tries again when this one fails."""
+        return self.try_number <= self.max_tries

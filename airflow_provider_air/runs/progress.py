@@ -1,0 +1,120 @@
+"""
+The ``progress`` of a running task, on its board: written while its job is watched, at most once per two seconds.
+
+It serves people (state, message, metrics) and the next watcher (how much of the log was shown)::
+
+    {"submission_id": "air-…", "status": "RUNNING", "updated_at": "2026-…+00:00",
+     "message": "epoch (3/10)", "done": 3, "total": 10, "values": {"rmse": 1.2}, "step": 3,
+     "tasks": {"train_one": {"RUNNING": 2, "FINISHED": 5}},
+     "log_offset": 81234, "next_record": 12, "clean": false}
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_air.contracts.jobs import Observation
+from airflow_provider_air.contracts.runs import Board, Clock
+from airflow_provider_air.ray_api.models import JobDetails
+
+PROGRESS_KEY = "progress"
+WRITE_SECONDS = 2.0
+
+
+class Progress:
+    """One job's progress; for the event loop that watches it."""
+
+    def __init__(self, board: Board, clock: Clock, submission_id: str) -> None:
+        self._board = board
+        self._clock = clock
+        self._value: dict[str, Any] = {"submission_id": submission_id, "log_offset": 0, "clean": False}
+        self._written: dict[str, Any] = {}
+        self._next_write = 0.0
+        self._lock = asyncio.Lock()
+        self._on_disk: dict[str, int] = {}
+        self.is_taken_over = False
+
+    @property
+    def next_record(self) -> int:
+        """The number of the first record that was not shown yet: a new watch reads them from the start."""
+        return int(self._value.get("next_record", 0))
+
+    async def take_over(self) -> tuple[int, bool]:
+        """
+        Go on where an earlier watch of the same job stopped, and announce this one.
+
+        :return: how many bytes of the log were shown, and whether that is exact
+        """
+        old = await self._clock.in_thread(self._board.read, PROGRESS_KEY)
+        exact = True
+        if isinstance(old, dict) and old.get("submission_id") == self._value["submission_id"]:
+            exact = bool(old.get("clean"))
+            self._value |= old
+        self.is_taken_over = True
+        self._on_disk = self._shown()
+        # Written before the first line is shown, so that a successor knows that some may have been.
+        await self.write()
+        return int(self._value["log_offset"]), exact
+
+    def note(self, seen: Observation) -> None:
+        """Take in what is new; nothing is written yet."""
+        self.note_status(seen.job)
+        self._value["log_offset"] = seen.log_offset
+        if seen.tasks:
+            self._value["tasks"] = {name: dict(states) for name, states in seen.tasks.items()}
+        for record in seen.records:
+            self._value["next_record"] = max(self.next_record, record["seq"] + 1)
+            self._note_record(record)
+
+    def _note_record(self, record: Mapping[str, Any]) -> None:
+        if record["kind"] == "progress":
+            self._value |= {k: _finite(record[k]) for k in ("message", "done", "total") if k in record}
+        elif record["kind"] == "metric":
+            values = {str(name): _finite(value) for name, value in (record.get("values") or {}).items()}
+            self._value["values"] = {**self._value.get("values", {}), **values}
+            self._value["step"] = _finite(record.get("step"))
+        elif record["kind"] == "checkpoint":
+            self._value["checkpoint"] = record.get("uri")
+
+    def note_status(self, job: JobDetails | None) -> None:
+        """Take in the job's status, where it is known."""
+        if job is not None:
+            self._value["status"] = job.status.value
+
+    async def write_if_due(self) -> None:
+        """Write what changed, unless the last write was a moment ago."""
+        if self._clock.now() >= self._next_write and self._value != self._written:
+            await self.write()
+
+    async def write(self, *, clean: bool = False) -> None:
+        """
+        Write now.
+
+        :param clean: all log lines up to ``log_offset`` were shown, and no more
+        """
+        async with self._lock:
+            self._next_write = self._clock.now() + WRITE_SECONDS
+            self._value["clean"] = clean
+            written = dict(self._value)
+            shown = self._shown()
+            now = datetime.fromtimestamp(self._clock.now(), UTC)
+            stamped = written | {"updated_at": now.isoformat(timespec="milliseconds")}
+            # Lines reach the log file behind XComs (Airflow 3.3.2: another socket, 4 KiB per turn). Should the
+            # triggerer be killed, only those of the write before are surely there; others are better shown twice.
+            value = stamped if clean else stamped | self._on_disk
+            await self._clock.in_thread(self._board.write, PROGRESS_KEY, value)
+            self._written = written
+            self._on_disk = shown
+            self._next_write = self._clock.now() + WRITE_SECONDS
+
+    def _shown(self) -> dict[str, int]:
+        return {"log_offset": int(self._value["log_offset"]), "next_record": self.next_record}
+
+
+def _finite(value: Any) -> Any:
+    """Airflow's line to its supervisor carries neither NaN nor infinities (httpx, 3.3.2)."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

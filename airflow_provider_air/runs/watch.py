@@ -1,0 +1,354 @@
+"""
+Watches what a run waits for, and says what came: in the triggerer, or in place on a worker. Starts nothing.
+
+What people see of it (log, progress, history, live tracking) is a convenience: where one of them fails, there is one
+warning, and the watch goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_air.contracts.attachments import Outcome
+from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef, ClusterState
+from airflow_provider_air.contracts.connections import Connections
+from airflow_provider_air.contracts.history import MOST_LIVE_BYTES
+from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings, JobBackend, Observation
+from airflow_provider_air.contracts.runs import Board, Clock, Log, Wait
+from airflow_provider_air.drivers.wire.records import line_of
+from airflow_provider_air.errors import AirError, ConfigurationError, ProtocolError, UnavailableError
+from airflow_provider_air.ray_api.models import JobDetails
+from airflow_provider_air.runs.admission import GRANT_SECONDS, LOOK_SECONDS, give_back, places_to_look_at, take_place
+from airflow_provider_air.runs.attached import Attached, LiveRecords
+from airflow_provider_air.runs.history import HISTORY_KEY, RunHistory
+from airflow_provider_air.runs.ledger import Attempt
+from airflow_provider_air.runs.progress import Progress
+from airflow_provider_air.waiting import backoff_seconds
+
+AGAIN = "[watching again after an interruption: the next lines may repeat the last ones above]"
+HISTORY_SECONDS = 10.0
+# Airflow bounds on_kill at 30 s; what is left is for the cluster's deletion.
+KILL_SECONDS = 15.0
+FLOOD_LINES = 100
+PENDING_STATES = (ClusterState.STARTING, ClusterState.UNKNOWN, ClusterState.DELETING)
+NOT_GONE_STATES = tuple(state for state in ClusterState if state is not ClusterState.ABSENT)
+
+
+@dataclass(frozen=True)
+class WatchPorts:
+    """
+    What a watch needs of the process that it lives in.
+
+    :param clusters: gives a cluster back end by its name
+    """
+
+    board: Board
+    connections: Connections
+    clusters: Callable[[str], ClusterBackend]
+    log: Log
+    clock: Clock
+
+    @contextmanager
+    def contained(self, what: str, told: set[str] | None = None) -> Iterator[None]:
+        """
+        Keep whatever is raised inside from ending what goes on around it: it is only warned about.
+
+        :param what: what has failed then, as a sentence without a full stop
+        :param told: what was warned about already, and is not again
+        """
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  # a custom back end, an odd answer: nothing is known of what it raises
+            if told is None or what not in told:
+                self.log.warning("%s: %s: %s", what, type(error).__name__, error)
+            if told is not None:
+                told.add(what)
+
+
+def log_entries(lines: list[str]) -> list[str]:
+    """
+    Give what is logged at once: a line, or a block of lines where there are more than anybody reads.
+
+    An entry costs Airflow 3.3 about 100 µs and 300 bytes, however short it is; and where it merges the logs of
+    worker and triggerer for the UI, it keeps their order only within some 2,500 entries.
+    """
+    step = 1 if len(lines) <= FLOOD_LINES else FLOOD_LINES
+    return ["\n".join(lines[start : start + step]) for start in range(0, len(lines), step)]
+
+
+class Watch:
+    """
+    One wait of one attempt.
+
+    :param lines_at_once: see :class:`~airflow_provider_air.contracts.jobs.FollowSettings`
+    """
+
+    def __init__(self, step: Wait, ports: WatchPorts, *, lines_at_once: int | None = None) -> None:
+        self._step = step
+        self._ports = ports
+        self._lines_at_once = lines_at_once
+        self._attempt = Attempt.from_json(step.attempt)
+        self._progress: Progress | None = None
+        self._warned: set[str] = set()
+
+    async def event(self, until: float | None = None) -> dict[str, Any] | None:
+        """
+        Wait, and say what came: plain JSON that is stored in the clear, so it holds no secret.
+
+        Always ``{"version": 1, "what", "submission_id"}``. For ``cluster`` and ``gone`` also ``cluster`` (the JSON form
+        of its ClusterRef), ``state`` and ``message``; for ``room`` ``admitted`` and ``message``; for ``end``
+        ``outcome``, ``message``, ``loss``, ``job`` (the JSON form of JobDetails, or None) and ``log_rest`` (from which
+        byte on the log was not shown).
+
+        :param until: epoch seconds at which it gives up; then None, and another watch can go on
+        :raises ProtocolError: the step names no cluster
+        """
+        ref = self._attempt.cluster_ref
+        kinds = {"cluster": self._cluster, "gone": self._cluster, "room": self._room, "end": self._end}
+        if self._step.what not in kinds:
+            raise ProtocolError(f"Nobody knows how to wait for {self._step.what!r}")
+        told = await kinds[self._step.what](ref, until)
+        head = {"version": 1, "what": self._step.what, "submission_id": self._attempt.submission_id}
+        return None if told is None else {**head, **told}
+
+    def _is_over(self, until: float | None) -> bool:
+        return until is not None and self._ports.clock.now() >= until
+
+    # The cluster
+
+    async def _cluster(self, ref: ClusterRef, until: float | None) -> dict[str, Any] | None:
+        state, message = ClusterState.UNKNOWN, ""
+        awaited = PENDING_STATES if self._step.what == "cluster" else NOT_GONE_STATES
+        try:
+            backend = self._ports.clusters(ref.backend)
+            async with aclosing(backend.watch(ref, self._ports.clock)) as looks:
+                async for status in looks:
+                    state, message = status.state, status.message or message
+                    if state not in awaited or self._is_over(self._step.until):
+                        break
+                    if self._is_over(until):
+                        return None
+        except ConfigurationError as error:
+            state, message = ClusterState.FAILED, str(error)
+        return {"cluster": ref.to_json(), "state": state.value, "message": message[:2000]}
+
+    # Room on it
+
+    async def _room(self, ref: ClusterRef, until: float | None) -> dict[str, Any] | None:
+        clock, limit = self._ports.clock, self._attempt.limit
+        silent_since: float | None = None
+        said = False
+        while not self._is_over(self._step.until):
+            try:
+                is_free = limit is None or await self._take_place(ref, limit)
+                silent_since = None
+                if is_free:
+                    return {"admitted": True, "message": ""}
+                if not said:
+                    self._ports.log.info("The cluster runs %s jobs at most: waiting for room", limit)
+                    said = True
+            except UnavailableError as error:
+                silent_since = clock.now() if silent_since is None else silent_since
+                if clock.now() - silent_since > GRANT_SECONDS:
+                    return {"admitted": False, "message": str(error)[:2000]}
+            except AirError as error:
+                return {"admitted": False, "message": str(error)[:2000]}
+            if self._is_over(until):
+                return None
+            await clock.asleep(LOOK_SECONDS)
+        return {"admitted": False, "message": ""}
+
+    async def _take_place(self, ref: ClusterRef, limit: int) -> bool:
+        clock, jobs = self._ports.clock, self._jobs(ref)
+        for task, name in places_to_look_at(ref, clock).items():
+            job = (await clock.in_thread(jobs.look, name)).job
+            if job is not None and job.status.is_terminal:
+                give_back(ref, task)
+        alive = await jobs.alive_now()
+        return take_place(ref, str(self._attempt.info.key), self._attempt.submission_id, limit, alive, clock)
+
+    def _jobs(self, ref: ClusterRef) -> JobBackend:
+        backend = self._ports.clusters(ref.backend)
+        return backend.serving(ref) if self._attempt.kind == "rollout" else backend.jobs(ref)
+
+    # The job's end
+
+    async def _end(self, ref: ClusterRef, until: float | None) -> dict[str, Any] | None:
+        progress = self._progress = Progress(self._ports.board, self._ports.clock, self._attempt.submission_id)
+        offset, exact = 0, False
+        with self._ports.contained("The progress of an earlier watch could not be read", self._warned):
+            offset, exact = await progress.take_over()
+        if not exact:
+            self._ports.log.info(AGAIN)
+        try:
+            end = await self._follow(ref, progress, offset, until)
+        except ConfigurationError as error:
+            end = FollowEnd("refused", message=str(error))
+        except AirError as error:
+            end = FollowEnd("unreachable", message=str(error))
+        if end is not None:
+            end = await self._judge_by_cluster(ref, end)
+            # Its last records may have been seen while it still ran.
+            progress.note_status(end.job)
+        with self._ports.contained("The progress could not be written", self._warned):
+            await progress.write(clean=True)
+        return None if end is None else _told(end)
+
+    async def _follow(self, ref: ClusterRef, progress: Progress, offset: int, until: float | None) -> FollowEnd | None:
+        clock, log = self._ports.clock, self._ports.log
+        attached = Attached(self._attempt.attachments, self._ports.connections, log)
+        live = LiveRecords(attached, self._attempt, clock, log)
+        history = _LiveHistory(self._ports, self._attempt)
+        async with aclosing(self._jobs(ref).follow(self._settings(offset), clock)) as seen_of_it:
+            async for seen in seen_of_it:
+                if isinstance(seen, FollowEnd):
+                    await live.finish()
+                    return seen
+                next_record = progress.next_record
+                with self._ports.contained("What the job tells could not be shown", self._warned):
+                    self._show(seen, next_record)
+                    progress.note(seen)
+                with self._ports.contained("Live tracking failed", self._warned):
+                    live.note([record for record in seen.records if record["seq"] >= next_record])
+                with self._ports.contained("The progress could not be written", self._warned):
+                    await progress.write_if_due()
+                with self._ports.contained("The history could not be written", self._warned):
+                    await history.note(seen)
+                if self._is_over(until):
+                    return None
+        raise ProtocolError("The job's back end stopped following it", where=self._attempt.submission_id)
+
+    def _settings(self, offset: int) -> FollowSettings:
+        return FollowSettings(
+            self._attempt.submission_id,
+            until=self._step.until,
+            accepted_on=self._attempt.accepted_on,
+            unreachable_seconds=self._attempt.unreachable_seconds,
+            log_offset=offset,
+            log_limit_bytes=self._attempt.log_limit_bytes,
+            has_records=self._attempt.has_records,
+            lines_at_once=self._lines_at_once,
+        )
+
+    def _show(self, seen: Observation, next_record: int) -> None:
+        # No await in here: a cancellation cannot fall between showing lines and noting that they were shown.
+        for entry in log_entries(seen.lines):
+            self._ports.log.info("%s", entry)
+        for record in seen.records:
+            if record["seq"] >= next_record and (text := line_of(record)):
+                self._ports.log.info("[%s] %s", record["kind"], text)
+
+    async def _judge_by_cluster(self, ref: ClusterRef, end: FollowEnd) -> FollowEnd:
+        """Where nobody answers, ask the back end: a cluster that is gone will not come back with this job."""
+        if end.outcome != "unreachable":
+            return end
+        try:
+            backend = self._ports.clusters(ref.backend)
+            status = await self._ports.clock.in_thread(backend.describe, ref)
+        except AirError:
+            return end
+        if status.state in (ClusterState.ABSENT, ClusterState.FAILED, ClusterState.DELETING):
+            return FollowEnd("lost", end.job, f"The cluster is {status.state.value}: {status.message}")
+        return end
+
+    # Ends that are not the job's own
+
+    async def cleanup(self) -> None:
+        """Note exactly how much of the log was shown, for the triggerer that goes on; stops nothing."""
+        if self._progress is not None and self._progress.is_taken_over:
+            with self._ports.contained("The progress could not be written", self._warned):
+                await self._progress.write(clean=True)
+
+    async def kill(self) -> None:
+        """
+        Stop what a person wants stopped: the job, then a cluster that goes with it; the attachments are told last.
+
+        Runs in the triggerer; the caller knows that it is a person's word.
+        """
+        ref = self._attempt.ref
+        if ref is None:
+            return
+        if self._step.what == "end":
+            self._ports.log.info("Stopping Ray job %s", self._attempt.submission_id)
+            await self._quietly(self._stop(ref), "The job was not seen to stop")
+        if self._step.what == "room":
+            give_back(ref, str(self._attempt.info.key))
+        if ref.owned and await self._is_as_it_was(ref):
+            backend = self._ports.clusters(ref.backend)
+            await self._quietly(self._ports.clock.in_thread(backend.delete, ref), "The cluster was not deleted")
+        if self._attempt.attachments:
+            attached = Attached(self._attempt.attachments, self._ports.connections, self._ports.log)
+            outcome = Outcome("STOPPED", "A person stopped the task")
+            told = self._ports.clock.in_thread(attached.on_end, self._attempt.info, outcome)
+            await self._quietly(told, "An attachment was not told")
+
+    async def _is_as_it_was(self, ref: ClusterRef) -> bool:
+        """A cleared task may have begun anew by now, with a new cluster of the same name."""
+        taken_on = self._attempt.accepted_on
+        with self._ports.contained(f"Nobody knows whether the cluster {ref.name} is still the same"):
+            backend = self._ports.clusters(ref.backend)
+            status = await self._ports.clock.in_thread(backend.describe, ref)
+            return taken_on is None or status.incarnation in (None, taken_on)
+        return True
+
+    async def _quietly(self, work: Awaitable[Any], what: str) -> None:
+        # What cannot be done now must not keep the rest from being done.
+        with self._ports.contained(f"{what} ({self._attempt.submission_id})"):
+            await work
+
+    async def _stop(self, ref: ClusterRef) -> None:
+        clock, jobs, name = self._ports.clock, self._jobs(ref), self._attempt.submission_id
+        end = clock.now() + KILL_SECONDS
+        for pause in backoff_seconds(0.3, 1.0):
+            try:
+                await clock.in_thread(jobs.stop, name)
+                job = (await clock.in_thread(jobs.look, name)).job
+                if job is None or job.status.is_terminal:
+                    return
+            except UnavailableError:
+                if clock.now() + pause > end:
+                    raise
+            if clock.now() + pause > end:
+                self._ports.log.warning("Ray job %s was not seen to stop: no end in time", name)
+                return
+            await clock.asleep(pause)
+
+
+class _LiveHistory:
+    """Writes the history of a watched job on its board, every ten seconds at most; rebuilt from the first record."""
+
+    def __init__(self, ports: WatchPorts, attempt: Attempt) -> None:
+        self._ports = ports
+        self._history = RunHistory()
+        for name, at in attempt.steps.items():
+            self._history.note_step(name, at)
+        self._next = ports.clock.now() + HISTORY_SECONDS
+        self._is_new = False
+
+    async def note(self, seen: Observation) -> None:
+        """Take in what is new, and write it where that is due."""
+        self._history.note_records(seen.records)
+        self._is_new = self._is_new or bool(seen.records)
+        if self._is_new and self._ports.clock.now() >= self._next:
+            self._next = self._ports.clock.now() + HISTORY_SECONDS
+            self._is_new = False
+            value = self._history.to_json(MOST_LIVE_BYTES)
+            await self._ports.clock.in_thread(self._ports.board.write, HISTORY_KEY, value)
+
+
+def _told(end: FollowEnd) -> dict[str, Any]:
+    return {
+        "outcome": end.outcome,
+        "message": end.message[:2000],
+        "job": None if end.job is None else end.job.to_json(),
+        "log_rest": end.log_rest,
+        "loss": end.loss,
+    }
+
+
+def job_of(event: dict[str, Any]) -> JobDetails | None:
+    """:raises ProtocolError: the event's job is no job."""
+    return JobDetails.from_json(event["job"]) if event.get("job") else None

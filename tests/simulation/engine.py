@@ -1,0 +1,156 @@
+"""The engine as Airflow's edge drives it: the operator's and the trigger's few lines, without Airflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from airflow_provider_air.contracts.jobs import JobRequest
+from airflow_provider_air.contracts.runs import Wait
+from airflow_provider_air.errors import ConfigurationError, JobLostError
+from airflow_provider_air.runs.attempts import Ports
+from airflow_provider_air.runs.plan import BuildInfo, Plan, Try
+from airflow_provider_air.runs.run import Run
+from airflow_provider_air.runs.watch import Watch, WatchPorts
+from tests.simulation.airflow import FINAL, AirflowAwayError, AlarmError, DeferredSignal, TriggerRun, Worker
+from tests.simulation.kernel import SimClock
+from tests.simulation.remote import SecondTracker, SimSpec, SimTracker
+from tests.simulation.world import World
+
+LINES_AT_ONCE = 15
+
+
+class RealEngine:
+    """``runs/``, whole."""
+
+    def execute(self, worker: Worker) -> Any:
+        """Begin a try."""
+        run = self._run(worker)
+        return self._within_time(run, lambda: self._go_on(worker, run, run.begin()))
+
+    def resume(self, worker: Worker, event: dict[str, Any]) -> Any:
+        """Go on after an event."""
+        run = self._run(worker)
+        return self._within_time(run, lambda: self._go_on(worker, run, run.resume(event)))
+
+    @staticmethod
+    def _within_time(run: Run, work: Callable[[], Any]) -> Any:
+        try:
+            return work()
+        except AlarmError:
+            run.expire()
+            raise
+
+    def trigger_failed(self, worker: Worker) -> Any:
+        """Go on after a trigger that gave no event."""
+        done = self._run(worker).trigger_failed()
+        if done is not None:
+            return done.result
+        raise JobLostError("The trigger ended without an event")
+
+    def kill(self, worker: Worker) -> None:
+        """Inside a signal handler: where a newer process has the task by now, it is no person's act."""
+        try:
+            is_elsewhere = worker.state() not in ("restarting", *FINAL)
+        except AirflowAwayError:
+            is_elsewhere = False
+        if worker.run is not None and not is_elsewhere:
+            worker.run.kill()
+
+    async def watch(self, run: TriggerRun) -> dict[str, Any]:
+        """What the trigger does."""
+        run.watch = self.open_watch(run)
+        event = await run.watch.event()
+        assert event is not None
+        return event  # type: ignore[no-any-return]
+
+    async def watch_kill(self, run: TriggerRun) -> None:
+        """A person has stopped the deferred task, or the trigger is only run elsewhere: doubt means stop."""
+        try:
+            if self.is_still_deferred(run):
+                return
+        except AirflowAwayError as error:
+            run.warning("Airflow does not say whether the task still waits: %s", error)
+        await (run.watch or self.open_watch(run)).kill()
+
+    @staticmethod
+    def open_watch(run: TriggerRun) -> Watch:
+        """Make what the trigger does."""
+        return Watch(Wait.from_json(run.step), _watch_ports(run), lines_at_once=LINES_AT_ONCE)
+
+    def is_still_deferred(self, run: TriggerRun) -> bool:
+        """Ask Airflow."""
+        return run.state() == "deferred"
+
+    async def watch_cleanup(self, run: TriggerRun) -> None:
+        """The triggerer shuts down."""
+        if run.watch is not None:
+            await run.watch.cleanup()
+
+    def _run(self, worker: Worker) -> Run:
+        world = worker.world
+        clock = SimClock(world.kernel)
+        ports = Ports(
+            store=worker,
+            board=worker,
+            connections=world.connections,
+            clusters=world.backend,
+            log=worker,
+            clock=clock,
+        )
+        this = Try(world.key, worker.try_number, worker.max_tries)
+        worker.run = Run(plan_of(world), this, ports)
+        return worker.run  # type: ignore[no-any-return]
+
+    def _go_on(self, worker: Worker, run: Run, step: Any) -> Any:
+        shape, kernel = worker.world.scenario.shape, worker.world.kernel
+        while isinstance(step, Wait):
+            until = kernel.now + shape.grace_seconds if shape.deferrable else None
+            event = run.wait(step, until)
+            if event is None:
+                raise DeferredSignal(step.to_json())
+            step = run.resume(event)
+        return step.result
+
+
+def _watch_ports(run: TriggerRun) -> WatchPorts:
+    world = run.world
+    return WatchPorts(
+        board=run,
+        connections=world.connections,
+        clusters=world.backend,
+        log=run,
+        clock=SimClock(world.kernel),
+    )
+
+
+def plan_of(world: World) -> Plan:
+    """Give what the author wants, as the DAG says it now."""
+    shape = world.scenario.shape
+
+    def target() -> SimSpec:
+        if world.dag.broken:
+            raise ConfigurationError("The DAG no longer says where")
+        return world.dag.target()
+
+    def build(info: BuildInfo) -> JobRequest:
+        if world.dag.broken:
+            raise ConfigurationError("The code folder is gone")
+        return JobRequest(
+            world.dag.entrypoint,
+            payload={"config.json": b"{}"} if shape.expects_result else None,
+            expects_result=shape.expects_result,
+        )
+
+    return Plan(
+        "submit",
+        target,
+        build,
+        attachments=lambda: (SimTracker(), SecondTracker())[: shape.trackers],
+        timeout_seconds=shape.timeout_seconds,
+        cluster_timeout_seconds=shape.cluster_timeout_seconds,
+        max_concurrent_jobs=shape.max_concurrent_jobs,
+        unreachable_timeout_seconds=shape.unreachable_timeout_seconds,
+        log_limit_bytes=shape.log_limit_bytes,
+        on_clear=shape.on_clear,  # type: ignore[arg-type]
+    )

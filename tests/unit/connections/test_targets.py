@@ -1,0 +1,127 @@
+"""Which cluster a task uses."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_provider_air.clusters.existing.backend import ExistingBackend
+from airflow_provider_air.clusters.existing.spec import ExistingCluster
+from airflow_provider_air.clusters.local.spec import LocalCluster
+from airflow_provider_air.connections.ports import backend_of, chosen, found, found_target_of, group_of, target_of
+from airflow_provider_air.contracts.clusters import ClusterRef
+from airflow_provider_air.contracts.names import TaskKey
+from airflow_provider_air.errors import AirError, ConfigurationError
+from airflow_provider_air.operators.group import RayClusterTaskGroup
+from airflow_provider_air.operators.submit import RaySubmitJobOperator
+from tests.fakes.task_context import Store, task_context
+from tests.unit.conftest import Connect
+
+KEY = TaskKey("here", "flights", "manual__1", "train")
+REF = ClusterRef("existing", "other", {"ray_conn_id": "other"})
+MADE = ClusterRef("local", "made", {"host": "h"})
+
+
+@pytest.fixture(autouse=True)
+def connections(connect: Connect) -> None:
+    connect(host="http://default:8265", password="token-1")
+    connect("other", host="http://other:8265")
+    connect("small", extra={"backend": "local", "cluster": {"name": "small", "num_cpus": 1}})
+
+
+def test_the_argument_wins_over_the_connection() -> None:
+    spec = LocalCluster(name="mine")
+
+    assert chosen(spec, "other") is spec
+    assert chosen(REF, "nowhere") is REF
+    assert chosen(json.loads(json.dumps(REF.to_json())), "nowhere") == REF
+
+
+def test_the_connection_is_an_address_by_default() -> None:
+    assert chosen(None, "other") == ExistingCluster("other")
+    assert chosen(None, None) == ExistingCluster("ray_default")
+
+
+def test_a_connection_moves_a_dag_to_another_back_end() -> None:
+    assert chosen(None, "small") == LocalCluster(name="small", num_cpus=1)
+
+
+@pytest.mark.parametrize("cluster", ["name", 5, ["a"], object(), {"rows": 3}, {}])
+def test_what_is_no_cluster_is_refused(cluster: Any) -> None:
+    with pytest.raises(AirError):
+        chosen(cluster, None)
+
+
+def test_a_spec_is_checked_before_anything_starts() -> None:
+    with pytest.raises(ConfigurationError):
+        chosen(LocalCluster(num_cpus=-1), None)
+
+
+def in_group(**fields: Any) -> tuple[RaySubmitJobOperator, Any]:
+    """A task inside a group that has made its cluster, with its context."""
+    with (
+        DAG("flights", schedule=None) as dag,
+        RayClusterTaskGroup("ray", cluster=LocalCluster(), max_concurrent_jobs=2),
+    ):
+        task = RaySubmitJobOperator(task_id="train", entrypoint="true", **fields)
+    context = {**task_context(Store()), "dag": dag}
+    context["ti"].xcom_pull = lambda **_: MADE.to_json()
+    return task, context
+
+
+@pytest.mark.parametrize(
+    ("fields", "target"),
+    [
+        ({}, MADE),
+        ({"ray_conn_id": "other"}, ExistingCluster("other")),
+        ({"ray_conn_id": "small"}, LocalCluster(name="small", num_cpus=1)),
+        ({"cluster": REF}, REF),
+        ({"cluster": REF, "ray_conn_id": "small"}, REF),
+    ],
+    ids=["group", "connection", "connection to another back end", "argument", "argument and connection"],
+)
+def test_what_the_author_names_wins_over_the_group(fields: dict[str, Any], target: Any) -> None:
+    task, context = in_group(**fields)
+
+    assert target_of(task, context) == target
+    # The group's limit is about the group's cluster alone.
+    assert (group_of(task) is None) == bool(fields)
+
+
+def test_a_cluster_that_has_a_name_is_found_and_none_is_started() -> None:
+    task, context = in_group()
+
+    assert found_target_of(task, context) == MADE
+    assert found(ExistingCluster()) == ClusterRef("existing", "ray_default", {"ray_conn_id": "ray_default"})
+    assert found(REF) is REF
+    assert found(LocalCluster(name="mine")).name == "mine"
+
+
+def test_a_spec_without_a_name_cannot_be_found() -> None:
+    with pytest.raises(ConfigurationError, match="XCom"):
+        found(LocalCluster())
+
+
+def test_names_are_stable_and_tell_tasks_apart() -> None:
+    other = TaskKey("here", "flights", "manual__1", "train", 3)
+    name_of = backend_of("local").name_of
+
+    assert name_of(LocalCluster(), KEY) == name_of(LocalCluster(), KEY)
+    assert name_of(LocalCluster(), KEY) != name_of(LocalCluster(), other)
+    assert name_of(LocalCluster(name="My Cluster"), KEY).name.startswith("my-cluster-")
+
+
+def test_an_existing_cluster_is_never_the_tasks_own() -> None:
+    assert not backend_of("existing").name_of(ExistingCluster(), KEY).owned
+
+
+def test_a_back_end_reads_airflows_connections() -> None:
+    backend = backend_of("existing")
+
+    assert isinstance(backend, ExistingBackend)
+    assert backend.open_transport(found(ExistingCluster())).token == "token-1"
+    with pytest.raises(ConfigurationError, match="'nowhere'"):
+        backend.open_transport(ClusterRef("existing", "nowhere"))

@@ -1,0 +1,62 @@
+"""Drivers as the real processes they are: exit codes, records, refusals."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_air.drivers.wire.names import records_name
+from tests.unit.drivers.conftest import HERE, Process, records, ship
+
+
+@pytest.mark.parametrize("payload", ["", "absent"])
+def test_a_missing_payload_is_told(folder: Path, run: Process, payload: str) -> None:
+    done = run("-m", "air_drivers.function", AIR_PAYLOAD=payload)
+
+    assert done.returncode in (1, 64)
+    assert "Error" in done.stderr or "configuration error" in done.stderr
+
+
+def test_a_missing_payload_file_is_told(folder: Path, run: Process) -> None:
+    (folder / "payload" / "config.json").write_text(json.dumps({"python": HERE}))
+    done = run("-m", "air_drivers.function")
+
+    assert done.returncode == 64
+    assert "'call.pkl'" in done.stderr
+
+
+def test_a_job_that_is_late_refuses_to_start(folder: Path, run: Process) -> None:
+    ship(folder, lambda: 1)
+    done = run("-m", "air_drivers.function", AIR_NOT_AFTER=repr(time.time() - 1))
+
+    assert done.returncode == 75
+    assert "not-after" in done.stderr
+    assert not (folder / "logs" / records_name("air-1")).exists()
+
+
+def test_a_job_that_runs_too_long_ends_itself(folder: Path, run: Process) -> None:
+    def work() -> None:
+        import time
+
+        time.sleep(600)
+
+    ship(folder, work)
+    done = run("-m", "air_drivers.function", AIR_NOT_AFTER=repr(time.time() + 2))
+
+    assert done.returncode == 75
+    assert records(folder)[-1]["error"]["type"] == "NotAfter"
+
+
+def test_a_job_that_is_done_in_time_does_not_wait_for_its_time(folder: Path, run: Process) -> None:
+    ship(folder, lambda: 1)
+
+    assert run("-m", "air_drivers.function", AIR_NOT_AFTER=repr(time.time() + 3600)).returncode == 0
+
+
+def test_drivers_need_neither_us_nor_airflow(folder: Path, run: Process) -> None:
+    code = "import sys, air_drivers.function, air_drivers.report; print([m for m in sys.modules if 'airflow' in m])"
+
+    assert run("-c", code).stdout == "[]\n"

@@ -1,0 +1,65 @@
+"""The metrics history of a training run across its attempts."""
+
+from __future__ import annotations
+
+import math
+
+from airflow_provider_air.drivers.train.history import History
+
+
+def reported(*checkpoints: str | None) -> History:
+    history = History()
+    for epoch, checkpoint in enumerate(checkpoints):
+        history.add({"epoch": epoch}, checkpoint)
+    return history
+
+
+def epochs(history: History) -> list[int]:
+    return [row["metrics"]["epoch"] for row in history.rows]
+
+
+def test_what_came_after_the_checkpoint_is_dropped_on_resume() -> None:
+    history = reported(None, "c1", None, "c2", None)
+    history.resume_at("c1", {"epoch": 1})
+    assert epochs(history) == [0, 1]
+    assert history.add({"epoch": 2}, None)["report"] == 2
+
+
+def test_a_row_that_a_kill_kept_from_being_written_is_filled_in() -> None:
+    history = reported(None, "c1", None)
+    history.resume_at("c2", {"epoch": 3})
+    assert epochs(history) == [0, 1, 2, 3]
+    assert history.rows[-1]["checkpoint"] == "c2"
+
+
+def test_without_a_checkpoint_a_run_starts_with_no_history() -> None:
+    history = reported(None, None)
+    history.resume_at(None, None)
+    assert history.rows == []
+
+
+def test_rewinding_keeps_everything_up_to_the_last_checkpoint() -> None:
+    history = reported(None, "c1", None, None)
+    assert history.rewind() == 2
+    assert epochs(history) == [0, 1]
+    assert reported(None).rewind() == 0
+
+
+def test_the_file_survives_a_line_that_was_cut_short() -> None:
+    history = reported(None, "c1", None)
+    data = history.dump()
+    assert History.parse(data).rows == history.rows
+    assert epochs(History.parse(data[:-5])) == [0, 1]
+    assert History.parse(b"").rows == []
+
+
+def test_the_best_row_follows_the_mode_and_is_never_nan() -> None:
+    history = History()
+    for value in (3.0, math.nan, 1, None, True, 2.0):
+        history.add({"loss": value}, None)
+    best_low, best_high = history.best("loss", "min"), history.best("loss", "max")
+    assert best_low is not None
+    assert best_high is not None
+    assert (best_low["report"], best_high["report"]) == (2, 0)
+    assert history.best("auc", "max") is None
+    assert history.metric_names() == ["loss"]

@@ -1,0 +1,76 @@
+"""Reports on their way from the Train controller to the driver, without a cluster."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_air.drivers.train.history import History
+
+reports = pytest.importorskip("airflow_provider_air.drivers.train.reports")
+
+
+@dataclass
+class Saved:
+    """What Ray hands to a callback for a checkpoint."""
+
+    path: str
+
+
+def epochs(history: History) -> list[int]:
+    return [row["metrics"]["epoch"] for row in history.rows]
+
+
+def test_reports_reach_the_driver_and_the_storage(tmp_path: Path) -> None:
+    shown: list[Any] = []
+    with reports.mailbox() as box:
+        callback = reports.ReportProgress(box.path, str(tmp_path), "run", [])
+        driver = History()
+        tick = reports.follow(box, driver, shown.append)
+        callback.after_report(None, [{"epoch": 0}, {"epoch": 100}], None)
+        callback.after_report(None, [{"epoch": 1}], Saved(f"{tmp_path}/run/checkpoint_1/"))
+        tick()
+        callback.after_report(None, [{"epoch": 2}], None)
+        callback.after_exception(None, {0: RuntimeError()})
+        callback.after_report(None, [{"epoch": 2}], None)
+        tick()
+        tick()
+    assert epochs(driver) == [0, 1, 2]
+    assert [row["metrics"]["epoch"] for row in shown] == [0, 1, 2, 2]
+    assert driver.rows[1]["checkpoint"] == "checkpoint_1"
+    reports.save_history(driver, str(tmp_path), "run")
+    assert reports.load_history(str(tmp_path), "run").rows == driver.rows
+    assert not os.path.exists(os.path.dirname(box.path))
+
+
+def test_what_came_with_a_checkpoint_is_in_storage_at_once(tmp_path: Path) -> None:
+    with reports.mailbox() as box:
+        callback = reports.ReportProgress(box.path, str(tmp_path), "run", [])
+        callback.after_report(None, [{"epoch": 0}], None)
+        callback.after_report(None, [{"epoch": 1}], Saved("/elsewhere/run/checkpoint_1"))
+        assert epochs(reports.load_history(str(tmp_path), "run")) == [0, 1]
+
+
+def test_a_resumed_run_goes_on_in_the_history_of_its_earlier_attempts(tmp_path: Path) -> None:
+    earlier = History()
+    earlier.add({"epoch": 0}, "checkpoint_0")
+    with reports.mailbox() as box:
+        callback = reports.ReportProgress(box.path, str(tmp_path), "run", earlier.rows)
+        callback.after_report(None, [{"epoch": 1}], Saved("/elsewhere/run/checkpoint_1"))
+    history = reports.load_history(str(tmp_path), "run")
+    assert (epochs(history), history.rows[-1]["report"]) == ([0, 1], 1)
+
+
+def test_a_storage_that_fails_for_a_moment_does_not_fail_the_training(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").write_text("a file stands where the run's folder should be")
+    with reports.mailbox() as box:
+        callback = reports.ReportProgress(box.path, str(tmp_path), "run", [])
+        callback.after_report(None, [{"epoch": 0}], Saved("/elsewhere/run/checkpoint_0"))
+        assert [event["row"]["metrics"] for event in box.drain()] == [{"epoch": 0}]
+    assert "the metrics history was not written" in capfd.readouterr().err

@@ -1,0 +1,48 @@
+"""What a trainer says when a name or an argument is wrong; no cluster is needed for that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_air.drivers.train import trainers
+from airflow_provider_air.drivers.wire.problems import ConfigurationProblem
+from tests.unit.drivers.conftest import said
+
+
+def loop(config: dict[str, Any]) -> None:
+    """A loop that is never run."""
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"trainer": "keras"}, ["trainer: 'keras' is unknown", "lightgbm"]),
+        ({"scaling_config": {"workers": 2}}, ["scaling_config", "workers"]),
+        ({"scaling_config": {"num_workers": 0}}, ["scaling_config.num_workers"]),
+        ({"failure_config": {"fail_fast": True}}, ["failure_config"]),
+        ({"checkpoint_config": {"num_to_keep": 0}}, ["checkpoint_config", "num_to_keep"]),
+    ],
+)
+def test_a_trainer_that_cannot_be_built_is_refused_before_a_run(config: dict[str, Any], words: list[str]) -> None:
+    pytest.importorskip("ray.train")
+    with pytest.raises(ConfigurationProblem) as problem:
+        trainers.builder(config, loop)
+    said(words, problem)
+
+
+def test_a_trainer_gets_what_its_class_does_not_know_refused(tmp_path: Path) -> None:
+    pytest.importorskip("ray.train")
+    build = trainers.builder({"trainer_args": {"colour": "red"}}, loop)
+    with pytest.raises(ConfigurationProblem, match=r"DataParallelTrainer refused.*colour"):
+        build("name", str(tmp_path), [], None, {})
+
+
+def test_a_run_needs_its_workers_and_one_more_cpu_to_read_for_them() -> None:
+    pytest.importorskip("ray.train")
+    two = trainers.scaling({"scaling_config": {"num_workers": 2, "use_gpu": True}})
+    assert trainers.bundles(two, with_datasets=False) == [{"CPU": 1, "GPU": 1.0}] * 2
+    some = trainers.scaling({"scaling_config": {"num_workers": [1, 4], "resources_per_worker": {"CPU": 2}}})
+    assert trainers.bundles(some, with_datasets=True) == [{"CPU": 2}, {"CPU": 1.0}]

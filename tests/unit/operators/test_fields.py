@@ -1,0 +1,28 @@
+"""What operators refuse of their fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.sdk.log import mask_secret
+
+from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.operators.fields import check_secrets
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["--token sesame-1234", {"a": {"b": ["sesame-1234"]}}, {"sesame-1234": "x"}, ("x", ["sesame-1234"])],
+    ids=str,
+)
+def test_a_secret_is_found_wherever_it_hides(value: Any) -> None:
+    mask_secret("sesame-1234")
+
+    with pytest.raises(ConfigurationError, match="'field'") as raised:
+        check_secrets({"field": value})
+    assert "sesame-1234" not in str(raised.value)
+
+
+def test_what_only_looks_like_a_secret_is_let_through() -> None:
+    check_secrets({"password": "plain words", "runtime_env": {"env_vars": {"TOKEN_COUNT": "12"}}, "n": 3, "x": None})

@@ -1,0 +1,146 @@
+"""A cluster takes so many live jobs; who is admitted and has not submitted yet counts, too."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from airflow_provider_air.contracts.clusters import ClusterRef
+from airflow_provider_air.contracts.names import TaskKey
+from airflow_provider_air.contracts.runs import Wait
+from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.runs import admission
+from airflow_provider_air.runs.admission import check_limit
+from airflow_provider_air.runs.ledger import Attempt
+from airflow_provider_air.runs.names import TASK
+from airflow_provider_air.runs.watch import Watch
+from tests.fakes.ray_dashboard import FakeRayDashboard
+from tests.unit.runs.conftest import Task
+
+KEY = TaskKey("here", "flights", "manual__1", "?")
+
+
+class Room:
+    """The room on a cluster that no other test asks for."""
+
+    def __init__(self, task: Task, head: FakeRayDashboard) -> None:
+        self.task, self.head = task, head
+        self.ref = ClusterRef("existing", f"c-{uuid.uuid4().hex}")
+        task.places[self.ref.name] = task.places["ray_default"]
+
+    def watch(self, name: str, limit: int = 2, until: float | None = None) -> Watch:
+        key = asdict(replace(KEY, task_id=name))
+        attempt = Attempt(1, 1, f"air-{name}", cluster=self.ref.to_json(), limit=limit, key=key)
+        return Watch(Wait("room", until, attempt.to_json()), self.task.ports)
+
+    async def wait(self, name: str, limit: int = 2) -> bool:
+        event = await self.watch(name, limit).event()
+        assert event is not None
+        return bool(event["admitted"])
+
+    async def submit(self, name: str, status: str = "RUNNING") -> str:
+        return await asyncio.to_thread(self.head.add_job, f"air-{name}", status)
+
+
+@pytest.fixture
+def room(task: Task, head: FakeRayDashboard, monkeypatch: pytest.MonkeyPatch) -> Room:
+    """Looks come fast here."""
+    monkeypatch.setattr(admission, "GRANT_LOOK_SECONDS", 0.5)
+    monkeypatch.setattr("airflow_provider_air.runs.watch.LOOK_SECONDS", 0.05)
+    return Room(task, head)
+
+
+async def is_waiting(waiting: asyncio.Task[bool]) -> bool:
+    await asyncio.sleep(0.3)
+    return not waiting.done()
+
+
+async def test_as_many_as_fit_are_admitted_at_once_and_the_next_when_a_job_has_ended(room: Room) -> None:
+    assert await room.wait("a")
+    assert await room.wait("b")
+    first = await room.submit("a")
+    await room.submit("b")
+    third = asyncio.create_task(room.wait("c"))
+    assert await is_waiting(third)
+    await asyncio.to_thread(room.head.set_status, first, "SUCCEEDED")
+    assert await asyncio.wait_for(third, 30)
+
+
+async def test_who_is_admitted_and_has_not_submitted_yet_counts(room: Room) -> None:
+    assert await room.wait("a")
+    assert await room.wait("b")
+    third = asyncio.create_task(room.wait("c"))
+    assert await is_waiting(third)
+    third.cancel()
+
+
+async def test_a_job_that_came_and_went_between_two_looks_gives_its_place_back(room: Room) -> None:
+    assert await room.wait("a", limit=1)
+    second = asyncio.create_task(room.wait("b", limit=1))
+    assert await is_waiting(second)
+    await room.submit("a", "SUCCEEDED")
+    assert await asyncio.wait_for(second, 30)
+
+
+async def test_an_earlier_job_of_the_same_task_does_not_give_the_place_of_the_next_away(room: Room) -> None:
+    metadata = {TASK: str(replace(KEY, task_id="a"))}
+    await asyncio.to_thread(room.head.add_job, "air-earlier", "FAILED", metadata=metadata)
+    assert await room.wait("a", limit=1)
+    second = asyncio.create_task(room.wait("b", limit=1))
+    assert await is_waiting(second)
+    second.cancel()
+
+
+async def test_jobs_of_others_count(room: Room) -> None:
+    await asyncio.to_thread(room.head.add_job, "notebook", "RUNNING")
+    waiting = asyncio.create_task(room.wait("a", limit=1))
+    assert await is_waiting(waiting)
+    waiting.cancel()
+
+
+async def test_a_place_whose_task_never_submits_is_given_on(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "GRANT_SECONDS", 0.5)
+    assert await room.wait("lost", limit=1)
+    assert await asyncio.wait_for(room.wait("next", limit=1), 30)
+
+
+async def test_a_killed_task_gives_its_place_back(room: Room) -> None:
+    assert await room.wait("a", limit=1)
+    second = asyncio.create_task(room.wait("b", limit=1))
+    assert await is_waiting(second)
+    await room.watch("a", limit=1).kill()
+    assert await asyncio.wait_for(second, 30)
+
+
+async def test_at_the_deadline_the_task_is_not_admitted(room: Room) -> None:
+    await asyncio.to_thread(room.head.add_job, "notebook", "RUNNING")
+    event = await room.watch("a", limit=1, until=time.time() + 0.3).event()
+    head = {"version": 1, "what": "room", "submission_id": "air-a"}
+    assert event == {**head, "admitted": False, "message": ""}
+
+
+async def test_a_watch_in_place_gives_up_and_another_one_goes_on(room: Room) -> None:
+    await asyncio.to_thread(room.head.add_job, "notebook", "RUNNING")
+    assert await room.watch("a", limit=1).event(time.time() + 0.3) is None
+    await asyncio.to_thread(room.head.set_status, "notebook", "SUCCEEDED")
+    assert await room.wait("a", limit=1)
+
+
+async def test_a_cluster_that_refuses_the_token_is_told_in_the_event(room: Room) -> None:
+    room.head.token = "another"
+    event = await room.watch("a").event()
+    assert event is not None
+    assert event["admitted"] is False
+    assert "token" in event["message"]
+
+
+@pytest.mark.parametrize("limit", [0, -1, True, "2", 1.5])
+def test_a_wrong_limit_is_refused(limit: Any) -> None:
+    """A limit of 0 would let all its jobs wait for ever."""
+    with pytest.raises(ConfigurationError, match="max_concurrent_jobs"):
+        check_limit(limit)

@@ -1,0 +1,189 @@
+"""A job's records reach its attachments while it runs, and no server holds up the watch."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from airflow_provider_air.attachments.registry import to_json
+from airflow_provider_air.contracts.attachments import Outcome
+from airflow_provider_air.contracts.jobs import JobRequest
+from airflow_provider_air.contracts.runs import AttemptInfo
+from airflow_provider_air.errors import UnavailableError
+from airflow_provider_air.runs.attached import HAND_OVER_SECONDS, LONGEST_PAUSE_SECONDS, Attached, LiveRecords
+from airflow_provider_air.runs.clock import RealClock
+from airflow_provider_air.runs.ledger import AttachmentEntry, Attempt
+from tests.fakes.attachment import CALLS, SERVERS, FakeCatalog, FakeTracker, FakeTrackerSpec
+from tests.fakes.connections import DictConnections
+from tests.unit.runs.conftest import Lines
+
+ATTEMPT = Attempt(1, 1, "air-1", key={"deployment": "here", "dag_id": "d", "run_id": "r", "task_id": "t"})
+INFO = ATTEMPT.info
+CONNECTIONS = DictConnections({})
+
+
+class SteppedClock(RealClock):
+    """Stands still until a test moves it."""
+
+    at = 1000.0
+
+    def now(self) -> float:
+        return self.at
+
+
+class Taking(FakeTracker):
+    """Counts its calls, and may be away."""
+
+    calls = 0
+    is_away = False
+
+    def on_records(self, attempt: AttemptInfo, state: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> None:
+        self.calls += 1
+        if self.is_away:
+            raise UnavailableError("away")
+        super().on_records(attempt, state, records)
+
+
+@pytest.fixture
+def tracker() -> Iterator[Taking]:
+    made = SERVERS["live"] = Taking()
+    yield made
+    del SERVERS["live"]
+
+
+@pytest.fixture
+def clock() -> SteppedClock:
+    return SteppedClock()
+
+
+@pytest.fixture
+def log() -> Lines:
+    return Lines()
+
+
+def attached(log: Lines, *specs: Any) -> Attached:
+    """Give attachments that are prepared for the attempt."""
+    prepared = Attached(Attached.entries_of(specs), CONNECTIONS, log)
+    _, entries, _ = prepared.before_submit(INFO, JobRequest("true", payload={}))
+    return Attached(entries, CONNECTIONS, log)
+
+
+def live(tracker: Taking, clock: SteppedClock, log: Lines) -> LiveRecords:
+    return LiveRecords(attached(log, FakeTrackerSpec("live")), ATTEMPT, clock, log)
+
+
+def records(*numbers: int) -> list[dict[str, Any]]:
+    return [{"kind": "metric", "seq": number, "values": {"loss": 1.0}} for number in numbers]
+
+
+def taken(tracker: Taking) -> list[int]:
+    (run,) = tracker.runs.values()
+    return [number for _, number in run.records]
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.01)
+
+
+async def test_they_arrive_while_the_job_runs(tracker: Taking, clock: SteppedClock, log: Lines) -> None:
+    watched = live(tracker, clock, log)
+    clock.at += HAND_OVER_SECONDS
+    watched.note(records(0, 1))
+    await until(lambda: taken(tracker))
+    assert taken(tracker) == [0, 1]
+    (run,) = tracker.runs.values()
+    assert run.status == "RUNNING"
+
+
+async def test_what_is_not_due_waits_and_goes_together(tracker: Taking, clock: SteppedClock, log: Lines) -> None:
+    watched = live(tracker, clock, log)
+    for number in range(5):
+        watched.note(records(number))
+    await watched.finish()
+    assert tracker.calls == 0
+    clock.at += HAND_OVER_SECONDS
+    watched.note([])
+    await watched.finish()
+    assert (tracker.calls, taken(tracker)) == (1, [0, 1, 2, 3, 4])
+
+
+async def test_a_server_that_is_away_is_asked_ever_more_seldom(
+    tracker: Taking, clock: SteppedClock, log: Lines
+) -> None:
+    async def pause_before_a_call() -> float:
+        """Give how long after a call the next one comes."""
+        calls, began = tracker.calls, clock.at
+        while tracker.calls == calls:
+            clock.at += HAND_OVER_SECONDS / 2
+            watched.note(records(int(clock.at)))
+            await watched.finish()
+        return clock.at - began
+
+    tracker.is_away = True
+    watched = live(tracker, clock, log)
+    pauses = [await pause_before_a_call() for _ in range(8)]
+    wanted = [HAND_OVER_SECONDS * 2**number for number in range(8)]
+    assert pauses == [min(pause, LONGEST_PAUSE_SECONDS) for pause in wanted]
+    assert any("handed over later" in line for line in log.lines)
+    tracker.is_away = False
+    await pause_before_a_call()
+    assert await pause_before_a_call() == HAND_OVER_SECONDS
+
+
+async def test_without_attachments_nothing_is_kept(tracker: Taking, clock: SteppedClock, log: Lines) -> None:
+    watched = LiveRecords(Attached((), CONNECTIONS, log), ATTEMPT, clock, log)
+    clock.at += HAND_OVER_SECONDS
+    watched.note(records(0))
+    await watched.finish()
+    assert tracker.calls == 0
+
+
+# The end
+
+
+def test_each_is_told_once_and_one_that_does_not_take_it_is_recorded_as_untold(tracker: Taking, log: Lines) -> None:
+    CALLS.clear()
+    all_of_them = attached(log, FakeCatalog("away", fails=["on_end"]), FakeTrackerSpec("live"))
+
+    entries = all_of_them.on_end(INFO, Outcome("SUCCEEDED"))
+
+    away, told = entries
+    assert (away.told, away.untold) == (None, "The catalog 'away' fails in on_end")
+    assert (told.told, told.untold) == ("SUCCEEDED", None)
+    assert any("did not take the outcome SUCCEEDED" in line for line in log.lines)
+    # Again: only who has not taken it is told.
+    (run,) = tracker.runs.values()
+    run.status = "changed by a person"
+    Attached(entries, CONNECTIONS, log).on_end(INFO, Outcome("SUCCEEDED"))
+    assert [call for call, _ in CALLS["away"]].count("on_end") == 2
+    assert run.status == "changed by a person"
+
+
+def test_an_outcome_that_changed_is_told_anew(tracker: Taking, log: Lines) -> None:
+    entries = attached(log, FakeTrackerSpec("live")).on_end(INFO, Outcome("STOPPED"))
+
+    (entry,) = Attached(entries, CONNECTIONS, log).on_end(INFO, Outcome("SUCCEEDED"))
+
+    (run,) = tracker.runs.values()
+    assert (entry.told, run.status) == ("SUCCEEDED", "SUCCEEDED")
+
+
+def test_one_that_was_never_prepared_is_told_nothing(tracker: Taking, log: Lines) -> None:
+    entry = AttachmentEntry(to_json(FakeTrackerSpec("live")))
+
+    assert Attached([entry], CONNECTIONS, log).on_end(INFO, Outcome("STOPPED")) == (entry,)
+    assert Attached([entry], CONNECTIONS, log).is_empty
+    assert tracker.runs == {}
+
+
+def test_all_records_are_handed_over_at_the_end(tracker: Taking, log: Lines) -> None:
+    attached(log, FakeTrackerSpec("live")).on_end(INFO, Outcome("SUCCEEDED"), records(0, 1, 2))
+
+    assert taken(tracker) == [0, 1, 2]

@@ -1,0 +1,93 @@
+"""How a job ended becomes an error that says who is to blame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_air.errors import (
+    AirError,
+    ClusterUnreachableError,
+    ConfigurationError,
+    DeadlineExceededError,
+    JobFailedError,
+    JobInfrastructureError,
+    JobLostError,
+    JobStoppedError,
+    ProtocolError,
+)
+from airflow_provider_air.ray_api.models import JobDetails, JobStatus
+from airflow_provider_air.runs.ends import failure_of_end
+
+
+def job(status: JobStatus = JobStatus.FAILED, **fields: Any) -> JobDetails:
+    return JobDetails(**{"submission_id": "air-1", "status": status, "exit_code": 1, **fields})
+
+
+NO_BODY = "AWS Error UNKNOWN (HTTP status 400) during HeadObject operation: No response body."
+GOOGLE = "[Errno 13] google::cloud::Status(UNAUTHENTICATED: Permanent error, with a last message of Received HTTP 401)"
+
+
+@pytest.mark.parametrize(
+    ("message", "is_expired"),
+    [("ExpiredToken: The provided token has expired", True), (NO_BODY, True), (GOOGLE, True), ("boom", False)],
+    ids=["named", "an answer without a body", "Google's", "another reason"],
+)
+def test_credentials_that_ended_too_early_say_what_helps(message: str, is_expired: bool) -> None:
+    error = failure_of_end("ended", "air-1", job(message=message), "")
+
+    assert ("a retry gets new ones" in str(error)) is is_expired
+
+
+END = {"kind": "end", "status": "failed", "error": {"type": "KeyError", "message": "'y'"}}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "details", "kind", "says"),
+    [
+        ("ended", job(message="a\nboom"), JobFailedError, "boom"),
+        ("ended", job(error_type="JOB_ENTRYPOINT_COMMAND_ERROR"), JobFailedError, "exit code 1"),
+        ("ended", job(error_type="RUNTIME_ENV_SETUP_FAILURE", message="no pip"), JobInfrastructureError, "no pip"),
+        ("ended", job(error_type="JOB_SUPERVISOR_ACTOR_DIED"), JobInfrastructureError, "JOB_SUPERVISOR_ACTOR_DIED"),
+        ("ended", job(JobStatus.STOPPED), JobStoppedError, "not by this task"),
+        ("ended", job(JobStatus.SUCCEEDED), ProtocolError, "treated as a failure"),
+        ("ended", job(exit_code=75, message="passed its not-after time"), DeadlineExceededError, "not-after"),
+        ("ended", job(exit_code=75, message="my own 75"), JobFailedError, "my own 75"),
+        ("ended", None, ProtocolError, "'ended'"),
+        ("lost", None, JobLostError, "why"),
+        ("deadline", job(JobStatus.RUNNING), DeadlineExceededError, "RUNNING"),
+        ("deadline", None, DeadlineExceededError, "unknown"),
+        ("unreachable", job(JobStatus.RUNNING), ClusterUnreachableError, "adopts"),
+        ("refused", None, ConfigurationError, "why"),
+        ("triumph", None, ProtocolError, "'triumph'"),
+        (None, None, ProtocolError, "None"),
+    ],
+)
+def test_every_end_has_its_error(outcome: Any, details: JobDetails | None, kind: type[AirError], says: str) -> None:
+    error = failure_of_end(outcome, "air-1", details, "why")
+
+    assert type(error) is kind
+    assert says in str(error)
+    assert error.where == "air-1"
+
+
+def test_the_drivers_own_words_come_first() -> None:
+    error = failure_of_end("ended", "air-1", job(message="x\n" * 50 + "last"), "", [END])
+
+    assert isinstance(error, JobFailedError)
+    assert str(error).startswith("The job failed: KeyError: 'y'\n")
+    assert error.last_lines.count("\n") < 12
+    assert error.last_lines.endswith("last")
+
+
+def test_a_drivers_configuration_problem_is_not_retried() -> None:
+    assert isinstance(failure_of_end("ended", "air-1", job(exit_code=64), "", [END]), ConfigurationError)
+    assert isinstance(failure_of_end("ended", "air-1", job(exit_code=64), ""), JobFailedError)
+
+
+def test_the_exit_code_is_read_from_rays_words_where_it_is_missing() -> None:
+    error = failure_of_end("ended", "air-1", job(exit_code=None, message="failed with exit code -9, last"), "")
+
+    assert isinstance(error, JobFailedError)
+    assert error.exit_code == -9

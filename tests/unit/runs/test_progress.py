@@ -1,0 +1,132 @@
+"""What the next triggerer and people read while a task waits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from typing import Any
+
+import pytest
+
+from airflow_provider_air.contracts.jobs import Observation
+from airflow_provider_air.ray_api.models import JobDetails, JobStatus
+from airflow_provider_air.runs.clock import RealClock
+from airflow_provider_air.runs.progress import Progress
+from tests.unit.runs.conftest import Board
+
+JOB = JobDetails("air-1", JobStatus.RUNNING)
+
+
+class SteppedClock(RealClock):
+    """Stands still until a test moves it."""
+
+    at = 1000.0
+
+    def now(self) -> float:
+        return self.at
+
+
+@pytest.fixture
+def board() -> Board:
+    return Board()
+
+
+def progress(board: Board, clock: RealClock | None = None) -> Progress:
+    return Progress(board, clock or RealClock(), "air-1")
+
+
+def seen(offset: int, *records: dict[str, Any]) -> Observation:
+    return Observation(JOB, [], offset, [{"seq": number, **record} for number, record in enumerate(records)])
+
+
+async def test_a_first_watch_begins_at_the_start(board: Board) -> None:
+    assert await progress(board).take_over() == (0, True)
+    assert board.values["progress"]["clean"] is False
+
+
+async def test_a_clean_end_is_taken_over_exactly(board: Board) -> None:
+    first = progress(board)
+    await first.take_over()
+    first.note(seen(42, {"kind": "progress", "message": "half"}))
+    await first.write(clean=True)
+
+    second = progress(board)
+
+    assert await second.take_over() == (42, True)
+    assert second.next_record == 1
+
+
+async def test_an_interruption_is_taken_over_from_what_was_surely_shown(board: Board) -> None:
+    first = progress(board)
+    await first.take_over()
+    for offset in (10, 20):
+        first.note(seen(offset))
+        await first.write()
+
+    offset, exact = await progress(board).take_over()
+
+    assert offset <= 20
+    assert exact is False
+
+
+async def test_what_people_see_is_the_last_of_each(board: Board) -> None:
+    shown = progress(board)
+    await shown.take_over()
+    shown.note(
+        seen(
+            5,
+            {"kind": "progress", "message": "epoch", "done": 1, "total": 2},
+            {"kind": "metric", "values": {"a": 1.0, "b": 2.0}, "step": 1},
+            {"kind": "metric", "values": {"a": 3.0}, "step": 2},
+            {"kind": "checkpoint", "uri": "s3://b/c"},
+        )
+    )
+    shown.note(Observation(JOB, tasks={"work": {"RUNNING": 1}}))
+    shown.note(Observation(JOB, tasks={}))
+    await shown.write()
+
+    value = board.values["progress"]
+    assert (value["status"], value["message"], value["done"], value["total"]) == ("RUNNING", "epoch", 1, 2)
+    assert (value["values"], value["step"]) == ({"a": 3.0, "b": 2.0}, 2)
+    assert (value["checkpoint"], value["tasks"]) == ("s3://b/c", {"work": {"RUNNING": 1}})
+    json.dumps(value)
+
+
+async def test_what_is_no_number_does_not_break_the_line_to_airflow(board: Board) -> None:
+    shown = progress(board)
+    await shown.take_over()
+    shown.note(seen(5, {"kind": "metric", "values": {"a": math.nan, "b": -math.inf, "c": 1.0}, "step": 1}))
+    shown.note(seen(5, {"kind": "progress", "message": "m", "done": math.nan}))
+    await shown.write()
+
+    assert board.values["progress"]["values"] == {"a": None, "b": None, "c": 1.0}
+    assert board.values["progress"]["done"] is None
+
+
+async def test_writes_are_rare_and_only_where_something_changed(board: Board) -> None:
+    clock = SteppedClock()
+    shown = progress(board, clock)
+    await shown.take_over()
+    before = len(board.history)
+    for offset in range(100):
+        shown.note(seen(offset))
+        await shown.write_if_due()
+    for _ in range(2):
+        clock.at += 2.0
+        await shown.write_if_due()
+
+    assert len(board.history) == before + 1
+
+
+async def test_writes_do_not_overtake_each_other(board: Board) -> None:
+    shown = progress(board)
+    await shown.take_over()
+    for offset in range(20):
+        shown.note(seen(offset))
+        await asyncio.gather(shown.write(), shown.write())
+    await shown.write(clean=True)
+
+    offsets = [value["log_offset"] for _, value in board.history]
+    assert offsets == sorted(offsets)
+    assert offsets[-1] == 19

@@ -1,0 +1,222 @@
+"""A run on clusters that are unlike ours in all that the contracts allow: nothing above the back end changes."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterSpec
+from airflow_provider_air.contracts.jobs import JobRequest
+from airflow_provider_air.contracts.names import TaskKey
+from airflow_provider_air.contracts.runs import Done, Wait
+from airflow_provider_air.errors import ClusterFailedError
+from airflow_provider_air.runs.attempts import Ports
+from airflow_provider_air.runs.clock import RealClock
+from airflow_provider_air.runs.ledger import LEDGER_KEY
+from airflow_provider_air.runs.plan import Plan, Try
+from airflow_provider_air.runs.run import Run
+from tests.fakes.other_clusters import OtherClusters, OtherJob, OtherSpec
+
+KEY = TaskKey("deployment", "flights", "manual__1", "train")
+DEADLINE_SECONDS = 20.0
+
+
+class Store:
+    """A state store, and a board, in memory."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, str] = {}
+
+    def get(self, key: str) -> Any:
+        return json.loads(self.rows[key]) if key in self.rows else None
+
+    def set(self, key: str, value: Any) -> None:
+        self.rows[key] = json.dumps(value, allow_nan=False)
+
+    read, write = get, set  # noqa: A003
+
+
+class Log:
+    """A task log."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def info(self, message: str, /, *args: Any) -> None:
+        self.lines.append(message % args if args else message)
+
+    warning = info
+
+
+class Bench:
+    """One task instance over its tries, each in a Run of its own, on other clusters."""
+
+    def __init__(self, clusters: OtherClusters) -> None:
+        self.clusters = clusters
+        self.store, self.log = Store(), Log()
+        self.rollout: dict[str, Any] | None = None
+
+    def run(self, try_number: int = 1, max_tries: int = 2) -> Run:
+        def backend(name: str) -> ClusterBackend:
+            assert name == OtherSpec.backend
+            return self.clusters
+
+        def target() -> ClusterSpec:
+            return OtherSpec()
+
+        request = JobRequest("python train.py", rollout=self.rollout)
+        ports = Ports(self.store, None, backend, self.log, RealClock(), self.store)  # type: ignore[arg-type]
+        return Run(Plan("train", target, lambda info: request), Try(KEY, try_number, max_tries), ports)
+
+    def go_on(self, run: Run, step: Wait | Done) -> Any:
+        """Wait in place for each step, every one taken by another process."""
+        while isinstance(step, Wait):
+            event = run.wait(Wait.from_json(json.loads(json.dumps(step.to_json()))))
+            run = self.run()
+            step = run.resume(json.loads(json.dumps(event)))
+        return step.result
+
+    @property
+    def attempts(self) -> list[dict[str, Any]]:
+        return list(self.store.get(LEDGER_KEY)["attempts"])
+
+    def calls(self, verb: str) -> list[str]:
+        return [name for done, name in self.clusters.calls if done == verb]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """A task on clusters that must know the job's id, and whose deletion takes some looks."""
+    return Bench(OtherClusters())
+
+
+@contextmanager
+def meanwhile(act: Callable[[], None]) -> Iterator[None]:
+    """Let something happen while the block waits."""
+    thread = threading.Thread(target=act)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(DEADLINE_SECONDS)
+
+
+def eventually(condition: Callable[[], Any], what: str) -> Any:
+    end = time.monotonic() + DEADLINE_SECONDS
+    while not (found := condition()):
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(0.01)
+    return found
+
+
+def only_cluster(bench: Bench) -> str:
+    return str(eventually(lambda: next(iter(list(bench.clusters.world)), None), "a cluster"))
+
+
+def new_job(bench: Bench, known: int = 0) -> OtherJob:
+    """Wait for the job after so many others."""
+    eventually(lambda: len(bench.calls("submit")) > known, "a submission")
+    return bench.clusters.job(bench.calls("submit")[known])
+
+
+def test_the_id_is_there_before_the_cluster_and_the_cluster_goes_with_the_task(bench: Bench) -> None:
+    def world() -> None:
+        name = only_cluster(bench)
+        assert bench.clusters.world[name].job_id == bench.attempts[0]["submission_id"]
+        bench.clusters.ready(name)
+        job = new_job(bench)
+        job.run()
+        job.say("hello")
+        job.end()
+
+    with meanwhile(world):
+        run = bench.run()
+        result = bench.go_on(run, run.begin())
+
+    assert result == bench.attempts[0]["submission_id"]
+    assert bench.attempts[0]["phase"] == "SUCCEEDED"
+    assert bench.calls("delete") == bench.calls("ensure")
+    assert "hello" in bench.log.lines
+
+
+def test_a_cluster_that_is_replaced_under_its_job_gets_the_next_attempt_in_the_same_try(bench: Bench) -> None:
+    def world() -> None:
+        name = only_cluster(bench)
+        bench.clusters.ready(name)
+        new_job(bench).run()
+        bench.clusters.replace(name)
+        second = eventually(lambda: next((n for n in list(bench.clusters.world) if n != name), None), "another one")
+        bench.clusters.ready(second)
+        new_job(bench, 1).run()
+        new_job(bench, 1).end()
+
+    with meanwhile(world):
+        run = bench.run()
+        bench.go_on(run, run.begin())
+
+    assert [item["phase"] for item in bench.attempts] == ["LOST", "SUCCEEDED"]
+    assert [item["try_number"] for item in bench.attempts] == [1, 1]
+
+
+def test_a_next_try_finds_the_cluster_that_an_earlier_one_asked_for(bench: Bench) -> None:
+    step = bench.run().begin()
+    assert isinstance(step, Wait)
+    name = only_cluster(bench)
+
+    again = bench.run(try_number=2).begin()
+
+    assert isinstance(again, Wait)
+    assert (again.what, again.attempt["submission_id"]) == ("cluster", step.attempt["submission_id"])
+    assert bench.calls("ensure") == [name]
+
+
+def test_a_cluster_that_cannot_start_is_taken_back(bench: Bench) -> None:
+    run = bench.run()
+    step = run.begin()
+    assert isinstance(step, Wait)
+    bench.clusters.fail(only_cluster(bench), "no such image")
+
+    with pytest.raises(ClusterFailedError, match="no such image"):
+        bench.go_on(run, step)
+
+    assert bench.calls("delete") == bench.calls("ensure")
+    assert bench.attempts[0]["phase"] == "FAILED"
+
+
+def test_a_roll_out_needs_no_job_of_ours(bench: Bench) -> None:
+    bench.rollout = {"applications": ["delays"]}
+
+    def world() -> None:
+        bench.clusters.ready(only_cluster(bench))
+        rolled = new_job(bench)
+        assert rolled.rollout == bench.rollout
+        rolled.run()
+        rolled.end()
+
+    with meanwhile(world):
+        run = bench.run()
+        bench.go_on(run, run.begin())
+
+    assert (bench.attempts[0]["kind"], bench.attempts[0]["phase"]) == ("rollout", "SUCCEEDED")
+
+
+def test_a_kill_stops_the_job_and_takes_its_cluster_along(bench: Bench) -> None:
+    run = bench.run()
+    assert isinstance(run.begin(), Wait)
+    name = only_cluster(bench)
+    bench.clusters.ready(name)
+    step = run.resume({"what": "cluster", "submission_id": bench.attempts[0]["submission_id"], "state": "ready"})
+    assert isinstance(step, Wait)
+
+    new_job(bench).run()
+
+    run.kill()
+
+    assert bench.calls("stop") == [bench.attempts[0]["submission_id"]]
+    assert bench.calls("delete") == [name]
