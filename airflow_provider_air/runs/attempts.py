@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from airflow_provider_air import waiting
 from airflow_provider_air.contracts.attachments import Outcome
-from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef, ClusterState, ClusterStatus
+from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef, ClusterStatus
 from airflow_provider_air.contracts.jobs import JobBackend, JobLook, Loss
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import Clock, Store
@@ -22,7 +22,7 @@ from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.runs.attached import Attached
 from airflow_provider_air.runs.ledger import LEDGER_KEY, Attempt, Ledger, OnClear
 from airflow_provider_air.runs.names import owns
-from airflow_provider_air.runs.watch import WatchPorts
+from airflow_provider_air.runs.watch import GONE_STATES, WatchPorts
 from airflow_provider_air.waiting import backoff_seconds
 
 T = TypeVar("T")
@@ -34,7 +34,6 @@ SHORT_PATIENCE_SECONDS = 5.0
 # How long a cluster is asked for what a person has cleared: the task's own time goes by meanwhile.
 CLEARED_PATIENCE_SECONDS = 20.0
 EARLIER = Outcome("STOPPED", "A later try ended it")
-GONE_STATES = (ClusterState.ABSENT, ClusterState.FAILED, ClusterState.DELETING)
 
 
 @dataclass(frozen=True)
@@ -82,9 +81,7 @@ class Attempts:
 
     def jobs(self, attempt: Attempt) -> JobBackend:
         """Give what runs an attempt that has a cluster."""
-        ref = attempt.cluster_ref
-        backend = self.backend(ref)
-        return backend.serving(ref) if attempt.kind == "rollout" else backend.jobs(ref)
+        return self._ports.jobs(attempt)
 
     def patiently(self, ask: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
         """:raises UnavailableError: nobody answered for a while."""

@@ -190,7 +190,7 @@ def find_end(records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
 
 def encoded_result_of(records: Sequence[dict[str, Any]], *, where: str) -> Any:
     """
-    Give the value that a succeeded driver reported, as it travelled: plain JSON, see :func:`decode`.
+    Give the value that a succeeded driver reported, as it travelled: plain JSON.
 
     :param where: the submission id, for the error
     :raises ResultLostError: the closing record or the result is missing or says something else

@@ -34,7 +34,8 @@ HISTORY_SECONDS = 10.0
 KILL_SECONDS = 15.0
 FLOOD_LINES = 100
 PENDING_STATES = (ClusterState.STARTING, ClusterState.UNKNOWN, ClusterState.DELETING)
-NOT_GONE_STATES = tuple(state for state in ClusterState if state is not ClusterState.ABSENT)
+GONE_STATES = (ClusterState.ABSENT, ClusterState.FAILED, ClusterState.DELETING)
+NOT_ABSENT_STATES = tuple(state for state in ClusterState if state is not ClusterState.ABSENT)
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,12 @@ class WatchPorts:
     clusters: Callable[[str], ClusterBackend]
     log: Log
     clock: Clock
+
+    def jobs(self, attempt: Attempt) -> JobBackend:
+        """Give what runs an attempt that has a cluster."""
+        ref = attempt.cluster_ref
+        backend = self.clusters(ref.backend)
+        return backend.serving(ref) if attempt.kind == "rollout" else backend.jobs(ref)
 
     @contextmanager
     def contained(self, what: str, told: set[str] | None = None) -> Iterator[None]:
@@ -121,7 +128,7 @@ class Watch:
 
     async def _cluster(self, ref: ClusterRef, until: float | None) -> dict[str, Any] | None:
         state, message = ClusterState.UNKNOWN, ""
-        awaited = PENDING_STATES if self._step.what == "cluster" else NOT_GONE_STATES
+        awaited = PENDING_STATES if self._step.what == "cluster" else NOT_ABSENT_STATES
         try:
             backend = self._ports.clusters(ref.backend)
             async with aclosing(backend.watch(ref, self._ports.clock)) as looks:
@@ -162,17 +169,13 @@ class Watch:
         return {"admitted": False, "message": ""}
 
     async def _take_place(self, ref: ClusterRef, limit: int) -> bool:
-        clock, jobs = self._ports.clock, self._jobs(ref)
+        clock, jobs = self._ports.clock, self._ports.jobs(self._attempt)
         for task, name in places_to_look_at(ref, clock).items():
             job = (await clock.in_thread(jobs.look, name)).job
             if job is not None and job.status.is_terminal:
                 give_back(ref, task)
         alive = await jobs.alive_now()
         return take_place(ref, str(self._attempt.info.key), self._attempt.submission_id, limit, alive, clock)
-
-    def _jobs(self, ref: ClusterRef) -> JobBackend:
-        backend = self._ports.clusters(ref.backend)
-        return backend.serving(ref) if self._attempt.kind == "rollout" else backend.jobs(ref)
 
     # The job's end
 
@@ -184,7 +187,7 @@ class Watch:
         if not exact:
             self._ports.log.info(AGAIN)
         try:
-            end = await self._follow(ref, progress, offset, until)
+            end = await self._follow(progress, offset, until)
         except ConfigurationError as error:
             end = FollowEnd("refused", message=str(error))
         except AirError as error:
@@ -197,12 +200,12 @@ class Watch:
             await progress.write(clean=True)
         return None if end is None else _told(end)
 
-    async def _follow(self, ref: ClusterRef, progress: Progress, offset: int, until: float | None) -> FollowEnd | None:
+    async def _follow(self, progress: Progress, offset: int, until: float | None) -> FollowEnd | None:
         clock, log = self._ports.clock, self._ports.log
         attached = Attached(self._attempt.attachments, self._ports.connections, log)
         live = LiveRecords(attached, self._attempt, clock, log)
         history = _LiveHistory(self._ports, self._attempt)
-        async with aclosing(self._jobs(ref).follow(self._settings(offset), clock)) as seen_of_it:
+        async with aclosing(self._ports.jobs(self._attempt).follow(self._settings(offset), clock)) as seen_of_it:
             async for seen in seen_of_it:
                 if isinstance(seen, FollowEnd):
                     await live.finish()
@@ -250,7 +253,7 @@ class Watch:
             status = await self._ports.clock.in_thread(backend.describe, ref)
         except AirError:
             return end
-        if status.state in (ClusterState.ABSENT, ClusterState.FAILED, ClusterState.DELETING):
+        if status.state in GONE_STATES:
             return FollowEnd("lost", end.job, f"The cluster is {status.state.value}: {status.message}")
         return end
 
@@ -273,7 +276,7 @@ class Watch:
             return
         if self._step.what == "end":
             self._ports.log.info("Stopping Ray job %s", self._attempt.submission_id)
-            await self._quietly(self._stop(ref), "The job was not seen to stop")
+            await self._quietly(self._stop(), "The job was not seen to stop")
         if self._step.what == "room":
             give_back(ref, str(self._attempt.info.key))
         if ref.owned and await self._is_as_it_was(ref):
@@ -299,8 +302,8 @@ class Watch:
         with self._ports.contained(f"{what} ({self._attempt.submission_id})"):
             await work
 
-    async def _stop(self, ref: ClusterRef) -> None:
-        clock, jobs, name = self._ports.clock, self._jobs(ref), self._attempt.submission_id
+    async def _stop(self) -> None:
+        clock, jobs, name = self._ports.clock, self._ports.jobs(self._attempt), self._attempt.submission_id
         end = clock.now() + KILL_SECONDS
         for pause in backoff_seconds(0.3, 1.0):
             try:

@@ -258,7 +258,7 @@ def a_kill_keeps_the_cluster() -> Iterator[None]:
     async def kill(self: Watch) -> None:
         ref = self._attempt.ref
         if ref is not None and self._step.what == "end":
-            await self._stop(ref)
+            await self._stop()
 
     with patch.object(Watch, "kill", kill):
         yield
