@@ -11,6 +11,9 @@ from airflow_provider_air.errors import DeadlineExceededError, UnavailableError
 
 T = TypeVar("T")
 
+# How long what does not answer is asked again before a worker leaves it to the next try.
+PATIENCE_SECONDS = 45.0
+
 
 def backoff_seconds(first: float, ceiling: float, factor: float = 2.0) -> Iterator[float]:
     """Yield growing pauses with 20 % jitter, so that many waiters do not knock in step."""
@@ -23,7 +26,7 @@ def backoff_seconds(first: float, ceiling: float, factor: float = 2.0) -> Iterat
 def patiently(
     call: Callable[[], T],
     *,
-    patience_seconds: float,
+    patience_seconds: float = PATIENCE_SECONDS,
     first_pause_seconds: float = 0.5,
     longest_pause_seconds: float = 5.0,
     now: Callable[[], float] = time.monotonic,

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import importlib
+from collections.abc import Mapping
 from typing import Any
 
-from airflow.sdk import Connection
-
-from airflow_provider_air.connections import aws, google, mlflow, ray, tecton, wandb
 from airflow_provider_air.connections.base import fields_of_connection, get_connection
 
-# kind -> what to create where there is no such connection, and what is made of one
-_KINDS: Mapping[str, tuple[str, Callable[[Connection], Any]]] = {
-    "aws": (aws.HINT, aws.ConnectedAws),
-    "google": (google.HINT, google.ConnectedGoogle),
-    "mlflow": (mlflow.HINT, mlflow.mlflow_server_of),
-    "ray": (ray.HINT, ray.ray_connection_of),
-    "tecton": (tecton.HINT, tecton.tecton_server_of),
-    "wandb": (wandb.HINT, wandb.wandb_site_of),
+# kind, which is a module beside this one -> what makes of a connection what the layers below take; loads on first use
+_MAKERS: Mapping[str, str] = {
+    "aws": "ConnectedAws",
+    "google": "ConnectedGoogle",
+    "mlflow": "mlflow_server_of",
+    "ray": "ray_connection_of",
+    "tecton": "tecton_server_of",
+    "wandb": "wandb_site_of",
 }
 
 
@@ -32,5 +30,7 @@ class AirflowConnections:
         :raises MissingExtraError: what opens this kind is not installed
         :raises UnavailableError: Airflow's api-server does not answer
         """
-        hint, make = _KINDS.get(kind, (f"Create one of type {kind!r}", fields_of_connection))
-        return make(get_connection(conn_id, hint))
+        if kind not in _MAKERS:
+            return fields_of_connection(get_connection(conn_id, f"Create one of type {kind!r}"))
+        module = importlib.import_module(f"{__package__}.{kind}")
+        return getattr(module, _MAKERS[kind])(get_connection(conn_id, module.HINT))

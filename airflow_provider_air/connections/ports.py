@@ -17,13 +17,13 @@ from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef, 
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import Log
 from airflow_provider_air.errors import ConfigurationError
-from airflow_provider_air.runs.attempts import Ports
-from airflow_provider_air.runs.clock import RealClock
-from airflow_provider_air.runs.plan import Try
-from airflow_provider_air.runs.watch import WatchPorts
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_air.runs.attempts import Ports
+    from airflow_provider_air.runs.plan import Try
+    from airflow_provider_air.runs.watch import WatchPorts
 
 CONNECTIONS = AirflowConnections()
 
@@ -89,12 +89,17 @@ def task_key_of(context: Context) -> TaskKey:
 
 def try_of(context: Context) -> Try:
     """Say which try of it a worker's context is."""
+    from airflow_provider_air.runs.plan import Try
+
     ti: Any = context["ti"]
     return Try(task_key_of(context), ti.try_number, ti.max_tries)
 
 
 def run_ports(context: Context, log: Log) -> Ports:
     """Give what a run needs; for workers."""
+    from airflow_provider_air.runs.attempts import Ports
+    from airflow_provider_air.runs.clock import RealClock
+
     store: Any = context["task_state_store"]
     return Ports(WorkerBoard(context["ti"]), CONNECTIONS, backend_of, log, RealClock(), store)
 
@@ -105,6 +110,9 @@ def watch_ports(task: Mapping[str, Any], log: Log) -> WatchPorts:
 
     :param task: ``dag_id``, ``run_id``, ``task_id``, ``map_index`` of the task instance that waits
     """
+    from airflow_provider_air.runs.clock import RealClock
+    from airflow_provider_air.runs.watch import WatchPorts
+
     return WatchPorts(XComBoard(task), CONNECTIONS, backend_of, log, RealClock())
 
 

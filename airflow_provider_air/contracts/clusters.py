@@ -33,6 +33,10 @@ class ClusterState(enum.Enum):
     """Nobody answers: :meth:`ClusterBackend.watch` tells it, ``describe`` raises UnavailableError."""
 
 
+PENDING_STATES = (ClusterState.STARTING, ClusterState.UNKNOWN, ClusterState.DELETING)
+"""What may yet become a cluster that takes work."""
+
+
 @dataclass(frozen=True)
 class ClusterStatus:
     """

@@ -13,11 +13,12 @@ from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_d
 from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.operators.submit import RaySubmitJobOperator
-from airflow_provider_air.runs.plan import BuildInfo
 from airflow_provider_air.workloads.function import ENTRYPOINT, function_payload
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_air.runs.plan import BuildInfo
 
 # Ray's words for a task's resources, which are the entrypoint's here: the function is the entrypoint.
 RESOURCES = ("num_cpus", "num_gpus", "memory", "resources", "label_selector")

@@ -27,14 +27,14 @@ from airflow_provider_air.errors import AirError
 from airflow_provider_air.links.mlflow import MlflowRunLink
 from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink
 from airflow_provider_air.operators.fields import VISIBLE, check_fields, check_secrets, redacted
-from airflow_provider_air.runs.ledger import OnClear
-from airflow_provider_air.runs.plan import BuildInfo, Collected, Plan
-from airflow_provider_air.runs.run import Run
 from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, grace_seconds, not_before
-from airflow_provider_air.triggers.run import RayRunTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_air.runs.ledger import OnClear
+    from airflow_provider_air.runs.plan import BuildInfo, Collected, Plan
+    from airflow_provider_air.runs.run import Run
 
 
 class RayJobOperator(BaseOperator):
@@ -207,14 +207,21 @@ class RayJobOperator(BaseOperator):
         return step.result
 
     def _defer(self, context: Context, step: Wait) -> None:
+        from airflow_provider_air.triggers.run import RayRunTrigger
+
         trigger = RayRunTrigger(step=step.to_json(), task=task_of(context), not_before=not_before())
         self.defer(trigger=trigger, method_name=self.on_event.__name__, timeout=backstop(step.until))
 
     def _open(self, context: Context) -> Run:
+        # The engine loads where a task runs: a DAG that is only parsed pays for the fields.
+        from airflow_provider_air.runs.run import Run
+
         self._run = Run(self._plan(context), try_of(context), run_ports(context, self.log))
         return self._run
 
     def _plan(self, context: Context) -> Plan:
+        from airflow_provider_air.runs.plan import Plan
+
         limit = self.max_concurrent_jobs
         if limit is None and (group := group_of(self)) is not None:
             limit = group.max_concurrent_jobs

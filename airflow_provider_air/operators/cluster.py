@@ -14,12 +14,12 @@ from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.contracts.runs import Done, Wait
 from airflow_provider_air.errors import AirError, ConfigurationError
 from airflow_provider_air.links.ray import DASHBOARD_KEY, RayDashboardLink
-from airflow_provider_air.runs.cluster import ClusterRun
 from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, grace_seconds, not_before
-from airflow_provider_air.triggers.run import RayRunTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_air.runs.cluster import ClusterRun
 
 
 class ClusterOperator(BaseOperator):
@@ -82,6 +82,8 @@ class ClusterOperator(BaseOperator):
             self._run.kill()
 
     def _open(self, context: Context) -> ClusterRun:
+        from airflow_provider_air.runs.cluster import ClusterRun
+
         ports = run_ports(context, self.log)
         self._run = ClusterRun(task_key_of(context), ports, timeout_seconds=self.cluster_timeout_seconds)
         return self._run
@@ -91,10 +93,15 @@ class ClusterOperator(BaseOperator):
         while isinstance(step, Wait):
             event = run.wait(step, time.time() + grace if self.deferrable else None)
             if event is None:
-                trigger = RayRunTrigger(step=step.to_json(), task=task_of(context), not_before=not_before())
-                self.defer(trigger=trigger, method_name=self.on_event.__name__, timeout=backstop(step.until))
+                self._defer(context, step)
             step = run.resume(event)
         return self.done(context, step.result)
+
+    def _defer(self, context: Context, step: Wait) -> None:
+        from airflow_provider_air.triggers.run import RayRunTrigger
+
+        trigger = RayRunTrigger(step=step.to_json(), task=task_of(context), not_before=not_before())
+        self.defer(trigger=trigger, method_name=self.on_event.__name__, timeout=backstop(step.until))
 
 
 class RayCreateClusterOperator(ClusterOperator):

@@ -14,11 +14,12 @@ from airflow_provider_air.attachments.checks import specs_of
 from airflow_provider_air.contracts.attachments import AttachmentSpec
 from airflow_provider_air.contracts.jobs import EntrypointResources, JobRequest
 from airflow_provider_air.operators.stored import RayStoredJobOperator
-from airflow_provider_air.runs.plan import BuildInfo
 from airflow_provider_air.workloads.data import refs_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_air.runs.plan import BuildInfo
 
 T = TypeVar("T")
 

@@ -10,7 +10,6 @@ from airflow_provider_air.attachments.feast.features import check_repo, check_se
 from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.operators.driven import RayDrivenOperator
-from airflow_provider_air.runs.plan import BuildInfo
 from airflow_provider_air.workloads.features import (
     ENTRYPOINT,
     apply_payload,
@@ -21,6 +20,8 @@ from airflow_provider_air.workloads.features import (
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_air.runs.plan import BuildInfo
 
 
 class _FeastOperator(RayDrivenOperator):

@@ -22,12 +22,13 @@ from airflow_provider_air.links.serve import (
 )
 from airflow_provider_air.operators.base import RayJobOperator
 from airflow_provider_air.operators.fields import check_secrets
-from airflow_provider_air.runs.plan import BuildInfo, Collected
 from airflow_provider_air.workloads import fields
 from airflow_provider_air.workloads.serve import ENTRYPOINT, check_name, check_replicas, plan_deploy
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_air.runs.plan import BuildInfo, Collected
 
 
 class ServeJobOperator(RayJobOperator):

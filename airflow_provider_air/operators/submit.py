@@ -12,12 +12,12 @@ from airflow_provider_air.connections.raising import airflow_errors
 from airflow_provider_air.contracts.jobs import EntrypointResources, JobRequest
 from airflow_provider_air.errors import ConfigurationError, RemoteFailureError
 from airflow_provider_air.operators.stored import RayStoredJobOperator
-from airflow_provider_air.runs.attempts import patiently, stop_and_wait
-from airflow_provider_air.runs.clock import RealClock
-from airflow_provider_air.runs.plan import BuildInfo
+from airflow_provider_air.waiting import patiently
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_air.runs.plan import BuildInfo
 
 
 class RaySubmitJobOperator(RayStoredJobOperator):
@@ -122,13 +122,16 @@ class RayStopJobOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Stop it; returns the job's last state, ``UNKNOWN`` where the cluster does not know it."""
+        from airflow_provider_air.runs.attempts import stop_and_wait
+        from airflow_provider_air.runs.clock import RealClock
+
         with airflow_errors():
             if not isinstance(self.submission_id, str) or not self.submission_id.strip():
                 raise ConfigurationError("'submission_id' is empty", hint="Pass the XCom of the submitting task")
             # Found, not made: to stop a job is no reason to start a cluster.
             ref = found_target_of(self, context)
             jobs = backend_of(ref.backend).jobs(ref)
-            job = patiently(lambda: jobs.look(self.submission_id), RealClock()).job
+            job = patiently(lambda: jobs.look(self.submission_id)).job
             if job is not None and not job.status.is_terminal:
                 job = stop_and_wait(jobs, job, RealClock())
             if job is not None and not job.status.is_terminal:

@@ -21,7 +21,6 @@ from airflow_provider_air.errors import (
 )
 from airflow_provider_air.hooks.tecton import TectonHook
 from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, not_before
-from airflow_provider_air.triggers.tecton import TectonJobTrigger
 from airflow_provider_air.workloads.fields import moment
 
 if TYPE_CHECKING:
@@ -91,6 +90,8 @@ class TectonMaterializeOperator(BaseOperator):
             self.log.info("Waiting for Tecton's job %s", job.job_id)
             timeout = self.execution_timeout
             deadline = None if timeout is None else time.time() + timeout.total_seconds()
+            from airflow_provider_air.triggers.tecton import TectonJobTrigger
+
             trigger = TectonJobTrigger(
                 tecton_conn_id=self.tecton_conn_id,
                 workspace=self.workspace,

@@ -9,11 +9,12 @@ from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.contracts.storage import JobAccess
 from airflow_provider_air.hooks.wandb import WandbHook
 from airflow_provider_air.operators.driven import RayDrivenOperator
-from airflow_provider_air.runs.plan import BuildInfo
 from airflow_provider_air.workloads.wandb import ENTRYPOINT, sync_payload
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_air.runs.plan import BuildInfo
 
 
 class WandbSyncOperator(RayDrivenOperator):

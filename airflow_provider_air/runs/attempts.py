@@ -23,12 +23,10 @@ from airflow_provider_air.runs.attached import Attached
 from airflow_provider_air.runs.ledger import LEDGER_KEY, Attempt, Ledger, OnClear
 from airflow_provider_air.runs.names import owns
 from airflow_provider_air.runs.watch import GONE_STATES, WatchPorts
-from airflow_provider_air.waiting import backoff_seconds
+from airflow_provider_air.waiting import PATIENCE_SECONDS, backoff_seconds
 
 T = TypeVar("T")
 STOP_SECONDS = 20.0
-# How long what does not answer is asked again before a worker leaves it to the next try.
-PATIENCE_SECONDS = 45.0
 # Where its jobs were asked for patiently already.
 SHORT_PATIENCE_SECONDS = 5.0
 # How long a cluster is asked for what a person has cleared: the task's own time goes by meanwhile.

@@ -6,14 +6,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef, ClusterSpec, ClusterState, ClusterStatus
+from airflow_provider_air.contracts.clusters import (
+    PENDING_STATES,
+    ClusterOwner,
+    ClusterRef,
+    ClusterSpec,
+    ClusterState,
+    ClusterStatus,
+)
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import Done, Wait, What
 from airflow_provider_air.errors import ClusterFailedError, ProtocolError, UnavailableError
 from airflow_provider_air.runs.attempts import patiently
 from airflow_provider_air.runs.ends import failure_of_cluster, failure_of_start
 from airflow_provider_air.runs.ledger import Attempt
-from airflow_provider_air.runs.watch import PENDING_STATES, Watch, WatchPorts
+from airflow_provider_air.runs.watch import Watch, WatchPorts
 
 
 class ClusterRun:

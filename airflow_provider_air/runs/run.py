@@ -15,7 +15,14 @@ from functools import cached_property
 from typing import Any
 
 from airflow_provider_air.contracts.attachments import Outcome
-from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef, ClusterSpec, ClusterState, ClusterStatus
+from airflow_provider_air.contracts.clusters import (
+    PENDING_STATES,
+    ClusterOwner,
+    ClusterRef,
+    ClusterSpec,
+    ClusterState,
+    ClusterStatus,
+)
 from airflow_provider_air.contracts.runs import Done, Wait
 from airflow_provider_air.errors import (
     AirError,
@@ -34,7 +41,7 @@ from airflow_provider_air.runs.ledger import Attempt
 from airflow_provider_air.runs.names import run_name
 from airflow_provider_air.runs.plan import BuildInfo, Plan, Try
 from airflow_provider_air.runs.sending import Sending, links_of, write_links
-from airflow_provider_air.runs.watch import PENDING_STATES, Watch, job_of
+from airflow_provider_air.runs.watch import Watch, job_of
 
 # A wait in place ends now and then to resolve anew how the job would be stopped: tokens and addresses age.
 SLICE_SECONDS = 600.0
@@ -73,7 +80,7 @@ class Run:
         """
         with self._ending():
             self._attempts.open_try(max_tries=self._this.max_tries, on_clear=self._plan.on_clear)
-            self._prepare_kill_of_current()
+            self._prepare_kill(self._attempts.ledger.current)
             return self._act(self._settling.settle())
 
     def resume(self, event: Any) -> Wait | Done:
@@ -322,15 +329,10 @@ class Run:
         write_links(self._ports, links)
         return attempt.wait("end", attempt.deadline)
 
-    def _prepare_kill_of_current(self) -> None:
-        current = self._attempts.ledger.current
-        if current is not None and current.is_open:
-            self._prepare_kill(current)
-
-    def _prepare_kill(self, attempt: Attempt) -> None:
-        ref = attempt.ref
+    def _prepare_kill(self, attempt: Attempt | None) -> None:
+        ref = attempt.ref if attempt is not None and attempt.is_open else None
         self._on_kill = []
-        if ref is None:
+        if attempt is None or ref is None:
             return
         # Where there is no address yet, there is no job either.
         with suppress(AirError):

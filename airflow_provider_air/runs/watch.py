@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_air.contracts.attachments import Outcome
-from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef, ClusterState
+from airflow_provider_air.contracts.clusters import PENDING_STATES, ClusterBackend, ClusterRef, ClusterState
 from airflow_provider_air.contracts.connections import Connections
 from airflow_provider_air.contracts.history import MOST_LIVE_BYTES
 from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings, JobBackend, Observation
@@ -33,7 +33,6 @@ HISTORY_SECONDS = 10.0
 # Airflow bounds on_kill at 30 s; what is left is for the cluster's deletion.
 KILL_SECONDS = 15.0
 FLOOD_LINES = 100
-PENDING_STATES = (ClusterState.STARTING, ClusterState.UNKNOWN, ClusterState.DELETING)
 GONE_STATES = (ClusterState.ABSENT, ClusterState.FAILED, ClusterState.DELETING)
 NOT_ABSENT_STATES = tuple(state for state in ClusterState if state is not ClusterState.ABSENT)
 

@@ -10,15 +10,11 @@ from airflow.sdk import BaseSensorOperator
 
 from airflow_provider_air.connections.ports import backend_of, found_target_of, task_key_of, task_of
 from airflow_provider_air.connections.raising import airflow_errors
-from airflow_provider_air.contracts.clusters import ClusterRef, ClusterState, ClusterStatus
+from airflow_provider_air.contracts.clusters import PENDING_STATES, ClusterRef, ClusterState, ClusterStatus
 from airflow_provider_air.errors import DeadlineExceededError, ProtocolError, UnavailableError
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.requests import list_nodes
-from airflow_provider_air.runs.cluster import wait_for
-from airflow_provider_air.runs.ends import failure_of_cluster
-from airflow_provider_air.runs.watch import PENDING_STATES
 from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, not_before
-from airflow_provider_air.triggers.run import RayRunTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -59,6 +55,9 @@ class RayClusterSensor(BaseSensorOperator):
             return super().execute(context)
         if self.poke(context):
             return None
+        from airflow_provider_air.runs.cluster import wait_for
+        from airflow_provider_air.triggers.run import RayRunTrigger
+
         with airflow_errors():
             until = time.time() + self.timeout
             step = wait_for(found_target_of(self, context), task_key_of(context), "cluster", until)
@@ -67,6 +66,8 @@ class RayClusterSensor(BaseSensorOperator):
 
     def on_cluster_ready(self, context: Context, event: Any) -> None:
         """Judge what the trigger saw; called on a worker."""
+        from airflow_provider_air.runs.ends import failure_of_cluster
+
         with airflow_errors():
             if not isinstance(event, dict) or event.get("what") != "cluster":
                 raise ProtocolError(f"The trigger's event is not about a cluster: {event!r}"[:500])
@@ -78,6 +79,8 @@ class RayClusterSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> bool:
         """Look once."""
+        from airflow_provider_air.runs.ends import failure_of_cluster
+
         with airflow_errors():
             ref = found_target_of(self, context)
             try:

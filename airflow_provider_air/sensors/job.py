@@ -14,11 +14,8 @@ from airflow_provider_air.connections.raising import airflow_errors
 from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.errors import ConfigurationError, JobLostError, ProtocolError
 from airflow_provider_air.ray_api.models import JobDetails
-from airflow_provider_air.runs.attempts import patiently
-from airflow_provider_air.runs.clock import RealClock
-from airflow_provider_air.runs.ends import failure_of_end
 from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, not_before
-from airflow_provider_air.triggers.job_state import RayJobStateTrigger
+from airflow_provider_air.waiting import patiently
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -59,6 +56,8 @@ class RayJobSensor(BaseSensorOperator):
             job = self._look(ref)
             if job is None or job.status.is_terminal:
                 return self._judge(job)
+            from airflow_provider_air.triggers.job_state import RayJobStateTrigger
+
             deadline = time.time() + self.timeout
             trigger = RayJobStateTrigger(
                 cluster=ref.to_json(), submission_id=self.submission_id, deadline=deadline, not_before=not_before()
@@ -67,6 +66,8 @@ class RayJobSensor(BaseSensorOperator):
 
     def on_job_end(self, context: Context, event: Any) -> str:
         """Judge what the trigger saw; called on a worker."""
+        from airflow_provider_air.runs.ends import failure_of_end
+
         with airflow_errors():
             if not isinstance(event, dict) or event.get("submission_id") != self.submission_id:
                 raise ProtocolError(f"The trigger's event is not about job {self.submission_id}: {event!r}"[:500])
@@ -93,9 +94,11 @@ class RayJobSensor(BaseSensorOperator):
 
     def _look(self, ref: ClusterRef) -> JobDetails | None:
         jobs = backend_of(ref.backend).jobs(ref)
-        return patiently(lambda: jobs.look(self.submission_id), RealClock()).job
+        return patiently(lambda: jobs.look(self.submission_id)).job
 
     def _judge(self, job: JobDetails | None) -> str:
+        from airflow_provider_air.runs.ends import failure_of_end
+
         if job is None:
             raise JobLostError("The cluster does not know the job", where=self.submission_id)
         if job.status.value == "SUCCEEDED":

@@ -13,7 +13,6 @@ from airflow_provider_air.connections.raising import airflow_errors
 from airflow_provider_air.errors import ConfigurationError, DeadlineExceededError, ProtocolError
 from airflow_provider_air.hooks.mlflow import MlflowHook
 from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, not_before
-from airflow_provider_air.triggers.mlflow import MlflowModelTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -57,6 +56,8 @@ class MlflowModelSensor(BaseSensorOperator):
             if version is not None:
                 return version
             self.log.info("Waiting for %s", self)
+            from airflow_provider_air.triggers.mlflow import MlflowModelTrigger
+
             trigger = MlflowModelTrigger(
                 mlflow_conn_id=self.mlflow_conn_id,
                 model_name=self.model_name,

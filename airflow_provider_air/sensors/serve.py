@@ -17,10 +17,8 @@ from airflow_provider_air.errors import (
     DeadlineExceededError,
     ProtocolError,
 )
-from airflow_provider_air.runs.attempts import patiently
-from airflow_provider_air.runs.clock import RealClock
 from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, not_before
-from airflow_provider_air.triggers.serve import RayServeTrigger
+from airflow_provider_air.waiting import patiently
 from airflow_provider_air.workloads.serve import check_name, check_replicas, readiness
 
 if TYPE_CHECKING:
@@ -68,6 +66,8 @@ class RayServeSensor(BaseSensorOperator):
             if ready:
                 return message
             self.log.info("Waiting: %s", message)
+            from airflow_provider_air.triggers.serve import RayServeTrigger
+
             trigger = RayServeTrigger(
                 cluster=ref.to_json(),
                 application=self.application,
@@ -120,4 +120,4 @@ class RayServeSensor(BaseSensorOperator):
 
     def _look(self, ref: ClusterRef) -> tuple[bool, str]:
         serving = backend_of(ref.backend).serving(ref)
-        return readiness(patiently(lambda: serving.application(self.application), RealClock()), self._replicas())
+        return readiness(patiently(lambda: serving.application(self.application)), self._replicas())

@@ -14,11 +14,12 @@ from airflow_provider_air.connections.raising import airflow_errors
 from airflow_provider_air.errors import ConfigurationError, DeadlineExceededError, ProtocolError
 from airflow_provider_air.hooks.tecton import TectonHook
 from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, not_before
-from airflow_provider_air.triggers.tecton import TectonReadyTrigger
 from airflow_provider_air.workloads.fields import moment
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_air.triggers.tecton import TectonReadyTrigger
 
 
 class TectonReadySensor(BaseSensorOperator):
@@ -91,6 +92,8 @@ class TectonReadySensor(BaseSensorOperator):
             return PokeReturnValue(is_done=ready is not None, xcom_value=ready)
 
     def _trigger(self, context: Context) -> TectonReadyTrigger:
+        from airflow_provider_air.triggers.tecton import TectonReadyTrigger
+
         if self.store not in STORES:
             raise ConfigurationError(f"'store' must be online or offline, not {self.store!r}")
         if not self.workspace:

@@ -64,6 +64,13 @@ def test_all_public_names_load_nothing_heavy_beyond_what_airflow_sdk_has_loaded(
     assert not loaded & HEAVY
 
 
+def test_a_dag_that_is_only_parsed_loads_neither_engine_nor_triggers() -> None:
+    loaded = newly_loaded(EVERY_PUBLIC_NAME, prepare="import airflow.sdk")
+    engine = ("runs.run", "runs.attempts", "runs.watch", "triggers.run", "triggers.mlflow", "connections.aws")
+    assert not loaded & {f"airflow_provider_air.{name}" for name in engine}
+    assert "airflow.triggers.base" not in loaded
+
+
 def test_all_public_names_cost_little_beside_airflow_sdk() -> None:
     """CPU time, so that a busy machine counts for both; milliseconds are what tests/benchmarks measures."""
     probe = f"""

@@ -4,7 +4,7 @@ import pytest
 
 from airflow_provider_air.clusters.jobs_api import backend as jobs_api
 from airflow_provider_air.clusters.jobs_api import watching
-from airflow_provider_air.connections import ports
+from airflow_provider_air.runs import clock
 from tests.fakes.quick_clock import QuickClock
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, Supervisor
@@ -25,6 +25,6 @@ def store() -> Store:
 @pytest.fixture(autouse=True)
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Minutes of patience with real clusters are a moment here."""
-    monkeypatch.setattr(ports, "RealClock", QuickClock)
+    monkeypatch.setattr(clock, "RealClock", QuickClock)
     monkeypatch.setattr(jobs_api, "PATIENCE_SECONDS", 0.5, raising=False)
     monkeypatch.setattr(watching, "DRAIN_SECONDS", 2.0)
