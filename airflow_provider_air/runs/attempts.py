@@ -149,6 +149,8 @@ class Attempts:
             return attempt
         # A failed clean-up never hides a result.
         with self._ports.contained(f"Cluster {ref.name} could not be deleted now, its expiry will"):
+            # Written down first: a worker that woke after another one took its place is refused, and harms nothing.
+            attempt = self.put(attempt, steps=self.at(attempt, "left"))
             self.patiently(lambda: self.backend(ref).delete(ref))
             return self.put(attempt, cluster_left=True)
         return attempt
@@ -169,6 +171,8 @@ class Attempts:
         job: JobDetails | None = look.job
         if job is not None and not job.status.is_terminal:
             self._ports.log.info("Stopping job %s", attempt.submission_id)
+            # Before it is asked for, as in leave: the job may be another try's by now.
+            attempt = self.put(attempt, stop_pending=True)
             job = self._stop_where_it_is(attempt, job)
         if job is not None and not job.status.is_terminal:
             self._ports.log.warning(
@@ -196,7 +200,13 @@ class Attempts:
         stopped: Attempt | None = None
         # It must not hide why the task ends.
         with self._ports.contained(f"Job {attempt.submission_id} could not be stopped"):
-            stopped = self.stop(attempt, outcome)
+            # Whoever refuses us may let us in again: a token is rotated, a connection corrected.
+            stopped = waiting.patiently(
+                lambda: self.stop(attempt, outcome, SHORT_PATIENCE_SECONDS),
+                on=AirError,
+                now=self._ports.clock.now,
+                sleep=self._ports.clock.sleep,
+            )
         if stopped is None:
             stopped = self.put(self.leave(self.ledger.find(attempt.submission_id) or attempt), stop_pending=True)
         if stopped.stop_pending:

@@ -236,7 +236,12 @@ def failure_of_end(
             hint="The job may go on: a retry adopts it",
         )
     if outcome == "refused":
-        return ConfigurationError(f"The cluster refuses us now: {message}", where=submission_id)
+        # It let us in before: what refuses us now may be mended before the next try, which adopts the job.
+        return ClusterUnreachableError(
+            f"The cluster refuses us now; last state of the job: {state}. {message}",
+            where=submission_id,
+            hint="Correct the connection. The job may go on: a retry adopts it",
+        )
     return ProtocolError(f"The watch's event has the unknown outcome {outcome!r}", where=submission_id)
 
 
