@@ -194,6 +194,8 @@ class RayServeDeployOperator(ServeJobOperator):
     def build_config(self) -> dict[str, Any]:
         """Give the applications, the strategy and the tests."""
         fields.number(self.drain_seconds, "drain_seconds", minimum=0)
+        if self.endpoint_url is not None:
+            fields.uri(self.endpoint_url, "endpoint_url")
         deploy = plan_deploy(
             self._config(), strategy=self.strategy, smoke_test=self.smoke_test, http_options=self.http_options
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow_provider_air.addresses import check_bare
 from airflow_provider_air.contracts.jobs import EntrypointResources, JobRequest, PreparedJob
 from airflow_provider_air.contracts.names import digest
 from airflow_provider_air.drivers.wire import names as driver_names
@@ -188,6 +189,8 @@ def _ship_modules(request: JobRequest, environment: dict[str, Any]) -> list[Pack
 def _package_of(source: Any, field_name: str, *, prefix: str = "", excludes: tuple[str, ...] = ()) -> Package | None:
     if not isinstance(source, str) or not source:
         raise ConfigurationError(f"'{field_name}' must be a folder or a URI, not {source!r}")
+    if "://" in source:
+        check_bare(source, f"'{field_name}'", hint="Ray shows it to whoever can list jobs: ship a folder instead")
     scheme = urlsplit(source).scheme
     if "://" not in source:
         return package_folder(Path(source), prefix=prefix, excludes=excludes, field_name=field_name)

@@ -205,6 +205,8 @@ BAD: list[tuple[str, Mapping[str, Any]]] = [
     ("working_dir", {"working_dir": "s3://b/folder"}),
     ("working_dir", {"working_dir": 5}),
     ("working_dir", {"working_dir": "s3://b/x.zip", "runtime_env": {"working_dir": "s3://b/y.zip"}}),
+    ("'working_dir' holds a user or a password", {"working_dir": "https://token@github.com/o/r.zip"}),
+    ("'py_modules' holds a user or a password", {"runtime_env": {"py_modules": ["s3://key:secret@b/x.zip"]}}),
     ("excludes", {"excludes": "*.csv"}),
     ("excludes", {"excludes": None}),
     ("py_modules", {"runtime_env": {"py_modules": "code"}}),
