@@ -26,6 +26,7 @@ from airflow_provider_air.workloads.secrets import HOOK, pack_secrets, with_secr
 
 # It is in the worker's memory while it is written.
 MAX_STAGED_BYTES = 1024 * 1024 * 1024
+_SHOWN = "Ray shows it to whoever can list jobs: ship a folder, or let the cluster's own secret store open the place"
 REMOTE_SCHEMES = ("gcs", "s3", "gs", "https", "azure", "abfss", "file", "local")
 
 
@@ -190,7 +191,7 @@ def _package_of(source: Any, field_name: str, *, prefix: str = "", excludes: tup
     if not isinstance(source, str) or not source:
         raise ConfigurationError(f"'{field_name}' must be a folder or a URI, not {source!r}")
     if "://" in source:
-        check_bare(source, f"'{field_name}'", hint="Ray shows it to whoever can list jobs: ship a folder instead")
+        check_bare(source, f"'{field_name}'", hint=_SHOWN)
     scheme = urlsplit(source).scheme
     if "://" not in source:
         return package_folder(Path(source), prefix=prefix, excludes=excludes, field_name=field_name)
