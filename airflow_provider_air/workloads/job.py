@@ -231,7 +231,7 @@ def _drivers_package() -> Package:
     """Pack our drivers under the name that they have on the cluster."""
     root = importlib.resources.files("airflow_provider_air.drivers")
     with importlib.resources.as_file(root) as folder:
-        return package_folder(folder, prefix="air_drivers/")
+        return package_folder(folder, prefix="air_drivers/", may_link_out=True)
 
 
 def _payload_name(payload: Mapping[str, bytes]) -> str:
