@@ -163,6 +163,11 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "Where people reach the dashboard, if it is another address than ours.",
                         "schema": {"type": ["string", "null"]},
                     },
+                    "read_agents": {
+                        "label": "Read node agents",
+                        "description": "Read logs from the nodes' agents; off: from the dashboard alone.",
+                        "schema": {"type": "boolean", "default": True},
+                    },
                     "headers": {
                         "label": "Extra headers",
                         "description": "For a proxy in front of the dashboard: an object of strings.",

@@ -26,7 +26,7 @@ from airflow_provider_air.drivers.wire.records import decode
 from airflow_provider_air.errors import AirError
 from airflow_provider_air.links.mlflow import MlflowRunLink
 from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink
-from airflow_provider_air.operators.fields import VISIBLE, check_fields, check_secrets, redacted
+from airflow_provider_air.operators.fields import check_fields, check_sent, redacted
 from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, grace_seconds, not_before
 
 if TYPE_CHECKING:
@@ -101,10 +101,9 @@ class RayJobOperator(BaseOperator):
         """
         Refuse what must not be sent, before anything remote.
 
-        :raises ConfigurationError: a field of the operator is wrong, or the job would show a secret
+        :raises ConfigurationError: a field of the operator is wrong
         """
         check_fields(self)
-        check_secrets({name: getattr(request, name) for name in VISIBLE})
 
     def attachments(self) -> Sequence[AttachmentSpec]:
         """
@@ -230,6 +229,7 @@ class RayJobOperator(BaseOperator):
             target=lambda: target_of(self, context),
             build=lambda info: self.build_job(context, info),
             check=self.check_job,
+            check_sent=check_sent,
             attachments=self.attachments,
             storage=self.storage_spec,
             environment=self.job_environment,

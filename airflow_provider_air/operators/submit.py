@@ -28,7 +28,9 @@ class RaySubmitJobOperator(RayStoredJobOperator):
     ``storage``, a result of more than 1 MiB is written there, and the XCom stands for it: see
     :func:`~airflow_provider_air.hooks.results.load_result`.
 
-    :param entrypoint: the shell command, run by the cluster's shell in the job's working directory
+    :param entrypoint: the shell command, run by the cluster's shell in the job's working directory. What others write,
+        such as ``{{ dag_run.conf[...] }}``, is an injection here: give it by ``env_vars`` of ``runtime_env``, and write
+        ``"$NAME"``
     :param working_dir: a local folder to ship, or a URI that Ray loads (``s3://…/code.zip``)
     :param excludes: glob patterns of files that are not shipped
     :param runtime_env: Ray's runtime environment; never put secrets in, Ray shows it

@@ -158,11 +158,16 @@ class RayVersion:
 
 @dataclass(frozen=True)
 class Node:
-    """One node of the cluster, from the state API."""
+    """
+    One node of the cluster, from the state API.
+
+    :param ip: where the others reach it; empty where Ray does not tell
+    """
 
     node_id: str
     state: str
     is_head: bool
+    ip: str = ""
     resources_total: Mapping[str, float] = field(default_factory=dict)
     state_message: str = ""
 
@@ -174,6 +179,7 @@ class Node:
                 node_id=data["node_id"],
                 state=data["state"],
                 is_head=bool(data.get("is_head_node")),
+                ip=data.get("node_ip") or "",
                 resources_total=data.get("resources_total") or {},
                 state_message=data.get("state_message") or "",
             )

@@ -277,7 +277,8 @@ def list_nodes() -> Call[list[Node]]:
         except (KeyError, TypeError):
             raise ProtocolError(f"Ray answered with no list of nodes: {answer.text[:200]!r}") from None
 
-    return Call("GET", "/api/v0/nodes", read, params={"detail": "1"})
+    # By default it would be a hundred of them, and ten thousand is the most (2.60).
+    return Call("GET", "/api/v0/nodes", read, params={"detail": "1", "limit": "10000"})
 
 
 def get_cluster_status() -> Call[Mapping[str, Any]]:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import httpx
 
 from airflow_provider_air.errors import ConfigurationError, ProtocolError, UnavailableError
+from airflow_provider_air.tls import context_for
 
 
 class MlflowServer:
@@ -25,7 +26,7 @@ class MlflowServer:
     :param ui_url: where people reach its pages
     :param auth: user and password, or None
     :param token: bearer token, or None
-    :param verify: as for httpx
+    :param verify: see :func:`airflow_provider_air.tls.context_for`
     """
 
     def __init__(
@@ -45,7 +46,9 @@ class MlflowServer:
         self.secrets = (
             dict(zip(named, auth, strict=True)) if auth else {"MLFLOW_TRACKING_TOKEN": token} if token else {}
         )
-        self._http = httpx.Client(auth=auth, headers=headers, verify=verify, timeout=20, trust_env=False)
+        self._http = httpx.Client(
+            auth=auth, headers=headers, verify=context_for(base_url, verify), timeout=20, trust_env=False
+        )
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> dict[str, Any]:
         """

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from airflow_provider_air.errors import ConfigurationError, ProtocolError, UnavailableError
+from airflow_provider_air.tls import context_for
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 STORES = ("online", "offline")
@@ -92,7 +93,8 @@ class TectonServer:
 
     def __init__(self, base_url: str, api_key: str) -> None:
         self.base_url = base_url.rstrip("/")
-        self._http = httpx.Client(headers={"Authorization": f"Tecton-key {api_key}"}, timeout=20)
+        headers = {"Authorization": f"Tecton-key {api_key}"}
+        self._http = httpx.Client(headers=headers, verify=context_for(base_url, True), timeout=20)
 
     def submit(self, window: Window, *, overwrite: bool) -> Materialization:
         """

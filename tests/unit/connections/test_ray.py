@@ -111,6 +111,7 @@ def test_a_client_certificate_is_two_paths_or_one(connect: Connect, extra: dict[
         ({"dashboard_url": 8265}, "'dashboard_url' must be"),
         ({"ca_path": 1}, "'ca_path' must be the path"),
         ({"verify_tls": "no"}, "'verify_tls' must be true or false"),
+        ({"read_agents": "no"}, "'read_agents' must be true or false"),
         ({"headers": ["a"]}, "'headers' must be an object of strings"),
         ({"backend": "local", "cluster": ["a"]}, "'cluster' must be an object"),
     ],
@@ -121,3 +122,13 @@ def test_a_malformed_field_is_named(connect: Connect, extra: dict[str, Any], say
     with pytest.raises(ConfigurationError, match=says) as raised:
         opened()
     assert "connection ray_default" in str(raised.value)
+
+
+@pytest.mark.parametrize(("extra", "read"), [({}, True), ({"read_agents": False}, False)])
+def test_reading_from_agents_can_be_switched_off(connect: Connect, extra: dict[str, Any], read: bool) -> None:
+    connect(host="a", extra=extra)
+
+    transport = opened().transport
+
+    assert transport is not None
+    assert transport.reads_agents is read

@@ -160,6 +160,7 @@ def test_trouble_of_ray_is_not_blamed_on_the_application(head: FakeRayDashboard,
     [
         ({"import_path": None}, "Neither 'import_path' nor 'config'"),
         ({"config": {"import_path": "a:b"}}, "not both"),
+        ({"endpoint_url": "https://me:sesame@serve.example.com"}, "'endpoint_url' holds a user or a password"),
         ({"import_path": None, "config": ["a:b"]}, "'config' must be a dict"),
         ({"cluster": LocalCluster()}, "without a name goes with this task"),
         ({"healthy_timeout_seconds": 0}, "'healthy_timeout_seconds'"),
