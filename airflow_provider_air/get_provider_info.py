@@ -25,6 +25,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_air.operators.batch_inference",
                     "airflow_provider_air.operators.cluster",
                     "airflow_provider_air.operators.feast",
+                    "airflow_provider_air.operators.jobs",
                     "airflow_provider_air.operators.mlflow",
                     "airflow_provider_air.operators.rllib",
                     "airflow_provider_air.operators.serve",

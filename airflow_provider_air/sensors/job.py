@@ -10,11 +10,12 @@ from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_provider_air.connections.ports import backend_of, found_target_of
 from airflow_provider_air.contracts.clusters import ClusterRef
-from airflow_provider_air.errors import ConfigurationError, JobLostError, ProtocolError
+from airflow_provider_air.errors import JobLostError, ProtocolError
 from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.sensors.base import DeferrableSensor
 from airflow_provider_air.triggers.deferring import not_before
 from airflow_provider_air.waiting import patiently
+from airflow_provider_air.workloads import fields
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -80,8 +81,7 @@ class RayJobSensor(DeferrableSensor):
         raise failure_of_end(outcome, self.submission_id, job, message)
 
     def _ref(self, context: Context) -> ClusterRef:
-        if not isinstance(self.submission_id, str) or not self.submission_id.strip():
-            raise ConfigurationError("'submission_id' is empty", hint="Pass the XCom of the submitting task")
+        fields.submission_id(self.submission_id)
         return found_target_of(self, context)
 
     def _success_of(self, job: JobDetails | None) -> str:

@@ -16,6 +16,7 @@ from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.errors import AirError, ConfigurationError
 from airflow_provider_air.operators.group import RayClusterTaskGroup
+from airflow_provider_air.operators.jobs import RayDeleteJobOperator, RayListJobsOperator
 from airflow_provider_air.operators.serve import RayServeDeployOperator
 from airflow_provider_air.operators.submit import RayStopJobOperator, RaySubmitJobOperator
 from airflow_provider_air.operators.train import RayTrainOperator
@@ -101,6 +102,8 @@ KINDS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "train": (RayTrainOperator, {"train_loop": "code:train"}),
     "deploy": (RayServeDeployOperator, {"import_path": "code:app"}),
     "stop": (RayStopJobOperator, {"submission_id": "job-1"}),
+    "list": (RayListJobsOperator, {}),
+    "delete": (RayDeleteJobOperator, {"submission_id": "job-1"}),
     "cluster sensor": (RayClusterSensor, {}),
     "job sensor": (RayJobSensor, {"submission_id": "job-1"}),
     "serve sensor": (RayServeSensor, {"application": "flights"}),
