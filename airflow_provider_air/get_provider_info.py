@@ -164,6 +164,11 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "Where people reach the dashboard, if it is another address than ours.",
                         "schema": {"type": ["string", "null"]},
                     },
+                    "serve_url": {
+                        "label": "Serve address",
+                        "description": "Where people and tasks reach Ray Serve, if not at the dashboard's own host.",
+                        "schema": {"type": ["string", "null"]},
+                    },
                     "headers": {
                         "label": "Extra headers",
                         "description": "For a proxy in front of the dashboard: an object of strings.",

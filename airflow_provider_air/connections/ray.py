@@ -46,13 +46,16 @@ def ray_connection_of(connection: Connection) -> RayConnection:
     extra = extra_of(connection)
     where = f"connection {connection.conn_id}"
     backend = str(extra.get("backend") or EXISTING)
-    dashboard_url = _dashboard_url(extra, where)
+    urls = {
+        "dashboard_url": _url_of(extra.get("dashboard_url"), "dashboard_url", where),
+        "serve_url": _url_of(extra.get("serve_url"), "serve_url", where),
+    }
     if backend == EXISTING:
-        return RayConnection(backend, transport=transport_of(connection), dashboard_url=dashboard_url)
+        return RayConnection(backend, transport=transport_of(connection), **urls)
     cluster = extra.get("cluster") or {}
     if not isinstance(cluster, Mapping):
         raise ConfigurationError("'cluster' must be an object of the cluster's fields", where=where)
-    return RayConnection(backend, dict(cluster), dashboard_url=dashboard_url)
+    return RayConnection(backend, dict(cluster), **urls)
 
 
 def transport_of(connection: Connection) -> Transport:
@@ -138,8 +141,13 @@ def _client_certificate(extra: Mapping[str, Any], where: str) -> tuple[str, str]
     return None if certificate is None else (certificate, key or certificate)
 
 
-def _dashboard_url(extra: Mapping[str, Any], where: str) -> str | None:
-    url = extra.get("dashboard_url") or None
-    if url is not None and not (isinstance(url, str) and url.startswith(("http://", "https://"))):
-        raise ConfigurationError(f"'dashboard_url' must be an http:// or https:// address, not {url!r}", where=where)
-    return None if url is None else url.rstrip("/")
+def _url_of(url: Any, name: str, where: str) -> str | None:
+    """Check an address for people: it is shown to all who see a task, so it holds no secret."""
+    if not url:
+        return None
+    parts = urlsplit(url) if isinstance(url, str) else None
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError(f"{name!r} must be an http:// or https:// address, not {url!r}", where=where)
+    if parts.username or parts.password:
+        raise ConfigurationError(f"{name!r} holds a user or a password, which everybody would see", where=where)
+    return str(url).rstrip("/")
