@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -46,16 +47,17 @@ def ray_connection_of(connection: Connection) -> RayConnection:
     extra = extra_of(connection)
     where = f"connection {connection.conn_id}"
     backend = str(extra.get("backend") or EXISTING)
-    urls = {
-        "dashboard_url": _url_of(extra.get("dashboard_url"), "dashboard_url", where),
-        "serve_url": _url_of(extra.get("serve_url"), "serve_url", where),
-    }
+    said = RayConnection(
+        backend,
+        dashboard_url=_url_of(extra.get("dashboard_url"), "dashboard_url", where),
+        serve_url=_url_of(extra.get("serve_url"), "serve_url", where),
+    )
     if backend == EXISTING:
-        return RayConnection(backend, transport=transport_of(connection), **urls)
+        return replace(said, transport=transport_of(connection))
     cluster = extra.get("cluster") or {}
     if not isinstance(cluster, Mapping):
         raise ConfigurationError("'cluster' must be an object of the cluster's fields", where=where)
-    return RayConnection(backend, dict(cluster), **urls)
+    return replace(said, cluster=dict(cluster))
 
 
 def transport_of(connection: Connection) -> Transport:

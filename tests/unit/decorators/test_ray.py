@@ -8,11 +8,11 @@ import zipfile
 from datetime import UTC, datetime
 from typing import Any
 
+import lazy_object_proxy  # type: ignore[import-untyped]  # Airflow wraps what it would have to ask for
 import pendulum
 import pytest
 from airflow.sdk import DAG, task
 from airflow.sdk.exceptions import TaskDeferred
-from lazy_object_proxy import Proxy
 
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, task_context
@@ -39,7 +39,8 @@ def shipped_call(head: FakeRayDashboard) -> bytes:
 def test_moments_of_the_context_need_no_pendulum_on_the_cluster(head: FakeRayDashboard, connect: Connect) -> None:
     connect(host=head.url, password=head.token)
     with DAG("flights", schedule=None) as dag:
-        called: Any = task.ray(task_id="train")(moments)()
+        wants_moments: Any = task.ray(task_id="train")(moments)
+        called = wants_moments()
     zoned = pendulum.instance(BEGIN).in_timezone("Europe/Berlin")
     context = {
         **task_context(Store()),
@@ -47,7 +48,7 @@ def test_moments_of_the_context_need_no_pendulum_on_the_cluster(head: FakeRayDas
         "logical_date": pendulum.instance(BEGIN),
         "data_interval_start": zoned,
         "data_interval_end": None,
-        "prev_start_date_success": Proxy(lambda: pendulum.instance(BEGIN)),
+        "prev_start_date_success": lazy_object_proxy.Proxy(lambda: pendulum.instance(BEGIN)),
         "ds": "2026-01-02",
     }
 

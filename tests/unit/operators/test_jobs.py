@@ -105,7 +105,7 @@ def test_a_running_job_is_not_deleted(head: FakeRayDashboard) -> None:
         (RayListJobsOperator(task_id="t", metadata={1: "x"}), "'metadata' must be a dict"),
         (RayListJobsOperator(task_id="t", limit=0), "'limit'"),
         (RayGetJobOperator(task_id="t", submission_id=" "), "'submission_id' is empty"),
-        (RayDeleteJobOperator(task_id="t", submission_id=None), "'submission_id' is empty"),  # type: ignore[arg-type]
+        (RayDeleteJobOperator(task_id="t", submission_id=None), "'submission_id' is empty"),
         (RayListJobsOperator(task_id="t", cluster=LocalCluster()), "without a name"),
     ],
     ids=["state", "metadata", "limit", "id to get", "id to delete", "a spec without a name"],

@@ -95,7 +95,7 @@ def test_the_time_of_a_sensor_counts_over_all_its_tries(head: FakeRayDashboard, 
     first = deferred(made("job"), task_context(store))
     second = deferred(made("job"), task_context(store, try_number=2))
 
-    assert second.trigger.deadline == first.trigger.deadline  # type: ignore[attr-defined]
+    assert second.trigger.deadline == first.trigger.deadline
     assert second.timeout is not None
     assert second.timeout.total_seconds() <= 60 + BACKSTOP_SECONDS
 
@@ -105,7 +105,7 @@ def test_a_clear_gives_a_sensor_its_whole_time_again(head: FakeRayDashboard, sto
     first = deferred(made("job"), task_context(store))
     cleared = deferred(made("job"), task_context(store, try_number=2, max_tries=3))
 
-    assert cleared.trigger.deadline > first.trigger.deadline  # type: ignore[attr-defined]
+    assert cleared.trigger.deadline > first.trigger.deadline
 
 
 def test_a_retry_after_the_time_looks_once_more(
