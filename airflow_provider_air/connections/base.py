@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import (
@@ -118,7 +119,8 @@ def url_of(extra: Mapping[str, Any], name: str, where: str) -> str | None:
     if not isinstance(url, str):
         raise ConfigurationError(f"{name!r} must be an http:// or https:// address, not {url!r}", where=where)
     check_bare(url, repr(name), where=where, hint=CREDENTIALS_HINT)
-    if not url.startswith(("http://", "https://")):
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigurationError(f"{name!r} must be an http:// or https:// address, not {url!r}", where=where)
     return url.rstrip("/")
 

@@ -6,6 +6,7 @@ Which cluster a task of a DAG uses is decided here and nowhere else, see :func:`
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from airflow_provider_air.runs.watch import WatchPorts
 
 CONNECTIONS = AirflowConnections()
+WAITS_KEY = "air_waits"
+"""Where the task state store has it since when a sensor waits."""
 
 
 def backend_of(name: str) -> ClusterBackend:
@@ -93,6 +96,21 @@ def try_of(context: Context) -> Try:
 
     ti: Any = context["ti"]
     return Try(task_key_of(context), ti.try_number, ti.max_tries)
+
+
+def waits_since(context: Context) -> float:
+    """
+    Give the epoch seconds at which a sensor began to wait, and write them down for its next tries; for workers.
+
+    A clear by a person begins anew: it rewrites ``max_tries``, which a retry does not (Airflow 3.3).
+    """
+    ti: Any = context["ti"]
+    store: Any = context["task_state_store"]
+    told = store.get(WAITS_KEY)
+    if not isinstance(told, Mapping) or told.get("max_tries") != ti.max_tries:
+        told = {"version": 1, "max_tries": ti.max_tries, "since": time.time()}
+        store.set(WAITS_KEY, told)
+    return float(told["since"])
 
 
 def run_ports(context: Context, log: Log) -> Ports:

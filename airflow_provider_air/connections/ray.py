@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -55,13 +56,17 @@ def ray_connection_of(connection: Connection) -> RayConnection:
     extra = extra_of(connection)
     where = f"connection {connection.conn_id}"
     backend = str(extra.get("backend") or EXISTING)
-    dashboard_url = url_of(extra, "dashboard_url", where)
+    said = RayConnection(
+        backend,
+        dashboard_url=url_of(extra, "dashboard_url", where),
+        serve_url=url_of(extra, "serve_url", where),
+    )
     if backend == EXISTING:
-        return RayConnection(backend, transport=transport_of(connection), dashboard_url=dashboard_url)
+        return replace(said, transport=transport_of(connection))
     cluster = extra.get("cluster") or {}
     if not isinstance(cluster, Mapping):
         raise ConfigurationError("'cluster' must be an object of the cluster's fields", where=where)
-    return RayConnection(backend, dict(cluster), dashboard_url=dashboard_url)
+    return replace(said, cluster=dict(cluster))
 
 
 def transport_of(connection: Connection) -> Transport:

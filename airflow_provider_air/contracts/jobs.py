@@ -237,6 +237,16 @@ class JobBackend(Protocol):
     async def alive_now(self) -> Sequence[JobDetails]:
         """Give the same in the triggerer, from a list that all who ask in this process share."""
 
+    def all(self) -> Sequence[JobDetails]:
+        """Give all jobs that the cluster remembers, others' too; odd ones are left out. Raises as :meth:`look`."""
+
+    def delete(self, submission_id: str) -> bool:
+        """
+        Have the cluster forget an ended job; tells whether it knew it. Raises as :meth:`look`.
+
+        :raises RemoteFailureError: it has not ended
+        """
+
     def records(self, job: JobDetails) -> list[dict[str, Any]]:
         """
         Read all records of an ended job; incomplete ones as far as they go.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, BaseOperatorLink
@@ -109,7 +109,8 @@ class RayCreateClusterOperator(ClusterOperator):
     Have a cluster: adopt the one of this name if it lives, else start it; done when it takes work.
 
     The XCom names the cluster: pass it as ``cluster=`` to other operators, and to
-    :class:`RayDeleteClusterOperator` as a teardown. What it has started goes with it when it fails.
+    :class:`RayDeleteClusterOperator` as a teardown. It says by ``created`` whether this task has started the cluster,
+    in any of its tries, or found it there. What it has started goes with it when it fails.
 
     :param cluster: the spec, such as ``LocalCluster()``
     :param ray_conn_id: instead of a spec, a ``ray`` connection that says what to have
@@ -137,25 +138,30 @@ class RayCreateClusterOperator(ClusterOperator):
             self.log.info("Ray cluster %s is ready, its dashboard is at %s", ref.name, pages[DASHBOARD_KEY])
         except AirError as error:
             self.log.warning("Ray cluster %s is ready, but gives no page now: %s", ref.name, error)
-        return ref.to_json()
+        assert self._run is not None
+        return {**ref.to_json(), "created": self._run.has_made(ref)}
 
 
 class RayDeleteClusterOperator(ClusterOperator):
     """
     Delete a cluster with all that it left, and see that it is gone; one that is gone already is fine.
 
-    :param cluster: the XCom of a :class:`RayCreateClusterOperator`, or a spec with a name
+    :param cluster: the XCom of a :class:`RayCreateClusterOperator`, whose cluster goes only where that task has started
+        it, and not found it there; or a spec with a name, whose cluster goes whoever started it
     """
 
     def begin(self, context: Context, run: ClusterRun) -> Wait | Done:
         """Ask for its deletion."""
         if self.cluster is None:
+            self.log.info("No cluster was created, so there is none to delete")
             return Done(None)
-        return run.delete(found(chosen(self.cluster, None)))
+        ref = found(chosen(self.cluster, None))
+        if isinstance(self.cluster, Mapping) and self.cluster.get("created") is False:
+            self.log.info("Ray cluster %s was there before its create task, so it stays", ref.name)
+            return Done(None)
+        return run.delete(ref)
 
     def done(self, context: Context, ref: ClusterRef | None) -> None:
         """Say that it is gone."""
-        if ref is None:
-            self.log.info("No cluster was created, so there is none to delete")
-        else:
+        if ref is not None:
             self.log.info("Ray cluster %s is deleted", ref.name)

@@ -113,8 +113,8 @@ class RayServeDeployOperator(ServeJobOperator):
         ``in_place`` replaces replica by replica and tests afterwards
     :param http_options: host and port for a Serve that does not run yet. A LocalCluster gets a free port
     :param drain_seconds: how long the old version lives on after the route has moved
-    :param endpoint_url: how clients reach Serve, such as an ingress; by default the dashboard's host and
-        Serve's port
+    :param endpoint_url: how clients reach Serve, such as an ingress; by default the ``serve_url`` of the ``ray``
+        connection, else the dashboard's host and Serve's port where that is the head itself; else ``url`` is None
     """
 
     template_fields: Sequence[str] = (
@@ -213,7 +213,7 @@ class RayServeDeployOperator(ServeJobOperator):
         base = self.endpoint_url or serving.endpoint(value)
         for told in value["applications"].values():
             route = told["route_prefix"]
-            told["url"] = None if route is None else base.rstrip("/") + route
+            told["url"] = None if route is None or base is None else base.rstrip("/") + route
         first = next(iter(value["applications"].values()))
         self._page = serving.page(first["application"])
         only = first if len(value["applications"]) == 1 else {}
@@ -222,8 +222,15 @@ class RayServeDeployOperator(ServeJobOperator):
     def push_result(self, context: Context, result: Any) -> None:
         """Store the links to the endpoint and to the application's page."""
         first = next(iter(result["applications"].values()))
+        if first["url"] is None and first["route_prefix"] is not None:
+            self.log.warning(
+                "The application answers at the route %s, but where clients reach Serve is not known: a proxy is in "
+                "front of the cluster's dashboard or of Serve. Set 'serve_url' in the extra of the ray connection, or "
+                "'endpoint_url' of this task",
+                first["route_prefix"],
+            )
         push_endpoint(context["ti"], first["url"])
-        if len(result["applications"]) == 1:
+        if len(result["applications"]) == 1 and first["url"] is not None:
             # For output["url"] in the next task.
             context["ti"].xcom_push(key="url", value=first["url"])
         push_serve_page(context["ti"], self._page)

@@ -68,9 +68,11 @@ class RayConnection:
     :param cluster: the fields of that back end's spec; for ``existing`` none
     :param transport: how to reach an existing cluster; None for other back ends
     :param dashboard_url: where people open the dashboard, where that is another address than ours; or None
+    :param serve_url: where people and tasks reach the HTTP of Ray Serve; or None
     """
 
     backend: str
     cluster: Mapping[str, Any] = field(default_factory=dict)
     transport: Transport | None = None
     dashboard_url: str | None = None
+    serve_url: str | None = None

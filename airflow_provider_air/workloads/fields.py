@@ -154,6 +154,12 @@ def datasets(specs: Any) -> None:
         dataset(spec, f"datasets.{name}")
 
 
+def submission_id(value: Any) -> None:
+    """:raises ConfigurationError: it names no job."""
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigurationError("'submission_id' is empty", hint="Pass the XCom of the submitting task")
+
+
 def moment(value: Any, field: str) -> datetime | None:
     """
     Read a time, or None where it is empty.

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, TaskDeferred
 
 from airflow_provider_air import TectonMaterializeOperator, TectonReadySensor
 from airflow_provider_air.attachments.tecton.server import TectonServer, Window
@@ -141,7 +141,7 @@ async def test_a_sensor_waits_until_features_are_ready(tecton: FakeTecton) -> No
     trigger = deferred(sensor, Store())
     tecton.ready["offline_latest_ready_time"] = "2026-01-02T06:00:00Z"
 
-    ready = sensor.on_ready(task_context(Store()), await event_of(trigger))
+    ready = sensor.on_event(task_context(Store()), await event_of(trigger))
 
     assert ready == "2026-01-02T06:00:00+00:00"
     assert sensor.execute(task_context(Store())) == ready
@@ -153,8 +153,8 @@ async def test_a_sensor_gives_up_at_its_deadline(tecton: FakeTecton) -> None:
     trigger = deferred(sensor, Store())
     trigger.fields["deadline"] = 0.0
 
-    with pytest.raises(DeadlineExceededError, match="not ready within"):
-        sensor.on_ready(task_context(Store()), await event_of(trigger))
+    with pytest.raises(AirflowSensorTimeout, match="not ready within"):
+        sensor.on_event(task_context(Store()), await event_of(trigger))
 
 
 @pytest.mark.parametrize(

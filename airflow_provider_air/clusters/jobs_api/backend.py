@@ -37,7 +37,7 @@ from airflow_provider_air.ray_api.feed import borrow_feed, shared_jobs
 from airflow_provider_air.ray_api.logs import LogReader
 from airflow_provider_air.ray_api.models import JobDetails, JobStatus, JobSubmission
 from airflow_provider_air.ray_api.packages import upload
-from airflow_provider_air.ray_api.requests import get_job, get_version, list_jobs, stop_job, submit_job
+from airflow_provider_air.ray_api.requests import delete_job, get_job, get_version, list_jobs, stop_job, submit_job
 from airflow_provider_air.ray_api.transport import Transport
 from airflow_provider_air.waiting import patiently
 
@@ -167,9 +167,7 @@ class JobsApi:
 
     def alive(self) -> Sequence[JobDetails]:
         """Give all jobs that have not ended, others' too. Raises as :meth:`look`."""
-        with self._client() as client:
-            jobs = client.send(list_jobs())
-        return _living(jobs)
+        return _living(self.all())
 
     async def alive_now(self) -> Sequence[JobDetails]:
         """Give the same in the triggerer, from a list that all who ask in this process share."""
@@ -178,6 +176,20 @@ class JobsApi:
             return await asyncio.to_thread(self.transport)
 
         return _living(await shared_jobs(self._key, open_transport))
+
+    def all(self) -> Sequence[JobDetails]:
+        """Give all jobs that Ray remembers, others' too. Raises as :meth:`look`."""
+        with self._client() as client:
+            return client.send(list_jobs())
+
+    def delete(self, submission_id: str) -> bool:
+        """
+        Have Ray forget an ended job, whose log files stay; tells whether it knew it. Raises as :meth:`look`.
+
+        :raises RemoteFailureError: it has not ended
+        """
+        with self._client() as client:
+            return client.send(delete_job(submission_id))
 
     def records(self, job: JobDetails) -> list[dict[str, Any]]:
         """
