@@ -142,6 +142,17 @@ def test_an_odd_job_does_not_hide_the_others_of_a_list() -> None:
     assert [(job.submission_id, job.status) for job in jobs] == [("b", JobStatus.RUNNING), ("a", JobStatus.UNKNOWN)]
 
 
+@pytest.mark.parametrize("text", ["[]", " [ ] ", "[1,2]", '[{"a": [1, 2]} ,\n {"b": "],["} ]', "[[],[]]", '["\u00e9"]'])
+def test_a_list_is_read_item_by_item_as_it_would_be_at_once(text: str) -> None:
+    assert list(answer(text.encode()).items()) == json.loads(text)
+
+
+@pytest.mark.parametrize("text", ["", "[", "[1", "[1,", "[1 2]", "[,1]", "[1,]", "{}", '"[]"', "<html>[1]</html>"])
+def test_a_list_that_is_cut_short_is_none(text: str) -> None:
+    with pytest.raises(ProtocolError):
+        list(answer(text.encode()).items())
+
+
 @pytest.mark.parametrize("status", ["GREAT", "running", "", "UNKNOWN"])
 def test_an_unknown_status_is_never_taken_for_a_known_one(status: str) -> None:
     job = JobDetails.from_api(JOB | {"status": status})
