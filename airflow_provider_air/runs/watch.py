@@ -32,6 +32,8 @@ AGAIN = "[watching again after an interruption: the next lines may repeat the la
 HISTORY_SECONDS = 10.0
 # Airflow bounds on_kill at 30 s; what is left is for the cluster's deletion.
 KILL_SECONDS = 15.0
+# The last of a kill, and less than what is left of Airflow's 30 s.
+TELLING_SECONDS = 5.0
 FLOOD_LINES = 100
 GONE_STATES = (ClusterState.ABSENT, ClusterState.FAILED, ClusterState.DELETING)
 NOT_ABSENT_STATES = tuple(state for state in ClusterState if state is not ClusterState.ABSENT)
@@ -266,7 +268,8 @@ class Watch:
 
     async def kill(self) -> None:
         """
-        Stop what a person wants stopped: the job, then a cluster that goes with it; the attachments are told last.
+        Stop what a person wants stopped: the job, then a cluster that goes with it; the attachments are told last,
+        and what is left of them after :data:`TELLING_SECONDS` goes on behind it, or not.
 
         Runs in the triggerer; the caller knows that it is a person's word.
         """
@@ -284,8 +287,11 @@ class Watch:
         if self._attempt.attachments:
             attached = Attached(self._attempt.attachments, self._ports.connections, self._ports.log)
             outcome = Outcome("STOPPED", "A person stopped the task")
-            told = self._ports.clock.in_thread(attached.on_end, self._attempt.info, outcome)
-            await self._quietly(told, "An attachment was not told")
+            told = self._ports.clock.in_spare_thread(attached.on_end, self._attempt.info, outcome)
+            telling = self._ports.clock.spawn(self._quietly(told, "An attachment was not told"))
+            await telling.wait(TELLING_SECONDS)
+            if not telling.done():
+                self._ports.log.warning("The attachments were not told in time (%s)", self._attempt.submission_id)
 
     async def _is_as_it_was(self, ref: ClusterRef) -> bool:
         """A cleared task may have begun anew by now, with a new cluster of the same name."""
