@@ -20,7 +20,7 @@ from airflow_provider_air.errors import (
     ProtocolError,
     UnavailableError,
 )
-from airflow_provider_air.ray_api.models import JobDetails, JobSubmission, Node, RayVersion
+from airflow_provider_air.ray_api.models import ClusterLoad, JobDetails, JobSubmission, Node, RayVersion
 
 T = TypeVar("T")
 
@@ -305,15 +305,14 @@ def list_nodes() -> Call[list[Node]]:
     return Call("GET", "/api/v0/nodes", read, params={"detail": "1"})
 
 
-def get_cluster_status() -> Call[Mapping[str, Any]]:
-    """Ask for the autoscaler's report: usage, and demands that wait for resources."""
-
-    def read(answer: Answer) -> Mapping[str, Any]:
-        data = _ok(answer, "report its status").json()
-        report = data.get("data") if isinstance(data, dict) else None
-        return report if isinstance(report, dict) else {}
-
-    return Call("GET", "/api/cluster_status", read)
+def get_cluster_load() -> Call[ClusterLoad]:
+    """Ask for the autoscaler's report: usage, and demands that wait for resources; Ray reads it from its GCS."""
+    return Call(
+        "GET",
+        "/api/cluster_status",
+        lambda answer: ClusterLoad.from_api(_ok(answer, "report its status").json()),
+        timeout_seconds=5,
+    )
 
 
 def summarize_tasks(job_id: str) -> Call[dict[str, dict[str, int]]]:

@@ -25,6 +25,7 @@ from airflow_provider_air.runs.admission import GRANT_SECONDS, LOOK_SECONDS, giv
 from airflow_provider_air.runs.attached import Attached, LiveRecords
 from airflow_provider_air.runs.history import HISTORY_KEY, RunHistory
 from airflow_provider_air.runs.ledger import Attempt
+from airflow_provider_air.runs.notice import WaitNotice
 from airflow_provider_air.runs.progress import Progress
 from airflow_provider_air.waiting import backoff_seconds
 
@@ -101,6 +102,9 @@ class Watch:
         self._attempt = Attempt.from_json(step.attempt)
         self._progress: Progress | None = None
         self._warned: set[str] = set()
+        began = max(self._attempt.steps.values(), default=None)
+        self._notice = WaitNotice(ports.log, ports.clock, began)
+        self._live = 0
 
     async def event(self, until: float | None = None) -> dict[str, Any] | None:
         """
@@ -125,6 +129,15 @@ class Watch:
     def _is_over(self, until: float | None) -> bool:
         return until is not None and self._ports.clock.now() >= until
 
+    async def _tell(self, what: str, more: str = "") -> None:
+        """Say what is waited for before there is a job, where that is due."""
+        with self._ports.contained("What is waited for could not be told", self._warned):
+            if self._notice.note(what, more):
+                progress = Progress(self._ports.board, self._ports.clock, self._attempt.submission_id)
+                progress.note_wait(what, self._notice.since)
+                # Clean: no line of a log was shown.
+                await progress.write(clean=True)
+
     # The cluster
 
     async def _cluster(self, ref: ClusterRef, until: float | None) -> dict[str, Any] | None:
@@ -139,6 +152,7 @@ class Watch:
                         break
                     if self._is_over(until):
                         return None
+                    await self._tell(f"the cluster {ref.name}: {status.message or status.state.value}"[:500])
         except ConfigurationError as error:
             state, message = ClusterState.FAILED, str(error)
         return {"cluster": ref.to_json(), "state": state.value, "message": message[:2000]}
@@ -148,16 +162,13 @@ class Watch:
     async def _room(self, ref: ClusterRef, until: float | None) -> dict[str, Any] | None:
         clock, limit = self._ports.clock, self._attempt.limit
         silent_since: float | None = None
-        said = False
         while not self._is_over(self._step.until):
             try:
                 is_free = limit is None or await self._take_place(ref, limit)
                 silent_since = None
                 if is_free:
                     return {"admitted": True, "message": ""}
-                if not said:
-                    self._ports.log.info("The cluster runs %s jobs at most: waiting for room", limit)
-                    said = True
+                await self._tell(f"room on {ref.name}, which runs {limit} jobs at most", f"{self._live} live now")
             except UnavailableError as error:
                 silent_since = clock.now() if silent_since is None else silent_since
                 if clock.now() - silent_since > GRANT_SECONDS:
@@ -176,6 +187,7 @@ class Watch:
             if job is not None and job.status.is_terminal:
                 give_back(ref, task)
         alive = await jobs.alive_now()
+        self._live = len(alive)
         return take_place(ref, str(self._attempt.info.key), self._attempt.submission_id, limit, alive, clock)
 
     # The job's end
@@ -215,6 +227,7 @@ class Watch:
                 with self._ports.contained("What the job tells could not be shown", self._warned):
                     self._show(seen, next_record)
                     progress.note(seen)
+                    self._note_wait(seen, progress)
                 with self._ports.contained("Live tracking failed", self._warned):
                     live.note([record for record in seen.records if record["seq"] >= next_record])
                 with self._ports.contained("The progress could not be written", self._warned):
@@ -236,6 +249,13 @@ class Watch:
             has_records=self._attempt.has_records,
             lines_at_once=self._lines_at_once,
         )
+
+    def _note_wait(self, seen: Observation, progress: Progress) -> None:
+        if seen.waiting_for:
+            self._notice.note(seen.waiting_for)
+            progress.note_wait(seen.waiting_for, self._notice.since)
+        elif seen.job is not None:
+            self._notice.over()
 
     def _show(self, seen: Observation, next_record: int) -> None:
         # No await in here: a cancellation cannot fall between showing lines and noting that they were shown.
