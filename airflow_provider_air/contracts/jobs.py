@@ -161,6 +161,8 @@ class Observation:
     :param log_offset: bytes of the log covered by the lines so far
     :param records: new records, as the record schema has them
     :param tasks: how many Ray tasks are in which state, by function; None where that was not asked
+    :param waiting_for: what a job waits for that has not begun (its environment, resources, its turn), as it reads on
+        from "waiting for"; empty where it does not wait. Costs no request of its own at each look
     """
 
     job: JobDetails | None = None
@@ -168,6 +170,7 @@ class Observation:
     log_offset: int = 0
     records: list[dict[str, Any]] = field(default_factory=list)
     tasks: Mapping[str, Mapping[str, int]] | None = None
+    waiting_for: str = ""
 
 
 @dataclass(frozen=True)
@@ -177,6 +180,7 @@ class FollowEnd:
 
     :param outcome: ``ended`` (the job is terminal), ``lost`` (the incarnation that took it does not know it any
         more, or its node is dead), ``deadline``, ``unreachable``, or ``refused`` (we are not let in, and stay so)
+    :param message: why, or what a job that never began has waited for
     :param log_rest: from which byte on the log of an ended job was not observed; None: it was, to its end
     :param loss: what follows from ``lost``, see :meth:`JobBackend.after_loss`
     """

@@ -165,6 +165,13 @@ class Clock(Protocol):
     def in_thread(self, call: Callable[..., T], *args: Any) -> Awaitable[T]:
         """Do what blocks beside the event loop."""
 
+    def in_spare_thread(self, call: Callable[..., T], *args: Any) -> Awaitable[T]:
+        """
+        Do what may block for long, and what nothing depends on: in a few threads kept for that.
+
+        So what asks a tracker that is away takes no thread from XComs, looks and stops; it queues with its like.
+        """
+
     def spawn(self, work: Coroutine[Any, Any, None]) -> Spawned:
         """Start what its starter does not wait for; on the event loop."""
 

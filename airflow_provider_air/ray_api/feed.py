@@ -19,9 +19,9 @@ from weakref import WeakKeyDictionary
 from airflow_provider_air.errors import AirError, ClusterUnreachableError, ProtocolError
 from airflow_provider_air.ray_api.client import AsyncRayClient
 from airflow_provider_air.ray_api.logs import LogReader
-from airflow_provider_air.ray_api.models import JobDetails
+from airflow_provider_air.ray_api.models import ClusterLoad, JobDetails
 from airflow_provider_air.ray_api.nodes import Nodes
-from airflow_provider_air.ray_api.requests import get_job, get_version, list_jobs
+from airflow_provider_air.ray_api.requests import get_cluster_load, get_job, get_version, list_jobs
 from airflow_provider_air.ray_api.transport import Transport
 from airflow_provider_air.waiting import backoff_seconds
 
@@ -38,6 +38,7 @@ PAUSE_PER_LIST_SECOND = 10.0
 PAUSE_PER_ASK_SECOND = 1.0
 PAUSE_AT_MOST_SECONDS = 15.0
 NODE_CHECK_SECONDS = 20.0
+LOAD_SECONDS = 10.0
 # Opening may ask a secrets backend or a cloud; those who wait hear of a deadline only from the next look.
 OPEN_SECONDS = 15.0
 # A transport is made anew so long before it expires, and no more often than that.
@@ -89,6 +90,9 @@ class ClusterFeed:
         self._wake = asyncio.Event()
         self._dead_nodes: set[str] = set()
         self._nodes_checked = time.monotonic()
+        self._load: ClusterLoad | AirError = ClusterLoad()
+        self._load_asked = float("-inf")
+        self._load_lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -136,6 +140,23 @@ class ClusterFeed:
             await asyncio.shield(self._tick)
             if submission_id in self._looks:
                 return self._looks[submission_id]
+
+    async def load(self) -> ClusterLoad:
+        """
+        Give what the cluster lends, at most some seconds old: all that ask share it.
+
+        :raises AirError: the cluster did not say
+        """
+        async with self._load_lock:
+            if time.monotonic() - self._load_asked > LOAD_SECONDS:
+                self._load_asked = time.monotonic()
+                try:
+                    self._load = await self.client.send(get_cluster_load())
+                except AirError as error:
+                    self._load = error
+            if isinstance(self._load, AirError):
+                raise self._load
+            return self._load
 
     async def aclose(self) -> None:
         """End the polling and close the connections."""

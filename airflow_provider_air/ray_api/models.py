@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -154,6 +154,33 @@ class RayVersion:
             return cls(str(data["ray_version"]), str(data.get("session_name", "")))
         except (KeyError, TypeError, AttributeError) as error:
             raise ProtocolError("The address does not answer like a Ray dashboard") from error
+
+
+@dataclass(frozen=True)
+class ClusterLoad:
+    """
+    What a cluster lends and what is asked of it in vain, as the autoscaler reports it every few seconds.
+
+    :param usage: used and total, by resource; bytes for memory
+    :param demands: bundles that wait, and how many of each
+    """
+
+    usage: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    demands: Sequence[tuple[dict[str, float], int]] = ()
+
+    @classmethod
+    def from_api(cls, data: Any) -> ClusterLoad:
+        """:raises ProtocolError: this is no report; one that is not there yet is empty."""
+        try:
+            report = (data["data"].get("clusterStatus") or {}).get("loadMetricsReport") or {}
+            usage = {str(name): (float(used), float(total)) for name, (used, total) in report.get("usage", {}).items()}
+            demands = tuple(
+                ({str(name): float(amount) for name, amount in bundle.items()}, int(count))
+                for bundle, count in report.get("resourceDemand") or ()
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ProtocolError(f"Ray answered with a cluster status that we cannot read: {error!r}") from error
+        return cls(usage, demands)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
@@ -21,7 +21,7 @@ from airflow_provider_air.errors import (
     RemoteFailureError,
     UnavailableError,
 )
-from airflow_provider_air.ray_api.models import JobDetails, JobSubmission, Node, RayVersion
+from airflow_provider_air.ray_api.models import ClusterLoad, JobDetails, JobSubmission, Node, RayVersion
 
 T = TypeVar("T")
 
@@ -33,6 +33,9 @@ MAX_ENVIRONMENT_BYTES = 100 * 1024
 MAX_ENTRYPOINT_BYTES = 100 * 1024
 # What Ray itself answers with 404 (2.60); whatever else a 404 says is somebody else's.
 RAYS_WORDS_OF_ABSENCE = re.compile(rb"(Job|Package) \S+ does not exist")
+_DECODER = json.JSONDecoder()
+_OPENING = re.compile(r"\s*\[\s*(?P<end>\])?")
+_BETWEEN = re.compile(r"\s*(,\s*|(?P<end>\]))")
 # Answers of the server that may be different a moment later.
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 502, 503, 504})
 
@@ -59,6 +62,31 @@ class Answer:
                 f"The server answered {self.status} with something that is no JSON: {self.text[:200]!r}",
                 hint="Is there a proxy or another service at this address?",
             ) from None
+
+    def items(self) -> Iterator[Any]:
+        """
+        Read a JSON array item by item: in a thread, the parser lets others run only between two calls (3.11).
+
+        :raises ProtocolError: the body is no JSON array
+        """
+        text = self.body.decode("utf-8", "replace")
+        opening = _OPENING.match(text)
+        if opening is None:
+            raise ProtocolError(f"The server answered {self.status} with no list: {self.text[:200]!r}")
+        at, ends = opening.end(), opening["end"] is not None
+        while not ends:
+            try:
+                item, at = _DECODER.raw_decode(text, at)
+            except ValueError:
+                raise self._cut_short() from None
+            yield item
+            between = _BETWEEN.match(text, at)
+            if between is None:
+                raise self._cut_short()
+            at, ends = between.end(), between["end"] is not None
+
+    def _cut_short(self) -> ProtocolError:
+        return ProtocolError(f"The server answered {self.status} with a list that is no JSON: {self.text[:200]!r}")
 
 
 @dataclass(frozen=True)
@@ -178,10 +206,7 @@ def list_jobs() -> Call[Sequence[JobDetails]]:
     """
 
     def read(answer: Answer) -> Sequence[JobDetails]:
-        data = _ok(answer, "list its jobs").json()
-        if not isinstance(data, list):
-            raise ProtocolError(f"Ray answered with no list of jobs: {answer.text[:200]!r}")
-        return [job for item in data if (job := _readable(item)) is not None]
+        return [job for item in _ok(answer, "list its jobs").items() if (job := _readable(item)) is not None]
 
     return Call("GET", "/api/jobs/", read)
 
@@ -302,15 +327,14 @@ def list_nodes() -> Call[list[Node]]:
     return Call("GET", "/api/v0/nodes", read, params={"detail": "1", "limit": "10000"})
 
 
-def get_cluster_status() -> Call[Mapping[str, Any]]:
-    """Ask for the autoscaler's report: usage, and demands that wait for resources."""
-
-    def read(answer: Answer) -> Mapping[str, Any]:
-        data = _ok(answer, "report its status").json()
-        report = data.get("data") if isinstance(data, dict) else None
-        return report if isinstance(report, dict) else {}
-
-    return Call("GET", "/api/cluster_status", read)
+def get_cluster_load() -> Call[ClusterLoad]:
+    """Ask for the autoscaler's report: usage, and demands that wait for resources; Ray reads it from its GCS."""
+    return Call(
+        "GET",
+        "/api/cluster_status",
+        lambda answer: ClusterLoad.from_api(_ok(answer, "report its status").json()),
+        timeout_seconds=5,
+    )
 
 
 def summarize_tasks(job_id: str) -> Call[dict[str, dict[str, int]]]:

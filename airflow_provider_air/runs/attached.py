@@ -79,7 +79,7 @@ class Attached:
 
     def on_records(self, attempt: AttemptInfo, records: Sequence[Mapping[str, Any]]) -> None:
         """
-        Hand over records of a job that runs; runs in a thread of the triggerer, or in the worker.
+        Hand over records of a job that runs; runs in a spare thread of the triggerer, or of the worker.
 
         :raises AirError: one could not take them; all are handed over again at the end
         """
@@ -92,7 +92,7 @@ class Attached:
         self, attempt: AttemptInfo, outcome: Outcome, records: Sequence[Mapping[str, Any]] = ()
     ) -> tuple[AttachmentEntry, ...]:
         """
-        Hand over records and outcome; runs in the worker, and in a thread of the triggerer.
+        Hand over records and outcome; runs in the worker, and in a spare thread of the triggerer.
 
         None can make the outcome worse: one that does not take it is warned about, and recorded as untold.
 
@@ -164,7 +164,7 @@ class LiveRecords:
 
     async def _hand_over(self, records: Sequence[Mapping[str, Any]]) -> None:
         try:
-            await self._clock.in_thread(self._attached.on_records, self._attempt, records)
+            await self._clock.in_spare_thread(self._attached.on_records, self._attempt, records)
             self._pause = HAND_OVER_SECONDS
         except Exception as error:  # noqa: BLE001  # as at the end: the watch goes on
             self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)

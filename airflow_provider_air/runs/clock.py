@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 from airflow_provider_air.contracts.runs import Spawned
 
 T = TypeVar("T")
+
+SPARE_THREADS = 4
+_spare = ThreadPoolExecutor(SPARE_THREADS, thread_name_prefix="air-spare")
 
 
 class _Task:
@@ -41,6 +47,11 @@ class RealClock:
     def in_thread(self, call: Callable[..., T], *args: Any) -> Awaitable[T]:
         """Do what blocks beside the event loop."""
         return asyncio.to_thread(call, *args)
+
+    def in_spare_thread(self, call: Callable[..., T], *args: Any) -> Awaitable[T]:
+        """Do what may block for long, and what nothing depends on: all of this process in a few threads."""
+        work = partial(contextvars.copy_context().run, call, *args)
+        return asyncio.get_running_loop().run_in_executor(_spare, work)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> Spawned:
         """Start what its starter does not wait for; on the event loop."""

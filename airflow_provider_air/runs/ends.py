@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -51,6 +52,8 @@ EXPIRED = re.compile(
     r"|google::cloud::Status\(UNAUTHENTICATED",
     re.IGNORECASE,
 )
+# Source: ray/_private/runtime_env/utils.py
+INSTALLER_OUTPUT = re.compile(r"^Last \d+ lines of stdout:\n((?: {4}.*(?:\n|$)|\n)+)", re.MULTILINE)
 EXPIRED_HINT = (
     "The job's credentials seem to have expired: a retry gets new ones and resumes. Where jobs run longer, raise the "
     "role's DurationSeconds (AWS), or use credentials='ambient'"
@@ -225,7 +228,8 @@ def failure_of_end(
         return JobLostError(message or "The job is gone", where=submission_id, hint="A retry starts a new job")
     if outcome == "deadline":
         return DeadlineExceededError(
-            f"The task's execution_timeout passed and the job was stopped; last state: {state}",
+            f"The task's execution_timeout passed and the job was stopped; last state: {state}"
+            + (f", waiting for {message}" if message else ""),
             where=submission_id,
             hint="Raise execution_timeout, or give the job more resources",
         )
@@ -251,7 +255,9 @@ def _failure_of_job(job: JobDetails, records: Sequence[dict[str, Any]]) -> AirEr
         return JobStoppedError("The job was stopped, and not by this task", where=where)
     if job.status is JobStatus.SUCCEEDED:
         return ProtocolError("A job that succeeded was treated as a failure", where=where)
-    last_lines = "\n".join(job.message.strip().splitlines()[-LAST_LINES:])
+    is_setup = job.error_type == "RUNTIME_ENV_SETUP_FAILURE"
+    told_last = _told_by_installer(job.message) if is_setup else job.message
+    last_lines = "\n".join(told_last.strip().splitlines()[-LAST_LINES:])
     end = find_end(records) or {}
     told = end.get("error") or {}
     exit_code = job.exit_code if job.exit_code is not None else _exit_code_in(job.message)
@@ -262,6 +268,14 @@ def _failure_of_job(job: JobDetails, records: Sequence[dict[str, Any]]) -> AirEr
     if exit_code == EXIT_NOT_AFTER and "not-after" in job.message:
         return DeadlineExceededError("The job passed its not-after time and ended itself", where=where)
     details: dict[str, Any] = {"error_type": job.error_type, "exit_code": exit_code, "last_lines": last_lines}
+    if is_setup:
+        return JobInfrastructureError(
+            f"Ray could not set up the job's runtime environment ({job.error_type}):\n{last_lines}\n",
+            where=where,
+            hint="Mend the packages of 'runtime_env', let the cluster reach their index, or give it more time by "
+            "{'config': {'setup_timeout_seconds': …}} in it",
+            **details,
+        )
     if job.error_type not in USER_ERRORS:
         return JobInfrastructureError(
             f"Ray could not run the job ({job.error_type}): {last_lines}",
@@ -274,6 +288,14 @@ def _failure_of_job(job: JobDetails, records: Sequence[dict[str, Any]]) -> AirEr
     return JobFailedError(
         f"The job failed: {reason}\nLast lines of the driver:\n{last_lines}\n", where=where, hint=hint, **details
     )
+
+
+def _told_by_installer(message: str) -> str:
+    """Leave out what Ray wraps around what an installer said, or around its own word on it (2.60)."""
+    if outputs := INSTALLER_OUTPUT.findall(message):
+        return textwrap.dedent(outputs[-1])
+    timed_out = re.search(r"Failed to install runtime_env within the timeout of [\d.]+ seconds", message)
+    return timed_out[0] if timed_out else message
 
 
 def _exit_code_in(message: str) -> int | None:

@@ -143,6 +143,10 @@ class Attempt:
         """Give the step that waits for something of this attempt."""
         return Wait(what, until, self.to_json())
 
+    def wait_for_room(self, now: float) -> Wait:
+        """Give the step that waits for room on its cluster, from now on."""
+        return replace(self, steps={**self.steps, "ready": now}).wait("room", self.deadline)
+
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form."""
         # No deep copies, since nobody changes what it holds: this is written and read at each step.

@@ -7,6 +7,9 @@ It serves people (state, message, metrics) and the next watcher (how much of the
      "message": "epoch (3/10)", "done": 3, "total": 10, "values": {"rmse": 1.2}, "step": 3,
      "tasks": {"train_one": {"RUNNING": 2, "FINISHED": 5}},
      "log_offset": 81234, "next_record": 12, "clean": false}
+
+While the task waits for its cluster, for room on it, or for Ray to start its job, it says so in ``waiting_for``, and
+since when in ``waiting_since``.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from airflow_provider_air.ray_api.models import JobDetails
 
 PROGRESS_KEY = "progress"
 WRITE_SECONDS = 2.0
+WAITING = ("waiting_for", "waiting_since")
 
 
 class Progress:
@@ -80,10 +84,21 @@ class Progress:
         elif record["kind"] == "checkpoint":
             self._value["checkpoint"] = record.get("uri")
 
+    def note_wait(self, waiting_for: str, since: float) -> None:
+        """
+        Take in what is waited for.
+
+        :param since: epoch seconds
+        """
+        at = datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds")
+        self._value |= dict(zip(WAITING, (waiting_for, at), strict=True))
+
     def note_status(self, job: JobDetails | None) -> None:
-        """Take in the job's status, where it is known."""
+        """Take in the job's status, where it is known; what it waits for is noted after that."""
         if job is not None:
             self._value["status"] = job.status.value
+            for name in WAITING:
+                self._value.pop(name, None)
 
     async def write_if_due(self) -> None:
         """Write what changed, unless the last write was a moment ago."""

@@ -266,7 +266,7 @@ class Run:
 
     def _by_cluster(self, attempt: Attempt, ref: ClusterRef, status: ClusterStatus) -> Wait | Done:
         if status.state is ClusterState.READY:
-            return self._send(attempt) if attempt.limit is None else attempt.wait("room", attempt.deadline)
+            return self._send(attempt) if attempt.limit is None else attempt.wait_for_room(self._ports.clock.now())
         if status.state not in PENDING_STATES:
             error = failure_of_cluster(ref, status)
             self._attempts.end(attempt, "FAILED", Outcome("FAILED", str(error)))

@@ -25,6 +25,7 @@ from airflow_provider_air.runs.admission import GRANT_SECONDS, LOOK_SECONDS, giv
 from airflow_provider_air.runs.attached import Attached, LiveRecords
 from airflow_provider_air.runs.history import HISTORY_KEY, RunHistory
 from airflow_provider_air.runs.ledger import Attempt
+from airflow_provider_air.runs.notice import WaitNotice
 from airflow_provider_air.runs.progress import Progress
 from airflow_provider_air.waiting import backoff_seconds
 
@@ -32,6 +33,8 @@ AGAIN = "[watching again after an interruption: the next lines may repeat the la
 HISTORY_SECONDS = 10.0
 # Airflow bounds on_kill at 30 s; what is left is for the cluster's deletion.
 KILL_SECONDS = 15.0
+# The last of a kill, and less than what is left of Airflow's 30 s.
+TELLING_SECONDS = 5.0
 FLOOD_LINES = 100
 GONE_STATES = (ClusterState.ABSENT, ClusterState.FAILED, ClusterState.DELETING)
 NOT_ABSENT_STATES = tuple(state for state in ClusterState if state is not ClusterState.ABSENT)
@@ -99,6 +102,9 @@ class Watch:
         self._attempt = Attempt.from_json(step.attempt)
         self._progress: Progress | None = None
         self._warned: set[str] = set()
+        began = max(self._attempt.steps.values(), default=None)
+        self._notice = WaitNotice(ports.log, ports.clock, began)
+        self._live = 0
 
     async def event(self, until: float | None = None) -> dict[str, Any] | None:
         """
@@ -123,6 +129,15 @@ class Watch:
     def _is_over(self, until: float | None) -> bool:
         return until is not None and self._ports.clock.now() >= until
 
+    async def _tell(self, what: str, more: str = "") -> None:
+        """Say what is waited for before there is a job, where that is due."""
+        with self._ports.contained("What is waited for could not be told", self._warned):
+            if self._notice.note(what, more):
+                progress = Progress(self._ports.board, self._ports.clock, self._attempt.submission_id)
+                progress.note_wait(what, self._notice.since)
+                # Clean: no line of a log was shown.
+                await progress.write(clean=True)
+
     # The cluster
 
     async def _cluster(self, ref: ClusterRef, until: float | None) -> dict[str, Any] | None:
@@ -137,6 +152,7 @@ class Watch:
                         break
                     if self._is_over(until):
                         return None
+                    await self._tell(f"the cluster {ref.name}: {status.message or status.state.value}"[:500])
         except ConfigurationError as error:
             state, message = ClusterState.FAILED, str(error)
         return {"cluster": ref.to_json(), "state": state.value, "message": message[:2000]}
@@ -146,16 +162,13 @@ class Watch:
     async def _room(self, ref: ClusterRef, until: float | None) -> dict[str, Any] | None:
         clock, limit = self._ports.clock, self._attempt.limit
         silent_since: float | None = None
-        said = False
         while not self._is_over(self._step.until):
             try:
                 is_free = limit is None or await self._take_place(ref, limit)
                 silent_since = None
                 if is_free:
                     return {"admitted": True, "message": ""}
-                if not said:
-                    self._ports.log.info("The cluster runs %s jobs at most: waiting for room", limit)
-                    said = True
+                await self._tell(f"room on {ref.name}, which runs {limit} jobs at most", f"{self._live} live now")
             except UnavailableError as error:
                 silent_since = clock.now() if silent_since is None else silent_since
                 if clock.now() - silent_since > GRANT_SECONDS:
@@ -174,6 +187,7 @@ class Watch:
             if job is not None and job.status.is_terminal:
                 give_back(ref, task)
         alive = await jobs.alive_now()
+        self._live = len(alive)
         return take_place(ref, str(self._attempt.info.key), self._attempt.submission_id, limit, alive, clock)
 
     # The job's end
@@ -213,6 +227,7 @@ class Watch:
                 with self._ports.contained("What the job tells could not be shown", self._warned):
                     self._show(seen, next_record)
                     progress.note(seen)
+                    self._note_wait(seen, progress)
                 with self._ports.contained("Live tracking failed", self._warned):
                     live.note([record for record in seen.records if record["seq"] >= next_record])
                 with self._ports.contained("The progress could not be written", self._warned):
@@ -234,6 +249,13 @@ class Watch:
             has_records=self._attempt.has_records,
             lines_at_once=self._lines_at_once,
         )
+
+    def _note_wait(self, seen: Observation, progress: Progress) -> None:
+        if seen.waiting_for:
+            self._notice.note(seen.waiting_for)
+            progress.note_wait(seen.waiting_for, self._notice.since)
+        elif seen.job is not None:
+            self._notice.over()
 
     def _show(self, seen: Observation, next_record: int) -> None:
         # No await in here: a cancellation cannot fall between showing lines and noting that they were shown.
@@ -266,7 +288,8 @@ class Watch:
 
     async def kill(self) -> None:
         """
-        Stop what a person wants stopped: the job, then a cluster that goes with it; the attachments are told last.
+        Stop what a person wants stopped: the job, then a cluster that goes with it; the attachments are told last,
+        and what is left of them after :data:`TELLING_SECONDS` goes on behind it, or not.
 
         Runs in the triggerer; the caller knows that it is a person's word.
         """
@@ -284,8 +307,11 @@ class Watch:
         if self._attempt.attachments:
             attached = Attached(self._attempt.attachments, self._ports.connections, self._ports.log)
             outcome = Outcome("STOPPED", "A person stopped the task")
-            told = self._ports.clock.in_thread(attached.on_end, self._attempt.info, outcome)
-            await self._quietly(told, "An attachment was not told")
+            told = self._ports.clock.in_spare_thread(attached.on_end, self._attempt.info, outcome)
+            telling = self._ports.clock.spawn(self._quietly(told, "An attachment was not told"))
+            await telling.wait(TELLING_SECONDS)
+            if not telling.done():
+                self._ports.log.warning("The attachments were not told in time (%s)", self._attempt.submission_id)
 
     async def _is_as_it_was(self, ref: ClusterRef) -> bool:
         """A cleared task may have begun anew by now, with a new cluster of the same name."""

@@ -10,6 +10,7 @@ from airflow_provider_air.attachments.mlflow.models import ModelRegistry
 from airflow_provider_air.connections.base import aget_connection
 from airflow_provider_air.connections.mlflow import HINT, mlflow_server_of
 from airflow_provider_air.errors import AirError, UnavailableError
+from airflow_provider_air.runs.clock import RealClock
 from airflow_provider_air.triggers.base import OneEventTrigger
 
 
@@ -69,7 +70,7 @@ class MlflowModelTrigger(OneEventTrigger):
         while True:
             message = "it is not there yet"
             try:
-                version = await asyncio.to_thread(registry.look, self.model_name, self.alias, self.at_least)
+                version = await RealClock().in_spare_thread(registry.look, self.model_name, self.alias, self.at_least)
                 if version is not None:
                     return "ready", version.version, ""
             except UnavailableError as error:

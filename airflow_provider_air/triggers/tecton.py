@@ -12,6 +12,7 @@ from airflow_provider_air.attachments.tecton.server import TectonServer
 from airflow_provider_air.connections.base import aget_connection
 from airflow_provider_air.connections.tecton import HINT, tecton_server_of
 from airflow_provider_air.errors import AirError, UnavailableError
+from airflow_provider_air.runs.clock import RealClock
 from airflow_provider_air.triggers.base import OneEventTrigger
 from airflow_provider_air.triggers.killing import finish, is_still_deferred
 
@@ -49,7 +50,7 @@ class _TectonTrigger(OneEventTrigger):
         while True:
             message = "not yet"
             try:
-                if (value := await asyncio.to_thread(self.look, server)) is not None:
+                if (value := await RealClock().in_spare_thread(self.look, server)) is not None:
                     return "ended", value, ""
             except UnavailableError as error:
                 message = str(error)

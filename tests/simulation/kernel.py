@@ -397,6 +397,8 @@ class SimClock:
         """Do what blocks beside the event loop."""
         return self._kernel.in_thread(lambda: call(*args))
 
+    in_spare_thread = in_thread
+
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run to its end what waits."""
         return self._kernel.drive(work)

@@ -121,16 +121,23 @@ class ModelRegistry:
         :param source: URI of the files; a local folder is uploaded to the run's artefacts first
         :raises ConfigurationError: the server refuses it, or a local folder cannot be uploaded
         """
-        found = self.versions(name, run_id=run_id)
-        if found:
-            return found[-1]
+        found = self._of_run(name, run_id)
+        if found is not None:
+            return found
         self._ensure_model(name)
         if "://" not in source:
             source = self._upload(run_id, Path(source))
         pairs = [{"key": key, "value": value} for key, value in tags.items()]
         body = {"name": name, "source": source, "run_id": run_id, "tags": pairs}
-        made = self._server.call("POST", "model-versions/create", body)
-        return ModelVersion.from_answer(made["model_version"])
+        return self._server.create(
+            "model-versions/create",
+            body,
+            made=lambda answer: ModelVersion.from_answer(answer["model_version"]),
+            find=lambda: self._of_run(name, run_id),
+        )
+
+    def _of_run(self, name: str, run_id: str) -> ModelVersion | None:
+        return next(reversed(self.versions(name, run_id=run_id)), None)
 
     def versions(self, name: str, *, run_id: str | None = None) -> list[ModelVersion]:
         """Give a model's versions, oldest first; none where there is no such model."""

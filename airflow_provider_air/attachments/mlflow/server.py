@@ -7,15 +7,21 @@ Source: MLflow 3.17 REST API 2.0.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
 
 from airflow_provider_air.errors import ConfigurationError, ProtocolError, UnavailableError
 from airflow_provider_air.tls import context_for
+
+T = TypeVar("T")
+ANSWER_SECONDS = 20.0
+CONNECT_SECONDS = 5.0
+# Between two tries of one call.
+PAUSES_SECONDS = (0.5, 2.0, 4.0)
 
 
 class MlflowServer:
@@ -46,32 +52,62 @@ class MlflowServer:
         self.secrets = (
             dict(zip(named, auth, strict=True)) if auth else {"MLFLOW_TRACKING_TOKEN": token} if token else {}
         )
-        self._http = httpx.Client(
-            auth=auth, headers=headers, verify=context_for(base_url, verify), timeout=20, trust_env=False
-        )
+        timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+        tls = context_for(base_url, verify)
+        self._http = httpx.Client(auth=auth, headers=headers, verify=tls, timeout=timeout, trust_env=False)
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> dict[str, Any]:
         """
         Call one endpoint below ``/api/2.0/mlflow``; transient failures are tried again for some seconds.
 
+        Not for what makes something new each time that it is called: :meth:`create`.
+
         :raises UnavailableError: no usable answer
         :raises ConfigurationError: refused: credentials, host header guard, or the request itself
         """
-        for pause in (0.5, 2.0, 4.0, None):
+        for pause in PAUSES_SECONDS:
             try:
-                answer = self._http.request(method, f"{self.base_url}/api/2.0/mlflow/{path}", json=body, params=params)
-            except httpx.HTTPError as error:
-                failure = UnavailableError(
-                    f"MLflow does not answer: {str(error) or type(error).__name__}", where=self.base_url
-                )
-            else:
-                if answer.status_code < 500 and answer.status_code != 429:
-                    return self._read(answer, path)
-                failure = UnavailableError(f"MLflow answered {answer.status_code} to {path}", where=self.base_url)
-            if pause is None:
-                raise failure
-            time.sleep(pause)
-        raise AssertionError("unreachable")
+                return self._send(method, path, body, params)
+            except UnavailableError:
+                time.sleep(pause)
+        return self._send(method, path, body, params)
+
+    def create(
+        self, path: str, body: Mapping[str, Any], *, made: Callable[[dict[str, Any]], T], find: Callable[[], T | None]
+    ) -> T:
+        """
+        Make something of which MLflow would make another one each time: before it is sent again, it is looked for.
+
+        A server that answers late has made it by the time that it answers the look. MLflow has no token by which it
+        would know a creation again, so two are possible where the look overtakes the creation.
+
+        :param made: reads the answer
+        :param find: gives what an earlier call has made, or None
+        :raises UnavailableError: no usable answer; what was asked for may be there
+        :raises ConfigurationError: as for :meth:`call`
+        """
+        for pause in PAUSES_SECONDS:
+            try:
+                return made(self._send("POST", path, body))
+            except UnavailableError:
+                time.sleep(pause)
+            found = find()
+            if found is not None:
+                return found
+        return made(self._send("POST", path, body))
+
+    def _send(
+        self, method: str, path: str, body: Mapping[str, Any] | None, params: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        try:
+            answer = self._http.request(method, f"{self.base_url}/api/2.0/mlflow/{path}", json=body, params=params)
+        except httpx.HTTPError as error:
+            raise UnavailableError(
+                f"MLflow does not answer: {str(error) or type(error).__name__}", where=self.base_url
+            ) from error
+        if answer.status_code >= 500 or answer.status_code == 429:
+            raise UnavailableError(f"MLflow answered {answer.status_code} to {path}", where=self.base_url)
+        return self._read(answer, path)
 
     def _read(self, answer: httpx.Response, path: str) -> dict[str, Any]:
         if answer.status_code == 200:

@@ -63,7 +63,7 @@ class MlflowTracking:
         tags = self._tags(attempt)
         run_id = self._find(experiment_id, KEY_TAG, tags[KEY_TAG])
         if run_id is None:
-            run_id = self._create(experiment_id, attempt.run_name, tags)
+            run_id = self._create(experiment_id, attempt.run_name, tags, KEY_TAG)
             self._log_params(run_id, attempt.parameters)
         else:
             self._server.call("POST", "runs/update", {"run_id": run_id, "status": "RUNNING"})
@@ -169,9 +169,14 @@ class MlflowTracking:
         runs = self._server.call("POST", "runs/search", body).get("runs") or []
         return str(runs[0]["info"]["run_id"]) if runs else None
 
-    def _create(self, experiment_id: str, name: str, tags: Mapping[str, str]) -> str:
+    def _create(self, experiment_id: str, name: str, tags: Mapping[str, str], key: str) -> str:
         body = {"experiment_id": experiment_id, "run_name": name, "start_time": _now_ms(), "tags": _pairs(tags)}
-        return str(self._server.call("POST", "runs/create", body)["run"]["info"]["run_id"])
+        return self._server.create(
+            "runs/create",
+            body,
+            made=lambda answer: str(answer["run"]["info"]["run_id"]),
+            find=lambda: self._find(experiment_id, key, tags[key]),
+        )
 
     def _tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         self._server.call("POST", "runs/log-batch", {"run_id": run_id, "tags": _pairs(tags)})
@@ -188,7 +193,7 @@ class MlflowTracking:
         run_id = self._find(experiment_id, TRIAL_TAG, marker)
         if run_id is None:
             tags = {TRIAL_TAG: marker, "mlflow.parentRunId": str(state["run_id"])}
-            run_id = self._create(experiment_id, f"trial {trial['trial_id']}", tags)
+            run_id = self._create(experiment_id, f"trial {trial['trial_id']}", tags, TRIAL_TAG)
             self._log_params(run_id, trial.get("config") or {})
         numbers = {k: v for k, v in (trial.get("metrics") or {}).items() if _is_number(v)}
         stamp = _now_ms()

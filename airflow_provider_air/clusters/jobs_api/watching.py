@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from airflow_provider_air.clusters.jobs_api.pending import PendingWords
 from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings, Observation
 from airflow_provider_air.drivers.wire.names import records_name
 from airflow_provider_air.drivers.wire.records import RecordBuffer
@@ -49,6 +50,7 @@ class JobWatch:
         self._next_count = 0.0
         self._silent_since: float | None = None
         self._job: JobDetails | None = None
+        self._pending = PendingWords(feed)
         self._capped = settings.log_offset >= settings.log_limit_bytes
         self._has_more = False
         self._leave_rest = False
@@ -84,7 +86,8 @@ class JobWatch:
         if self._is_read_due():
             seen = await self._read_quietly(job)
             self._schedule(bool(seen.lines or seen.records))
-        return replace(seen, tasks=await self._count_tasks(job))
+        waiting_for = await self._pending.of(job)
+        return replace(seen, tasks=await self._count_tasks(job), waiting_for=waiting_for)
 
     async def _count_tasks(self, job: JobDetails) -> Mapping[str, Mapping[str, int]] | None:
         """Count what jobs do that tell no progress of their own; a convenience, so it may fail."""
@@ -99,7 +102,7 @@ class JobWatch:
     def _judge(self, look: Look) -> FollowEnd | None:
         until = self._settings.until
         if until is not None and self._now() >= until:
-            return FollowEnd("deadline", self._job)
+            return FollowEnd("deadline", self._job, self._pending.last)
         if look.error is not None:
             return self._judge_silence(look.error)
         if look.job is None:

@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from airflow_provider_air.errors import (
 )
 from airflow_provider_air.ray_api.client import AsyncRayClient, RayClient
 from airflow_provider_air.ray_api.models import JobSubmission
-from airflow_provider_air.ray_api.requests import Call, get_job, get_version, stop_job, submit_job
+from airflow_provider_air.ray_api.requests import Answer, Call, get_job, get_version, list_jobs, stop_job, submit_job
 from airflow_provider_air.ray_api.transport import Transport
 from tests.fakes.ray_dashboard import FakeRayDashboard
 
@@ -262,3 +263,26 @@ def test_errors_of_the_client_travel_between_processes() -> None:
 
     again = pickle.loads(pickle.dumps(raised.value))
     assert (type(again), str(again), again.where) == (type(raised.value), str(raised.value), raised.value.where)
+
+
+def test_a_long_list_is_read_beside_the_event_loop(head: FakeRayDashboard, transport: Transport) -> None:
+    readers: list[threading.Thread] = []
+
+    def noted(call: Call[Any]) -> Call[Any]:
+        def read(answer: Answer) -> Any:
+            readers.append(threading.current_thread())
+            return call.read(answer)
+
+        return replace(call, read=read)
+
+    async def ask() -> tuple[Any, Any]:
+        async with AsyncRayClient(transport) as client:
+            return await client.send(noted(get_version())), await client.send(noted(list_jobs()))
+
+    for number in range(300):
+        head.add_job(f"job-{number}", metadata={"note": "x" * 500})
+    _, jobs = asyncio.run(ask())
+
+    assert len(jobs) == 300
+    # What is short is read where it came: a thread would cost more than it.
+    assert [reader is threading.current_thread() for reader in readers] == [True, False]

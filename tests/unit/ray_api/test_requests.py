@@ -15,12 +15,13 @@ from airflow_provider_air.errors import (
     UnavailableError,
 )
 from airflow_provider_air.ray_api import requests
-from airflow_provider_air.ray_api.models import JobDetails, JobStatus, JobSubmission
+from airflow_provider_air.ray_api.models import ClusterLoad, JobDetails, JobStatus, JobSubmission
 from airflow_provider_air.ray_api.requests import Answer, Call
 
 JOB = {"submission_id": "a", "status": "RUNNING", "driver_exit_code": None, "metadata": None, "message": None}
 NODE = {"node_id": "n", "state": "ALIVE", "is_head_node": True, "resources_total": {"CPU": 2.0}}
 SUBMISSION = JobSubmission("a", "true")
+LOAD = {"loadMetricsReport": {"usage": {"CPU": [2, 2]}, "resourceDemand": [[{"CPU": 64}, 3]]}}
 
 CALLS: dict[str, Call[Any]] = {
     "version": requests.get_version(),
@@ -31,7 +32,7 @@ CALLS: dict[str, Call[Any]] = {
     "package": requests.get_package("p.zip"),
     "upload": requests.put_package("p.zip", b""),
     "nodes": requests.list_nodes(),
-    "status": requests.get_cluster_status(),
+    "status": requests.get_cluster_load(),
     "tasks": requests.summarize_tasks("01"),
 }
 
@@ -56,7 +57,9 @@ def test_right_answers_become_values() -> None:
     assert CALLS["package"].read(answer()) is True
     assert CALLS["upload"].read(answer()) is None
     assert [node.is_head for node in CALLS["nodes"].read(answer(listing([NODE])))] == [True]
-    assert CALLS["status"].read(answer({"data": {"clusterStatus": {}}})) == {"clusterStatus": {}}
+    assert CALLS["status"].read(answer({"data": {"clusterStatus": LOAD}})) == ClusterLoad(
+        {"CPU": (2.0, 2.0)}, (({"CPU": 64.0}, 3),)
+    )
     assert CALLS["tasks"].read(answer(tasks)) == {"f": {"RUNNING": 2}}
 
 
@@ -125,7 +128,17 @@ def test_other_json_is_a_protocol_error(name: str, body: Any) -> None:
 @pytest.mark.parametrize("body", [None, 1, "x", [1], {}])
 def test_odd_answers_to_what_is_only_informed_are_empty(body: Any) -> None:
     assert CALLS["stop"].read(answer(body)) is False
-    assert CALLS["status"].read(answer(body)) == {}
+
+
+@pytest.mark.parametrize("body", [None, 1, "x", [1], {}, {"data": {"clusterStatus": {"loadMetricsReport": [1]}}}])
+def test_what_is_no_report_of_a_cluster_is_a_protocol_error(body: Any) -> None:
+    with pytest.raises(ProtocolError):
+        CALLS["status"].read(answer(body))
+
+
+@pytest.mark.parametrize("status", [None, {}, {"loadMetricsReport": None}])
+def test_a_report_that_is_not_there_yet_is_empty(status: Any) -> None:
+    assert CALLS["status"].read(answer({"data": {"clusterStatus": status}})) == ClusterLoad()
 
 
 @pytest.mark.parametrize("body", [None, 1, "x", {}, {"data": None}])
@@ -140,6 +153,17 @@ def test_an_odd_job_does_not_hide_the_others_of_a_list() -> None:
     jobs = CALLS["jobs"].read(answer(odd))
 
     assert [(job.submission_id, job.status) for job in jobs] == [("b", JobStatus.RUNNING), ("a", JobStatus.UNKNOWN)]
+
+
+@pytest.mark.parametrize("text", ["[]", " [ ] ", "[1,2]", '[{"a": [1, 2]} ,\n {"b": "],["} ]', "[[],[]]", '["\u00e9"]'])
+def test_a_list_is_read_item_by_item_as_it_would_be_at_once(text: str) -> None:
+    assert list(answer(text.encode()).items()) == json.loads(text)
+
+
+@pytest.mark.parametrize("text", ["", "[", "[1", "[1,", "[1 2]", "[,1]", "[1,]", "{}", '"[]"', "<html>[1]</html>"])
+def test_a_list_that_is_cut_short_is_none(text: str) -> None:
+    with pytest.raises(ProtocolError):
+        list(answer(text.encode()).items())
 
 
 @pytest.mark.parametrize("status", ["GREAT", "running", "", "UNKNOWN"])

@@ -71,6 +71,20 @@ async def test_as_many_as_fit_are_admitted_at_once_and_the_next_when_a_job_has_e
     assert await asyncio.wait_for(third, 30)
 
 
+async def test_who_waits_for_room_says_so(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_air.runs.notice.FIRST_SECONDS", 0.0)
+    await room.submit("a")
+    first = asyncio.create_task(room.wait("b", limit=1))
+    assert await is_waiting(first)
+    first.cancel()
+
+    name = room.ref.name
+    assert room.task.log.lines == [
+        f"Waiting for room on {name}, which runs 1 jobs at most (1 live now), for 0 s so far"
+    ]
+    assert room.task.board.values["progress"]["waiting_for"] == f"room on {name}, which runs 1 jobs at most"
+
+
 async def test_who_is_admitted_and_has_not_submitted_yet_counts(room: Room) -> None:
     assert await room.wait("a")
     assert await room.wait("b")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,11 +17,12 @@ from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.contracts.runs import AttemptInfo
 from airflow_provider_air.errors import UnavailableError
 from airflow_provider_air.runs.attached import HAND_OVER_SECONDS, LONGEST_PAUSE_SECONDS, Attached, LiveRecords
-from airflow_provider_air.runs.clock import RealClock
+from airflow_provider_air.runs.clock import SPARE_THREADS, RealClock
 from airflow_provider_air.runs.ledger import AttachmentEntry, Attempt
+from airflow_provider_air.runs.watch import Watch
 from tests.fakes.attachment import CALLS, SERVERS, FakeCatalog, FakeTracker, FakeTrackerSpec
 from tests.fakes.connections import DictConnections
-from tests.unit.runs.conftest import Lines
+from tests.unit.runs.conftest import Lines, Task
 
 ATTEMPT = Attempt(1, 1, "air-1", key={"deployment": "here", "dag_id": "d", "run_id": "r", "task_id": "t"})
 INFO = ATTEMPT.info
@@ -187,3 +190,66 @@ def test_all_records_are_handed_over_at_the_end(tracker: Taking, log: Lines) -> 
     attached(log, FakeTrackerSpec("live")).on_end(INFO, Outcome("SUCCEEDED"), records(0, 1, 2))
 
     assert taken(tracker) == [0, 1, 2]
+
+
+# A server that hangs
+
+
+class Hanging(FakeTracker):
+    """Answers nobody until it is let; counts whom it keeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let = threading.Event()
+        self.kept: set[threading.Thread] = set()
+
+    def hang(self) -> None:
+        self.kept.add(threading.current_thread())
+        self.let.wait(30)
+
+    def on_records(self, attempt: AttemptInfo, state: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> None:
+        self.hang()
+
+    def on_end(self, attempt: AttemptInfo, state: Mapping[str, Any], outcome: Outcome) -> None:
+        self.hang()
+
+
+@pytest.fixture
+def hanging() -> Iterator[Hanging]:
+    made = SERVERS["hanging"] = Hanging()
+    yield made
+    made.let.set()
+    del SERVERS["hanging"]
+
+
+async def test_many_jobs_with_a_hanging_tracker_take_a_few_threads_and_none_that_others_need(
+    hanging: Hanging, clock: SteppedClock, log: Lines
+) -> None:
+    watched = [LiveRecords(attached(log, FakeTrackerSpec("hanging")), ATTEMPT, clock, log) for _ in range(50)]
+    clock.at += HAND_OVER_SECONDS
+    for one in watched:
+        one.note(records(0))
+    await until(lambda: len(hanging.kept) >= SPARE_THREADS)
+
+    # An XCom, a look, a stop.
+    needed = asyncio.ensure_future(clock.in_thread(int))
+    await asyncio.wait([needed], timeout=5)
+    assert needed.done(), "no thread is left for what a task depends on"
+    assert len(hanging.kept) == SPARE_THREADS
+
+
+async def test_a_kill_does_not_wait_for_a_hanging_tracker(
+    hanging: Hanging, task: Task, log: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_air.runs.watch.TELLING_SECONDS", 0.05)
+    _, entries, _ = attached(log, FakeTrackerSpec("hanging")).before_submit(INFO, JobRequest("true", payload={}))
+    ref = {"backend": "existing", "name": "ray_default"}
+    attempt = replace(ATTEMPT, cluster=ref, attachments=entries)
+
+    kill = asyncio.ensure_future(Watch(attempt.wait("cluster", None), task.ports).kill())
+    await asyncio.wait([kill], timeout=5)
+
+    assert kill.done(), "the kill waits for the tracker"
+    assert not hanging.let.is_set()
+    assert any("not told in time" in line for line in task.log.lines)
+    hanging.let.set()

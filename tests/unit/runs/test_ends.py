@@ -81,6 +81,49 @@ def test_the_drivers_own_words_come_first() -> None:
     assert error.last_lines.endswith("last")
 
 
+# What Ray 2.60 tells where ``pip install`` fails, shortened.
+PIP_FAILED = """runtime_env setup failed: Failed to set up runtime environment.
+[node 127.0.0.1] Traceback (most recent call last):
+  File ".../runtime_env/pip.py", line 361, in _create_for_hash
+    await PipProcessor(
+  File ".../runtime_env/utils.py", line 105, in check_output_cmd
+    raise SubprocessCalledProcessError(
+ray._private.runtime_env.utils.SubprocessCalledProcessError: Run cmd[9] failed with the following details.
+Command '['.../bin/python', '-m', 'pip', 'install', '-r', '...']' returned non-zero exit status 1.
+Last 50 lines of stdout:
+    {noise}
+    ERROR: Could not find a version that satisfies the requirement nosuch (from versions: none)
+
+    ERROR: No matching distribution found for nosuch
+{behind}"""
+
+
+@pytest.mark.parametrize("behind", ["", "\nThe above exception was the direct cause\n" + "of this one\n" * 30], ids=len)
+def test_of_an_environment_that_cannot_be_set_up_the_installers_last_lines_are_told(behind: str) -> None:
+    message = PIP_FAILED.format(noise="\n    ".join(["Looking in indexes"] * 40), behind=behind)
+
+    error = failure_of_end("ended", "air-1", job(error_type="RUNTIME_ENV_SETUP_FAILURE", message=message), "")
+
+    assert isinstance(error, JobInfrastructureError)
+    assert error.last_lines.endswith("nosuch (from versions: none)\n\nERROR: No matching distribution found for nosuch")
+    assert error.last_lines.count("\n") < 12
+    assert "runtime_env" in str(error.hint)
+
+
+def test_an_environment_that_took_too_long_says_so() -> None:
+    message = "Failed to install runtime_env within the timeout of 600 seconds. Consider\nTraceback\n" + "  File\n" * 40
+
+    error = failure_of_end("ended", "air-1", job(error_type="RUNTIME_ENV_SETUP_FAILURE", message=message), "")
+
+    assert "within the timeout of 600 seconds" in str(error)
+
+
+def test_a_job_that_never_began_before_the_deadline_says_what_it_waited_for() -> None:
+    error = failure_of_end("deadline", "air-1", job(JobStatus.PENDING), "resources to become available")
+
+    assert "PENDING, waiting for resources to become available" in str(error)
+
+
 def test_a_drivers_configuration_problem_is_not_retried() -> None:
     assert isinstance(failure_of_end("ended", "air-1", job(exit_code=64), "", [END]), ConfigurationError)
     assert isinstance(failure_of_end("ended", "air-1", job(exit_code=64), ""), JobFailedError)

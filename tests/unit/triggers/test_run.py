@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -229,6 +230,51 @@ async def test_rays_tasks_are_counted_where_there_are_no_records(
     await watch
 
     assert supervisor.xcoms["progress"]["tasks"] == {"work": {"RUNNING": 2, "FINISHED": 3}}
+
+
+# Waiting
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is waited for is told without delay."""
+    monkeypatch.setattr("airflow_provider_air.runs.notice.FIRST_SECONDS", 0.0)
+
+
+async def test_a_pending_job_says_what_it_waits_for_and_since_when(
+    head: FakeRayDashboard, supervisor: Supervisor, at_once: None
+) -> None:
+    head.add_job("job", "PENDING")
+    submitted = time.time() - 250
+    lines = Lines()
+    watch = asyncio.create_task(event(trigger(lines, steps={"intended": submitted - 9, "submitted": submitted})))
+    await wait_for(lambda: "waiting_for" in supervisor.xcoms.get("progress", {}), "what it waits for")
+
+    assert lines.lines == ["Waiting for the runtime environment to be set up, for 4 min so far"]
+    progress = supervisor.xcoms["progress"]
+    assert (progress["status"], progress["waiting_for"]) == ("PENDING", "the runtime environment to be set up")
+    assert datetime.fromisoformat(progress["waiting_since"]).timestamp() == int(submitted)
+
+    head.set_status("job", "RUNNING")
+    await wait_for(lambda: supervisor.xcoms["progress"]["status"] == "RUNNING", "the start")
+    assert "waiting_for" not in supervisor.xcoms["progress"]
+    head.set_status("job", "SUCCEEDED")
+    await watch
+    assert len(lines.lines) == 1
+
+
+async def test_a_job_that_fails_while_it_waits_waits_no_more(
+    head: FakeRayDashboard, supervisor: Supervisor, at_once: None
+) -> None:
+    head.add_job("job", "PENDING")
+    watch = asyncio.create_task(event(trigger()))
+    await wait_for(lambda: "waiting_for" in supervisor.xcoms.get("progress", {}), "what it waits for")
+
+    head.set_status("job", "FAILED", message="runtime_env setup failed", error_type="RUNTIME_ENV_SETUP_FAILURE")
+    await watch
+
+    assert supervisor.xcoms["progress"]["status"] == "FAILED"
+    assert "waiting_for" not in supervisor.xcoms["progress"]
 
 
 # Interruptions

@@ -18,6 +18,7 @@ from airflow_provider_air.triggers.run import RayRunTrigger
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Supervisor
 from tests.unit.conftest import Connect
+from tests.unit.triggers.test_run import Lines
 
 REF = ClusterRef("existing", "ray_default")
 TASK = {"dag_id": "flights", "run_id": "manual__1", "task_id": "train", "map_index": -1}
@@ -77,6 +78,41 @@ async def test_it_waits_while_the_cluster_starts(before: ClusterState, monkeypat
 
     assert (await event(trigger()))["state"] == "ready"
     assert not left
+
+
+async def test_what_its_cluster_waits_for_is_told(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("airflow_provider_air.runs.notice.FIRST_SECONDS", 0.0)
+    said = ["2 of 3 pods run", "2 of 3 pods run", ""]
+    states = [ClusterState.STARTING, ClusterState.STARTING, ClusterState.READY]
+    left = [ClusterStatus(state, message) for state, message in zip(states, said, strict=True)]
+    monkeypatch.setattr(ExistingBackend, "describe", lambda self, ref: left.pop(0))
+    lines = Lines()
+    made = trigger()
+    made._log = lines  # type: ignore[assignment]
+
+    await event(made)
+
+    assert lines.lines == ["Waiting for the cluster ray_default: 2 of 3 pods run, for 0 s so far"]
+    progress = supervisor.xcoms["progress"]
+    assert progress["waiting_for"] == "the cluster ray_default: 2 of 3 pods run"
+    # The job's own watch goes on from here, and repeats nothing.
+    assert (progress["submission_id"], progress["clean"], progress["log_offset"]) == ("job", True, 0)
+
+
+async def test_a_board_that_takes_nothing_does_not_end_the_wait(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_air.runs.notice.FIRST_SECONDS", 0.0)
+
+    def refuse(self: Any, key: str, value: Any) -> None:
+        raise RuntimeError("no api-server")
+
+    monkeypatch.setattr("airflow_provider_air.connections.ports.XComBoard.write", refuse)
+    looks(monkeypatch, ClusterState.STARTING, ClusterState.READY)
+
+    assert (await event(trigger()))["state"] == "ready"
 
 
 @pytest.mark.parametrize("end", [ClusterState.ABSENT, ClusterState.FAILED])
