@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, BaseOperatorLink
 
-from airflow_provider_air.connections.ports import chosen, found, run_ports, task_key_of, task_of
+from airflow_provider_air.connections.ports import chosen, found, run_ports, task_of, try_of
 from airflow_provider_air.connections.raising import airflow_errors
 from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.contracts.runs import Done, Wait
@@ -19,6 +19,7 @@ from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_air.connections.task_states import KillQuestion
     from airflow_provider_air.runs.cluster import ClusterRun
 
 
@@ -50,6 +51,7 @@ class ClusterOperator(BaseOperator):
         self.deferrable = deferrable
         self.deferral_grace_seconds = deferral_grace_seconds
         self._run: ClusterRun | None = None
+        self._kill: KillQuestion | None = None
 
     def begin(self, context: Context, run: ClusterRun) -> Wait | Done:
         """Ask for what the task is about; runs in the worker."""
@@ -77,15 +79,17 @@ class ClusterOperator(BaseOperator):
             return self._go_on(context, run, run.resume(event))
 
     def on_kill(self) -> None:
-        """Take back what was started; runs inside a signal handler."""
-        if self._run is not None:
-            self._run.kill()
+        """Take back what was started, where a person stopped the task or no try is left; inside a signal handler."""
+        if self._run is not None and self._kill is not None:
+            self._run.kill(self._kill.is_wanted)
 
     def _open(self, context: Context) -> ClusterRun:
+        from airflow_provider_air.connections.task_states import KillQuestion
         from airflow_provider_air.runs.cluster import ClusterRun
 
         ports = run_ports(context, self.log)
-        self._run = ClusterRun(task_key_of(context), ports, timeout_seconds=self.cluster_timeout_seconds)
+        self._kill = KillQuestion(task_of(context))
+        self._run = ClusterRun(try_of(context), ports, timeout_seconds=self.cluster_timeout_seconds)
         return self._run
 
     def _go_on(self, context: Context, run: ClusterRun, step: Wait | Done) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from airflow_provider_air.errors import ClusterFailedError, ProtocolError, Unava
 from airflow_provider_air.runs.attempts import patiently
 from airflow_provider_air.runs.ends import failure_of_cluster, failure_of_start
 from airflow_provider_air.runs.ledger import Attempt
+from airflow_provider_air.runs.plan import Try
 from airflow_provider_air.runs.watch import Watch, WatchPorts
 
 
@@ -32,8 +33,9 @@ class ClusterRun:
     :param timeout_seconds: how long a cluster may take to become ready, or to be gone
     """
 
-    def __init__(self, key: TaskKey, ports: WatchPorts, *, timeout_seconds: float) -> None:
-        self._key = key
+    def __init__(self, this: Try, ports: WatchPorts, *, timeout_seconds: float) -> None:
+        self._key = this.key
+        self._has_next = this.has_next
         self._ports = ports
         self._timeout_seconds = timeout_seconds
         self._made: ClusterRef | None = None
@@ -97,9 +99,13 @@ class ClusterRun:
         """Wait in place, by the watch's own code; None where ``until``, in epoch seconds, came first."""
         return self._ports.clock.run(Watch(step, self._ports).event(until))
 
-    def kill(self) -> None:
-        """Delete what this task has started, in a worker's signal handler."""
-        if self._made is not None:
+    def kill(self, is_wanted: Callable[[], bool]) -> None:
+        """
+        Delete what this task has started, in a worker's signal handler, or leave it to the next try.
+
+        :param is_wanted: whether a person did this, or nobody can tell; asked only where there is a next try
+        """
+        if self._made is not None and (not self._has_next or is_wanted()):
             self._delete(self._made)
 
     def _judge(self, ref: ClusterRef, status: ClusterStatus, until: float | None) -> Wait | Done:

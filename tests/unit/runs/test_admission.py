@@ -50,8 +50,7 @@ class Room:
 @pytest.fixture
 def room(task: Task, head: FakeRayDashboard, monkeypatch: pytest.MonkeyPatch) -> Room:
     """Looks come fast here."""
-    monkeypatch.setattr(admission, "GRANT_LOOK_SECONDS", 0.5)
-    monkeypatch.setattr("airflow_provider_air.runs.watch.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(admission, "LOOK_SECONDS", 0.05)
     return Room(task, head)
 
 
@@ -104,7 +103,7 @@ async def test_jobs_of_others_count(room: Room) -> None:
 
 
 async def test_a_place_whose_task_never_submits_is_given_on(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "GRANT_SECONDS", 0.5)
+    monkeypatch.setattr(admission, "PLACE_SECONDS", 0.5)
     assert await room.wait("lost", limit=1)
     assert await asyncio.wait_for(room.wait("next", limit=1), 30)
 
