@@ -32,7 +32,7 @@ from airflow_provider_air.ray_api.transport import Transport
 from airflow_provider_air.triggers.run import RayRunTrigger
 from tests.deferrals import deferred, event_of, resume, write_records
 from tests.fakes.ray_dashboard import FakeRayDashboard
-from tests.fakes.task_context import Store, task_context
+from tests.fakes.task_context import Store, Supervisor, task_context
 from tests.unit.conftest import Connect
 
 
@@ -173,14 +173,28 @@ def test_a_setup_whose_time_is_up_takes_its_cluster_back(clusters: Clusters) -> 
     assert len(clusters.deleted) == 1
 
 
-def test_a_setup_that_is_killed_takes_its_cluster_back(clusters: Clusters) -> None:
+def test_a_setup_that_is_killed_takes_its_cluster_back(clusters: Clusters, supervisor: Supervisor) -> None:
     task = create(cluster=LocalCluster())
     starting(clusters, task, task_context(Store()))
+    supervisor.state = "failed"
 
     task.on_kill()
 
     assert len(clusters.deleted) == 1
     assert not clusters.states
+
+
+@pytest.mark.parametrize(("try_number", "deleted"), [(1, 0), (3, 1)])
+def test_a_setup_whose_worker_is_lost_leaves_its_cluster_to_the_next_try_where_there_is_one(
+    clusters: Clusters, supervisor: Supervisor, try_number: int, deleted: int
+) -> None:
+    task = create(cluster=LocalCluster())
+    starting(clusters, task, task_context(Store(), try_number=try_number))
+    supervisor.state = "running"
+
+    task.on_kill()
+
+    assert len(clusters.deleted) == deleted
 
 
 def test_a_cluster_that_was_handed_over_is_not_taken_back(clusters: Clusters) -> None:
