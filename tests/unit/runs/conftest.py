@@ -70,7 +70,15 @@ class Task:
     board: Board = field(default_factory=Board)
     log: Lines = field(default_factory=Lines)
     backends: dict[str, Any] = field(default_factory=dict)
-    admission: Admission = field(default_factory=lambda: Admission(OwnPlaces()))
+    given: OwnPlaces = field(default_factory=OwnPlaces)
+
+    def __post_init__(self) -> None:
+        self.admission = Admission(self.given)
+
+    @property
+    def places_given(self) -> dict[str, Any]:
+        """The places on clusters, as all its processes know them."""
+        return self.given.change(lambda places: places)  # type: ignore[no-any-return]
 
     @property
     def connections(self) -> DictConnections:
