@@ -48,6 +48,7 @@ class ClusterRun:
         :raises ClusterFailedError: it cannot start
         :raises UnavailableError: nobody answers
         """
+        until = self._ports.clock.now() + self._timeout_seconds
         backend = self._ports.clusters(spec.backend)
         ref = self._made = backend.name_of(spec, self._key)
         try:
@@ -58,7 +59,7 @@ class ClusterRun:
             self._delete(ref)
             raise
         self._made = made
-        return self._judge(made, self._patiently(made), self._ports.clock.now() + self._timeout_seconds)
+        return self._judge(made, self._patiently(made), until)
 
     def delete(self, ref: ClusterRef) -> Wait | Done:
         """
@@ -106,6 +107,12 @@ class ClusterRun:
         :param is_wanted: whether a person did this, or nobody can tell; asked only where there is a next try
         """
         if self._made is not None and (not self._has_next or is_wanted()):
+            self._delete(self._made)
+
+    def expire(self) -> None:
+        """The worker's own time is over (Airflow's alarm): take back what this task has started."""
+        self._has_next = False
+        if self._made is not None:
             self._delete(self._made)
 
     def _judge(self, ref: ClusterRef, status: ClusterStatus, until: float | None) -> Wait | Done:

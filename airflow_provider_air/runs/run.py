@@ -63,6 +63,7 @@ class Run:
         self._collecting = Collecting(plan, self._attempts, ports)
         self._settling = Settling(self._attempts, ports)
         self._kill = Kill(self._attempts, ports, has_next=this.has_next)
+        self._began = ports.clock.now()
 
     @cached_property
     def _sending(self) -> Sending:
@@ -213,15 +214,22 @@ class Run:
         return self._have_cluster(attempt, target)
 
     def _of_this_try(self) -> dict[str, Any]:
-        plan, now = self._plan, self._ports.clock.now()
+        plan = self._plan
         return {
             "try_number": self._this.try_number,
-            "deadline": None if plan.timeout_seconds is None else now + plan.timeout_seconds,
-            "cluster_until": now + plan.cluster_timeout_seconds,
+            "deadline": self._deadline(),
+            "cluster_until": self._ports.clock.now() + plan.cluster_timeout_seconds,
             "limit": plan.max_concurrent_jobs,
             "unreachable_seconds": plan.unreachable_timeout_seconds,
             "log_limit_bytes": plan.log_limit_bytes,
         }
+
+    def _deadline(self) -> float | None:
+        """Give when the try's time is over: counted from its first second, and once, whatever it begins anew."""
+        seconds, last = self._plan.timeout_seconds, self._attempts.ledger.current
+        if seconds is not None and last is not None and last.try_number == self._this.try_number:
+            return last.deadline
+        return None if seconds is None else self._began + seconds
 
     def _name(self, target: Any, attempt: Attempt) -> ClusterRef:
         return self._ports.clusters(target.backend).name_of(target, self._attempts.key, attempt.info)

@@ -6,11 +6,13 @@ import json
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout, TaskDeferred
 
 from airflow_provider_air.clusters.existing.spec import ExistingCluster
 from airflow_provider_air.clusters.local.backend import LocalBackend
@@ -367,3 +369,28 @@ def test_stopping_a_job_starts_no_cluster(clusters: Clusters) -> None:
     with pytest.raises(AirflowFailException, match="without a name"):
         RayStopJobOperator(task_id="stop", submission_id="x", cluster=LocalCluster()).execute(task_context(Store()))
     assert not clusters.owners
+
+
+def test_a_setup_whose_alarm_rings_takes_its_cluster_back_and_asks_nobody(
+    clusters: Clusters, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def alarm(*args: Any) -> None:
+        raise AirflowTaskTimeout("Timeout")
+
+    clusters.new = ClusterState.STARTING
+    supervisor.state = "running"
+    monkeypatch.setattr("airflow_provider_air.runs.watch.Watch.event", alarm)
+
+    with pytest.raises(AirflowTaskTimeout):
+        create(cluster=LocalCluster(), deferrable=False).execute(task_context(Store()))
+
+    assert len(clusters.deleted) == 1
+    assert not supervisor.asked
+
+
+def test_the_execution_timeout_of_a_setup_holds_while_it_is_deferred(clusters: Clusters) -> None:
+    task = create(cluster=LocalCluster(), execution_timeout=timedelta(seconds=100), cluster_timeout_seconds=600)
+    pause = starting(clusters, task, task_context(Store()))
+
+    assert isinstance(pause.trigger, RayRunTrigger)
+    assert 90 < pause.trigger.step["until"] - time.time() <= 100
