@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.clusters.registry import open_backend
@@ -22,6 +23,7 @@ from airflow_provider_air.errors import ConfigurationError
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_air.runs.admission import Admission
     from airflow_provider_air.runs.attempts import Ports
     from airflow_provider_air.runs.plan import Try
     from airflow_provider_air.runs.watch import WatchPorts
@@ -29,6 +31,15 @@ if TYPE_CHECKING:
 CONNECTIONS = AirflowConnections()
 WAITS_KEY = "air_waits"
 """Where the task state store has it since when a sensor waits."""
+
+
+@cache
+def _admission() -> Admission:
+    """Give the one of this process."""
+    from airflow_provider_air.runs.admission import Admission
+    from airflow_provider_air.runs.places import HostPlaces
+
+    return Admission(HostPlaces())
 
 
 def backend_of(name: str) -> ClusterBackend:
@@ -119,7 +130,7 @@ def run_ports(context: Context, log: Log) -> Ports:
     from airflow_provider_air.runs.clock import RealClock
 
     store: Any = context["task_state_store"]
-    return Ports(WorkerBoard(context["ti"]), CONNECTIONS, backend_of, log, RealClock(), store)
+    return Ports(WorkerBoard(context["ti"]), CONNECTIONS, backend_of, log, RealClock(), _admission(), store)
 
 
 def watch_ports(task: Mapping[str, Any], log: Log) -> WatchPorts:
@@ -131,7 +142,7 @@ def watch_ports(task: Mapping[str, Any], log: Log) -> WatchPorts:
     from airflow_provider_air.runs.clock import RealClock
     from airflow_provider_air.runs.watch import WatchPorts
 
-    return WatchPorts(XComBoard(task), CONNECTIONS, backend_of, log, RealClock())
+    return WatchPorts(XComBoard(task), CONNECTIONS, backend_of, log, RealClock(), _admission())
 
 
 def enclosing_group(task: Any) -> Any:

@@ -194,7 +194,7 @@ class FollowEnd:
 
 class JobBackend(Protocol):
     """
-    The jobs of one cluster. Calls block and may be repeated; ``follow`` and ``alive_now`` never block.
+    The jobs of one cluster. Calls block and may be repeated; ``follow`` and ``jobs_now`` never block.
 
     Used by workers, and by the triggerer: there what blocks runs in a thread.
     """
@@ -238,8 +238,8 @@ class JobBackend(Protocol):
     def alive(self) -> Sequence[JobDetails]:
         """Give all jobs that have not ended, others' too; odd ones are left out. Raises as :meth:`look`."""
 
-    async def alive_now(self) -> Sequence[JobDetails]:
-        """Give the same in the triggerer, from a list that all who ask in this process share."""
+    async def jobs_now(self) -> Sequence[JobDetails]:
+        """Give all jobs that it remembers, ended ones too, from a list that all who ask in this process share."""
 
     def all(self) -> Sequence[JobDetails]:
         """Give all jobs that the cluster remembers, others' too; odd ones are left out. Raises as :meth:`look`."""

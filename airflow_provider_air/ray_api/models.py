@@ -29,6 +29,11 @@ class JobStatus(enum.Enum):
         """Whether the job has ended."""
         return self in (JobStatus.STOPPED, JobStatus.SUCCEEDED, JobStatus.FAILED)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the job runs, or waits for that."""
+        return self in (JobStatus.PENDING, JobStatus.RUNNING)
+
     @classmethod
     def from_api(cls, text: Any) -> JobStatus:
         """:raises ProtocolError: this is no text."""

@@ -128,6 +128,9 @@ class Attempts:
         In this order: who dies in between leaves an attempt that is still open, and the next try ends it again.
         """
         attempt = self.tell(attempt, outcome, records)
+        if attempt.limit is not None:
+            with self._ports.contained("The job's place was not given back"):
+                self._ports.admission.give_back(attempt.submission_id)
         attempt = self.put(
             attempt,
             phase=phase,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from airflow_provider_air.errors import ClusterFailedError, ProtocolError, Unava
 from airflow_provider_air.runs.attempts import patiently
 from airflow_provider_air.runs.ends import failure_of_cluster, failure_of_start
 from airflow_provider_air.runs.ledger import Attempt
+from airflow_provider_air.runs.plan import Try
 from airflow_provider_air.runs.watch import Watch, WatchPorts
 from airflow_provider_air.waiting import PATIENCE_SECONDS
 
@@ -33,8 +34,9 @@ class ClusterRun:
     :param timeout_seconds: how long a cluster may take to become ready, or to be gone
     """
 
-    def __init__(self, key: TaskKey, ports: WatchPorts, *, timeout_seconds: float) -> None:
-        self._key = key
+    def __init__(self, this: Try, ports: WatchPorts, *, timeout_seconds: float) -> None:
+        self._key = this.key
+        self._has_next = this.has_next
         self._ports = ports
         self._timeout_seconds = timeout_seconds
         self._made: ClusterRef | None = None
@@ -47,6 +49,7 @@ class ClusterRun:
         :raises ClusterFailedError: it cannot start
         :raises UnavailableError: nobody answers
         """
+        until = self._ports.clock.now() + self._timeout_seconds
         backend = self._ports.clusters(spec.backend)
         ref = self._made = backend.name_of(spec, self._key)
         try:
@@ -59,7 +62,7 @@ class ClusterRun:
                 self._take_back(ref)
             raise
         self._made = made
-        return self._judge(made, self._patiently(made), self._ports.clock.now() + self._timeout_seconds)
+        return self._judge(made, self._patiently(made), until)
 
     def delete(self, ref: ClusterRef) -> Wait | Done:
         """
@@ -102,8 +105,18 @@ class ClusterRun:
         """Wait in place, by the watch's own code; None where ``until``, in epoch seconds, came first."""
         return self._ports.clock.run(Watch(step, self._ports).event(until))
 
-    def kill(self) -> None:
-        """Delete what this task has started, in a worker's signal handler."""
+    def kill(self, is_wanted: Callable[[], bool]) -> None:
+        """
+        Delete what this task has started, in a worker's signal handler, or leave it to the next try.
+
+        :param is_wanted: whether a person did this, or nobody can tell; asked only where there is a next try
+        """
+        if self._made is not None and (not self._has_next or is_wanted()):
+            self._delete(self._made)
+
+    def expire(self) -> None:
+        """The worker's own time is over (Airflow's alarm): take back what this task has started."""
+        self._has_next = False
         if self._made is not None:
             self._take_back(self._made)
 

@@ -248,7 +248,7 @@ def test_silence_is_unavailable_and_says_nothing_about_a_job(harness: Harness) -
         lambda: harness.backend.delete(ID),
         harness.backend.all,
         lambda: harness.backend.submit(prepared("air-job-g1a1-2")),
-        lambda: asyncio.run(_alive_now(harness)),
+        lambda: asyncio.run(_jobs_now(harness)),
         stop,
     ]
     for ask in questions:
@@ -256,8 +256,8 @@ def test_silence_is_unavailable_and_says_nothing_about_a_job(harness: Harness) -
             ask()
 
 
-async def _alive_now(harness: Harness) -> list[str]:
-    return [job.submission_id for job in await harness.backend.alive_now()]
+async def _jobs_now(harness: Harness) -> dict[str, str]:
+    return {job.submission_id: job.status.value for job in await harness.backend.jobs_now()}
 
 
 # Stopping and listing
@@ -291,12 +291,13 @@ def test_a_prepared_stop_is_quick(harness: Harness) -> None:
     wait_until(lambda: known(harness).status.is_terminal or None, what="its end", timeout_seconds=20)
 
 
-def test_the_living_are_listed_whoever_asks(harness: Harness) -> None:
-    for number, status in enumerate(("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED")):
+def test_the_living_are_listed_and_all_where_they_are_shared(harness: Harness) -> None:
+    statuses = ("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED")
+    for number, status in enumerate(statuses):
         submitted(harness, status, f"job-{number}")
 
     assert sorted(job.submission_id for job in harness.backend.alive()) == ["job-0", "job-1"]
-    assert sorted(asyncio.run(_alive_now(harness))) == ["job-0", "job-1"]
+    assert asyncio.run(_jobs_now(harness)) == {f"job-{number}": status for number, status in enumerate(statuses)}
 
 
 def test_all_are_listed_with_what_they_were_given(harness: Harness) -> None:

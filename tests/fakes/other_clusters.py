@@ -340,9 +340,9 @@ class OtherJobs:
         """Give what has not ended."""
         return [job.details for job in self._cluster().jobs.values() if not job.details.status.is_terminal]
 
-    async def alive_now(self) -> Sequence[JobDetails]:
-        """Give the same."""
-        return self.alive()
+    async def jobs_now(self) -> Sequence[JobDetails]:
+        """Give all."""
+        return [job.details for job in self._cluster().jobs.values()]
 
     def all(self) -> Sequence[JobDetails]:
         """Give what is remembered."""

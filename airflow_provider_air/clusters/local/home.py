@@ -17,7 +17,8 @@ file                holds                                                       
 ==================  ============================================================  =====================
 
 The lock lies beside the folder, so that it outlives it. ``/tmp/air-<uid>/host`` holds a random word that tells this
-host from others: names of hosts change with the network, and containers get new ones.
+host from others: names of hosts change with the network, and containers get new ones. ``places.json`` beside it is
+what :mod:`airflow_provider_air.runs.places` keeps.
 """
 
 from __future__ import annotations
@@ -276,9 +277,9 @@ def host_id(base: Path) -> str:
 
 
 @contextmanager
-def lock_base(base: Path) -> Iterator[None]:
-    """Hold the lock of the whole base folder: two creators must not choose the same free ports."""
-    lock = _take_lock(base / "ports.lock", wait=True)
+def lock_base(base: Path, what: str = "ports") -> Iterator[None]:
+    """Hold a lock of the whole base folder, such as that two creators do not choose the same free ports."""
+    lock = _take_lock(base / f"{what}.lock", wait=True)
     assert lock is not None
     try:
         yield

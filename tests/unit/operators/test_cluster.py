@@ -6,12 +6,14 @@ import json
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout, TaskDeferred
 
 from airflow_provider_air.clusters.existing.spec import ExistingCluster
 from airflow_provider_air.clusters.local.backend import LocalBackend
@@ -36,7 +38,7 @@ from airflow_provider_air.ray_api.transport import Transport
 from airflow_provider_air.triggers.run import RayRunTrigger
 from tests.deferrals import deferred, event_of, resume, write_records
 from tests.fakes.ray_dashboard import FakeRayDashboard
-from tests.fakes.task_context import Store, task_context
+from tests.fakes.task_context import Store, Supervisor, task_context
 from tests.unit.conftest import Connect
 
 SPEC = LocalCluster(name="mine")
@@ -201,14 +203,28 @@ def test_a_setup_whose_time_is_up_takes_its_cluster_back(clusters: Clusters) -> 
     assert len(clusters.deleted) == 1
 
 
-def test_a_setup_that_is_killed_takes_its_cluster_back(clusters: Clusters) -> None:
+def test_a_setup_that_is_killed_takes_its_cluster_back(clusters: Clusters, supervisor: Supervisor) -> None:
     task = create(cluster=LocalCluster())
     starting(clusters, task, task_context(Store()))
+    supervisor.state = "failed"
 
     task.on_kill()
 
     assert len(clusters.deleted) == 1
     assert not clusters.states
+
+
+@pytest.mark.parametrize(("try_number", "deleted"), [(1, 0), (3, 1)])
+def test_a_setup_whose_worker_is_lost_leaves_its_cluster_to_the_next_try_where_there_is_one(
+    clusters: Clusters, supervisor: Supervisor, try_number: int, deleted: int
+) -> None:
+    task = create(cluster=LocalCluster())
+    starting(clusters, task, task_context(Store(), try_number=try_number))
+    supervisor.state = "running"
+
+    task.on_kill()
+
+    assert len(clusters.deleted) == deleted
 
 
 def test_a_cluster_that_was_handed_over_is_not_taken_back(clusters: Clusters) -> None:
@@ -499,3 +515,28 @@ def test_a_group_has_its_own_cluster_whatever_connection_the_tasks_use() -> None
 def test_a_group_needs_one_thing_that_says_what_to_have(fields: dict[str, Any]) -> None:
     with DAG("flights", schedule=None), pytest.raises(ConfigurationError, match="needs a cluster or a connection"):
         RayClusterTaskGroup("ray", **fields)
+
+
+def test_a_setup_whose_alarm_rings_takes_its_cluster_back_and_asks_nobody(
+    clusters: Clusters, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def alarm(*args: Any) -> None:
+        raise AirflowTaskTimeout("Timeout")
+
+    clusters.new = ClusterState.STARTING
+    supervisor.state = "running"
+    monkeypatch.setattr("airflow_provider_air.runs.watch.Watch.event", alarm)
+
+    with pytest.raises(AirflowTaskTimeout):
+        create(cluster=LocalCluster(), deferrable=False).execute(task_context(Store()))
+
+    assert len(clusters.deleted) == 1
+    assert not supervisor.asked
+
+
+def test_the_execution_timeout_of_a_setup_holds_while_it_is_deferred(clusters: Clusters) -> None:
+    task = create(cluster=LocalCluster(), execution_timeout=timedelta(seconds=100), cluster_timeout_seconds=600)
+    pause = starting(clusters, task, task_context(Store()))
+
+    assert isinstance(pause.trigger, RayRunTrigger)
+    assert 90 < pause.trigger.step["until"] - time.time() <= 100
