@@ -149,7 +149,7 @@ def test_who_names_an_empty_place_trusts_nobody(
 
 def test_where_the_system_has_none_pythons_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test can take the system's away."""
-    nowhere = ssl.DefaultVerifyPaths(None, str(tmp_path), "", "", "", "")
+    nowhere = ssl.DefaultVerifyPaths("", str(tmp_path), "", "", "", "")
     with monkeypatch.context() as patch:
         patch.setattr(ssl, "get_default_verify_paths", lambda: nowhere)
         patch.setattr(ssl, "create_default_context", lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
