@@ -80,8 +80,9 @@ class DeferrableSensor(BaseSensorOperator):
         if self.waits_on_worker():
             return super().execute(context)
         with sensor_errors(soft_fail=self.soft_fail, never_fail=self.never_fail):
+            began = time.time()
             until = waits_since(context) + self.timeout
-            is_over = time.time() > until
+            is_over = began > until
             try:
                 seen = self.look(context)
             except UnavailableError as error:
