@@ -128,7 +128,7 @@ class TectonMaterializeOperator(BaseOperator):
         """Judge what the trigger saw; called on a worker."""
         with airflow_errors():
             told = event if isinstance(event, dict) else {}
-            job_id = str(context["task_state_store"].get(JOB)["job_id"])
+            job_id = str(_known(context).get("job_id"))
             if told.get("outcome") == "ended" and isinstance(told.get("value"), str):
                 return self._told(Materialization(job_id, told["value"]))
             if told.get("outcome") == "deadline":
@@ -179,11 +179,11 @@ class TectonMaterializeOperator(BaseOperator):
 
     def _look_again(self, context: Context) -> Materialization | None:
         """Look at a job whose trigger gave no event; cancel it where nobody will wait for it any more."""
-        known = context["task_state_store"].get(JOB) or {}
+        known = _known(context)
         try:
             server = TectonHook(self.tecton_conn_id).get_conn()
-            job = server.job(self.workspace, self.feature_view, known["job_id"])
-        except (AirError, KeyError) as error:
+            job = server.job(self.workspace, self.feature_view, str(known.get("job_id")))
+        except AirError as error:
             self.log.warning("The trigger ended without an event, and Tecton's job cannot be asked for: %s", error)
             return None
         deadline = known.get("deadline")
@@ -199,14 +199,15 @@ class TectonMaterializeOperator(BaseOperator):
     def _settle(
         self, context: Context, server: TectonServer, window: Window, deadline: float | None
     ) -> Materialization:
-        store, max_tries = context["task_state_store"], try_of(context).max_tries
-        known = store.get(JOB)
+        known, max_tries = _known(context), try_of(context).max_tries
         job = None if not known else server.job(self.workspace, self.feature_view, str(known["job_id"]))
         # Who clears a success that overwrites wants it written again.
         is_again = self.overwrite and known and known.get("max_tries") != max_tries
         if job is None or not (job.is_live or (job.has_succeeded and not is_again)):
             job = self._find_or_start(server, window)
-        store.set(JOB, {"version": 1, "job_id": job.job_id, "max_tries": max_tries, "deadline": deadline})
+        context["task_state_store"].set(
+            JOB, {"version": 1, "job_id": job.job_id, "max_tries": max_tries, "deadline": deadline}
+        )
         return job
 
     def _find_or_start(self, server: TectonServer, window: Window) -> Materialization:
@@ -230,3 +231,9 @@ class TectonMaterializeOperator(BaseOperator):
                 f"Tecton's job ended as {job.state}", where=f"{self.workspace}.{self.feature_view}, job {job.job_id}"
             )
         return {"job_id": job.job_id, "state": job.state, "start": str(self.start), "end": str(self.end)}
+
+
+def _known(context: Context) -> dict[str, Any]:
+    """Give what the task remembers; nothing where it is none of ours."""
+    known: Any = context["task_state_store"].get(JOB)
+    return known if isinstance(known, dict) and known.get("job_id") else {}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from airflow_provider_air.clusters.local.home import base_folder, lock_base
+from airflow_provider_air.clusters.host import base_folder, lock_base
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.runs.admission import OwnPlaces
 

@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 
 import psutil
 
+from airflow_provider_air.clusters.host import base_folder
 from airflow_provider_air.clusters.jobs_api.backend import JobsApi
 from airflow_provider_air.clusters.local.home import (
     ClusterHome,
     ClusterRecord,
     StateRecord,
-    base_folder,
     host_id,
     list_clusters,
 )

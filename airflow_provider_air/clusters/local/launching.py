@@ -14,6 +14,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+from airflow_provider_air.clusters.host import base_folder, lock_base
 from airflow_provider_air.clusters.local import processes
 from airflow_provider_air.clusters.local.head import (
     MARKER,
@@ -26,9 +27,7 @@ from airflow_provider_air.clusters.local.home import (
     ClusterHome,
     ClusterRecord,
     Lease,
-    base_folder,
     list_clusters,
-    lock_base,
 )
 from airflow_provider_air.clusters.local.spec import LocalCluster
 from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef

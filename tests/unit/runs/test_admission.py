@@ -203,7 +203,7 @@ async def test_places_are_given_in_the_order_of_arrival(room: Room) -> None:
         else:
             await asyncio.to_thread(room.head.set_status, f"air-{name}", "SUCCEEDED")
         expected = len(admitted) + 1
-        await asyncio.wait_for(_until(lambda n=expected: len(admitted) == n), 30)  # type: ignore[misc]
+        await asyncio.wait_for(_until(lambda n=expected: len(admitted) == n), 30)
     assert admitted == ["a", "b", "c"]
 
 

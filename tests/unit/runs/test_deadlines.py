@@ -51,7 +51,7 @@ class Bench:
     @property
     def ports(self) -> Ports:
         log, admission = Lines(), Admission(OwnPlaces())
-        return Ports(self.store, None, lambda name: self.clusters, log, self.clock, admission, self.store)  # type: ignore[arg-type,return-value]
+        return Ports(self.store, None, lambda name: self.clusters, log, self.clock, admission, self.store)  # type: ignore[arg-type]
 
     def run(self, try_number: int = 1, **plan: Any) -> Run:
         def target() -> ClusterSpec:
