@@ -17,7 +17,7 @@ from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef, 
 from airflow_provider_air.contracts.jobs import JobBackend, JobLook, Loss
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import Clock, Store
-from airflow_provider_air.errors import AirError, UnavailableError
+from airflow_provider_air.errors import AirError, ClusterUnreachableError, ConfigurationError, UnavailableError
 from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.runs.attached import Attached
 from airflow_provider_air.runs.ledger import LEDGER_KEY, Attempt, Ledger, OnClear
@@ -104,6 +104,8 @@ class Attempts:
             return None
         try:
             return self.patiently(partial(self.jobs(attempt).look, attempt.submission_id), patience)
+        except ConfigurationError as error:
+            raise refused_now(attempt.submission_id, "unknown", str(error)) from error
         except UnavailableError:
             if self._is_gone(ref):
                 return None
@@ -342,6 +344,19 @@ class Settling:
             if not is_cleared:
                 raise
             self._attempts.abandon(attempt, error)
+
+
+def refused_now(submission_id: str, state: str, message: str) -> ClusterUnreachableError:
+    """
+    Give the error for a cluster that took a job and lets us in no more; the caller raises it.
+
+    No mistake that was known before the work began: what refuses us may be mended before the next try, which adopts.
+    """
+    return ClusterUnreachableError(
+        f"The cluster refuses us now; last state of the job: {state}. {message}",
+        where=submission_id,
+        hint="Correct the connection. The job may go on: a retry adopts it",
+    )
 
 
 def patiently(ask: Callable[[], T], clock: Clock, seconds: float = PATIENCE_SECONDS) -> T:

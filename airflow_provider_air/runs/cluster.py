@@ -112,7 +112,7 @@ class ClusterRun:
         :param is_wanted: whether a person did this, or nobody can tell; asked only where there is a next try
         """
         if self._made is not None and (not self._has_next or is_wanted()):
-            self._delete(self._made)
+            self._take_back(self._made)
 
     def expire(self) -> None:
         """The worker's own time is over (Airflow's alarm): take back what this task has started."""

@@ -31,11 +31,12 @@ class Kill:
         self._acts = []
         if attempt is None or ref is None:
             return
+        # The cluster first, which takes the job along: Airflow gives a worker five seconds for all (3.3.2).
+        if ref.owned:
+            self.add_deletion(ref)
         # Where there is no address yet, there is no job either.
         with suppress(AirError):
             self._acts.append(self._attempts.jobs(attempt).prepare_stop(attempt.submission_id))
-        if ref.owned:
-            self.add_deletion(ref)
 
     def add_deletion(self, ref: ClusterRef) -> None:
         """Have a cluster deleted, too."""
