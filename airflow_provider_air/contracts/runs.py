@@ -8,9 +8,12 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.stored import fields_of
+from airflow_provider_air.drivers.wire.texts import shortened
 from airflow_provider_air.errors import ProtocolError
 
 T = TypeVar("T")
+# An event is a row of Airflow's database, and Ray's own messages fit (2.60: ten lines of log, 20,000 characters).
+MOST_EVENT_CHARACTERS = 30_000
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,13 @@ class Log(Protocol):
 
     def warning(self, message: str, /, *args: Any) -> Any:
         """Note what a person should know."""
+
+
+def event_text(text: str, log: Log) -> str:
+    """Give a text as an event may hold it; one that is longer is logged whole, and says that it is not."""
+    if len(text) > MOST_EVENT_CHARACTERS:
+        log.warning("A message that is too long for an event, whole:\n%s", text)
+    return shortened(text, MOST_EVENT_CHARACTERS)
 
 
 class Spawned(Protocol):

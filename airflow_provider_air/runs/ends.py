@@ -44,7 +44,6 @@ REST_OF_LOG_SECONDS = 45.0
 RERUN_HINT = "A retry runs the job again, or resumes it where the workload can"
 # Ray 2.60 job error types where the user's command itself ended badly; all others are Ray's trouble.
 USER_ERRORS = ("JOB_ENTRYPOINT_COMMAND_ERROR", "JOB_ENTRYPOINT_COMMAND_START_ERROR", None)
-LAST_LINES = 12
 # How S3 tells, also where it may not say why (what answers a HEAD has no body); and how Google does.
 EXPIRED = re.compile(
     r"expired.?token|request.?expired|HTTP status 400\) during HeadObject operation: No response body"
@@ -246,7 +245,8 @@ def _failure_of_job(job: JobDetails, records: Sequence[dict[str, Any]]) -> AirEr
         return JobStoppedError("The job was stopped, and not by this task", where=where)
     if job.status is JobStatus.SUCCEEDED:
         return ProtocolError("A job that succeeded was treated as a failure", where=where)
-    last_lines = "\n".join(job.message.strip().splitlines()[-LAST_LINES:])
+    # Ray gives the last ten lines of the log, and bounds them.
+    last_lines = job.message.strip()
     end = find_end(records) or {}
     told = end.get("error") or {}
     exit_code = job.exit_code if job.exit_code is not None else _exit_code_in(job.message)

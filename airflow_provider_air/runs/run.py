@@ -9,7 +9,7 @@ it describes. Errors leave by one door, :meth:`Run._ending`: where no try is lef
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -23,6 +23,7 @@ from airflow_provider_air.contracts.clusters import (
     ClusterState,
     ClusterStatus,
 )
+from airflow_provider_air.contracts.jobs import whole_log_of
 from airflow_provider_air.contracts.runs import Done, Wait
 from airflow_provider_air.errors import (
     AirError,
@@ -35,12 +36,13 @@ from airflow_provider_air.errors import (
 )
 from airflow_provider_air.ray_api.models import JobDetails, JobStatus
 from airflow_provider_air.runs.attached import Attached
-from airflow_provider_air.runs.attempts import Attempts, Decision, Ports, Settling
+from airflow_provider_air.runs.attempts import Attempts, Ports
 from airflow_provider_air.runs.ends import Collecting, failure_of_cluster, failure_of_end, failure_of_start
-from airflow_provider_air.runs.ledger import Attempt
+from airflow_provider_air.runs.ledger import DETACHED, Attempt
 from airflow_provider_air.runs.names import run_name
 from airflow_provider_air.runs.plan import BuildInfo, Plan, Try
-from airflow_provider_air.runs.sending import Sending, links_of, write_links
+from airflow_provider_air.runs.sending import Sending, write_job_links, write_links
+from airflow_provider_air.runs.settling import Decision, Settling
 from airflow_provider_air.runs.watch import Watch, job_of
 
 # A wait in place ends now and then to resolve anew how the job would be stopped: tokens and addresses age.
@@ -152,10 +154,13 @@ class Run:
     def _act(self, decision: Decision) -> Wait | Done:
         step: Wait | Done | None = None
         attempt, job = decision.attempt, decision.job
-        if attempt is not None and decision.action == "adopt":
-            step = self._wait_for_end(attempt)
-        elif attempt is not None:
-            acts = {"collect": self._collect, "collect_again": self._collect_again}
+        if attempt is not None:
+            acts = {
+                "adopt": self._wait_for_end,
+                "collect": self._collect,
+                "collect_again": self._collect_again,
+                "detach": self._detach,
+            }
             step = acts.get(decision.action, self._go_on)(attempt, job)
         return self._start() if step is None else step
 
@@ -164,7 +169,8 @@ class Run:
         assert job is not None
         if job.status is JobStatus.SUCCEEDED:
             return self._collecting.finish(attempt, job)
-        self._collecting.fail(attempt, job)
+        failure = self._collecting.fail(attempt, job)
+        self._ports.log.warning("Its next attempt begins, since job %s has failed: %s", job.submission_id, failure)
         return None
 
     def _collect_again(self, attempt: Attempt, job: JobDetails | None) -> Done | None:
@@ -188,7 +194,7 @@ class Run:
             phase="intended",
             cluster_left=False,
             steps={name: at for name, at in attempt.steps.items() if name not in ("sent", "submitted")},
-            **self._of_this_try(),
+            **self._plan.terms(self._this, self._ports.clock.now()),
         )
         return self._have_cluster(attempt, target)
 
@@ -199,11 +205,12 @@ class Run:
         target = plan.target()
         ledger = attempts.ledger.intend(
             attempts.key,
+            plan.submission_id,
             workload=plan.workload,
             storage=self._sending.storage_uri,
             attachments=Attached.entries_of(self._sending.specs),
             steps={"intended": self._ports.clock.now()},
-            **self._of_this_try(),
+            **plan.terms(self._this, self._ports.clock.now()),
         )
         attempt = ledger.current
         assert attempt is not None
@@ -214,17 +221,6 @@ class Run:
         attempt = replace(attempt, kind=kind, cluster=ref.to_json())
         attempts.save(ledger.put(attempt))
         return self._have_cluster(attempt, target)
-
-    def _of_this_try(self) -> dict[str, Any]:
-        plan, now = self._plan, self._ports.clock.now()
-        return {
-            "try_number": self._this.try_number,
-            "deadline": None if plan.timeout_seconds is None else now + plan.timeout_seconds,
-            "cluster_until": now + plan.cluster_timeout_seconds,
-            "limit": plan.max_concurrent_jobs,
-            "unreachable_seconds": plan.unreachable_timeout_seconds,
-            "log_limit_bytes": plan.log_limit_bytes,
-        }
 
     def _name(self, target: Any, attempt: Attempt) -> ClusterRef:
         return self._ports.clusters(target.backend).name_of(target, self._attempts.key, attempt.info)
@@ -243,6 +239,7 @@ class Run:
         """
         ref = attempt.cluster_ref
         self._refuse_if_killed(attempt)
+        self._attempts.release_kept()
         if target is not None and not isinstance(target, ClusterRef):
             ref = self._ensure(attempt, ref, target)
             attempt = self._attempts.put(
@@ -313,32 +310,34 @@ class Run:
     def _send(self, attempt: Attempt) -> Wait | Done:
         ref = attempt.cluster_ref
         self._refuse_if_killed(attempt)
-        self._prepare_kill(attempt)
+        if attempt.is_named:
+            self._sending.refuse_strangers(attempt)
+        self._prepare_kill(attempt, is_ours=True)
         attempt, links = self._sending.send(attempt, self._build_info(ref))
         self._refuse_if_killed(attempt)
         write_links(self._ports, links)
-        return self._wait_for_end(attempt)
+        return self._wait_for_end(attempt) if attempt.waits else self._detach(attempt)
 
     def _refuse_if_killed(self, attempt: Attempt) -> None:
         if self._killed:
             self._attempts.stop_for_good(attempt, Outcome("STOPPED", "The task was stopped"))
             raise JobStoppedError("The task was stopped while its job was submitted", where=attempt.submission_id)
 
-    def _wait_for_end(self, attempt: Attempt) -> Wait:
-        links = {"submission_id": attempt.submission_id, **links_of(self._attempts, attempt)}
-        write_links(self._ports, links)
+    def _wait_for_end(self, attempt: Attempt, job: JobDetails | None = None) -> Wait:
+        write_job_links(self._ports, self._attempts, attempt)
+        if not attempt.log_limit_bytes:
+            self._ports.log.info("The job's log is not shown here: %s", whole_log_of(attempt.submission_id))
         return attempt.wait("end", attempt.deadline)
 
-    def _prepare_kill(self, attempt: Attempt | None) -> None:
-        ref = attempt.ref if attempt is not None and attempt.is_open else None
-        self._on_kill = []
-        if attempt is None or ref is None:
-            return
-        # Where there is no address yet, there is no job either.
-        with suppress(AirError):
-            self._on_kill.append(self._attempts.jobs(attempt).prepare_stop(attempt.submission_id))
-        if ref.owned:
-            self._on_kill.append(lambda: self._attempts.backend(ref).delete(ref))
+    def _detach(self, attempt: Attempt, job: JobDetails | None = None) -> Done:
+        """Leave a job that its cluster has taken to whoever waits for it."""
+        attempt = self._attempts.put(attempt, phase=DETACHED, deadline=None)
+        write_job_links(self._ports, self._attempts, attempt)
+        self._ports.log.info("Nobody waits here for job %s; a RayJobSensor can", attempt.submission_id)
+        return Done(attempt.submission_id)
+
+    def _prepare_kill(self, attempt: Attempt | None, *, is_ours: bool = False) -> None:
+        self._on_kill = self._attempts.prepared_stops(attempt, is_ours=is_ours)
 
     # The end
 

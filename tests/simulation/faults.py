@@ -15,11 +15,12 @@ from unittest.mock import patch
 from airflow_provider_air.contracts.attachments import Outcome
 from airflow_provider_air.contracts.jobs import JobLook
 from airflow_provider_air.errors import AirError, UnavailableError
-from airflow_provider_air.runs.attempts import EARLIER, Attempts, Settling
+from airflow_provider_air.runs.attempts import EARLIER, Attempts
 from airflow_provider_air.runs.ends import Collecting
 from airflow_provider_air.runs.ledger import Attempt, Ledger
 from airflow_provider_air.runs.run import Run
 from airflow_provider_air.runs.sending import Sending
+from airflow_provider_air.runs.settling import Settling
 from airflow_provider_air.runs.watch import Watch
 from tests.simulation.engine import RealEngine
 from tests.simulation.remote import Cluster, SimJobs
