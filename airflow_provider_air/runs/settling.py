@@ -94,7 +94,7 @@ class Settling:
         if look.job is None:
             loss = self._attempts.jobs(attempt).after_loss(attempt.accepted_on, look.incarnation)
             return self.after_loss(attempt, "lost" if self._is_unwanted(attempt) else loss)
-        if not attempt.waits and not self._is_unwanted(attempt):
+        if not attempt.waits and not attempt.stop_pending:
             return Decision("detach", attempt, look.job)
         if look.job.status.is_terminal:
             self._ports.log.info("Job %s has ended meanwhile: %s", attempt.submission_id, look.job.status.value)

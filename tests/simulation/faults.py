@@ -265,6 +265,29 @@ def a_kill_keeps_the_cluster() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def whoever_has_the_id_is_ours() -> Iterator[None]:
+    """A job of the id that the author chose is taken for the task's own."""
+    with patch.object(Attempt, "is_strangers", lambda self, metadata: False):
+        yield
+
+
+@contextmanager
+def kept_clusters_add_up() -> Iterator[None]:
+    """A cluster that was kept for people is nobody's any more."""
+    with patch.object(Attempts, "release_kept", lambda self: None):
+        yield
+
+
+@contextmanager
+def what_is_not_waited_for_is_forgotten() -> Iterator[None]:
+    """A job that was only submitted has ended for its task."""
+    right = Attempt.is_open.fget
+    assert right is not None
+    with patch.object(Attempt, "is_open", property(lambda self: self.phase != "DETACHED" and right(self))):
+        yield
+
+
 @dataclass(frozen=True)
 class Found:
     """
@@ -303,5 +326,8 @@ OURS = {
     "shown lines are forgotten": Found(shown_lines_are_forgotten, ("4 ",), ("restart triggerer",)),
     "losses are not told": Found(losses_are_not_told, ("6 ",)),
     "a clear is a retry": Found(a_clear_is_a_retry, ("3 a cleared",), ("clear",)),
+    "whoever has the id is ours": Found(whoever_has_the_id_is_ours, ("9 somebody else's", "3 "), ("others' job",)),
+    "kept clusters add up": Found(kept_clusters_add_up, ("5 the task's own cluster",)),
+    "what is not waited for is forgotten": Found(what_is_not_waited_for_is_forgotten, ("1 ", "2 "), ("clear",)),
     "a kill keeps the cluster": Found(a_kill_keeps_the_cluster, ("5 the task's own cluster",), ("mark",)),
 }
