@@ -124,6 +124,27 @@ def waits_since(context: Context) -> float:
     return float(told["since"])
 
 
+def environment_of(context: Context) -> dict[str, str]:
+    """
+    Give what tells a job which task it runs for, by the names that Airflow uses in its own workers.
+
+    ``AIRFLOW_CTX_*``, the run's partition key where it has one; ``TRACEPARENT`` and ``TRACESTATE`` where the worker
+    records a trace, so that the job's spans join it.
+    """
+    from airflow.sdk.execution_time.context import context_to_airflow_vars
+    from opentelemetry import trace
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    variables = dict(context_to_airflow_vars(context, in_env_var_format=True))
+    if partition_key := context.get("partition_key"):
+        variables.setdefault("AIRFLOW_CTX_PARTITION_KEY", partition_key)
+    if trace.get_current_span().is_recording():
+        carrier: dict[str, str] = {}
+        TraceContextTextMapPropagator().inject(carrier)
+        variables |= {name.upper(): value for name, value in carrier.items()}
+    return variables
+
+
 def run_ports(context: Context, log: Log) -> Ports:
     """Give what a run needs; for workers."""
     from airflow_provider_air.runs.attempts import Ports

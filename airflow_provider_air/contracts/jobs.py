@@ -39,6 +39,8 @@ class JobRequest:
     :param payload: files for one of our drivers; with it the job writes records
     :param folders: local folders that travel with a payload, by the name that each gets on ``sys.path``
     :param driver_env: environment that the provider adds, beside the author's ``env_vars``; anybody can read it
+    :param context_env: environment that tells the job what it runs for; it belongs to the job alone, not to what it
+        deploys, and the author's ``env_vars`` win over it
     :param secrets: environment that no job listing shows; see :mod:`airflow_provider_air.workloads.secrets`
     :param expects_result: whether a succeeded job must have reported a result
     :param code_uri: where a ``working_dir`` that is too large for Ray goes, as the cluster's nodes reach it; or None
@@ -56,6 +58,7 @@ class JobRequest:
     payload: Mapping[str, bytes] | None = None
     folders: Mapping[str, Path] = field(default_factory=dict)
     driver_env: Mapping[str, str] = field(default_factory=dict)
+    context_env: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     expects_result: bool = False
     code_uri: str | None = None
@@ -136,7 +139,7 @@ class FollowSettings:
     :param accepted_on: the incarnation that took the job
     :param unreachable_seconds: how long a cluster may not answer before following ends with ``unreachable``
     :param log_offset: bytes of the log that were shown already
-    :param log_limit_bytes: where showing ends with a pointer to the whole log
+    :param log_limit_bytes: where showing ends with a pointer to the whole log; 0: nothing of it is shown
     :param has_records: whether the driver writes a records file
     :param lines_at_once: how many lines one observation may hold; where more are left at the job's end, they
         are left to whoever can take them (see :class:`FollowEnd`); None: all there are
@@ -150,6 +153,11 @@ class FollowSettings:
     log_limit_bytes: int = 64 * 1024 * 1024
     has_records: bool = False
     lines_at_once: int | None = None
+
+
+def whole_log_of(submission_id: str) -> str:
+    """Tell people where a job's log is that the task log does not show."""
+    return f"the whole log is in the Ray dashboard or by: airflow air jobs logs {submission_id}"
 
 
 @dataclass(frozen=True)

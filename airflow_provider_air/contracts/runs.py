@@ -8,9 +8,12 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.stored import fields_of
+from airflow_provider_air.drivers.wire.texts import shortened
 from airflow_provider_air.errors import ProtocolError
 
 T = TypeVar("T")
+# An event is a row of Airflow's database, and Ray's own messages fit (2.60: ten lines of log, 20,000 characters).
+MOST_EVENT_CHARACTERS = 30_000
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,13 @@ class Places(Protocol):
 
     def change(self, change: Callable[[dict[str, Any]], T]) -> T:
         """Have one caller at a time change them, plain JSON by cluster; gives what it gives. Blocks for moments."""
+
+
+def event_text(text: str, log: Log) -> str:
+    """Give a text as an event may hold it; one that is longer is logged whole, and says that it is not."""
+    if len(text) > MOST_EVENT_CHARACTERS:
+        log.warning("A message that is too long for an event, whole:\n%s", text)
+    return shortened(text, MOST_EVENT_CHARACTERS)
 
 
 class Spawned(Protocol):

@@ -16,7 +16,7 @@ from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from airflow_provider_air.attachments.checks import specs_of
-from airflow_provider_air.connections.ports import group_of, run_ports, target_of, task_of, try_of
+from airflow_provider_air.connections.ports import environment_of, group_of, run_ports, target_of, task_of, try_of
 from airflow_provider_air.connections.raising import airflow_errors
 from airflow_provider_air.contracts.attachments import AttachmentSpec
 from airflow_provider_air.contracts.jobs import JobRequest
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_air.connections.task_states import KillQuestion
-    from airflow_provider_air.runs.ledger import OnClear
+    from airflow_provider_air.runs.ledger import KeepCluster, OnClear
     from airflow_provider_air.runs.plan import BuildInfo, Collected, Plan
     from airflow_provider_air.runs.run import Run
 
@@ -53,12 +53,18 @@ class RayJobOperator(BaseOperator):
     :param cluster_timeout_seconds: how long a cluster may take to become ready
     :param max_concurrent_jobs: how many live jobs the cluster takes; further ones wait without a worker slot
     :param unreachable_timeout_seconds: how long the cluster may not answer while its job runs
-    :param log_limit_bytes: how much of the job's log is shown in the task log
+    :param log_limit_bytes: how much of the job's log is shown in the task log; 0 or None: nothing, but where it is.
+        Records and progress are shown in any case
+    :param keep_cluster: ``on_failure`` leaves a cluster of the task's own after a failed attempt for people to look at,
+        until the task's next try, or its expiry; ``never``: it always goes with the attempt
     """
 
     template_fields: Sequence[str] = ("cluster", "ray_conn_id", "tracker")
     operator_extra_links: Sequence[BaseOperatorLink] = (RayJobLink(), RayDashboardLink(), MlflowRunLink())
     workload: ClassVar[str] = "submit"
+    # Of the operators that take them.
+    submission_id: str | None = None
+    wait: bool = True
 
     def __init__(
         self,
@@ -72,7 +78,8 @@ class RayJobOperator(BaseOperator):
         cluster_timeout_seconds: float = 600.0,
         max_concurrent_jobs: int | None = None,
         unreachable_timeout_seconds: float = 600.0,
-        log_limit_bytes: int = 64 * 1024 * 1024,
+        log_limit_bytes: int | None = 64 * 1024 * 1024,
+        keep_cluster: KeepCluster = "never",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -86,6 +93,7 @@ class RayJobOperator(BaseOperator):
         self.max_concurrent_jobs = max_concurrent_jobs
         self.unreachable_timeout_seconds = unreachable_timeout_seconds
         self.log_limit_bytes = log_limit_bytes
+        self.keep_cluster: KeepCluster = keep_cluster
         self._run: Run | None = None
         self._kill: KillQuestion | None = None
 
@@ -241,6 +249,7 @@ class RayJobOperator(BaseOperator):
             attachments=self.attachments,
             storage=self.storage_spec,
             environment=self.job_environment,
+            context_env=lambda: environment_of(context),
             read_result=lambda value, where: self.read_result(decode(value), where),
             read_failure=self.read_failure,
             parameters=lambda: redacted(self.tracked_parameters()),
@@ -248,6 +257,9 @@ class RayJobOperator(BaseOperator):
             cluster_timeout_seconds=self.cluster_timeout_seconds,
             max_concurrent_jobs=limit,
             unreachable_timeout_seconds=self.unreachable_timeout_seconds,
-            log_limit_bytes=self.log_limit_bytes,
+            log_limit_bytes=self.log_limit_bytes or 0,
             on_clear=self.on_clear,
+            wait=self.wait,
+            submission_id=self.submission_id,
+            keep_cluster=self.keep_cluster,
         )

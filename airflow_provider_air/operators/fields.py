@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.errors import ConfigurationError
-from airflow_provider_air.runs.admission import check_limit
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
@@ -20,14 +19,28 @@ def check_fields(operator: BaseOperator) -> None:
 
     :raises ConfigurationError: the first thing that is wrong, by the field's name
     """
+    from airflow_provider_air.runs.admission import check_limit
+    from airflow_provider_air.runs.names import check_submission_id
+
     fields: Any = operator
     if fields.on_clear not in ("auto", "fresh", "resume"):
         raise ConfigurationError(f"'on_clear' must be auto, fresh or resume, not {fields.on_clear!r}")
+    if fields.keep_cluster not in ("never", "on_failure"):
+        raise ConfigurationError(f"'keep_cluster' must be never or on_failure, not {fields.keep_cluster!r}")
+    if not isinstance(fields.wait, bool):
+        raise ConfigurationError(f"'wait' must be True or False, not {fields.wait!r}")
+    check_submission_id(fields.submission_id)
     check_limit(fields.max_concurrent_jobs)
-    for name in ("cluster_timeout_seconds", "unreachable_timeout_seconds", "log_limit_bytes"):
+    for name in ("cluster_timeout_seconds", "unreachable_timeout_seconds"):
         amount = getattr(fields, name)
-        if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not 0 < amount < float("inf"):
+        if not _is_amount(amount) or amount == 0:
             raise ConfigurationError(f"'{name}' must be a positive number, not {amount!r}")
+    if fields.log_limit_bytes is not None and not _is_amount(fields.log_limit_bytes):
+        raise ConfigurationError(f"'log_limit_bytes' must be a number of at least 0, not {fields.log_limit_bytes!r}")
+
+
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
 def check_sent(job: PreparedJob) -> None:

@@ -39,6 +39,10 @@ class RaySubmitJobOperator(RayStoredJobOperator):
     :param entrypoint_num_cpus, entrypoint_num_gpus, entrypoint_memory, entrypoint_resources,
         entrypoint_label_selector: what the entrypoint itself reserves; memory is in bytes
     :param metadata: str to str, shown in Ray's job list
+    :param wait: False submits, exactly once, and gives the submission id without waiting for the job's end: see
+        :class:`~airflow_provider_air.sensors.job.RayJobSensor`. A clear stops such a job first, as any live one
+    :param submission_id: the job's id, by default a new one for each attempt; later attempts of the same task instance
+        get ``-2``, ``-3``, … behind it. A job of this id that is not this task's is never touched: the task fails
     """
 
     template_fields: Sequence[str] = (
@@ -48,6 +52,7 @@ class RaySubmitJobOperator(RayStoredJobOperator):
         "runtime_env",
         "metadata",
         "excludes",
+        "submission_id",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "entrypoint": "bash",
@@ -69,6 +74,8 @@ class RaySubmitJobOperator(RayStoredJobOperator):
         entrypoint_resources: Mapping[str, float] | None = None,
         entrypoint_label_selector: Mapping[str, str] | None = None,
         metadata: Mapping[str, str] | None = None,
+        wait: bool = True,
+        submission_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -83,6 +90,8 @@ class RaySubmitJobOperator(RayStoredJobOperator):
         self.entrypoint_resources = entrypoint_resources
         self.entrypoint_label_selector = entrypoint_label_selector
         self.metadata = metadata
+        self.wait = wait
+        self.submission_id = submission_id
 
     def build_job(self, context: Context, info: BuildInfo) -> JobRequest:
         """Give the command with what it ships and reserves."""

@@ -94,8 +94,8 @@ class JobDetails:
             raise ProtocolError(f"Ray answered with job details that we cannot read: {error!r}") from error
 
     def to_json(self) -> dict[str, Any]:
-        """Give the JSON form, for trigger events; the message is cut to its end."""
-        return {**asdict(self), "status": self.status.value, "message": self.message[-6000:]}
+        """Give the JSON form, for trigger events."""
+        return {**asdict(self), "status": self.status.value}
 
     @classmethod
     def from_json(cls, data: Any) -> JobDetails:

@@ -6,6 +6,7 @@ A :class:`Call` is a request and the function that turns its answer into a value
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
+from airflow_provider_air.drivers.wire.texts import shortened
 from airflow_provider_air.errors import (
     AirError,
     ClusterUnreachableError,
@@ -31,6 +33,7 @@ MAX_PACKAGE_BYTES = 99 * 1024 * 1024
 # 128 KiB for one: more is accepted by Ray and fails the job later with "Argument list too long".
 MAX_ENVIRONMENT_BYTES = 100 * 1024
 MAX_ENTRYPOINT_BYTES = 100 * 1024
+MAX_TEXT_CHARACTERS = 30_000
 # What Ray itself answers with 404 (2.60); whatever else a 404 says is somebody else's.
 RAYS_WORDS_OF_ABSENCE = re.compile(rb"(Job|Package) \S+ does not exist")
 _DECODER = json.JSONDecoder()
@@ -50,8 +53,8 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The body as text, at most 2,000 characters: for messages."""
-        return self.body[:8000].decode("utf-8", "replace")[:2000]
+        """The body as text: for messages, so a very long one is shortened."""
+        return shortened(self.body.decode("utf-8", "replace"), MAX_TEXT_CHARACTERS)
 
     def json(self) -> Any:
         """:raises ProtocolError: the body is no JSON."""
@@ -121,9 +124,9 @@ def failure_of(answer: Answer, doing: str) -> AirError:
     if status in TRANSIENT_STATUSES:
         return UnavailableError(f"The server answered {status} when asked to {doing}: {answer.text[:300]}")
     if status >= 500:
-        return ClusterUnreachableError(f"Ray answered {status} when asked to {doing}: {answer.text[:1000]}")
+        return ClusterUnreachableError(f"Ray answered {status} when asked to {doing}: {answer.text}")
     if status in (400, 422):
-        return ConfigurationError(f"Ray rejected the request to {doing}: {answer.text[:1500]}")
+        return ConfigurationError(f"Ray rejected the request to {doing}: {answer.text}")
     return ProtocolError(f"Unexpected answer {status} when asked to {doing}: {answer.text[:300]}")
 
 
@@ -158,7 +161,7 @@ def _refusal_of(status: int, doing: str) -> ConfigurationError | None:
 
 def _absence_of(answer: Answer, doing: str) -> AirError:
     if RAYS_WORDS_OF_ABSENCE.match(answer.body):
-        return ConfigurationError(f"Ray answered 404 when asked to {doing}: {answer.text[:300]}")
+        return ConfigurationError(f"Ray answered 404 when asked to {doing}: {answer.text}")
     # A gateway's page, a Service that is being made again: what is behind it may be well, and come back.
     return UnavailableError(
         f"Somebody in front of Ray answered 404 when asked to {doing}: {answer.text[:200]!r}",
@@ -218,6 +221,12 @@ def _readable(item: Any) -> JobDetails | None:
         return None
 
 
+def _reason_of(answer: Answer) -> str:
+    """Give an exception's words, all its lines, out of the traceback with which Ray answers."""
+    lines = answer.text.rpartition("Traceback (most recent call last):")[2].rstrip(". \n").splitlines()
+    return "\n".join(itertools.dropwhile(lambda line: not line.strip() or line.startswith(" "), lines))
+
+
 def submit_job(submission: JobSubmission) -> Call[bool]:
     """
     Submit a job; True where it is new, False where Ray knows this id already.
@@ -231,8 +240,7 @@ def submit_job(submission: JobSubmission) -> Call[bool]:
             return False
         if answer.status == 500 and b"failed with status code 400" in answer.body:
             # The agent's refusal, which the head wraps: sent again it would be refused again.
-            reason = answer.body.decode("utf-8", "replace").rstrip(". \n").splitlines()[-1]
-            raise ConfigurationError(f"Ray rejected the job: {reason[:1500]}", where=submission.submission_id)
+            raise ConfigurationError(f"Ray rejected the job: {_reason_of(answer)}", where=submission.submission_id)
         _ok(answer, f"submit job {submission.submission_id}")
         return True
 

@@ -12,8 +12,9 @@ from airflow_provider_air.contracts.attachments import Additions, AttachmentSpec
 from airflow_provider_air.contracts.connections import Connections
 from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.contracts.runs import AttemptInfo, Clock, Log, Spawned
+from airflow_provider_air.drivers.wire.texts import shortened
 from airflow_provider_air.errors import AirError, ConfigurationError
-from airflow_provider_air.runs.ledger import AttachmentEntry, Attempt
+from airflow_provider_air.runs.ledger import MOST_KEPT_CHARACTERS, AttachmentEntry, Attempt
 
 HAND_OVER_SECONDS = 10.0
 # Where a server is away it is asked ever more seldom, and what it misses it gets at the end.
@@ -112,7 +113,7 @@ class Attached:
             attachment.on_end(attempt, entry.state, outcome)
         except Exception as error:  # noqa: BLE001  # whatever an odd answer makes a tracker raise
             self._log.warning("%s did not take the outcome %s: %s", entry.spec["kind"], outcome.status, error)
-            return replace(entry, untold=str(error)[:500] or type(error).__name__)
+            return replace(entry, untold=shortened(str(error), MOST_KEPT_CHARACTERS) or type(error).__name__)
         return replace(entry, told=outcome.status, untold=None)
 
     @property

@@ -1,5 +1,5 @@
 """
-The attempts of one task instance, as one try sees them: written down, looked at, stopped, told, left, and settled.
+The attempts of one task instance, as one try sees them: written down, looked at, stopped, told, and left.
 
 Runs in the worker. Everything is written to the ledger before it is done remotely.
 """
@@ -8,19 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from airflow_provider_air import waiting
 from airflow_provider_air.contracts.attachments import Outcome
-from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef, ClusterStatus
-from airflow_provider_air.contracts.jobs import JobBackend, JobLook, Loss
+from airflow_provider_air.contracts.clusters import (
+    ClusterBackend,
+    ClusterOwner,
+    ClusterRef,
+    ClusterState,
+    ClusterStatus,
+)
+from airflow_provider_air.contracts.jobs import JobBackend, JobLook
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import Clock, Store
+from airflow_provider_air.drivers.wire.texts import shortened
 from airflow_provider_air.errors import AirError, ClusterUnreachableError, ConfigurationError, UnavailableError
 from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.runs.attached import Attached
-from airflow_provider_air.runs.ledger import LEDGER_KEY, Attempt, Ledger, OnClear
+from airflow_provider_air.runs.ledger import LEDGER_KEY, MOST_KEPT_CHARACTERS, Attempt, Ledger, OnClear
 from airflow_provider_air.runs.names import owns
 from airflow_provider_air.runs.watch import GONE_STATES, WatchPorts
 from airflow_provider_air.waiting import PATIENCE_SECONDS, backoff_seconds
@@ -32,6 +40,8 @@ SHORT_PATIENCE_SECONDS = 5.0
 # How long a cluster is asked for what a person has cleared: the task's own time goes by meanwhile.
 CLEARED_PATIENCE_SECONDS = 20.0
 EARLIER = Outcome("STOPPED", "A later try ended it")
+# After which people may want to look at a cluster.
+FAILURES = ("FAILED", "LOST", "DEADLINE")
 
 
 @dataclass(frozen=True)
@@ -103,7 +113,9 @@ class Attempts:
         if ref is None or not attempt.is_sent:
             return None
         try:
-            return self.patiently(partial(self.jobs(attempt).look, attempt.submission_id), patience)
+            look = self.patiently(partial(self.jobs(attempt).look, attempt.submission_id), patience)
+            is_strangers = look.job is not None and attempt.is_strangers(look.job.metadata)
+            return replace(look, job=None) if is_strangers else look
         except ConfigurationError as error:
             raise refused_now(attempt.submission_id, "unknown", str(error)) from error
         except UnavailableError:
@@ -136,8 +148,9 @@ class Attempts:
         attempt = self.put(
             attempt,
             phase=phase,
+            outcome=outcome.status,
             stop_pending=False,
-            message=outcome.message[:500],
+            message=shortened(outcome.message, MOST_KEPT_CHARACTERS),
             steps=self.at(attempt, "ended"),
         )
         return self.leave(attempt)
@@ -148,10 +161,52 @@ class Attempts:
         return self.put(attempt, attachments=attached.on_end(attempt.info, outcome, records))
 
     def leave(self, attempt: Attempt) -> Attempt:
-        """Have the cluster deleted where it is the task's own; a failure to do so is left to its expiry."""
+        """
+        Have the cluster deleted where it is the task's own, or keep it where its attempt failed and people wish that.
+
+        Kept, it stays until the next attempt, see :meth:`release_kept`, or its expiry. A failure to delete it is left
+        to its expiry, too.
+        """
         ref = attempt.ref
-        if ref is None or not ref.owned or attempt.cluster_left:
+        if ref is None or not ref.owned or attempt.cluster_left or attempt.cluster_kept:
             return attempt
+        is_failure = not attempt.is_open and attempt.outcome in FAILURES
+        if is_failure and attempt.keep_cluster == "on_failure" and self._may_be_looked_at(ref):
+            self._tell_of_kept(attempt, ref)
+            return self.put(attempt, cluster_kept=True)
+        return self._delete_cluster(attempt, ref)
+
+    def release_kept(self) -> None:
+        """Have clusters deleted that were kept for people: the next attempt begins, and a task never has two."""
+        for attempt in self.ledger.attempts:
+            if attempt.cluster_kept:
+                # Asked once: another one may have the same name soon.
+                self.put(self._delete_cluster(attempt, attempt.cluster_ref), cluster_kept=False)
+
+    def _may_be_looked_at(self, ref: ClusterRef) -> bool:
+        with self._ports.contained(f"Nobody knows whether the cluster {ref.name} is still there"):
+            return self.describe(ref).state not in (ClusterState.ABSENT, ClusterState.DELETING)
+        return True
+
+    def _tell_of_kept(self, attempt: Attempt, ref: ClusterRef) -> None:
+        expires, pages = None, {}
+        with self._ports.contained("What is known of the cluster is not complete"):
+            owner = ClusterOwner(self.key.deployment, self.key)
+            mine = [item for item in self.backend(ref).list(owner) if item.ref.name == ref.name]
+            expires = mine[0].expires_at if mine else None
+            pages = dict(self.jobs(attempt).pages())
+        until = "" if expires is None else f" or {datetime.fromtimestamp(expires, UTC):%Y-%m-%d %H:%M} UTC"
+        self._ports.log.warning(
+            "The cluster %s is kept for you to look at%s, until this task's next try%s, or its idle time-out. "
+            "To delete it now: airflow air clusters delete %s (a local one), or RayDeleteClusterOperator(cluster=%r)",
+            ref.name,
+            "".join(f" ({page})" for page in list(pages.values())[:1]),
+            until,
+            ref.name,
+            ref.to_json(),
+        )
+
+    def _delete_cluster(self, attempt: Attempt, ref: ClusterRef) -> Attempt:
         # A failed clean-up never hides a result.
         with self._ports.contained(f"Cluster {ref.name} could not be deleted now, its expiry will"):
             # Written down first: a worker that woke after another one took its place is refused, and harms nothing.
@@ -177,7 +232,7 @@ class Attempts:
         if job is not None and not job.status.is_terminal:
             self._ports.log.info("Stopping job %s", attempt.submission_id)
             # Before it is asked for, as in leave: the job may be another try's by now.
-            attempt = self.put(attempt, stop_pending=True)
+            attempt = self.put(attempt, steps=self.at(attempt, "stopping"))
             job = self._stop_where_it_is(attempt, job)
         if job is not None and not job.status.is_terminal:
             self._ports.log.warning(
@@ -249,101 +304,6 @@ class Attempts:
 
     def _stop_and_wait(self, jobs: JobBackend, job: JobDetails) -> JobDetails | None:
         return stop_and_wait(jobs, job, self._ports.clock)
-
-
-@dataclass(frozen=True)
-class Decision:
-    """
-    What is due after what earlier tries left.
-
-    :param action: ``start`` a new attempt, ``go_on`` with one of which nothing can run, ``adopt`` one whose job lives,
-        ``collect`` one whose job has ended, or ``collect_again`` one that was collected before
-    :param job: what its job was seen to be, for ``adopt`` and ``collect``
-    """
-
-    action: Literal["start", "go_on", "adopt", "collect", "collect_again"]
-    attempt: Attempt | None = None
-    job: JobDetails | None = None
-
-
-START = Decision("start")
-
-
-class Settling:
-    """Exactly once is decided here, by the ledger and by what Ray says; runs in the worker."""
-
-    def __init__(self, attempts: Attempts, ports: Ports) -> None:
-        self._attempts = attempts
-        self._ports = ports
-
-    def settle(self) -> Decision:
-        """
-        End what is not wanted any more of earlier tries, and say what is due.
-
-        :raises UnavailableError: what may still run cannot be asked, so nothing may be started beside it
-        """
-        attempts = self._attempts
-        for attempt in attempts.ledger.earlier_open():
-            self._end_earlier(attempt)
-        current = attempts.ledger.current
-        if current is None or not (current.is_open or current.phase == "SUCCEEDED"):
-            # Whoever wrote down its end may have died before its cluster was left.
-            for last in attempts.ledger.attempts[-1:]:
-                attempts.leave(last)
-            return START
-        if current.phase == "SUCCEEDED":
-            return Decision("collect_again", current)
-        if current.is_sent:
-            return self._settle_sent(current)
-        return self._stopped(current) if self._is_unwanted(current) else Decision("go_on", current)
-
-    def after_loss(self, attempt: Attempt, loss: Loss) -> Decision:
-        """Say what is due after a job that its cluster does not know; ``lost`` and ``next`` end the attempt."""
-        if loss == "again":
-            self._ports.log.info("Job %s never arrived, or its cluster was replaced: sending it", attempt.submission_id)
-            return Decision("go_on", attempt)
-        return self._lost(attempt, "The cluster no longer knows the job")
-
-    def _is_unwanted(self, attempt: Attempt) -> bool:
-        """Whether it was to be stopped, or its time is over: it is not gone on with."""
-        return attempt.stop_pending or (attempt.deadline is not None and self._ports.clock.now() >= attempt.deadline)
-
-    def _stopped(self, attempt: Attempt) -> Decision:
-        self._attempts.stop(attempt, EARLIER)
-        return START
-
-    def _lost(self, attempt: Attempt, why: str) -> Decision:
-        self._ports.log.info("Job %s is gone: %s", attempt.submission_id, why)
-        self._attempts.end(attempt, "LOST", Outcome("LOST", why))
-        return START
-
-    def _settle_sent(self, attempt: Attempt) -> Decision:
-        look = self._attempts.look(attempt)
-        if look is None:
-            return self._lost(attempt, "Its cluster is gone")
-        if look.job is None:
-            loss = self._attempts.jobs(attempt).after_loss(attempt.accepted_on, look.incarnation)
-            return self.after_loss(attempt, "lost" if self._is_unwanted(attempt) else loss)
-        if look.job.status.is_terminal:
-            self._ports.log.info("Job %s has ended meanwhile: %s", attempt.submission_id, look.job.status.value)
-            return Decision("collect", attempt, look.job)
-        return self._stopped(attempt) if self._is_unwanted(attempt) else self._adopted(attempt, look.job, look)
-
-    def _adopted(self, attempt: Attempt, job: JobDetails, look: JobLook) -> Decision:
-        self._ports.log.info("Adopting job %s (%s)", attempt.submission_id, job.status.value)
-        accepted_on = attempt.accepted_on or look.incarnation
-        return Decision("adopt", self._attempts.put(attempt, phase="submitted", accepted_on=accepted_on), job)
-
-    def _end_earlier(self, attempt: Attempt) -> None:
-        is_cleared = attempt.generation != self._attempts.ledger.generation
-        patience = CLEARED_PATIENCE_SECONDS if is_cleared else PATIENCE_SECONDS
-        try:
-            self._attempts.stop(attempt, EARLIER, patience)
-        except AirError as error:
-            # A retry must not start beside what may still run; what a person has cleared can always run again.
-            if not is_cleared:
-                raise
-            self._attempts.abandon(attempt, error)
 
 
 def refused_now(submission_id: str, state: str, message: str) -> ClusterUnreachableError:

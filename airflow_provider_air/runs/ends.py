@@ -42,10 +42,11 @@ from airflow_provider_air.runs.watch import log_entries
 
 RESULT_KEY = "air_result"
 REST_OF_LOG_SECONDS = 45.0
+# Of what an installer says.
+LAST_LINES = 10
 RERUN_HINT = "A retry runs the job again, or resumes it where the workload can"
 # Ray 2.60 job error types where the user's command itself ended badly; all others are Ray's trouble.
 USER_ERRORS = ("JOB_ENTRYPOINT_COMMAND_ERROR", "JOB_ENTRYPOINT_COMMAND_START_ERROR", None)
-LAST_LINES = 12
 # How S3 tells, also where it may not say why (what answers a HEAD has no body); and how Google does.
 EXPIRED = re.compile(
     r"expired.?token|request.?expired|HTTP status 400\) during HeadObject operation: No response body"
@@ -251,8 +252,8 @@ def _failure_of_job(job: JobDetails, records: Sequence[dict[str, Any]]) -> AirEr
     if job.status is JobStatus.SUCCEEDED:
         return ProtocolError("A job that succeeded was treated as a failure", where=where)
     is_setup = job.error_type == "RUNTIME_ENV_SETUP_FAILURE"
-    told_last = _told_by_installer(job.message) if is_setup else job.message
-    last_lines = "\n".join(told_last.strip().splitlines()[-LAST_LINES:])
+    # Ray gives the last ten lines of the log, and bounds them; but all of what an installer says.
+    last_lines = _told_by_installer(job.message) if is_setup else job.message.strip()
     end = find_end(records) or {}
     told = end.get("error") or {}
     exit_code = job.exit_code if job.exit_code is not None else _exit_code_in(job.message)
@@ -288,9 +289,9 @@ def _failure_of_job(job: JobDetails, records: Sequence[dict[str, Any]]) -> AirEr
 def _told_by_installer(message: str) -> str:
     """Leave out what Ray wraps around what an installer said, or around its own word on it (2.60)."""
     if outputs := INSTALLER_OUTPUT.findall(message):
-        return textwrap.dedent(outputs[-1])
+        return "\n".join(textwrap.dedent(outputs[-1]).strip().splitlines()[-LAST_LINES:])
     timed_out = re.search(r"Failed to install runtime_env within the timeout of [\d.]+ seconds", message)
-    return timed_out[0] if timed_out else message
+    return timed_out[0] if timed_out else message.strip()
 
 
 def _exit_code_in(message: str) -> int | None:

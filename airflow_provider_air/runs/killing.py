@@ -25,8 +25,12 @@ class Kill:
         self._acts: list[Callable[[], object]] = []
         self.was_done = False
 
-    def prepare(self, attempt: Attempt | None) -> None:
-        """Resolve what stopping an attempt needs."""
+    def prepare(self, attempt: Attempt | None, *, is_ours: bool = False) -> None:
+        """
+        Resolve what stopping an attempt needs.
+
+        :param is_ours: nobody else can have a job of its id; else that is so once its cluster has taken it
+        """
         ref = attempt.ref if attempt is not None and attempt.is_open else None
         self._acts = []
         if attempt is None or ref is None:
@@ -36,7 +40,8 @@ class Kill:
             self.add_deletion(ref)
         # Where there is no address yet, there is no job either.
         with suppress(AirError):
-            self._acts.append(self._attempts.jobs(attempt).prepare_stop(attempt.submission_id))
+            if is_ours or not attempt.is_named or attempt.phase != "intended":
+                self._acts.append(self._attempts.jobs(attempt).prepare_stop(attempt.submission_id))
 
     def add_deletion(self, ref: ClusterRef) -> None:
         """Have a cluster deleted, too."""

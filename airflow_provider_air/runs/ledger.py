@@ -24,12 +24,16 @@ from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import AttemptInfo, Store, Wait, What
 from airflow_provider_air.contracts.stored import fields_of
 from airflow_provider_air.errors import ProtocolError
-from airflow_provider_air.runs.names import mint_submission_id, run_name
+from airflow_provider_air.runs.names import mint_nonce, mint_submission_id, next_submission_id, owns, run_name
 
 LEDGER_KEY = "air_ledger"
 ATTEMPTS_KEPT = 12
+# Of a message, which the log has whole: the ledger is one entry of a store that takes 64 KiB.
+MOST_KEPT_CHARACTERS = 500
 OnClear = Literal["auto", "fresh", "resume"]
-OPEN_PHASES = ("intended", "submitted")
+KeepCluster = Literal["never", "on_failure"]
+DETACHED = "DETACHED"
+OPEN_PHASES = ("intended", "submitted", DETACHED)
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,10 @@ class Attempt:
     """
     One remote thing that was started for a generation, or the intent to start it.
 
-    :param phase: ``intended``, ``submitted``, or how it ended: ``SUCCEEDED``, ``FAILED``, ``STOPPED``, ``LOST``,
-        ``RESULT_LOST``, ``ABANDONED``
+    :param phase: ``intended``, ``submitted``, ``DETACHED`` (nobody waits for its end), or how it ended: ``SUCCEEDED``,
+        ``FAILED``, ``STOPPED``, ``LOST``, ``RESULT_LOST``, ``ABANDONED``
+    :param is_named: its id is the author's, so somebody else may have a job of the same
+    :param waits: whether the task waits for its end
     :param kind: ``job``, or ``rollout`` for what a ServeBackend runs
     :param cluster: the JSON form of the ClusterRef, from before the cluster is asked for; None before
     :param accepted_on: the cluster's incarnation that took it
@@ -63,7 +69,10 @@ class Attempt:
     :param cluster_until: epoch seconds until which its cluster may start
     :param limit: how many live jobs the cluster takes; None: any number
     :param stop_pending: it was asked to stop and could not be seen to end
+    :param keep_cluster: whether a cluster of its own is left for people to look at, where the attempt fails
     :param cluster_left: a cluster of its own was asked to go
+    :param cluster_kept: a cluster of its own is left for people to look at
+    :param outcome: what its attachments were told of its end
     :param result_kept: whether its result is in the state store
     :param steps: when it took which step, in epoch seconds
     :param message: why it ended badly
@@ -73,6 +82,8 @@ class Attempt:
     number: int
     submission_id: str
     workload: str = "submit"
+    is_named: bool = False
+    waits: bool = True
     kind: str = "job"
     run_generation: int = 1
     try_number: int = 1
@@ -88,7 +99,10 @@ class Attempt:
     expects_result: bool = False
     storage: str | None = None
     stop_pending: bool = False
+    keep_cluster: KeepCluster = "never"
     cluster_left: bool = False
+    cluster_kept: bool = False
+    outcome: str = ""
     result_kept: bool = False
     attachments: tuple[AttachmentEntry, ...] = ()
     steps: Mapping[str, float] = field(default_factory=dict)
@@ -104,6 +118,10 @@ class Attempt:
     def is_sent(self) -> bool:
         """Whether its submission may have reached anybody."""
         return self.phase != "intended" or "sent" in self.steps
+
+    def is_strangers(self, metadata: Mapping[str, str]) -> bool:
+        """Whether the job with this metadata, which has the id that the author chose, is somebody else's."""
+        return self.is_named and not owns(fields_of(TaskKey, self.key), metadata)
 
     @property
     def ref(self) -> ClusterRef | None:
@@ -169,12 +187,14 @@ class Ledger:
     :param generation: grows with every clear by a person
     :param run_generation: names storage: equals ``generation``, or an earlier one that is resumed
     :param max_tries: as the last try saw it
+    :param nonce: tells it from another one of the same task instance; empty before the first attempt
     :param attempts: the last :data:`ATTEMPTS_KEPT`, oldest first
     """
 
     generation: int = 1
     run_generation: int = 1
     max_tries: int | None = None
+    nonce: str = ""
     attempts: tuple[Attempt, ...] = field(default_factory=tuple)
 
     @classmethod
@@ -218,7 +238,7 @@ class Ledger:
         )
 
     def _succeeded(self) -> bool:
-        return bool(self.attempts) and self.attempts[-1].phase == "SUCCEEDED"
+        return bool(self.attempts) and self.attempts[-1].phase in ("SUCCEEDED", DETACHED)
 
     @property
     def current(self) -> Attempt | None:
@@ -236,18 +256,25 @@ class Ledger:
         current = self.current
         return [item for item in self.attempts if item.is_open and item != current]
 
-    def intend(self, key: TaskKey, **fields: Any) -> Ledger:
-        """Add the next attempt with a new id; to be stored before anything remote is asked for."""
+    def intend(self, key: TaskKey, submission_id: str | None = None, **fields: Any) -> Ledger:
+        """
+        Add the next attempt with a new id; to be stored before anything remote is asked for.
+
+        :param submission_id: the author's own one, see :func:`~airflow_provider_air.runs.names.next_submission_id`
+        """
         number = 1 + max((a.number for a in self.attempts if a.generation == self.generation), default=0)
         attempt = Attempt(
             self.generation,
             number,
-            mint_submission_id(key, self.generation, number),
+            mint_submission_id(key, self.generation, number)
+            if submission_id is None
+            else next_submission_id(submission_id, (item.submission_id for item in self.attempts)),
+            is_named=submission_id is not None,
             run_generation=self.run_generation,
             key=asdict(key),
             **fields,
         )
-        return replace(self, attempts=(*_kept(self.attempts), attempt))
+        return replace(self, nonce=self.nonce or mint_nonce(), attempts=(*_kept(self.attempts), attempt))
 
     def put(self, attempt: Attempt) -> Ledger:
         """Replace an attempt by its newer form."""

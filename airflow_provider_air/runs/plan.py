@@ -12,7 +12,7 @@ from airflow_provider_air.contracts.jobs import JobRequest, PreparedJob
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.storage import JobAccess, StorageSpec
 from airflow_provider_air.errors import AirError
-from airflow_provider_air.runs.ledger import OnClear
+from airflow_provider_air.runs.ledger import Attempt, KeepCluster, OnClear
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,16 @@ class Plan:
     :param attachments: trackers and feature stores
     :param storage: where results and code go that are too large to travel
     :param environment: what the job gets beside the attachments' at the last moment, credentials among it
+    :param context_env: environment that tells the job which task it runs for; the author's own wins over it
     :param read_result: turns the driver's result, as it travelled (plain JSON), into the task's
     :param read_failure: tells a job's failure in the workload's words
     :param parameters: what a tracker notes of the author's settings; plain JSON, no secrets
     :param timeout_seconds: how long a try may take, or None
     :param cluster_timeout_seconds: how long a cluster may take to become ready
     :param max_concurrent_jobs: how many live jobs the cluster takes, or None
+    :param wait: whether the task waits for the job's end; if not, its result is the submission id
+    :param submission_id: the author's own id for the first job; None: each gets a new one
+    :param keep_cluster: whether a cluster of the task's own is left for people to look at, where an attempt fails
     """
 
     workload: str
@@ -92,6 +96,7 @@ class Plan:
     attachments: Callable[[], Sequence[AttachmentSpec]] = tuple
     storage: Callable[[], StorageSpec | None] = _nowhere
     environment: Callable[[], JobAccess] = JobAccess
+    context_env: Callable[[], Mapping[str, str]] = dict
     read_result: Callable[[Any, Collected], Any] = _as_it_is
     read_failure: Callable[[AirError], AirError] = _in_these_words
     parameters: Callable[[], Mapping[str, Any]] = dict
@@ -101,6 +106,30 @@ class Plan:
     unreachable_timeout_seconds: float = 600.0
     log_limit_bytes: int = 64 * 1024 * 1024
     on_clear: OnClear = "auto"
+    wait: bool = True
+    submission_id: str | None = None
+    keep_cluster: KeepCluster = "never"
+
+    def terms(self, this: Try, last: Attempt | None, *, began: float, now: float) -> dict[str, Any]:
+        """
+        Give what the ledger keeps of it with an attempt; a try that adopts that one goes by the same terms.
+
+        :param last: the attempt before it, which may be of the same try: its time is counted once
+        :param began: epoch seconds of the try's first second
+        """
+        deadline = None if self.timeout_seconds is None else began + self.timeout_seconds
+        if deadline is not None and last is not None and last.try_number == this.try_number:
+            deadline = last.deadline
+        return {
+            "try_number": this.try_number,
+            "waits": self.wait,
+            "deadline": deadline,
+            "cluster_until": now + self.cluster_timeout_seconds,
+            "limit": self.max_concurrent_jobs,
+            "unreachable_seconds": self.unreachable_timeout_seconds,
+            "log_limit_bytes": self.log_limit_bytes,
+            "keep_cluster": self.keep_cluster,
+        }
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from airflow_provider_air.contracts.clusters import (
     PENDING_STATES,
     ClusterOwner,
     ClusterRef,
-    ClusterSpec,
     ClusterState,
     ClusterStatus,
 )
+from airflow_provider_air.contracts.jobs import whole_log_of
 from airflow_provider_air.contracts.runs import Done, Wait
 from airflow_provider_air.errors import (
     AirError,
@@ -35,13 +35,14 @@ from airflow_provider_air.errors import (
 )
 from airflow_provider_air.ray_api.models import JobDetails, JobStatus
 from airflow_provider_air.runs.attached import Attached
-from airflow_provider_air.runs.attempts import Attempts, Decision, Ports, Settling
+from airflow_provider_air.runs.attempts import Attempts, Ports
 from airflow_provider_air.runs.ends import Collecting, failure_of_cluster, failure_of_end, failure_of_start
 from airflow_provider_air.runs.killing import Kill
-from airflow_provider_air.runs.ledger import Attempt
+from airflow_provider_air.runs.ledger import DETACHED, Attempt
 from airflow_provider_air.runs.names import run_name
 from airflow_provider_air.runs.plan import BuildInfo, Plan, Try
-from airflow_provider_air.runs.sending import Sending, links_of, write_links
+from airflow_provider_air.runs.sending import Sending, write_job_links, write_links
+from airflow_provider_air.runs.settling import Decision, Settling
 from airflow_provider_air.runs.watch import Watch, job_of
 
 # A wait in place ends now and then to resolve anew how the job would be stopped: tokens and addresses age.
@@ -148,13 +149,14 @@ class Run:
     # What is due
 
     def _act(self, decision: Decision) -> Wait | Done:
-        step: Wait | Done | None = None
-        attempt, job = decision.attempt, decision.job
-        if attempt is not None and decision.action == "adopt":
-            step = self._wait_for_end(attempt)
-        elif attempt is not None:
-            acts = {"collect": self._collect, "collect_again": self._collect_again}
-            step = acts.get(decision.action, self._go_on)(attempt, job)
+        acts: dict[str, Callable[[Attempt, JobDetails | None], Wait | Done | None]] = {
+            "adopt": self._wait_for_end,
+            "collect": self._collect,
+            "collect_again": self._collect_again,
+            "detach": self._detach,
+        }
+        act, attempt = acts.get(decision.action, self._go_on), decision.attempt
+        step = None if attempt is None else act(attempt, decision.job)
         return self._start() if step is None else step
 
     def _collect(self, attempt: Attempt, job: JobDetails | None) -> Done | None:
@@ -162,7 +164,8 @@ class Run:
         assert job is not None
         if job.status is JobStatus.SUCCEEDED:
             return self._collecting.finish(attempt, job)
-        self._collecting.fail(attempt, job)
+        failure = self._collecting.fail(attempt, job)
+        self._ports.log.warning("Its next attempt begins, since job %s has failed: %s", job.submission_id, failure)
         return None
 
     def _collect_again(self, attempt: Attempt, job: JobDetails | None) -> Done | None:
@@ -186,7 +189,7 @@ class Run:
             phase="intended",
             cluster_left=False,
             steps={name: at for name, at in attempt.steps.items() if name not in ("sent", "submitted")},
-            **self._of_this_try(),
+            **self._terms(),
         )
         return self._have_cluster(attempt, target)
 
@@ -197,11 +200,12 @@ class Run:
         target = plan.target()
         ledger = attempts.ledger.intend(
             attempts.key,
+            plan.submission_id,
             workload=plan.workload,
             storage=self._sending.storage_uri,
             attachments=Attached.entries_of(self._sending.specs),
             steps={"intended": self._ports.clock.now()},
-            **self._of_this_try(),
+            **self._terms(),
         )
         attempt = ledger.current
         assert attempt is not None
@@ -213,23 +217,9 @@ class Run:
         attempts.save(ledger.put(attempt))
         return self._have_cluster(attempt, target)
 
-    def _of_this_try(self) -> dict[str, Any]:
-        plan = self._plan
-        return {
-            "try_number": self._this.try_number,
-            "deadline": self._deadline(),
-            "cluster_until": self._ports.clock.now() + plan.cluster_timeout_seconds,
-            "limit": plan.max_concurrent_jobs,
-            "unreachable_seconds": plan.unreachable_timeout_seconds,
-            "log_limit_bytes": plan.log_limit_bytes,
-        }
-
-    def _deadline(self) -> float | None:
-        """Give when the try's time is over: counted from its first second, and once, whatever it begins anew."""
-        seconds, last = self._plan.timeout_seconds, self._attempts.ledger.current
-        if seconds is not None and last is not None and last.try_number == self._this.try_number:
-            return last.deadline
-        return None if seconds is None else self._began + seconds
+    def _terms(self) -> dict[str, Any]:
+        now, current = self._ports.clock.now(), self._attempts.ledger.current
+        return self._plan.terms(self._this, current, began=self._began, now=now)
 
     def _name(self, target: Any, attempt: Attempt) -> ClusterRef:
         return self._ports.clusters(target.backend).name_of(target, self._attempts.key, attempt.info)
@@ -248,6 +238,7 @@ class Run:
         """
         ref = attempt.cluster_ref
         self._refuse_if_killed(attempt)
+        self._attempts.release_kept()
         if target is not None and not isinstance(target, ClusterRef):
             ref = self._ensure(attempt, ref, target)
             attempt = self._attempts.put(
@@ -261,7 +252,7 @@ class Run:
             return self._by_cluster(attempt, ref, status)
         return self._by_cluster(attempt, ref, self._attempts.describe(ref))
 
-    def _ensure(self, attempt: Attempt, ref: ClusterRef, target: ClusterSpec) -> ClusterRef:
+    def _ensure(self, attempt: Attempt, ref: ClusterRef, target: Any) -> ClusterRef:
         backend = self._attempts.backend(ref)
         if ref.owned:
             self._kill.add_deletion(ref)
@@ -323,21 +314,31 @@ class Run:
     def _send(self, attempt: Attempt) -> Wait | Done:
         ref = attempt.cluster_ref
         self._refuse_if_killed(attempt)
-        self._kill.prepare(attempt)
+        if attempt.is_named:
+            self._sending.refuse_strangers(attempt)
+        self._kill.prepare(attempt, is_ours=True)
         attempt, links = self._sending.send(attempt, self._build_info(ref))
         self._refuse_if_killed(attempt)
         write_links(self._ports, links)
-        return self._wait_for_end(attempt)
+        return self._wait_for_end(attempt) if attempt.waits else self._detach(attempt)
 
     def _refuse_if_killed(self, attempt: Attempt) -> None:
         if self._kill.was_done:
             self._attempts.stop_for_good(attempt, Outcome("STOPPED", "The task was stopped"))
             raise JobStoppedError("The task was stopped while its job was submitted", where=attempt.submission_id)
 
-    def _wait_for_end(self, attempt: Attempt) -> Wait:
-        links = {"submission_id": attempt.submission_id, **links_of(self._attempts, attempt)}
-        write_links(self._ports, links)
+    def _wait_for_end(self, attempt: Attempt, job: JobDetails | None = None) -> Wait:
+        write_job_links(self._ports, self._attempts, attempt)
+        if not attempt.log_limit_bytes:
+            self._ports.log.info("The job's log is not shown here: %s", whole_log_of(attempt.submission_id))
         return attempt.wait("end", attempt.deadline)
+
+    def _detach(self, attempt: Attempt, job: JobDetails | None = None) -> Done:
+        """Leave a job that its cluster has taken to whoever waits for it."""
+        attempt = self._attempts.put(attempt, phase=DETACHED, deadline=None)
+        write_job_links(self._ports, self._attempts, attempt)
+        self._ports.log.info("Nobody waits here for job %s; a RayJobSensor can", attempt.submission_id)
+        return Done(attempt.submission_id)
 
     # The end
 

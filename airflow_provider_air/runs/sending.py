@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
 from airflow_provider_air.attachments.checks import check_attachments
 from airflow_provider_air.contracts.attachments import AttachmentSpec
 from airflow_provider_air.contracts.jobs import Accepted, JobRequest, PreparedJob
-from airflow_provider_air.contracts.storage import Storage, StorageSpec
+from airflow_provider_air.contracts.storage import JobAccess, Storage, StorageSpec
 from airflow_provider_air.drivers.wire import names as driver_names
-from airflow_provider_air.errors import AirError, UnavailableError
+from airflow_provider_air.errors import AirError, ConfigurationError, UnavailableError
 from airflow_provider_air.ray_api.packages import Package
 from airflow_provider_air.runs.attached import Attached
 from airflow_provider_air.runs.attempts import Attempts, Ports
 from airflow_provider_air.runs.ledger import Attempt
 from airflow_provider_air.runs.names import metadata_of
 from airflow_provider_air.runs.plan import BuildInfo, Plan
-from airflow_provider_air.waiting import backoff_seconds
 from airflow_provider_air.workloads.job import prepare
 
 SUBMIT_SECONDS = 90.0
+# What was fetched for the check is sent, unless something was waited for in between: credentials age.
+FRESH_SECONDS = 60.0
 # Below a storage's root.
 CODE_FOLDER = "code"
 
@@ -35,6 +37,7 @@ class Sending:
         self._attempts = attempts
         self._ports = ports
         self._request: JobRequest | None = None
+        self._fetched: tuple[float, tuple[JobAccess, ...]] | None = None
 
     @functools.cached_property
     def _storage_spec(self) -> StorageSpec | None:
@@ -65,11 +68,11 @@ class Sending:
         self._plan.check(request)
         check_attachments(self.specs, request, self._plan.workload, self.storage_uri)
         self._plan.check_sent(prepare(request, "air-check", metadata={}, not_after=None))
-        storage = self._open_storage()
-        if storage is not None:
-            storage.probe()
-            storage.access(lifetime=self._lifetime)
-        self._plan.environment()
+        if not self._plan.wait:
+            _check_unwatched(request, info, self.specs)
+        if self._storage is not None:
+            self._storage.probe()
+        self._accesses()
         Attached(Attached.entries_of(self.specs), self._ports.connections, self._ports.log).probe()
         return request
 
@@ -88,12 +91,18 @@ class Sending:
             self._request = request
         return self._request
 
-    @property
-    def _lifetime(self) -> timedelta | None:
-        seconds = self._plan.timeout_seconds
-        return None if seconds is None else timedelta(seconds=seconds)
+    def _accesses(self) -> tuple[JobAccess, ...]:
+        """Give what the job gets at the last moment, short-lived credentials among it; storages and connections do."""
+        now = self._ports.clock.now()
+        if self._fetched is None or now > self._fetched[0] + FRESH_SECONDS:
+            seconds = self._plan.timeout_seconds
+            lifetime = None if seconds is None else timedelta(seconds=seconds)
+            stored = () if self._storage is None else (self._storage.access(lifetime=lifetime),)
+            self._fetched = (now, (*stored, self._plan.environment()))
+        return self._fetched[1]
 
-    def _open_storage(self) -> Storage | None:
+    @functools.cached_property
+    def _storage(self) -> Storage | None:
         spec = self._storage_spec
         return spec.open(self._ports.connections) if spec is not None and self._is_reached else None
 
@@ -101,6 +110,22 @@ class Sending:
     def _is_reached(self) -> bool:
         """Whether the worker reaches the storage, too."""
         return self._storage_spec is not None and self._storage_spec.worker_can_open
+
+    def refuse_strangers(self, attempt: Attempt) -> None:
+        """
+        See that nobody else has a job of an id that the author has chosen, before one is sent or stopped by it.
+
+        :raises ConfigurationError: somebody has
+        :raises UnavailableError: the cluster does not answer
+        """
+        look = self._attempts.patiently(lambda: self._attempts.jobs(attempt).look(attempt.submission_id))
+        if look.job is not None and attempt.is_strangers(look.job.metadata):
+            raise ConfigurationError(
+                "The cluster has a job of this id already, and it is not this task's",
+                where=attempt.submission_id,
+                hint="Give 'submission_id' what tells the runs apart, such as {{ run_id | replace(':', '') }} "
+                "and, for a mapped task, {{ ti.map_index }}",
+            )
 
     def send(self, attempt: Attempt, info: BuildInfo) -> tuple[Attempt, dict[str, str]]:
         """
@@ -137,21 +162,23 @@ class Sending:
         return attempt, links
 
     def _prepare(self, request: JobRequest, attempt: Attempt) -> PreparedJob:
-        storage = self._open_storage()
-        for access in (storage.access(lifetime=self._lifetime) if storage else None, self._plan.environment()):
-            if access is not None:
-                request = request.given(access.env_vars, access.secrets)
+        request = replace(request, context_env=self._plan.context_env())
+        for access in self._accesses():
+            request = request.given(access.env_vars, access.secrets)
         metadata = metadata_of(
             self._attempts.key,
             generation=attempt.generation,
             attempt=attempt.number,
             try_number=attempt.try_number,
+            nonce=self._attempts.ledger.nonce,
         )
-        return prepare(request, attempt.submission_id, metadata=metadata, not_after=attempt.deadline)
+        # Where nobody waits, the task's time bounds the submission alone.
+        not_after = attempt.deadline if attempt.waits else None
+        return prepare(request, attempt.submission_id, metadata=metadata, not_after=not_after)
 
     def _stage(self, packages: Sequence[Package]) -> None:
         """Write code that is too large for Ray into the storage, from which Ray itself loads it."""
-        storage = self._open_storage() if packages else None
+        storage = self._storage
         for package in packages:
             path = f"{CODE_FOLDER}/{package.name}"
             if storage is not None and storage.stat(path) is None:
@@ -159,20 +186,38 @@ class Sending:
                 storage.put(path, package.data)
 
     def _submit(self, attempt: Attempt, prepared: PreparedJob) -> Accepted:
-        jobs, clock, log = self._attempts.jobs(attempt), self._ports.clock, self._ports.log
-        end = clock.now() + SUBMIT_SECONDS
-        for pause in backoff_seconds(0.5, 5.0):
+        jobs, log = self._attempts.jobs(attempt), self._ports.log
+
+        def submit() -> Accepted:
             try:
-                accepted = jobs.submit(prepared)
+                return jobs.submit(prepared)
             except UnavailableError as error:
                 log.warning("Submitting %s: %s", attempt.submission_id, error)
-                if clock.now() + pause > end:
-                    raise
-            else:
-                log.info("Submitted Ray job %s", attempt.submission_id)
-                return accepted
-            clock.sleep(pause)
-        raise AssertionError("unreachable")
+                raise
+
+        accepted = self._attempts.patiently(submit, SUBMIT_SECONDS)
+        log.info("Submitted Ray job %s", attempt.submission_id)
+        return accepted
+
+
+def _check_unwatched(request: JobRequest, info: BuildInfo, specs: Sequence[AttachmentSpec]) -> None:
+    """:raises ConfigurationError: what is wanted needs somebody who waits for the job's end."""
+    hint = "Wait for the job (wait=True), or "
+    if info.is_owned:
+        raise ConfigurationError(
+            "With wait=False the job outlives the task, and the cluster would go with the task",
+            hint=f"{hint}use one that stays: a spec with a name, a RayClusterTaskGroup's, or a ray connection's",
+        )
+    if specs:
+        raise ConfigurationError(
+            "With wait=False nobody would tell a tracker or feature store of the job's end",
+            hint=f"{hint}leave 'tracker' out and let the job itself log there",
+        )
+    if request.expects_result:
+        raise ConfigurationError(
+            "With wait=False nobody would read the result that the job reports",
+            hint=f"{hint}leave 'records' out",
+        )
 
 
 def write_links(ports: Ports, links: dict[str, str]) -> None:
@@ -182,9 +227,9 @@ def write_links(ports: Ports, links: dict[str, str]) -> None:
             ports.board.write(name, url)
 
 
-def links_of(attempts: Attempts, attempt: Attempt) -> dict[str, str]:
-    """Give the pages of an attempt's job; none where there is no address now."""
-    try:
-        return dict(attempts.jobs(attempt).pages(attempt.submission_id))
-    except AirError:
-        return {}
+def write_job_links(ports: Ports, attempts: Attempts, attempt: Attempt) -> None:
+    """Store the id of an attempt's job and its pages; none where there is no address now."""
+    links = {"submission_id": attempt.submission_id}
+    with suppress(AirError):
+        links |= attempts.jobs(attempt).pages(attempt.submission_id)
+    write_links(ports, links)

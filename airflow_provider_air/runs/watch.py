@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_air.contracts.attachments import Outcome
@@ -17,7 +17,7 @@ from airflow_provider_air.contracts.clusters import PENDING_STATES, ClusterBacke
 from airflow_provider_air.contracts.connections import Connections
 from airflow_provider_air.contracts.history import MOST_LIVE_BYTES
 from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings, JobBackend, Observation
-from airflow_provider_air.contracts.runs import Board, Clock, Log, Spawned, Wait
+from airflow_provider_air.contracts.runs import Board, Clock, Log, Spawned, Wait, event_text
 from airflow_provider_air.drivers.wire.records import line_of
 from airflow_provider_air.errors import AirError, ConfigurationError, ProtocolError, UnavailableError
 from airflow_provider_air.ray_api.models import JobDetails
@@ -162,7 +162,7 @@ class Watch:
                     await self._tell(f"the cluster {ref.name}: {status.message or status.state.value}"[:500])
         except ConfigurationError as error:
             state, message = ClusterState.FAILED, str(error)
-        return {"cluster": ref.to_json(), "state": state.value, "message": message[:2000]}
+        return {"cluster": ref.to_json(), "state": state.value, "message": event_text(message, self._ports.log)}
 
     # Room on it
 
@@ -183,7 +183,7 @@ class Watch:
             jobs = self._ports.jobs(attempt)
             kept_until = await self._ports.admission.place(ref, jobs, wish, self._ports.clock, say)
         except AirError as error:
-            return {"admitted": False, "message": str(error)[:2000]}
+            return {"admitted": False, "message": event_text(str(error), self._ports.log)}
         if kept_until is not None:
             return {"admitted": True, "message": "", "until": kept_until}
         return {"admitted": False, "message": ""} if self._is_over(self._step.until) else None
@@ -204,12 +204,12 @@ class Watch:
         except AirError as error:
             end = FollowEnd("unreachable", message=str(error))
         if end is not None:
-            end = await self._judge_by_cluster(ref, end)
+            end = await self._judge_by_cluster(ref, self._judge_by_owner(end))
             # Its last records may have been seen while it still ran.
             progress.note_status(end.job)
         with self._ports.contained("The progress could not be written", self._warned):
             await progress.write(clean=True)
-        return None if end is None else _told(end)
+        return None if end is None else self._told(end)
 
     async def _follow(self, progress: Progress, offset: int, until: float | None) -> FollowEnd | None:
         clock, log = self._ports.clock, self._ports.log
@@ -235,6 +235,15 @@ class Watch:
                 if self._is_over(until):
                     return None
         raise ProtocolError("The job's back end stopped following it", where=self._attempt.submission_id)
+
+    def _told(self, end: FollowEnd) -> dict[str, Any]:
+        return {
+            "outcome": end.outcome,
+            "message": event_text(end.message, self._ports.log),
+            "job": job_to_event(end.job, self._ports.log),
+            "log_rest": end.log_rest,
+            "loss": end.loss,
+        }
 
     def _settings(self, offset: int) -> FollowSettings:
         return FollowSettings(
@@ -262,6 +271,12 @@ class Watch:
         for record in seen.records:
             if record["seq"] >= next_record and (text := line_of(record)):
                 self._ports.log.info("[%s] %s", record["kind"], text)
+
+    def _judge_by_owner(self, end: FollowEnd) -> FollowEnd:
+        """A head that has lost its jobs may have taken somebody else's of the same id, where an author chose it."""
+        if end.job is not None and self._attempt.is_strangers(end.job.metadata):
+            return FollowEnd("lost", message="Somebody else has a job of its id by now")
+        return end
 
     async def _judge_by_cluster(self, ref: ClusterRef, end: FollowEnd) -> FollowEnd:
         """Where nobody answers, ask the back end: a cluster that is gone will not come back with this job."""
@@ -366,14 +381,9 @@ class _LiveHistory:
             await self._ports.clock.in_thread(self._ports.board.write, HISTORY_KEY, value)
 
 
-def _told(end: FollowEnd) -> dict[str, Any]:
-    return {
-        "outcome": end.outcome,
-        "message": end.message[:2000],
-        "job": None if end.job is None else end.job.to_json(),
-        "log_rest": end.log_rest,
-        "loss": end.loss,
-    }
+def job_to_event(job: JobDetails | None, log: Log) -> dict[str, Any] | None:
+    """Give the form of a job that an event may hold."""
+    return None if job is None else replace(job, message=event_text(job.message, log)).to_json()
 
 
 def job_of(event: dict[str, Any]) -> JobDetails | None:

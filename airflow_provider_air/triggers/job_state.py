@@ -8,8 +8,10 @@ from typing import Any
 from airflow_provider_air.connections.ports import backend_of
 from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings
+from airflow_provider_air.contracts.runs import event_text
 from airflow_provider_air.errors import AirError
 from airflow_provider_air.runs.clock import RealClock
+from airflow_provider_air.runs.watch import job_to_event
 from airflow_provider_air.triggers.base import OneEventTrigger
 
 
@@ -55,8 +57,8 @@ class RayJobStateTrigger(OneEventTrigger):
         return {
             "submission_id": self.submission_id,
             "outcome": end.outcome,
-            "job": end.job.to_json() if end.job else None,
-            "message": end.message[:2000],
+            "job": job_to_event(end.job, self.log),
+            "message": event_text(end.message, self.log),
         }
 
     async def _end(self) -> FollowEnd:

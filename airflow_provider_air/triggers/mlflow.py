@@ -9,6 +9,7 @@ from typing import Any
 from airflow_provider_air.attachments.mlflow.models import ModelRegistry
 from airflow_provider_air.connections.base import aget_connection
 from airflow_provider_air.connections.mlflow import HINT, mlflow_server_of
+from airflow_provider_air.contracts.runs import event_text
 from airflow_provider_air.errors import AirError, UnavailableError
 from airflow_provider_air.runs.clock import RealClock
 from airflow_provider_air.triggers.base import OneEventTrigger
@@ -62,7 +63,7 @@ class MlflowModelTrigger(OneEventTrigger):
             outcome, version, message = await self._wait()
         except AirError as error:
             outcome, version, message = "refused", None, str(error)
-        return {"outcome": outcome, "version": version, "message": message[:2000]}
+        return {"outcome": outcome, "version": version, "message": event_text(message, self.log)}
 
     async def _wait(self) -> tuple[str, int | None, str]:
         server = mlflow_server_of(await aget_connection(self.mlflow_conn_id, HINT))

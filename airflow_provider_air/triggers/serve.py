@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow_provider_air.connections.ports import backend_of
 from airflow_provider_air.contracts.clusters import ClusterRef
+from airflow_provider_air.contracts.runs import event_text
 from airflow_provider_air.errors import AirError, UnavailableError
 from airflow_provider_air.triggers.base import OneEventTrigger
 from airflow_provider_air.workloads.serve import readiness
@@ -64,7 +65,7 @@ class RayServeTrigger(OneEventTrigger):
             "application": self.application,
             "ready": outcome == "ready",
             "outcome": outcome,
-            "message": message[:2000],
+            "message": event_text(message, self.log),
         }
 
     async def _wait(self) -> tuple[str, str]:

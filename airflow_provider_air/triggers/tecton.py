@@ -11,6 +11,7 @@ from typing import Any
 from airflow_provider_air.attachments.tecton.server import TectonServer
 from airflow_provider_air.connections.base import aget_connection
 from airflow_provider_air.connections.tecton import HINT, tecton_server_of
+from airflow_provider_air.contracts.runs import event_text
 from airflow_provider_air.errors import AirError, UnavailableError
 from airflow_provider_air.runs.clock import RealClock
 from airflow_provider_air.triggers.base import OneEventTrigger
@@ -42,7 +43,7 @@ class _TectonTrigger(OneEventTrigger):
             outcome, value, message = await self._wait()
         except AirError as error:
             outcome, value, message = "refused", None, str(error)
-        return {"outcome": outcome, "value": value, "message": message[:2000]}
+        return {"outcome": outcome, "value": value, "message": event_text(message, self.log)}
 
     async def _wait(self) -> tuple[str, str | None, str]:
         server = await self._server()

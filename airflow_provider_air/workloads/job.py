@@ -45,7 +45,9 @@ def prepare(
     environment = dict(request.runtime_env)
     packages, staged = _ship_working_dir(request, environment)
     packages += _ship_modules(request, environment)
-    env_vars = _check_env_vars(environment.get("env_vars") or {})
+    own = _check_env_vars(environment.get("env_vars") or {})
+    context_env = {name: value for name, value in request.context_env.items() if name not in own}
+    env_vars = {**context_env, **own}
     entrypoint = request.entrypoint
     if request.payload is not None:
         payload = _payload_package(request.payload)
@@ -58,6 +60,8 @@ def prepare(
             driver_names.SUBMISSION_ID: submission_id,
             driver_names.PAYLOAD: _payload_name(request.payload),
         }
+        if context_env:
+            env_vars[driver_names.CONTEXT] = ",".join(context_env)
         if not_after is not None:
             env_vars[driver_names.NOT_AFTER] = repr(not_after)
     elif not_after is not None:

@@ -163,4 +163,7 @@ def plan_of(world: World) -> Plan:
         unreachable_timeout_seconds=shape.unreachable_timeout_seconds,
         log_limit_bytes=shape.log_limit_bytes,
         on_clear=shape.on_clear,  # type: ignore[arg-type]
+        wait=shape.wait,
+        submission_id=shape.submission_id,
+        keep_cluster=shape.keep_cluster,  # type: ignore[arg-type]
     )

@@ -15,12 +15,13 @@ from unittest.mock import patch
 from airflow_provider_air.contracts.attachments import Outcome
 from airflow_provider_air.contracts.jobs import JobLook
 from airflow_provider_air.errors import AirError, UnavailableError
-from airflow_provider_air.runs.attempts import EARLIER, Attempts, Settling
+from airflow_provider_air.runs.attempts import EARLIER, Attempts
 from airflow_provider_air.runs.ends import Collecting
 from airflow_provider_air.runs.killing import Kill
 from airflow_provider_air.runs.ledger import Attempt, Ledger
 from airflow_provider_air.runs.run import Run
 from airflow_provider_air.runs.sending import Sending
+from airflow_provider_air.runs.settling import Settling
 from airflow_provider_air.runs.watch import Watch
 from tests.simulation.airflow import AirflowAwayError
 from tests.simulation.engine import RealEngine
@@ -312,6 +313,28 @@ def a_kill_keeps_the_cluster() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def whoever_has_the_id_is_ours() -> Iterator[None]:
+    """A job of the id that the author chose is taken for the task's own."""
+    with patch.object(Attempt, "is_strangers", lambda self, metadata: False):
+        yield
+
+
+@contextmanager
+def kept_clusters_add_up() -> Iterator[None]:
+    """A cluster that was kept for people is nobody's any more."""
+    with patch.object(Attempts, "release_kept", lambda self: None):
+        yield
+
+
+@contextmanager
+def what_is_not_waited_for_is_forgotten() -> Iterator[None]:
+    """A job that was only submitted has ended for its task."""
+    right: Any = vars(Attempt)["is_open"].fget
+    with patch.object(Attempt, "is_open", property(lambda self: self.phase != "DETACHED" and right(self))):
+        yield
+
+
 @dataclass(frozen=True)
 class Found:
     """
@@ -356,5 +379,8 @@ OURS = {
     "shown lines are forgotten": Found(shown_lines_are_forgotten, ("4 ",), ("restart triggerer",)),
     "losses are not told": Found(losses_are_not_told, ("6 ",)),
     "a clear is a retry": Found(a_clear_is_a_retry, ("3 a cleared",), ("clear",)),
+    "whoever has the id is ours": Found(whoever_has_the_id_is_ours, ("9 somebody else's", "3 "), ("others' job",)),
+    "kept clusters add up": Found(kept_clusters_add_up, ("5 the task's own cluster",)),
+    "what is not waited for is forgotten": Found(what_is_not_waited_for_is_forgotten, ("1 ", "2 "), ("clear",)),
     "a kill keeps the cluster": Found(a_kill_keeps_the_cluster, ("5 the task's own cluster",), ("mark",)),
 }

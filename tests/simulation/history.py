@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_air.contracts.clusters import ClusterState
 from airflow_provider_air.errors import UnavailableError
 from tests.simulation.airflow import AirflowAwayError
 from tests.simulation.kernel import Group
@@ -44,6 +45,9 @@ class Shape:
     unreachable_timeout_seconds: float = 120.0
     on_clear: str = "auto"
     log_limit_bytes: int = 64 * 1024 * 1024
+    wait: bool = True
+    submission_id: str | None = None
+    keep_cluster: str = "never"
 
 
 @dataclass(frozen=True)
@@ -254,6 +258,13 @@ def _edit(world: World, event: Event, group: Group | None) -> None:
         world.dag.entrypoint = "python edited.py"
 
 
+def _add_others_job(world: World, event: Event, group: Group | None) -> None:
+    """Another DAG has a job of an id that the author of this one has chosen, too."""
+    for cluster in _target(world):
+        if cluster.state is ClusterState.READY and cluster.add_others_job(event.kind):
+            world.reason("somebody else has a job of that id", seconds=FOR_EVER)
+
+
 def _repoint(world: World, event: Event, group: Group | None) -> None:
     world.kernel.note("somebody", "points the task to another cluster")
     if world.dag.name is not None:
@@ -335,6 +346,7 @@ ACTIONS: dict[str, Action] = {
     "mark": _mark,
     "clear sibling": _sibling,
     "edit": _edit,
+    "others' job": _add_others_job,
     "repoint": _repoint,
     "move": _move,
     "kill triggerer": _kill_triggerer,
@@ -434,6 +446,7 @@ KIND_OF = {
     "lose node": ("", "quietly"),
     "mark": ("failed", "success"),
     "edit": ("", "", "broken", "retries"),
+    "others' job": ("nightly", "nightly", "nightly-2"),
     "move": ("", "connection"),
 }
 SECONDS_OF = {
@@ -460,7 +473,7 @@ def scenario_of(seed: int, focus: tuple[str, ...] = ()) -> Scenario:
     chance = random.Random(seed * 7919 + 1)
     jobs = tuple(_job_of(chance) for _ in range(3))
     timeout = chance.choice((None, None, None, 40.0, 200.0, 900.0))
-    return Scenario(
+    scenario = Scenario(
         seed,
         _shape_of(chance, timeout),
         retries=chance.choice((0, 0, 1, 1, 2, 3)),
@@ -472,6 +485,21 @@ def scenario_of(seed: int, focus: tuple[str, ...] = ()) -> Scenario:
         ),
         events=(*_events_of(chance), *(_focused(chance, what) for what in focus)),
     )
+    return _with_options(scenario, random.Random(f"{seed}/options"))
+
+
+def _with_options(scenario: Scenario, chance: random.Random) -> Scenario:
+    """What few authors ask for."""
+    shape = scenario.shape
+    keep_cluster = chance.choice(("never", "never", "on_failure"))
+    own_id = "nightly" if chance.random() < 0.2 else None
+    others_come = own_id is not None and chance.random() < 0.4
+    shape = replace(shape, keep_cluster=keep_cluster, submission_id=own_id)
+    # Nobody waits for a job: not where its cluster goes with the task, nor where trackers want to be told.
+    if shape.cluster is not None and chance.random() < 0.15:
+        shape = replace(shape, wait=False, expects_result=False, trackers=0)
+    others = (_event_of(chance, "others' job"),) if others_come else ()
+    return replace(scenario, shape=shape, events=(*scenario.events, *others))
 
 
 def _shape_of(chance: random.Random, timeout: float | None) -> Shape:
@@ -577,6 +605,9 @@ PLAIN_SHAPE = {
     "on_clear": "auto",
     "deferrable": False,
     "expects_result": True,
+    "wait": True,
+    "submission_id": None,
+    "keep_cluster": "never",
     "cluster_timeout_seconds": 300.0,
 }
 

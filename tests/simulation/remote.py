@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_air.clusters.jobs_api.backend import OWNER_KEYS
 from airflow_provider_air.contracts.attachments import Additions, Outcome
 from airflow_provider_air.contracts.clusters import (
     ClusterOwner,
@@ -100,6 +101,8 @@ class Job:
     message: str = ""
     node_dead: bool = False
     forgotten: bool = False
+    is_others: bool = False
+    """It is no job of this task."""
 
     @property
     def is_live(self) -> bool:
@@ -277,6 +280,32 @@ class Cluster:
             self.session += 1
             self.world.kernel.note(self.name, "is gone")
             self._lose_jobs()
+
+    def add_others_job(self, submission_id: str) -> bool:
+        """Take a job of another task; False where there is one of this id."""
+        if submission_id in self.jobs:
+            return False
+        world = self.world
+        script, metadata = JobScript(run_seconds=600.0), {"air_deployment": "deployment", "air_task": "another"}
+        job = Job(
+            world,
+            self,
+            submission_id,
+            script,
+            metadata,
+            has_records=False,
+            not_after=None,
+            entrypoint="python other.py",
+            epoch=-1,
+            stale=False,
+            accepted_at=world.kernel.now,
+            incarnation=self.incarnation,
+            is_others=True,
+        )
+        world.kernel.note(self.name, "takes somebody else's %s", submission_id)
+        self.jobs[submission_id] = job
+        job.begin()
+        return True
 
     def restart(self, seconds: float, *, keeps_records: bool) -> None:
         """Lose the head, and have it back after a while."""
@@ -545,7 +574,10 @@ class SimJobs:
             raise ConfigurationError("Ray refuses this submission")
         if cluster.state is ClusterState.DELETING:
             raise ClusterNotReadyError("It is being deleted")
-        if submission.submission_id not in cluster.jobs:
+        there = cluster.jobs.get(submission.submission_id)
+        if there is not None and any(there.metadata.get(key) != submission.metadata.get(key) for key in OWNER_KEYS):
+            raise ConfigurationError("It is somebody else's")
+        if there is None:
             group = world.kernel.thread.group
             env_vars = submission.runtime_env.get("env_vars") or {}
             guard = re.search(r"-gt (\d+) ", submission.entrypoint)

@@ -8,18 +8,19 @@ What must hold, whatever happens. The exceptions are stated where they are made:
    is not sent again under the same id; and no attempt is sent while an earlier one of the same generation has succeeded
    with a result that can still be had. The last try does not fail beside such a success.
 3. *Results.* What a successful task returns is what a succeeded job of this very generation reported; the ledger says
-   so, and has it before the cluster goes.
+   so, and has it before the cluster goes. Where the task does not wait, it is the id of a job that a cluster took.
 4. *Log.* In one try, the lines of one job begin at its first and have no gap; they repeat only after a watcher was
    killed or doubled, from an earlier point, once each time.
 5. *Nothing is left.* Minutes after the task's end no job of it runs without a stop having reached it, and no cluster of
-   its own lives, unless that is recorded (ABANDONED, stop-pending), or Airflow gave nobody a chance to run to its end:
-   a lost worker with no try left, a mark while no process ran or the remote side was silent. Clusters have an expiry.
+   its own lives, unless that is recorded (ABANDONED, stop-pending; DETACHED after a success; kept, because the last
+   attempt failed), or Airflow gave nobody a chance to run to its end: a lost worker with no try left, a mark while no
+   process ran or the remote side was silent. Clusters have an expiry.
 6. *Attachments.* Each attempt that an attachment knows of is told its end, or the ledger says that it is not; with the
    same exception, and but for one whose maker died before it could write it down.
 7. *An end is reached*, and within ``execution_timeout``.
 8. *A try fails for a reason*: something went wrong within it that no patience helps against. So a clear runs again.
 9. *A stop has a cause*: a person, a deadline, a newer generation, a newer attempt, no try left; and the job goes by the
-   same deadline as its task.
+   same deadline as its task. Others' jobs are never stopped.
 10. *No bugs*: what comes out of the engine is an AirError; its signal handler asks nothing of Airflow.
 """
 
@@ -33,6 +34,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.errors import DeadlineExceededError
+from airflow_provider_air.runs.ledger import DETACHED
 from airflow_provider_air.runs.watch import AGAIN
 from tests.simulation.airflow import FINAL, AirflowAwayError, Worker
 from tests.simulation.remote import FOR_EVER
@@ -99,8 +101,15 @@ class Rules:
         if other.is_live and other.stop_at is None and not self._abandoned(other):
             self.broken("1 a second job was submitted beside a live one")
         same = other.epoch == job.epoch and other.submission_id != job.submission_id
+        if same and not self.world.scenario.shape.wait and self._is_there(other):
+            self.broken("2 a job that is not waited for was sent again")
         if same and other.has_result and other.stop_at is None and other.cluster.exists and not self._told_lost(other):
             self.broken("2 a succeeded attempt of this generation was run again")
+
+    @staticmethod
+    def _is_there(job: Job) -> bool:
+        """Whether its cluster tells of it, and nobody has stopped it."""
+        return job.cluster.exists and not job.forgotten and job.stop_at is None
 
     def _abandoned(self, job: Job) -> bool:
         return (self.attempts().get(job.submission_id) or {}).get("phase") == "ABANDONED"
@@ -111,6 +120,8 @@ class Rules:
 
     def on_start(self, job: Job) -> None:
         """A cluster starts an entrypoint."""
+        if job.is_others:
+            return
         name = job.submission_id
         self.starts[name] = self.starts.get(name, 0) + 1
         if self.starts[name] > self.accepts.get(name, 0):
@@ -118,6 +129,8 @@ class Rules:
 
     def on_job_end(self, job: Job) -> None:
         """A job has ended."""
+        if job.is_others:
+            return
         if job.status != "SUCCEEDED":
             self.world.reason(f"a job was {job.status}")
         elif job.script.loses_result:
@@ -128,6 +141,9 @@ class Rules:
 
     def on_stop(self, job: Job) -> None:
         """A stop reaches a job."""
+        if job.is_others:
+            self.broken("9 somebody else's job was stopped")
+            return
         if job.is_live and job.stop_at is None and not self._has_cause(job):
             self.broken("9 a live job was stopped without a cause")
 
@@ -178,13 +194,18 @@ class Rules:
             self.broken("3 the task returned what no job reported")
             return
         if not world.scenario.shape.expects_result:
-            jobs = [job for job in world.jobs if job.status == "SUCCEEDED" and job.submission_id == result]
+            ends = (
+                ("SUCCEEDED",)
+                if world.scenario.shape.wait
+                else ("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED")
+            )
+            jobs = [job for job in world.jobs if job.status in ends and job.submission_id == result]
             if not jobs:
                 self.broken("3 the task succeeded without a succeeded job")
                 return
         if all(job.epoch < worker.group.epoch for job in jobs):
             self.broken("3 a cleared task returned an earlier generation's result")
-        if (self.attempts().get(jobs[0].submission_id) or {}).get("phase") != "SUCCEEDED":
+        if (self.attempts().get(jobs[0].submission_id) or {}).get("phase") not in ("SUCCEEDED", DETACHED):
             self.broken("3 the ledger does not say that the returned attempt succeeded")
 
     def on_finish(self) -> None:
@@ -208,7 +229,7 @@ class Rules:
         for job in () if could_not_stop else self.world.jobs:
             if self._came_too_late(job):
                 continue
-            if job.is_live and job.stop_at is None and not job.stale and not self._recorded(job.submission_id):
+            if job.is_live and job.stop_at is None and not job.stale and not self._may_run(job.submission_id):
                 self.broken(f"5 a job runs on after the task's end ({airflow.cause.split()[0]})")
         # Where it could not be deleted then, its expiry does it.
         could_not_delete = self.world.reasons_within(0.0, until, "control", *hindered)
@@ -223,10 +244,19 @@ class Rules:
         handled_at = worker.handled_at if worker is not None and cause == "failed heartbeats" else None
         return handled_at is not None and job.accepted_at > handled_at
 
+    def _may_run(self, submission_id: str) -> bool:
+        """Whether it is recorded that it does, or the task has succeeded without waiting for it."""
+        is_detached = (self.attempts().get(submission_id) or {}).get("phase") == DETACHED
+        is_last = list(self.attempts())[-1:] == [submission_id]
+        return self._recorded(submission_id) or (is_detached and is_last and self.world.airflow.cause == "result")
+
     def _kept(self, cluster: Cluster) -> bool:
-        """Nobody was to know it, or it holds what is recorded as not stopped."""
+        """Nobody was to know it, it holds what is recorded as not stopped, or the last attempt's failure keeps it."""
         if cluster.stale:
             return True
+        for attempt in list(self.attempts().values())[-1:]:
+            if attempt.get("cluster_kept") and attempt["cluster"]["name"] == cluster.name:
+                return self.world.airflow.cause == "error"
         return any(self._recorded(name) and job.is_live for name, job in cluster.jobs.items())
 
     def _was_nobody_there(self) -> bool:

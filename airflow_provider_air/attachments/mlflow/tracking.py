@@ -20,6 +20,7 @@ from airflow_provider_air.attachments.mlflow.server import MlflowServer
 from airflow_provider_air.contracts.attachments import Additions, Outcome
 from airflow_provider_air.contracts.names import digest
 from airflow_provider_air.contracts.runs import AttemptInfo
+from airflow_provider_air.drivers.wire.texts import shortened
 from airflow_provider_air.errors import ConfigurationError, ProtocolError
 
 log = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ class MlflowTracking:
         if outcome.status == "SUCCEEDED" and isinstance(outcome.result, Mapping):
             for trial in outcome.result.get("trials") or []:
                 self._note_trial(state, trial)
-        message = {"air.message": outcome.message[:VALUE_CHARACTERS]} if outcome.message else {}
+        message = {"air.message": shortened(outcome.message, VALUE_CHARACTERS)} if outcome.message else {}
         self._tag(state["run_id"], {OUTCOME_TAG: outcome.status, **message})
         status = END_STATUS.get(outcome.status, "FAILED")
         body = {"run_id": state["run_id"], "status": status, "end_time": _now_ms()}

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from airflow_provider_air.clusters.jobs_api.pending import PendingWords
-from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings, Observation
+from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings, Observation, whole_log_of
 from airflow_provider_air.drivers.wire.names import records_name
 from airflow_provider_air.drivers.wire.records import RecordBuffer
 from airflow_provider_air.errors import AirError, ConfigurationError
@@ -234,8 +234,5 @@ class JobWatch:
         lines = [codecs.decode(line.rstrip(b"\r"), "utf-8", "replace") for line in whole]
         if self._log_offset >= self._settings.log_limit_bytes:
             self._capped, self._has_more, self._rest = True, False, b""
-            lines.append(
-                f"[the first {self._log_offset} bytes of the log are shown; the whole log is in the Ray dashboard "
-                f"or by: airflow air jobs logs {name}]"
-            )
+            lines.append(f"[the first {self._log_offset} bytes of the log are shown; {whole_log_of(name)}]")
         return lines

@@ -117,9 +117,8 @@ def _told(field: str) -> Iterator[None]:
             if NO_ROWS in names:
                 raise _no_rows(field) from error
             if names & QUERY_ERRORS:
-                message = " ".join(str(each).split())[:500]
                 raise ConfigurationProblem(
-                    "%s: the offline store does not run the query: %s" % (field, message)
+                    "%s: the offline store does not run the query: %s" % (field, str(each).strip())
                 ) from error
             each = each.__cause__
         raise

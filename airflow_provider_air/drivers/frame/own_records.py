@@ -10,7 +10,7 @@ import sys
 from typing import Any, Optional
 
 from ..wire.names import RECORDS_DIR, SUBMISSION_ID, records_name
-from ..wire.records import RecordWriter
+from ..wire.records import RecordWriter, error_of
 
 _writer: Optional[RecordWriter] = None
 _failed: Optional[BaseException] = None
@@ -70,6 +70,5 @@ def _end() -> None:
     if _failed is None:
         _writer.write("end", status="succeeded")
     else:
-        error = {"type": type(_failed).__name__, "message": str(_failed)[:20000]}
-        _writer.write("end", status="failed", error=error)
+        _writer.write("end", status="failed", error=error_of(_failed))
     _writer.close()

@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol
 
 from ..wire.names import EXIT_CONFIGURATION, EXIT_NOT_AFTER, NOT_AFTER, PAYLOAD, SECRETS, SUBMISSION_ID
 from ..wire.problems import ConfigurationProblem
-from ..wire.records import RecordWriter
+from ..wire.records import RecordWriter, error_of
 from . import own_records
 
 
@@ -155,5 +155,4 @@ def running(*openers: Opener) -> Iterator[Run]:
 
 
 def _write_failure(run: Run, error: BaseException) -> None:
-    text = str(error)
-    run.records.write("end", status="failed", error={"type": type(error).__name__, "message": text[:20000]})
+    run.records.write("end", status="failed", error=error_of(error))

@@ -81,7 +81,7 @@ class Cluster:
                     text = response.read()
                     return json.loads(text) if text else None
             except urllib.error.HTTPError as error:
-                said = error.read().decode("utf-8", "replace")[:4000]
+                said = error.read().decode("utf-8", "replace")
                 if error.code < 500 or error.code == 501:
                     raise ConfigurationProblem("the cluster does not %s (%d): %s" % (what, error.code, said)) from error
                 problem = "%d: %s" % (error.code, said)

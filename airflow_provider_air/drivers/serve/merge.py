@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..wire import serve_state
-from ..wire.names import SECRETS
+from ..wire.names import CONTEXT, SECRETS
 from ..wire.problems import ConfigurationProblem
 
 # What belongs to a Serve instance, not to an application, and must be sent again with every PUT.
@@ -156,7 +156,9 @@ def runtime_env_of_applications(environment: Mapping[str, Any], reserved: str = 
     modules = list(kept.pop("py_modules", None) or [])[: -3 if hidden else -2]
     if hidden:
         kept.pop("worker_process_setup_hook", None)
-    variables = {k: v for k, v in variables.items() if not k.startswith(reserved)}
+    # What tells of a task is another in each try: with it, a roll-out of what serves already would be a change.
+    context = variables.get(CONTEXT, "").split(",")
+    variables = {k: v for k, v in variables.items() if not k.startswith(reserved) and k not in context}
     if modules:
         kept["py_modules"] = modules
     if variables:

@@ -11,6 +11,10 @@ from ..data import datasets, files
 from ..frame import experiment
 from ..frame.metrics import plain
 from ..train import trainers
+from ..wire.texts import shortened
+
+# The result holds one for each trial; the log has them whole.
+MAX_TRIAL_ERROR_CHARACTERS = 2000
 
 # Train runs of trials live beside Tune's own trial folders, one per trial id.
 TRAIN_RUNS = "train_runs"
@@ -80,7 +84,7 @@ def _row(result: Any, base: Dict[str, Any], experiment_uri: str) -> Dict[str, An
         "metrics": experiment.user_metrics(metrics),
         "checkpoint": _last_checkpoint(result, trial, experiment_uri),
         "seconds": metrics.get("time_total_s"),
-        "error": str(result.error)[-2000:] if result.error else None,
+        "error": shortened(str(result.error), MAX_TRIAL_ERROR_CHARACTERS) if result.error else None,
     }
 
 

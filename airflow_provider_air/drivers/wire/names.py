@@ -8,6 +8,8 @@ PAYLOAD = "AIR_PAYLOAD"
 NOT_AFTER = "AIR_NOT_AFTER"
 # The hook that brings secrets into the environment of workers, where the job has any; its package is the last module.
 SECRETS = "AIR_SECRETS"
+# Which variables tell the job of its task, by their names with commas between: they are not for what it deploys.
+CONTEXT = "AIR_CONTEXT"
 # Where the task has a storage: its root, as the cluster reaches it.
 STORAGE = "AIR_STORAGE"
 # Only for runs by hand, outside of a Ray job: where the records file goes.

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 
-from airflow_provider_air.connections.ports import XComBoard, run_ports, task_key_of, task_of, try_of
+from airflow_provider_air.connections.ports import XComBoard, environment_of, run_ports, task_key_of, task_of, try_of
+from airflow_provider_air.operators.submit import RaySubmitJobOperator
+from tests.deferrals import DEFERS, deferred
+from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, Supervisor, task_context
+from tests.unit.conftest import Connect
 
 TASK = {"dag_id": "flights", "run_id": "manual__1", "task_id": "train", "map_index": -1}
 
@@ -54,3 +60,65 @@ def test_the_line_to_airflow_takes_no_nan(value: Any, supervisor: Supervisor) ->
     """As Airflow's own does: this is what keeps the tests above honest."""
     with pytest.raises(ValueError, match="JSON"):
         XComBoard(TASK).write("progress", value)
+
+
+class Told:
+    """What of Airflow's objects tells a task's environment."""
+
+    def __init__(self, **told: Any) -> None:
+        self.__dict__.update(told)
+
+
+def full_context(**more: Any) -> Any:
+    """Give what a worker has, as far as Airflow's own function looks at it."""
+    context = task_context(Store(), dag_id="h3.данные", try_number=3)
+    context["task"] = Told(owner="ann", email=["a@example.org", "b@example.org"])
+    context["task_instance"] = context["ti"]
+    context["dag_run"] = Told(run_id="manual__1\nsecond line", logical_date=datetime(2026, 1, 2, tzinfo=UTC))
+    return {**context, **more}
+
+
+def test_a_job_is_told_its_task_by_the_names_that_airflow_uses() -> None:
+    assert environment_of(full_context(partition_key="eu|2026")) == {
+        "AIRFLOW_CTX_DAG_ID": "h3.данные",
+        "AIRFLOW_CTX_TASK_ID": "train",
+        "AIRFLOW_CTX_DAG_RUN_ID": "manual__1\nsecond line",
+        "AIRFLOW_CTX_LOGICAL_DATE": "2026-01-02T00:00:00+00:00",
+        "AIRFLOW_CTX_TRY_NUMBER": "3",
+        "AIRFLOW_CTX_DAG_OWNER": "ann",
+        "AIRFLOW_CTX_DAG_EMAIL": "a@example.org,b@example.org",
+        "AIRFLOW_CTX_PARTITION_KEY": "eu|2026",
+    }
+    assert "AIRFLOW_CTX_PARTITION_KEY" not in environment_of(full_context(partition_key=None))
+
+
+def test_a_job_joins_the_trace_that_its_worker_records() -> None:
+    class Recording(NonRecordingSpan):
+        def is_recording(self) -> bool:
+            return True
+
+    context = SpanContext(0xABC, 0xDEF, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    with use_span(NonRecordingSpan(context)):
+        assert "TRACEPARENT" not in environment_of(full_context())
+    with use_span(Recording(context)):
+        told = environment_of(full_context())
+
+    assert told["TRACEPARENT"] == f"00-{0xABC:032x}-{0xDEF:016x}-01"
+
+
+def test_the_jobs_environment_has_it_and_the_authors_own_wins(head: FakeRayDashboard, connect: Connect) -> None:
+    connect(host=head.url, password=head.token)
+    task = RaySubmitJobOperator(
+        task_id="train",
+        entrypoint="true",
+        runtime_env={"env_vars": {"AIRFLOW_CTX_DAG_OWNER": "bob", "MODE": "daily"}},
+        **DEFERS,
+    )
+
+    deferred(task, full_context())
+
+    (job,) = head.jobs.values()
+    told = (job.runtime_env or {})["env_vars"]
+    assert (told["AIRFLOW_CTX_DAG_OWNER"], told["MODE"]) == ("bob", "daily")
+    assert (told["AIRFLOW_CTX_DAG_ID"], told["AIRFLOW_CTX_TRY_NUMBER"]) == ("h3.данные", "3")
+    assert told["AIRFLOW_CTX_DAG_RUN_ID"] == "manual__1\nsecond line"

@@ -69,7 +69,7 @@ OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"ray_conn_id": "nowhere"}, "There is no Airflow connection 'nowhere'"),
     ({"on_clear": "never"}, "'on_clear' must be auto, fresh or resume, not 'never'"),
     ({"max_concurrent_jobs": 0}, "'max_concurrent_jobs' must be a whole number of at least 1, not 0"),
-    ({"log_limit_bytes": "1MB"}, "'log_limit_bytes' must be a positive number, not '1MB'"),
+    ({"log_limit_bytes": "1MB"}, "'log_limit_bytes' must be a number of at least 0, not '1MB'"),
 ]
 
 

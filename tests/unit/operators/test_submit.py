@@ -17,7 +17,9 @@ import pytest
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferralError, TaskDeferralTimeout, TaskDeferred
 
+from airflow_provider_air.attachments.mlflow.tracker import MlflowTracker
 from airflow_provider_air.clusters.jobs_api import backend as jobs_api
+from airflow_provider_air.clusters.local.spec import LocalCluster
 from airflow_provider_air.drivers.wire.names import records_name
 from airflow_provider_air.drivers.wire.records import TAG, encode
 from airflow_provider_air.errors import (
@@ -33,6 +35,7 @@ from airflow_provider_air.errors import (
 )
 from airflow_provider_air.operators.submit import RayStopJobOperator, RaySubmitJobOperator
 from airflow_provider_air.runs.ledger import LEDGER_KEY
+from airflow_provider_air.sensors.job import RayJobSensor
 from airflow_provider_air.triggers.run import RayRunTrigger
 from tests.deferrals import deferred, event_of, resume, write_records
 from tests.fakes.ray_dashboard import FakeRayDashboard
@@ -719,3 +722,238 @@ def test_progress_is_kept_while_waiting(
     progress = supervisor.xcoms["progress"]
     assert (progress["message"], progress["done"], progress["values"]) == ("epoch", 3, {"rmse": 1.5})
     assert (progress["status"], progress["clean"]) == ("SUCCEEDED", True)
+
+
+# Not waited for
+
+
+def test_a_job_that_nobody_waits_for_is_submitted_once_and_its_id_is_the_result(
+    head: FakeRayDashboard, store: Store
+) -> None:
+    context = task_context(store)
+
+    name = operator(wait=False).execute(context)
+
+    assert list(head.jobs) == [name]
+    assert not head.jobs[name].status.startswith("S")
+    assert context["ti"].xcoms["submission_id"] == name
+    assert [item["phase"] for item in ledger(store)] == ["DETACHED"]
+    assert posts(head) == [200]
+
+
+def test_a_retry_that_was_not_heard_of_gives_the_id_again_and_asks_nobody_for_it(
+    head: FakeRayDashboard, store: Store
+) -> None:
+    name = operator(wait=False).execute(task_context(store))
+    head.set_status(name, "FAILED")
+    head.requests.clear()
+
+    assert operator(wait=False).execute(task_context(store, try_number=2)) == name
+    assert not head.requests_to("*", "^/api/jobs")
+
+
+@pytest.mark.parametrize("status", ["PENDING", "RUNNING", "SUCCEEDED", "FAILED"])
+def test_a_retry_after_a_death_during_the_submission_finds_the_job(
+    head: FakeRayDashboard, store: Store, status: str
+) -> None:
+    name = operator(wait=False).execute(task_context(store))
+    ledger_of = store.get(LEDGER_KEY)
+    # Its worker died before it had written that Ray has the job.
+    ledger_of["attempts"][-1] |= {"phase": "intended", "accepted_on": None}
+    store.set(LEDGER_KEY, ledger_of)
+    head.set_status(name, status)
+
+    assert operator(wait=False).execute(task_context(store, try_number=2)) == name
+    assert posts(head) == [200]
+
+
+def test_a_clear_stops_a_job_that_nobody_waits_for_before_the_new_one(head: FakeRayDashboard, store: Store) -> None:
+    old = operator(wait=False).execute(task_context(store))
+
+    new = operator(wait=False).execute(task_context(store, try_number=2, max_tries=3))
+
+    assert head.jobs[old].status == "STOPPED"
+    assert new != old
+    assert [(item["generation"], item["phase"]) for item in ledger(store)] == [(1, "STOPPED"), (2, "DETACHED")]
+    # What has succeeded is begun afresh: here, what was submitted.
+    assert store.get(LEDGER_KEY)["run_generation"] == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"cluster": LocalCluster()}, "a spec with a name, a RayClusterTaskGroup's, or a ray connection's"),
+        ({"tracker": MlflowTracker()}, "leave 'tracker' out"),
+        ({"records": True}, "leave 'records' out"),
+    ],
+    ids=["owned cluster", "tracker", "records"],
+)
+def test_what_needs_somebody_who_waits_is_refused_before_anything_is_started(
+    head: FakeRayDashboard, store: Store, fields: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=says):
+        operator(wait=False, **fields).execute(task_context(store))
+
+    assert not head.requests_to("*", "^/api/jobs")
+    assert ledger(store) == []
+
+
+def test_a_kill_while_a_job_that_nobody_waits_for_is_on_its_way_stops_it(head: FakeRayDashboard, store: Store) -> None:
+    task = operator(wait=False)
+    head.plan("POST", "^/api/jobs/$", delay_seconds=0.5)
+
+    def kill() -> None:
+        wait_for(lambda: head.requests_to("POST", "^/api/jobs/$"), "the submission")
+        task.on_kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(JobStoppedError):
+        task.execute(task_context(store))
+    killer.join(DEADLINE_SECONDS)
+
+    wait_for(lambda: [job.status for job in head.jobs.values()] == ["STOPPED"], "the job to be stopped")
+
+
+def test_the_tasks_time_does_not_bound_a_job_that_nobody_waits_for(head: FakeRayDashboard, store: Store) -> None:
+    name = operator(wait=False, execution_timeout=timedelta(seconds=60)).execute(task_context(store))
+
+    assert head.jobs[name].entrypoint == "python train.py"
+
+
+def test_a_sensor_waits_for_a_job_that_nobody_waits_for(head: FakeRayDashboard, store: Store) -> None:
+    name = operator(wait=False).execute(task_context(store))
+    sensor = RayJobSensor(task_id="is_done", submission_id=name, timeout=60)
+    context = task_context(Store(), task_id="is_done")
+    pause = deferred(sensor, context)
+    head.set_status(name, "SUCCEEDED")
+
+    assert resume(sensor, context, pause, event_of(pause.trigger)) == name
+
+
+# An id of the author's
+
+
+def test_an_id_of_the_authors_names_the_first_job_and_later_ones_get_a_number(
+    head: FakeRayDashboard, store: Store
+) -> None:
+    task = operator(submission_id="nightly.2026-01-01")
+    for number, (try_number, max_tries) in enumerate([(1, 2), (2, 2), (3, 5)]):
+        pause = deferred(task, task_context(store, try_number=try_number, max_tries=max_tries))
+        assert waits_for(pause) == ["nightly.2026-01-01", "nightly.2026-01-01-2", "nightly.2026-01-01-3"][number]
+        head.set_status(waits_for(pause), "FAILED")
+
+    assert list(head.jobs) == [item["submission_id"] for item in ledger(store)]
+    assert "submission_id" in RaySubmitJobOperator.template_fields
+
+
+def test_a_retry_adopts_the_job_of_the_authors_id(head: FakeRayDashboard, store: Store) -> None:
+    deferred(operator(submission_id="nightly"), task_context(store))
+    pause = deferred(operator(submission_id="nightly"), task_context(store, try_number=2))
+
+    assert waits_for(pause) == "nightly"
+    assert posts(head) == [200]
+
+
+@pytest.mark.parametrize("text", ["", " ", "a b", "a/b", "-a", "a\n", "данные", "a" * 201, 7])
+def test_an_id_that_cannot_name_a_job_is_refused(head: FakeRayDashboard, store: Store, text: Any) -> None:
+    with pytest.raises(AirflowFailException, match="'submission_id' must be"):
+        operator(submission_id=text).execute(task_context(store))
+
+    assert not head.requests_to("*", "^/api/jobs")
+
+
+@pytest.mark.parametrize("wait", [True, False])
+@pytest.mark.parametrize("status", ["RUNNING", "SUCCEEDED"])
+def test_somebody_elses_job_of_the_authors_id_is_left_alone(
+    head: FakeRayDashboard, store: Store, wait: bool, status: str
+) -> None:
+    head.add_job("nightly", status, metadata={"air_task": "another/run/task", "air_deployment": "tests"})
+
+    with pytest.raises(AirflowFailException, match="it is not this task's"):
+        operator(submission_id="nightly", wait=wait).execute(task_context(store))
+
+    assert head.jobs["nightly"].status == status
+    assert not head.requests_to("POST", ".*")
+
+
+def test_somebody_who_takes_the_authors_id_in_the_last_moment_is_left_alone(
+    head: FakeRayDashboard, store: Store
+) -> None:
+    head.add_job("nightly", "RUNNING", metadata={"air_task": "another/run/task", "air_deployment": "tests"})
+    # It is not there yet when it is looked for.
+    head.plan("GET", "^/api/jobs/nightly$", status=404, body="Job nightly does not exist")
+
+    with pytest.raises(AirflowFailException, match="somebody else's"):
+        operator(submission_id="nightly").execute(task_context(store))
+
+    assert head.jobs["nightly"].status == "RUNNING"
+    assert not head.requests_to("POST", "/stop$")
+
+
+def test_a_job_of_a_ledger_that_has_expired_is_not_taken_for_the_new_one(head: FakeRayDashboard) -> None:
+    deferred(operator(submission_id="nightly"), task_context(Store()))
+    head.set_status("nightly", "SUCCEEDED")
+
+    with pytest.raises(AirflowFailException, match="another submission_id"):
+        operator(submission_id="nightly").execute(task_context(Store(), try_number=2))
+
+
+def test_who_takes_the_authors_id_on_a_head_that_has_lost_its_jobs_is_not_followed_to_its_end(
+    head: FakeRayDashboard, store: Store
+) -> None:
+    context = task_context(store)
+    pause = deferred(operator(submission_id="nightly"), context)
+    head.restart_head()
+    head.add_job("nightly", "SUCCEEDED", metadata={"air_task": "another/run/task", "air_deployment": "tests"})
+
+    with pytest.raises(JobLostError, match="Somebody else"):
+        resume(operator(submission_id="nightly"), context, pause, event_of(pause.trigger))
+
+
+# What is shown
+
+
+def test_a_log_that_is_off_is_pointed_to_and_records_are_shown(
+    head: FakeRayDashboard, store: Store, on_job: Any, capsys: pytest.CaptureFixture[str], supervisor: Supervisor
+) -> None:
+    def end(name: str) -> None:
+        head.append_log(name, b"a line of the log\n")
+        report = {"kind": "progress", "message": "epoch", "done": 3, "total": 10}
+        write_records(head, name, report, {"kind": "result", "value": 7}, {"kind": "end", "status": "succeeded"})
+        head.set_status(name, "SUCCEEDED")
+
+    on_job(end)
+
+    assert operator(records=True, deferrable=False, log_limit_bytes=None).execute(task_context(store)) == 7
+
+    text = capsys.readouterr().out
+    assert "a line of the log" not in text
+    assert text.count(f"airflow air jobs logs {next(iter(head.jobs))}") == 1
+    assert "epoch" in text
+    assert supervisor.xcoms["progress"]["done"] == 3
+
+
+def test_a_long_message_of_many_lines_arrives_whole(head: FakeRayDashboard, store: Store) -> None:
+    context = task_context(store)
+    pause = deferred(operator(), context)
+    words = "\n".join(f"ValueError: line {number} {'x' * 700}" for number in range(20))
+    head.set_status(waits_for(pause), "FAILED", message=words, exit_code=1)
+
+    with pytest.raises(JobFailedError) as raised:
+        resume(operator(), context, pause, event_of(pause.trigger))
+
+    assert words in str(raised.value)
+    assert len(ledger(store)[0]["message"]) <= 500
+    assert "characters are left out here" in ledger(store)[0]["message"]
+
+
+def test_what_failed_while_nobody_looked_is_told_before_the_next_attempt(
+    head: FakeRayDashboard, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pause = deferred(operator(), task_context(store))
+    head.set_status(waits_for(pause), "FAILED", message="ValueError: the person's own words", exit_code=1)
+
+    deferred(operator(), task_context(store, try_number=2))
+
+    assert "ValueError: the person's own words" in capsys.readouterr().out

@@ -77,7 +77,7 @@ def test_the_drivers_own_words_come_first() -> None:
 
     assert isinstance(error, JobFailedError)
     assert str(error).startswith("The job failed: KeyError: 'y'\n")
-    assert error.last_lines.count("\n") < 12
+    assert error.last_lines.count("\n") == 50
     assert error.last_lines.endswith("last")
 
 

@@ -11,11 +11,17 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterSpec
+from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterSpec, ClusterState
 from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import Done, Wait
-from airflow_provider_air.errors import ClusterFailedError
+from airflow_provider_air.errors import (
+    ClusterFailedError,
+    ConfigurationError,
+    JobFailedError,
+    JobLostError,
+    JobStoppedError,
+)
 from airflow_provider_air.runs.admission import Admission, OwnPlaces
 from airflow_provider_air.runs.attempts import Ports
 from airflow_provider_air.runs.clock import RealClock
@@ -62,6 +68,7 @@ class Bench:
         self.clusters = clusters
         self.store, self.log = Store(), Log()
         self.rollout: dict[str, Any] | None = None
+        self.plan: dict[str, Any] = {}
 
     def run(self, try_number: int = 1, max_tries: int = 2) -> Run:
         def backend(name: str) -> ClusterBackend:
@@ -74,7 +81,12 @@ class Bench:
         request = JobRequest("python train.py", rollout=self.rollout)
         admission = Admission(OwnPlaces())
         ports = Ports(self.store, None, backend, self.log, RealClock(), admission, self.store)  # type: ignore[arg-type]
-        return Run(Plan("train", target, lambda info: request), Try(KEY, try_number, max_tries), ports)
+        return Run(Plan("train", target, lambda info: request, **self.plan), Try(KEY, try_number, max_tries), ports)
+
+    def run_to_its_end(self, try_number: int = 1) -> Any:
+        """Run a whole try."""
+        run = self.run(try_number)
+        return self.go_on(run, run.begin())
 
     def go_on(self, run: Run, step: Wait | Done) -> Any:
         """Wait in place for each step, every one taken by another process."""
@@ -223,3 +235,118 @@ def test_a_kill_stops_the_job_and_takes_its_cluster_along(bench: Bench) -> None:
     # The cluster first: its deletion takes the job along, should the worker be killed before the job is asked, too.
     asked = [call for call in bench.clusters.calls if call[0] in ("stop", "delete")]
     assert asked[0] == ("delete", name)
+
+
+# A cluster that is kept for people
+
+
+def failing(bench: Bench, try_number: int, known: int = 0) -> str:
+    """Run a try whose job fails, and give its cluster's name."""
+    before = set(bench.clusters.world)
+
+    def world() -> None:
+        name = eventually(lambda: next(iter(set(bench.clusters.world) - before), None), "a cluster")
+        bench.clusters.ready(name)
+        new_job(bench, known).run()
+        new_job(bench, known).end("FAILED", "ValueError: bad", exit_code=1)
+
+    with meanwhile(world), pytest.raises(JobFailedError):
+        bench.run_to_its_end(try_number)
+    (name,) = set(bench.clusters.world) - before
+    return name
+
+
+def test_the_cluster_of_a_failed_attempt_is_kept_until_the_next_one_and_goes_with_a_success(bench: Bench) -> None:
+    bench.plan = {"keep_cluster": "on_failure"}
+    first = failing(bench, 1)
+    assert bench.calls("delete") == []
+    (told,) = [line for line in bench.log.lines if "is kept for you to look at" in line]
+    assert first in told
+    assert f"airflow air clusters delete {first}" in told
+
+    def world() -> None:
+        second = eventually(lambda: next((n for n in list(bench.clusters.world) if n != first), None), "another one")
+        bench.clusters.ready(second)
+        new_job(bench, 1).run()
+        new_job(bench, 1).end()
+
+    with meanwhile(world):
+        run = bench.run(2)
+        bench.go_on(run, run.begin())
+
+    order = [(verb, name) for verb, name in bench.clusters.calls if verb in ("ensure", "delete")]
+    second = bench.attempts[1]["cluster"]["name"]
+    assert order == [("ensure", first), ("delete", first), ("ensure", second), ("delete", second)]
+    assert [item["cluster_kept"] for item in bench.attempts] == [False, False]
+
+
+def test_the_cluster_of_the_last_failed_try_alone_is_kept(bench: Bench) -> None:
+    bench.plan = {"keep_cluster": "on_failure"}
+    first, second = failing(bench, 2), failing(bench, 3, known=1)
+
+    assert bench.calls("delete") == [first]
+    assert bench.clusters.world[second].status.state is ClusterState.READY
+    assert [item["cluster_kept"] for item in bench.attempts] == [False, True]
+
+
+@pytest.mark.parametrize("keep", ["never", "on_failure"])
+def test_when_a_clusters_expiry_is_known_people_are_told(bench: Bench, keep: str) -> None:
+    bench.plan = {"keep_cluster": keep}
+
+    def world() -> None:
+        name = only_cluster(bench)
+        bench.clusters.world[name].expires_at = 1_800_000_000.0
+        bench.clusters.ready(name)
+        new_job(bench).run()
+        new_job(bench).end("FAILED", "ValueError: bad", exit_code=1)
+
+    with meanwhile(world), pytest.raises(JobFailedError):
+        bench.run_to_its_end()
+
+    assert any("2027-01-15 08:00 UTC" in line for line in bench.log.lines) is (keep == "on_failure")
+    assert bool(bench.calls("delete")) is (keep == "never")
+
+
+def test_a_person_who_stops_the_task_wants_no_cluster_kept(bench: Bench) -> None:
+    bench.plan = {"keep_cluster": "on_failure"}
+    run = bench.run()
+
+    def world() -> None:
+        bench.clusters.ready(only_cluster(bench))
+        new_job(bench).run()
+        run.kill(lambda: True)
+
+    def go_on() -> None:
+        step = run.begin()
+        while isinstance(step, Wait):
+            step = run.resume(run.wait(step))
+
+    with meanwhile(world), pytest.raises((JobStoppedError, JobLostError)):
+        go_on()
+
+    assert bench.calls("delete")[:1] == bench.calls("ensure")
+    assert not any("is kept for you" in line for line in bench.log.lines)
+
+
+def test_a_cluster_that_is_gone_is_not_said_to_be_kept(bench: Bench) -> None:
+    bench.plan = {"keep_cluster": "on_failure", "unreachable_timeout_seconds": 0.0}
+
+    def world() -> None:
+        name = only_cluster(bench)
+        bench.clusters.ready(name)
+        new_job(bench).run()
+        bench.clusters.vanish(name)
+
+    with meanwhile(world), pytest.raises(JobLostError):
+        bench.run_to_its_end()
+
+    assert not any("is kept for you" in line for line in bench.log.lines)
+
+
+def test_a_task_that_does_not_wait_takes_no_cluster_of_its_own(bench: Bench) -> None:
+    bench.plan = {"wait": False}
+
+    with pytest.raises(ConfigurationError, match="the cluster would go with the task"):
+        bench.run().begin()
+
+    assert bench.clusters.calls == []

@@ -262,3 +262,13 @@ def test_code_that_is_too_large_for_ray_goes_where_the_storage_is(large_code: Pa
 def test_code_that_is_too_large_and_has_no_storage_says_what_helps(large_code: Path) -> None:
     with pytest.raises(PackageTooLargeError, match="give the task a 'storage'"):
         prepared(JobRequest("x", working_dir=str(large_code)))
+
+
+def test_what_tells_a_job_of_its_task_is_named_where_a_driver_must_tell_it_from_the_authors() -> None:
+    request = JobRequest(
+        "x", runtime_env={"env_vars": {"A": "own"}}, context_env={"A": "ours", "B": "один\nдва"}, payload={"p": b""}
+    )
+
+    variables = prepared(request).submission.runtime_env["env_vars"]
+
+    assert (variables["A"], variables["B"], variables["AIR_CONTEXT"]) == ("own", "один\nдва", "B")

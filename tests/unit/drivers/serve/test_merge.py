@@ -168,3 +168,13 @@ def test_packages_of_applications_are_those_in_the_clusters_store() -> None:
         {"runtime_env": {"working_dir": "gcs://a.zip"}, "deployments": [{"name": "M"}]},
     ]
     assert merge.packages_of(applications) == ["gcs://a.zip", "gcs://b.zip", "gcs://d.zip"]
+
+
+def test_applications_are_not_told_of_the_task_that_rolls_them_out() -> None:
+    """It is another one in each try: what serves already would begin anew."""
+    variables = {"AIR_CONTEXT": "AIRFLOW_CTX_DAG_ID,TRACEPARENT", "AIRFLOW_CTX_DAG_ID": "a", "TRACEPARENT": "00-1-2-01"}
+    own = {"AIRFLOW_CTX_DAG_OWNER": "the author's", "STAGE": "test"}
+
+    kept = merge.runtime_env_of_applications({"py_modules": ["drivers", "payload"], "env_vars": {**variables, **own}})
+
+    assert kept == {"env_vars": own}

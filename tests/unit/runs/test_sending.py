@@ -1,0 +1,80 @@
+"""What one try sends is fetched once, and what has aged meanwhile anew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_air.clusters.jobs_api import backend as jobs_api
+from airflow_provider_air.contracts.runs import Wait
+from airflow_provider_air.contracts.storage import JobAccess
+from airflow_provider_air.errors import ClusterUnreachableError
+from airflow_provider_air.runs import sending
+from tests.fakes.ray_dashboard import FakeRayDashboard
+from tests.unit.runs.conftest import Task
+
+
+@dataclass
+class Counted:
+    """A storage, and its spec, that notes what it is asked for."""
+
+    calls: list[str] = field(default_factory=list)
+    worker_can_open: bool = True
+
+    def uri(self, path: str = "") -> str:
+        return f"memory://counted/{path}"
+
+    def open(self, connections: Any) -> Counted:
+        self.calls.append("open")
+        return self
+
+    def probe(self) -> None:
+        self.calls.append("probe")
+
+    def access(self, *, lifetime: timedelta | None) -> JobAccess:
+        self.calls.append("access")
+        return JobAccess({"NUMBER": str(len(self.calls))})
+
+    def environment(self) -> JobAccess:
+        self.calls.append("environment")
+        return JobAccess()
+
+    def plan(self) -> dict[str, Any]:
+        return {"storage": lambda: self, "environment": self.environment}
+
+
+def test_a_storage_is_opened_and_asked_once_for_each_submission(task: Task, head: FakeRayDashboard) -> None:
+    counted = Counted()
+
+    assert isinstance(task.run(**counted.plan()).begin(), Wait)
+
+    assert counted.calls == ["open", "probe", "access", "environment"]
+
+
+def test_credentials_that_have_aged_while_something_was_waited_for_are_fetched_anew(
+    task: Task, head: FakeRayDashboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "FRESH_SECONDS", -1.0)
+    counted = Counted()
+
+    task.run(**counted.plan()).begin()
+
+    assert counted.calls == ["open", "probe", "access", "environment", "access", "environment"]
+    (job,) = head.jobs.values()
+    assert (job.runtime_env or {})["env_vars"]["NUMBER"] == "5"
+
+
+def test_people_are_told_while_a_submission_is_tried_again(
+    task: Task, head: FakeRayDashboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_api, "SUBMIT_SECONDS", 0.0)
+    monkeypatch.setattr(sending, "SUBMIT_SECONDS", 20.0)
+    head.plan("POST", "^/api/jobs/$", drop=True, times=None)
+
+    with pytest.raises(ClusterUnreachableError):
+        task.run().begin()
+
+    assert len([line for line in task.log.lines if line.startswith("Submitting ")]) > 2
