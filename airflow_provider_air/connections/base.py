@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import (
 )
 from airflow.sdk.log import mask_secret
 
+from airflow_provider_air.connections.misread import is_misread, spelled
 from airflow_provider_air.contracts.connections import ConnectionFields
 from airflow_provider_air.errors import AirError, ConfigurationError, UnavailableError
 
@@ -38,6 +39,8 @@ def get_connection(conn_id: str, hint: str) -> Connection:
             answer = None if line is None else line.send(_question(conn_id))
         except AirflowRuntimeError as refused:
             answer = refused.error
+        if is_misread(answer):
+            return BaseHook.get_connection(spelled(conn_id))
         raise _why_absent(conn_id, hint, answer) from error
 
 
@@ -59,6 +62,8 @@ async def aget_connection(conn_id: str, hint: str) -> Connection:
             answer = None if line is None else await line.asend(_question(conn_id))
         except AirflowRuntimeError as refused:
             answer = refused.error
+        if is_misread(answer):
+            return await BaseHook.aget_connection(spelled(conn_id))
         raise _why_absent(conn_id, hint, answer) from error
 
 
