@@ -34,7 +34,7 @@ def get_connection(conn_id: str, hint: str) -> Connection:
     except AirflowSecretsBackendAccessDenied as error:
         raise _denied(conn_id, error) from error
     except AirflowNotFoundException as error:
-        line = _line_to_supervisor()
+        line = line_to_supervisor()
         try:
             answer = None if line is None else line.send(_question(conn_id))
         except AirflowRuntimeError as refused:
@@ -57,7 +57,7 @@ async def aget_connection(conn_id: str, hint: str) -> Connection:
     except AirflowSecretsBackendAccessDenied as error:
         raise _denied(conn_id, error) from error
     except AirflowNotFoundException as error:
-        line = _line_to_supervisor()
+        line = line_to_supervisor()
         try:
             answer = None if line is None else await line.asend(_question(conn_id))
         except AirflowRuntimeError as refused:
@@ -67,7 +67,7 @@ async def aget_connection(conn_id: str, hint: str) -> Connection:
         raise _why_absent(conn_id, hint, answer) from error
 
 
-def _line_to_supervisor() -> Any:
+def line_to_supervisor() -> Any:
     """
     Give what a task or trigger asks Airflow by; None in other processes.
 
