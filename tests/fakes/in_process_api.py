@@ -41,7 +41,7 @@ class InProcessSupervisor:
             dry_run=True,
             transport=httpx.WSGITransport(app=ASGIMiddleware(self._serve, loop=self._loop)),  # type: ignore[arg-type]
         )
-        self._client.base_url = "http://in-process.invalid./"  # type: ignore[assignment]
+        self._client.base_url = "http://in-process.invalid./"
 
     def close(self) -> None:
         """End the application's thread."""

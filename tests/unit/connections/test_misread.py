@@ -61,7 +61,7 @@ class HttpSupervisor:
     def __init__(self) -> None:
         self.paths: list[bytes] = []
         self._client = Client(base_url=None, token="", dry_run=True, transport=httpx.MockTransport(self._answer))
-        self._client.base_url = "http://api-server/execution/"  # type: ignore[assignment]
+        self._client.base_url = "http://api-server/execution/"
 
     def send(self, message: SetXCom) -> None:
         handle_set_xcom(self._client, message)
