@@ -11,6 +11,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_air.connections.api_server import api_server
+from airflow_provider_air.runs.values import plain
 
 
 class OneEventTrigger(BaseTrigger):
@@ -54,4 +55,4 @@ class OneEventTrigger(BaseTrigger):
             await server.wait(self.log)
         # Set before the event leaves: Airflow may call on_kill on a trigger that lingers after its yield.
         self._fired = True
-        yield TriggerEvent(told)
+        yield TriggerEvent(plain(told))

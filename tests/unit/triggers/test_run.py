@@ -23,6 +23,7 @@ from airflow_provider_air.drivers.wire.names import records_name
 from airflow_provider_air.runs import watch as watches
 from airflow_provider_air.runs.ledger import AttachmentEntry, Attempt
 from airflow_provider_air.triggers.run import RayRunTrigger
+from tests.deferrals import as_stored
 from tests.fakes.attachment import SERVERS, FakeTracker, FakeTrackerSpec, RemoteRun
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Supervisor
@@ -62,7 +63,7 @@ def trigger(lines: Lines | None = None, *, task: dict[str, Any] = TASK, **fields
 
 async def event(made: RayRunTrigger) -> Any:
     fired: TriggerEvent = await asyncio.wait_for(anext(made.run()), DEADLINE_SECONDS)
-    return json.loads(json.dumps(fired.payload))
+    return as_stored(fired.payload)
 
 
 async def wait_for(condition: Callable[[], Any], what: str) -> None:
