@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import Any
 
@@ -93,15 +94,17 @@ def test_whatever_a_job_says_is_shown(head: FakeRayDashboard, store: Store, supe
     assert progress["next_record"] == len(records)
 
 
-def test_a_failure_in_odd_words_is_written_down(head: FakeRayDashboard, store: Store) -> None:
+@pytest.mark.parametrize("is_deferred", [True, False], ids=["deferred", "on a worker"])
+def test_a_failure_in_odd_words_is_written_down(head: FakeRayDashboard, store: Store, is_deferred: bool) -> None:
     context = task_context(store)
     task = operator(records=False)
     pause = deferred(task, context)
     name = next(iter(head.jobs))
     head.set_status(name, "FAILED", message="no such file: 'a-\udc80\0'", exit_code=1)
 
+    event = event_of(pause.trigger) if is_deferred else asyncio.run(pause.trigger.event())  # type: ignore[attr-defined]
     with pytest.raises(JobFailedError):
-        resume(task, context, pause, event_of(pause.trigger))
+        task.on_event(context, event)
 
     attempt = store.get(LEDGER_KEY)["attempts"][0]
     assert attempt["phase"] == "FAILED"

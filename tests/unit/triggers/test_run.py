@@ -81,6 +81,17 @@ async def interrupt(task: asyncio.Task[Any]) -> None:
 # Events
 
 
+async def test_what_is_shown_is_text_that_a_log_takes(head: FakeRayDashboard) -> None:
+    head.add_job("job", "SUCCEEDED")
+    record = {"v": 1, "seq": 0, "t": 0.0, "kind": "progress", "message": "read file-\udc80"}
+    head.append_file(records_name("job"), json.dumps(record) + "\n")
+    lines = Lines()
+
+    await event(trigger(lines, has_records=True))
+
+    assert "[progress] read file-\\udc80" in lines.lines
+
+
 async def test_the_end_of_the_job_fires_one_event_with_its_details(head: FakeRayDashboard) -> None:
     head.add_job("job", "FAILED", message="boom", driver_exit_code=3)
 
