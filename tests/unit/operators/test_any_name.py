@@ -45,7 +45,7 @@ def test_a_deferred_task_of_any_name_is_watched(
     head.set_status(job, "SUCCEEDED")
 
     assert resume(task, context, pause, event_of(pause.trigger)) == name
-    assert head.jobs[job].metadata["air_task"] == f"{name}/{run_id}/{name}[2]"
+    assert (head.jobs[job].metadata or {})["air_task"] == f"{name}/{run_id}/{name}[2]"
     progress = in_process.xcoms[name, run_id, task_id, 2, "progress"]
     assert (progress["message"], progress["next_record"], progress["clean"]) == ("half", 3, True)
     assert json.dumps(progress)

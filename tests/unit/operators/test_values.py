@@ -18,7 +18,7 @@ from tests.deferrals import deferred, event_of, resume, write_records
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, Supervisor, task_context
 
-END = {"kind": "end", "status": "succeeded"}
+END: dict[str, Any] = {"kind": "end", "status": "succeeded"}
 TRAINED: dict[str, Any] = {
     "run_name": "r",
     "uri": "/r",
@@ -78,7 +78,7 @@ def test_a_success_that_airflow_has_not_heard_of_comes_home_alike(head: FakeRayD
 
 
 def test_whatever_a_job_says_is_shown(head: FakeRayDashboard, store: Store, supervisor: Supervisor) -> None:
-    records = [
+    records: list[dict[str, Any]] = [
         {"kind": "progress", "message": "read file-\udc80", "done": math.nan, "total": 2**70},
         {"kind": "metric", "values": {"loss": math.nan, "a\0b": 1}, "step": 1},
         {"kind": "metric", "values": {"loss": 2.0}, "step": 2},
@@ -102,7 +102,7 @@ def test_a_failure_in_odd_words_is_written_down(head: FakeRayDashboard, store: S
     name = next(iter(head.jobs))
     head.set_status(name, "FAILED", message="no such file: 'a-\udc80\0'", exit_code=1)
 
-    event = event_of(pause.trigger) if is_deferred else asyncio.run(pause.trigger.event())  # type: ignore[attr-defined]
+    event = event_of(pause.trigger) if is_deferred else asyncio.run(pause.trigger.event())
     with pytest.raises(JobFailedError):
         task.on_event(context, event)
 
@@ -121,7 +121,7 @@ class Picky(RaySubmitJobOperator):
 @pytest.mark.parametrize("is_collected", [True, False], ids=["collected before", "not collected"])
 def test_a_success_that_cannot_be_read_runs_again(head: FakeRayDashboard, store: Store, is_collected: bool) -> None:
     """Each retry, and a clear, would read the same again."""
-    records = [{"kind": "result", "value": {"rmse": 1.5}}, END]
+    records: list[dict[str, Any]] = [{"kind": "result", "value": {"rmse": 1.5}}, END]
     picky = Picky(task_id="train", entrypoint="x", records=True)
     if is_collected:
         pushed(head, operator(), task_context(store), *records)
