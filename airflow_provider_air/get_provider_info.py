@@ -242,8 +242,9 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "deployment": {
                         "description": (
-                            "Name of this Airflow deployment, written into the metadata of its Ray jobs. Empty "
-                            "means a hash of the API's addresses. Set it where two deployments share those."
+                            "Name of this Airflow deployment, written into the metadata of its Ray jobs. Empty means "
+                            "a random one, which the first task writes into the Variable air_deployment. Set it where "
+                            "a deployment is a copy of another one, database and all."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",

@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
 from airflow.triggers.base import TriggerEvent
@@ -25,12 +26,22 @@ def deferred(operator: Any, context: Any) -> TaskDeferred:
 
 
 def event_of(trigger: Any) -> Any:
-    """Run a trigger to its event, and give its payload as it comes out of Airflow's database."""
+    """
+    Run a trigger to its event, and give its payload as it comes out of Airflow's database.
+
+    :raises ValueError: the triggerer's line to its supervisor, or the database, does not take it
+    """
 
     async def first() -> TriggerEvent:
         return await anext(trigger.run())
 
-    return json.loads(json.dumps(asyncio.run(first()).payload))
+    return as_stored(asyncio.run(first()).payload)
+
+
+def as_stored(payload: Any) -> Any:
+    """Give an event's payload as a worker gets it (3.3.2): msgpack to the supervisor, then JSON."""
+    crossed = msgspec.msgpack.decode(msgspec.msgpack.encode(payload))
+    return json.loads(json.dumps(crossed, allow_nan=False))
 
 
 def resume(operator: Any, context: Any, pause: TaskDeferred, event: Any) -> Any:

@@ -18,6 +18,7 @@ from airflow.sdk.exceptions import (
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_air.addresses import check_bare
+from airflow_provider_air.connections.misread import is_misread, spelled
 from airflow_provider_air.contracts.connections import ConnectionFields
 from airflow_provider_air.errors import AirError, ConfigurationError, UnavailableError
 
@@ -37,11 +38,13 @@ def get_connection(conn_id: str, hint: str) -> Connection:
     except AirflowSecretsBackendAccessDenied as error:
         raise _denied(conn_id, error) from error
     except AirflowNotFoundException as error:
-        line = _line_to_supervisor()
+        line = line_to_supervisor()
         try:
             answer = None if line is None else line.send(_question(conn_id))
         except AirflowRuntimeError as refused:
             answer = refused.error
+        if is_misread(answer):
+            return BaseHook.get_connection(spelled(conn_id))
         raise _why_absent(conn_id, hint, answer) from error
 
 
@@ -58,15 +61,17 @@ async def aget_connection(conn_id: str, hint: str) -> Connection:
     except AirflowSecretsBackendAccessDenied as error:
         raise _denied(conn_id, error) from error
     except AirflowNotFoundException as error:
-        line = _line_to_supervisor()
+        line = line_to_supervisor()
         try:
             answer = None if line is None else await line.asend(_question(conn_id))
         except AirflowRuntimeError as refused:
             answer = refused.error
+        if is_misread(answer):
+            return await BaseHook.aget_connection(spelled(conn_id))
         raise _why_absent(conn_id, hint, answer) from error
 
 
-def _line_to_supervisor() -> Any:
+def line_to_supervisor() -> Any:
     """
     Give what a task or trigger asks Airflow by; None in other processes.
 

@@ -7,14 +7,17 @@ Which cluster a task of a DAG uses is decided here and nowhere else, see :func:`
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.sdk.exceptions import AirflowRuntimeError
 
 from airflow_provider_air.clusters.registry import open_backend
 from airflow_provider_air.clusters.registry import target_of as target_of_arguments
 from airflow_provider_air.connections.airflow import AirflowConnections
 from airflow_provider_air.connections.deployment import deployment_id
+from airflow_provider_air.connections.misread import is_misread, spelled
 from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef, ClusterSpec
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import Log
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from airflow_provider_air.runs.attempts import Ports
     from airflow_provider_air.runs.plan import Try
     from airflow_provider_air.runs.watch import WatchPorts
+
+T = TypeVar("T")
 
 CONNECTIONS = AirflowConnections()
 WAITS_KEY = "air_waits"
@@ -65,13 +70,23 @@ class XComBoard:
         """Give a value; None where there is none."""
         from airflow.sdk.execution_time.xcom import XCom
 
-        return XCom.get_one(key=key, **self._task)
+        return self._sent(lambda: XCom.get_one(key=key, **self._task))
 
     def write(self, key: str, value: Any) -> None:
         """Write a value."""
         from airflow.sdk.execution_time.xcom import XCom
 
-        XCom.set(key=key, value=value, **self._task)
+        self._sent(lambda: XCom.set(key=key, value=value, **self._task))
+
+    def _sent(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except AirflowRuntimeError as error:
+            if not is_misread(error):
+                raise
+        # From now on, since it would be misread each time.
+        self._task = {name: spelled(value) if isinstance(value, str) else value for name, value in self._task.items()}
+        return call()
 
 
 class WorkerBoard(XComBoard):

@@ -10,7 +10,8 @@ from threading import Thread
 from typing import Any
 
 import httpx
-from airflow.sdk import conf
+
+from airflow_provider_air.connections.api_server import execution_api_url
 
 # All that a signal handler may ask of Airflow is over by then, answered or not.
 ANSWER_SECONDS = 0.5
@@ -46,7 +47,7 @@ class KillQuestion:
 
     def __init__(self, task: Mapping[str, Any]) -> None:
         self._task = dict(task)
-        self._health = _health_request(_execution_api_url())
+        self._health = _health_request(execution_api_url())
 
     def is_wanted(self) -> bool:
         """
@@ -72,14 +73,6 @@ def _answer(answers: SimpleQueue[tuple[str, Any]], what: str, ask: Callable[[], 
     # Whatever it raises: no answer is an answer of its own.
     with suppress(Exception):
         answers.put((what, ask()))
-
-
-def _execution_api_url() -> str:
-    """Give where Airflow's api-server listens for workers, as its executors find it (3.3)."""
-    base: str = conf.get("api", "base_url", fallback="") or "/"
-    base = f"http://localhost:8080{base}" if base.startswith("/") else base
-    url: str = conf.get("core", "execution_api_server_url", fallback="") or f"{base.rstrip('/')}/execution/"
-    return url
 
 
 def _health_request(url: str) -> Callable[[], Any]:

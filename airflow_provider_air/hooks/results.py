@@ -1,4 +1,4 @@
-"""Reads results that are too large for an XCom from where the job has put them."""
+"""Makes of XComs that stand for results what they stand for."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ from airflow_provider_air.storage.registry import spec_of
 
 def load_result(value: Any, storage: Any = None) -> Any:
     """
-    Give a Ray task's result, also where its XCom only stands for it; runs in the worker, may read a connection.
+    Give a Ray task's result, also where its XCom only stands for it, or for a part of it.
 
-    Functions of ``@task.ray`` need no such call: their arguments are read on the cluster.
+    Large results are in the task's storage; bytes, numpy arrays and whatever else Airflow's XComs do not carry are in
+    the XCom in another form. Functions of ``@task.ray`` need no such call: their arguments are read on the cluster.
+    Runs in the worker, may read a connection; arrays need numpy here.
 
-    :param value: the XCom; one that does not stand for a stored result is returned as it is
+    :param value: the XCom; what stands for nothing is returned as it is
     :param storage: the task's ``storage``; a shared folder need not be named again
     :raises ConfigurationError: the result lies elsewhere than in this storage
     :raises ResultLostError: it is gone, or is not what the job wrote
     :raises UnavailableError: the storage does not answer
     """
-    if not stored_results.is_stored(value):
-        return value
+    return stored_results.restored(value, lambda told: _read(told, storage))
+
+
+def _read(value: dict[str, Any], storage: Any) -> Any:
     place = str(value[stored_results.STORED])
     opened, path = _opened(place, storage)
     data = opened.read(path)

@@ -216,8 +216,12 @@ class RayJobOperator(BaseOperator):
             if event is None:
                 self._defer(context, step)
             step = run.resume(event)
-        self.push_result(context, step.result)
-        return step.result
+        from airflow_provider_air.connections.values import carried
+
+        # The job has succeeded: nothing in its value may fail the task now.
+        result = carried(step.result, self.log)
+        self.push_result(context, result)
+        return result
 
     def _defer(self, context: Context, step: Wait) -> None:
         from airflow_provider_air.triggers.run import RayRunTrigger

@@ -289,8 +289,11 @@ class Attempts:
         :raises UnavailableError: the cluster does not answer
         """
         jobs = self.jobs(attempt)
+        # Of a deployment that was named anew, jobs may live under its old name.
+        names = {self.key.deployment, *(str(known.key.get("deployment")) for known in self.ledger.attempts)}
+        keys = [replace(self.key, deployment=name) for name in names]
         for job in self.patiently(jobs.alive):
-            if job.submission_id != attempt.submission_id and owns(self.key, job.metadata):
+            if job.submission_id != attempt.submission_id and any(owns(key, job.metadata) for key in keys):
                 self._stop_stray(jobs, job)
 
     def _stop_stray(self, jobs: JobBackend, job: JobDetails) -> None:

@@ -94,9 +94,10 @@ class Collecting:
         ref = attempt.cluster_ref
         try:
             return self._plan.read_result(value, Collected(ref, self._attempts.backend(ref)))
-        except AirError:
-            raise
-        except (ValueError, TypeError, KeyError) as error:
+        except Exception as error:
+            if isinstance(error, AirError) and not isinstance(error, ProtocolError):
+                raise
+            # Whatever is wrong with it will be wrong each time: only another run makes another result.
             raise ResultLostError(
                 f"The job's result cannot be read: {error}", where=attempt.submission_id, hint=RERUN_HINT
             ) from error
@@ -111,12 +112,12 @@ class Collecting:
 
     def collect_again(self, attempt: Attempt) -> Done | None:
         """Give a success once more, of which Airflow has not heard; None where it cannot be read any more."""
-        if not attempt.expects_result:
-            return Done(self._read(attempt, attempt.submission_id))
-        told = kept(self._ports.store, RESULT_KEY) if attempt.result_kept else None
-        if isinstance(told, Mapping) and told.get("submission_id") == attempt.submission_id:
-            return Done(self._read(attempt, told["value"]))
         try:
+            if not attempt.expects_result:
+                return Done(self._read(attempt, attempt.submission_id))
+            told = kept(self._ports.store, RESULT_KEY) if attempt.result_kept else None
+            if isinstance(told, Mapping) and told.get("submission_id") == attempt.submission_id:
+                return Done(self._read(attempt, told["value"]))
             look = self._attempts.look(attempt)
             if look is not None and look.job is not None:
                 records = self._records(attempt, look.job)

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
 from airflow_provider_air.contracts.history import MOST_BYTES, MOST_POINTS
+from airflow_provider_air.runs.values import plain
 
 HISTORY_KEY = "air_history"
 """Of the XCom while the attempt lives; and, with a number, of the state store's chunks."""
@@ -40,12 +41,12 @@ class Series:
             self.points = self.points[::2]
             self._stride *= 2
 
-    def shown(self, most: int) -> list[list[float | None]]:
+    def shown(self, most: int) -> list[list[float]]:
         """Give at most so many points, evenly chosen, the last one among them."""
         points = self.points if not self._last or self.points[-1] == self._last else [*self.points, self._last]
         step = math.ceil(len(points) / most)
         chosen = points[::-step][::-1] if step > 1 else points
-        return [[at, _finite(value)] for at, value in chosen]
+        return [[at, value] for at, value in chosen]
 
 
 class RunHistory:
@@ -93,7 +94,7 @@ class RunHistory:
             return
         row = self._trials.setdefault(trial, {"trial": trial})
         row |= {k: record[k] for k in ("config", "status", "step") if record.get(k) is not None}
-        row["values"] = {**row.get("values", {}), **{k: _finite(float(v)) for k, v in values.items()}}
+        row["values"] = {**row.get("values", {}), **{k: float(v) for k, v in values.items()}}
 
     def note_step(self, name: str, at: float) -> None:
         """Note when a step began, in epoch seconds."""
@@ -107,7 +108,7 @@ class RunHistory:
         """Give it as plain JSON without NaN, thinned out until it fits."""
         points, rows = MOST_POINTS, MOST_TRIALS
         while True:
-            shown = self._shown(points, rows)
+            shown: dict[str, Any] = plain(self._shown(points, rows))
             if points <= 1 or len(json.dumps(shown, separators=(",", ":"))) <= most_bytes:
                 return shown
             points, rows = points // 2, max(1, rows // 2)
@@ -121,7 +122,7 @@ class RunHistory:
             "next_record": self.next_record,
             "steps": dict(self._steps),
             "series": {name: series.shown(points) for name, series in self._series.items()},
-            "trials": _plain(trials[:rows]),
+            "trials": trials[:rows],
             "resources": [[at, values] for at, values in self._resources[-others:]],
             "checkpoints": self._checkpoints[-others:],
             "cut": cut,
@@ -130,18 +131,3 @@ class RunHistory:
 
 def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _plain(value: Any) -> Any:
-    """Give JSON without NaN: Airflow's line to its supervisor carries none (httpx, 3.3.2)."""
-    if isinstance(value, float):
-        return _finite(value)
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value if value is None or isinstance(value, (bool, int, str)) else str(value)

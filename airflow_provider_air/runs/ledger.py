@@ -25,6 +25,7 @@ from airflow_provider_air.contracts.runs import AttemptInfo, Store, Wait, What
 from airflow_provider_air.contracts.stored import fields_of
 from airflow_provider_air.errors import ProtocolError
 from airflow_provider_air.runs.names import mint_nonce, mint_submission_id, next_submission_id, owns, run_name
+from airflow_provider_air.runs.values import plain
 
 LEDGER_KEY = "air_ledger"
 ATTEMPTS_KEPT = 12
@@ -168,7 +169,8 @@ class Attempt:
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form."""
         # No deep copies, since nobody changes what it holds: this is written and read at each step.
-        return _plain({**vars(self), "attachments": [vars(entry) for entry in self.attachments]})
+        form: dict[str, Any] = plain({**vars(self), "attachments": [vars(entry) for entry in self.attachments]})
+        return form
 
     @classmethod
     def from_json(cls, data: Any) -> Attempt:
@@ -280,12 +282,6 @@ class Ledger:
         """Replace an attempt by its newer form."""
         names = attempt.submission_id
         return replace(self, attempts=tuple(attempt if a.submission_id == names else a for a in self.attempts))
-
-
-def _plain(form: dict[str, Any]) -> dict[str, Any]:
-    """Airflow's state store takes JSON by its letter: lists, no tuples (3.3.2)."""
-    plain: dict[str, Any] = json.loads(json.dumps(form))
-    return plain
 
 
 def _kept(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:

@@ -15,7 +15,6 @@ since when in ``waiting_since``.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +22,7 @@ from typing import Any
 from airflow_provider_air.contracts.jobs import Observation
 from airflow_provider_air.contracts.runs import Board, Clock
 from airflow_provider_air.ray_api.models import JobDetails
+from airflow_provider_air.runs.values import plain
 
 PROGRESS_KEY = "progress"
 WRITE_SECONDS = 2.0
@@ -69,20 +69,19 @@ class Progress:
         self.note_status(seen.job)
         self._value["log_offset"] = seen.log_offset
         if seen.tasks:
-            self._value["tasks"] = {name: dict(states) for name, states in seen.tasks.items()}
+            self._value["tasks"] = plain(seen.tasks)
         for record in seen.records:
             self._value["next_record"] = max(self.next_record, record["seq"] + 1)
             self._note_record(record)
 
     def _note_record(self, record: Mapping[str, Any]) -> None:
         if record["kind"] == "progress":
-            self._value |= {k: _finite(record[k]) for k in ("message", "done", "total") if k in record}
+            self._value |= plain({k: record[k] for k in ("message", "done", "total") if k in record})
         elif record["kind"] == "metric":
-            values = {str(name): _finite(value) for name, value in (record.get("values") or {}).items()}
-            self._value["values"] = {**self._value.get("values", {}), **values}
-            self._value["step"] = _finite(record.get("step"))
+            self._value["values"] = {**self._value.get("values", {}), **plain(record.get("values") or {})}
+            self._value["step"] = plain(record.get("step"))
         elif record["kind"] == "checkpoint":
-            self._value["checkpoint"] = record.get("uri")
+            self._value["checkpoint"] = plain(record.get("uri"))
 
     def note_wait(self, waiting_for: str, since: float) -> None:
         """
@@ -128,8 +127,3 @@ class Progress:
 
     def _shown(self) -> dict[str, int]:
         return {"log_offset": int(self._value["log_offset"]), "next_record": self.next_record}
-
-
-def _finite(value: Any) -> Any:
-    """Airflow's line to its supervisor carries neither NaN nor infinities (httpx, 3.3.2)."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value

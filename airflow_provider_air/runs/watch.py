@@ -27,6 +27,7 @@ from airflow_provider_air.runs.history import HISTORY_KEY, RunHistory
 from airflow_provider_air.runs.ledger import Attempt
 from airflow_provider_air.runs.notice import WaitNotice
 from airflow_provider_air.runs.progress import Progress
+from airflow_provider_air.runs.values import text
 from airflow_provider_air.waiting import backoff_seconds
 
 AGAIN = "[watching again after an interruption: the next lines may repeat the last ones above]"
@@ -269,8 +270,8 @@ class Watch:
         for entry in log_entries(seen.lines):
             self._ports.log.info("%s", entry)
         for record in seen.records:
-            if record["seq"] >= next_record and (text := line_of(record)):
-                self._ports.log.info("[%s] %s", record["kind"], text)
+            if record["seq"] >= next_record and (line := line_of(record)):
+                self._ports.log.info("[%s] %s", record["kind"], text(line))
 
     def _judge_by_owner(self, end: FollowEnd) -> FollowEnd:
         """A head that has lost its jobs may have taken somebody else's of the same id, where an author chose it."""

@@ -10,6 +10,9 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_air.connections.api_server import api_server
+from airflow_provider_air.runs.values import plain
+
 
 class OneEventTrigger(BaseTrigger):
     """
@@ -41,9 +44,15 @@ class OneEventTrigger(BaseTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Fire once there is something to say; runs in the triggerer."""
+        """Fire once there is something to say, and an api-server for the worker that it wakes; in the triggerer."""
+        # ``airflow dags test`` runs triggers where there is no api-server.
+        server = None if self.trigger_id is None else api_server()
+        if server is not None:
+            await server.meet()
         told = await self.event()
         await asyncio.sleep(max(0.0, (self.not_before or 0.0) - time.time()))
+        if server is not None:
+            await server.wait(self.log)
         # Set before the event leaves: Airflow may call on_kill on a trigger that lingers after its yield.
         self._fired = True
-        yield TriggerEvent(told)
+        yield TriggerEvent(plain(told))

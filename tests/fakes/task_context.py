@@ -14,13 +14,18 @@ from uuid import uuid4
 
 import httpx
 import msgspec
+from airflow.sdk.exceptions import ErrorType
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import (
+    ErrorResponse,
     GetTaskStates,
+    GetVariable,
     GetXCom,
+    PutVariable,
     SetTaskStateStore,
     SetXCom,
     TaskStatesResult,
+    VariableResult,
     XComResult,
     _RequestFrame,
 )
@@ -113,6 +118,7 @@ class Supervisor:
         self.xcoms: dict[str, Any] = {}
         self.history: list[tuple[str, Any]] = []
         self.asked: list[GetTaskStates] = []
+        self.variables: dict[str, str] = {}
 
     def send(self, message: Any) -> Any:
         if isinstance(message, SetXCom):
@@ -120,6 +126,12 @@ class Supervisor:
             self.history.append((message.key, value))
         if isinstance(message, GetXCom):
             return XComResult(key=message.key, value=self.xcoms.get(message.key))
+        if isinstance(message, PutVariable):
+            self.variables[message.key] = str(message.value)
+        if isinstance(message, GetVariable):
+            if message.key not in self.variables:
+                return ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND)
+            return VariableResult(key=message.key, value=self.variables[message.key])
         if isinstance(message, GetTaskStates):
             self.asked.append(message)
             mapped = message.map_index is not None and message.map_index >= 0

@@ -56,6 +56,12 @@ def quick_deferrals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__AIR__DEFERRAL_SETTLE_SECONDS", "0")
 
 
+@pytest.fixture(autouse=True)
+def named_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has a name asks no Variable for one."""
+    monkeypatch.setenv("AIRFLOW__AIR__DEPLOYMENT", "tests")
+
+
 @pytest.fixture
 def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
     """Airflow has no other seam for the line that XComs and task states travel on."""

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_air.cli.checks import BROKEN, NOTE, OK, Finding
-from airflow_provider_air.connections.deployment import deployment_id
+from airflow_provider_air.connections.deployment import stored_id
 from airflow_provider_air.hooks.ray import RayHook
 
 OLDEST_AIRFLOW = Version("3.3")
@@ -68,12 +68,12 @@ def check_provider() -> Iterator[Finding]:
                 f"belongs to {found}, which was registered first",
                 "Uninstall the other provider (astro-provider-ray uses the same names), then restart Airflow",
             )
-    named = conf.get("air", "deployment", fallback="")
+    known = conf.get("air", "deployment", fallback="") or stored_id()
     yield Finding(
         "deployment",
-        OK if named else NOTE,
-        f"this deployment marks its Ray jobs with {deployment_id()!r}" + ("" if named else ", a hash"),
-        "" if named else "Set [air] deployment to a name, so that jobs stay yours when Airflow's address changes",
+        OK if known else NOTE,
+        f"this deployment marks its Ray jobs with {known!r}" if known else "this deployment has no name so far",
+        "" if known else "The first task makes one, in the Variable air_deployment; or set [air] deployment",
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..wire.names import STORAGE
 from ..wire.records import MAX_RECORD_BYTES, RecordWriter
-from ..wire.stored_results import STORED, is_stored, parse, told_of
+from ..wire.stored_results import STORED, parse, restored, told_of
 
 # What a metadata database takes without complaint. Without a storage the record's own limit counts.
 MAX_INLINE_BYTES = 1024 * 1024
@@ -51,18 +51,12 @@ def write(records: RecordWriter, submission_id: str, value: Any) -> None:
 
 def fetched(value: Any) -> Any:
     """
-    Replace every stored result inside an argument by what it stands for; on the cluster.
+    Replace whatever stands for a result, or a part of one, inside an argument by what it stands for; on the cluster.
 
     :raises FileNotFoundError: the file is gone
     :raises ValueError: it is not what was stored
     """
-    if is_stored(value):
-        return parse(value, _read(value[STORED]))
-    if isinstance(value, dict):
-        return {key: fetched(item) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(fetched(item) for item in value)
-    return value
+    return restored(value, lambda told: parse(told, _read(told[STORED])))
 
 
 def _read(uri: str) -> bytes:

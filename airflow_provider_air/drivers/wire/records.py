@@ -47,6 +47,10 @@ class EncodeError(TypeError):
     """A value has a type that does not travel as a record."""
 
 
+class Undecoded(Dict[str, Any]):
+    """An array as it travelled, where there is no numpy to decode it."""
+
+
 def encode(value: Any, where: str = "value") -> Any:  # noqa: C901  # one flat list of types
     """
     Turn a Python value into plain JSON, keeping its type where JSON has none.
@@ -81,6 +85,8 @@ def _tagged(tag: str, plain: Any) -> Dict[str, Any]:
 
 
 def _encode_dict(value: Dict[Any, Any], where: str) -> Dict[str, Any]:
+    if isinstance(value, Undecoded):
+        return dict(value)
     for key in value:
         if not isinstance(key, str):
             raise EncodeError("%s has a key of type %s; keys must be str" % (where, type(key).__name__))
@@ -120,7 +126,7 @@ _SCALARS: List[Tuple[Any, str, Callable[[Any], Any]]] = [
 
 def decode(value: Any) -> Any:
     """
-    Undo :func:`encode`; an array needs numpy here.
+    Undo :func:`encode`; where there is no numpy, an array stays :class:`Undecoded`.
 
     :raises ValueError: an unknown tag or a malformed value
     """
@@ -149,12 +155,16 @@ _DECODERS: Dict[str, Callable[[Any], Any]] = {
     "timedelta": lambda raw: datetime.timedelta(seconds=raw),
     "decimal": decimal.Decimal,
     "uuid": uuid.UUID,
+    # Not of this schema's encode(): how Airflow's side holds in an XCom what JSON there does not take.
+    "json": lambda raw: decode(json.loads(raw)),
 }
 
 
 def _decode_array(value: Dict[str, Any]) -> Any:
-    import numpy
-
+    try:
+        import numpy
+    except ImportError:
+        return Undecoded(value)
     array = numpy.frombuffer(base64.b64decode(value["value"]), dtype=numpy.dtype(value["dtype"]))
     return array.reshape(value["shape"]).copy()
 

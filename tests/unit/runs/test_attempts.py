@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -273,3 +274,15 @@ def test_strays_are_the_live_jobs_of_this_task_that_the_ledger_does_not_know(
     task.run(try_number=2).begin()
 
     assert [name for name, job in head.jobs.items() if job.status == "STOPPED"] == ["stray"]
+
+
+def test_strays_of_a_name_that_the_deployment_had_are_ours(head: FakeRayDashboard, task: Task) -> None:
+    attempt = left_behind(head, task, "submitted", "FAILED")
+    before = replace(KEY, deployment="before")
+    task.change_last(key=asdict(before))
+    head.add_job("stray", metadata=metadata_of(before, generation=1, attempt=2, try_number=1))
+
+    task.run(try_number=2).begin()
+
+    assert task.attempts[0].submission_id == attempt.submission_id
+    assert head.jobs["stray"].status == "STOPPED"

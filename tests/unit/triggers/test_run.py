@@ -24,6 +24,7 @@ from airflow_provider_air.drivers.wire.names import records_name
 from airflow_provider_air.runs import watch as watches
 from airflow_provider_air.runs.ledger import AttachmentEntry, Attempt
 from airflow_provider_air.triggers.run import RayRunTrigger
+from tests.deferrals import as_stored
 from tests.fakes.attachment import SERVERS, FakeTracker, FakeTrackerSpec, RemoteRun
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Supervisor
@@ -63,7 +64,7 @@ def trigger(lines: Lines | None = None, *, task: dict[str, Any] = TASK, **fields
 
 async def event(made: RayRunTrigger) -> Any:
     fired: TriggerEvent = await asyncio.wait_for(anext(made.run()), DEADLINE_SECONDS)
-    return json.loads(json.dumps(fired.payload))
+    return as_stored(fired.payload)
 
 
 async def wait_for(condition: Callable[[], Any], what: str) -> None:
@@ -79,6 +80,17 @@ async def interrupt(task: asyncio.Task[Any]) -> None:
 
 
 # Events
+
+
+async def test_what_is_shown_is_text_that_a_log_takes(head: FakeRayDashboard) -> None:
+    head.add_job("job", "SUCCEEDED")
+    record = {"v": 1, "seq": 0, "t": 0.0, "kind": "progress", "message": "read file-\udc80"}
+    head.append_file(records_name("job"), json.dumps(record) + "\n")
+    lines = Lines()
+
+    await event(trigger(lines, has_records=True))
+
+    assert "[progress] read file-\\udc80" in lines.lines
 
 
 async def test_the_end_of_the_job_fires_one_event_with_its_details(head: FakeRayDashboard) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy
 import pytest
 
 from airflow_provider_air import SharedFolder, load_result
+from airflow_provider_air.connections.values import carried
 from airflow_provider_air.drivers.frame import stored_results
 from airflow_provider_air.drivers.wire import names
 from airflow_provider_air.drivers.wire.records import RecordWriter, encode
@@ -79,6 +81,21 @@ def test_types_survive_the_storage(tmp_path: Path, place: Path, monkeypatch: pyt
 
 def test_arguments_are_read_wherever_they_stand(stored: Any) -> None:
     assert stored_results.fetched((1, [stored], {"deep": {"er": stored}})) == (1, [BIG], {"deep": {"er": BIG}})
+
+
+@pytest.mark.parametrize("value", [b"\0x", 2**70, {"__air__": "mine"}, (b"a", [b"b"])], ids=repr)
+def test_arguments_are_themselves_again_where_an_xcom_does_not_carry_them(value: Any, stored: Any) -> None:
+    """The XCom of ``@task.ray``, as Airflow hands it to the next ``@task.ray``."""
+    xcom = carried(value, logging.getLogger())
+
+    assert stored_results.fetched((1, {"of": [xcom, stored]})) == (1, {"of": [value, BIG]})
+
+
+def test_a_worker_reads_what_stands_inside(stored: Any) -> None:
+    assert load_result({"blob": carried(b"x", logging.getLogger()), "large": [stored]}) == {
+        "blob": b"x",
+        "large": [BIG],
+    }
 
 
 def test_a_file_that_is_gone_or_another_one_is_no_result(stored: Any, place: Path) -> None:
