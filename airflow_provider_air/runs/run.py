@@ -155,7 +155,7 @@ class Run:
         step: Wait | Done | None = None
         attempt, job = decision.attempt, decision.job
         if attempt is not None:
-            acts = {
+            acts: dict[str, Callable[[Attempt, JobDetails | None], Wait | Done | None]] = {
                 "adopt": self._wait_for_end,
                 "collect": self._collect,
                 "collect_again": self._collect_again,
