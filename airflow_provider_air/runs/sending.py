@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from airflow_provider_air.attachments.checks import check_attachments
 from airflow_provider_air.contracts.attachments import AttachmentSpec
+from airflow_provider_air.contracts.clusters import ClusterRef, ClusterSpec
 from airflow_provider_air.contracts.jobs import Accepted, JobRequest, PreparedJob
 from airflow_provider_air.contracts.storage import Storage, StorageSpec
 from airflow_provider_air.drivers.wire import names as driver_names
@@ -54,10 +55,11 @@ class Sending:
         """
         return tuple(self._plan.attachments())
 
-    def check(self, info: BuildInfo) -> JobRequest:
+    def check(self, info: BuildInfo, target: ClusterSpec | ClusterRef) -> JobRequest:
         """
         Build the request and check all that can be checked before anything remote is started.
 
+        :param target: the cluster that it is for
         :raises ConfigurationError: a field is wrong; the message names it
         :raises UnavailableError: what the job will need does not answer
         """
@@ -65,6 +67,7 @@ class Sending:
         self._plan.check(request)
         check_attachments(self.specs, request, self._plan.workload, self.storage_uri)
         prepare(request, "air-check", metadata={}, not_after=None)
+        self._ports.clusters(target.backend).check(target, request)
         storage = self._open_storage()
         if storage is not None:
             storage.probe()

@@ -93,14 +93,17 @@ def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def search_path(python: str, environ: Mapping[str, str]) -> str:
+    """Give a head's ``PATH``: entrypoints say "python" and must get the interpreter that has Ray."""
+    return os.pathsep.join([os.path.dirname(python), environ.get("PATH", os.defpath)])
+
+
 def head_environment(record: ClusterRecord, home: ClusterHome, environ: Mapping[str, str]) -> dict[str, str]:
     """Build the head's environment, which everything on the cluster inherits."""
     ours = clean_environment(environ)
-    binaries = os.path.dirname(record.spec["python"])
     return {
         **ours,
-        # Entrypoints say "python" and must get the interpreter that has Ray.
-        "PATH": os.pathsep.join([binaries, ours.get("PATH", os.defpath)]),
+        "PATH": search_path(record.spec["python"], ours),
         # What killed processes leave behind goes with the cluster.
         "TMPDIR": str(home.temp_folder),
         "RAY_USAGE_STATS_ENABLED": "0",
