@@ -18,6 +18,7 @@ AirError                        what happened, where, what to do
 │    ServeDeployError           a Serve application did not become healthy
 │    ModelRejectedError         a model version did not pass the gate
 │    MaterializationFailedError a feature store did not bring the features where they belong
+│    FeaturesNotFreshError      what a sensor's job waited for did not come in time
 ├─ DeadlineExceededError        a deadline passed; the last state seen is in the message
 └─ ProtocolError                an answer that we do not understand; never the success path
 """
@@ -143,6 +144,10 @@ class ModelRejectedError(RemoteFailureError):
 
 class MaterializationFailedError(RemoteFailureError):
     """A feature store did not bring the features where they belong; a retry starts again."""
+
+
+class FeaturesNotFreshError(RemoteFailureError):
+    """A sensor's job waited for features as long as it was to, and they did not come."""
 
 
 class DeadlineExceededError(AirError, TimeoutError):

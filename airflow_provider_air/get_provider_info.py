@@ -25,6 +25,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_air.operators.batch_inference",
                     "airflow_provider_air.operators.cluster",
                     "airflow_provider_air.operators.feast",
+                    "airflow_provider_air.operators.jobs",
                     "airflow_provider_air.operators.mlflow",
                     "airflow_provider_air.operators.rllib",
                     "airflow_provider_air.operators.serve",
@@ -161,6 +162,16 @@ def get_provider_info() -> dict[str, Any]:
                     "dashboard_url": {
                         "label": "UI address",
                         "description": "Where people reach the dashboard, if it is another address than ours.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "read_agents": {
+                        "label": "Read node agents",
+                        "description": "Read logs from the nodes' agents; off: from the dashboard alone.",
+                        "schema": {"type": "boolean", "default": True},
+                    },
+                    "serve_url": {
+                        "label": "Serve address",
+                        "description": "Where people and tasks reach Ray Serve, if not at the dashboard's own host.",
                         "schema": {"type": ["string", "null"]},
                     },
                     "headers": {

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from airflow_provider_air.errors import DeadlineExceededError, UnavailableError
+from airflow_provider_air.errors import AirError, DeadlineExceededError, UnavailableError
 
 T = TypeVar("T")
 
@@ -29,20 +29,22 @@ def patiently(
     patience_seconds: float = PATIENCE_SECONDS,
     first_pause_seconds: float = 0.5,
     longest_pause_seconds: float = 5.0,
+    on: type[AirError] = UnavailableError,
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> T:
     """
     Call again while it is unavailable, until the patience is over. Blocks.
 
+    :param on: what is met with patience
     :param now, sleep: the time of a process, where it is not the system's
-    :raises UnavailableError: it still was at the end
+    :raises UnavailableError: it still was at the end; or what ``on`` says
     """
     end = now() + patience_seconds
     for pause in backoff_seconds(first_pause_seconds, longest_pause_seconds):
         try:
             return call()
-        except UnavailableError:
+        except on:
             if now() + pause > end:
                 raise
         sleep(pause)

@@ -15,10 +15,9 @@ from airflow_provider_air.connections.ports import backend_of
 from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings, JobBackend
 from airflow_provider_air.errors import ConfigurationError, DeadlineExceededError, RemoteFailureError
-from airflow_provider_air.ray_api.client import AsyncRayClient, RayClient
+from airflow_provider_air.ray_api.client import AsyncRayClient
 from airflow_provider_air.ray_api.logs import LogReader, job_log_name
 from airflow_provider_air.ray_api.models import JobDetails
-from airflow_provider_air.ray_api.requests import list_jobs
 from airflow_provider_air.runs.clock import RealClock
 from airflow_provider_air.runs.names import DEPLOYMENT, TASK, TRY
 from airflow_provider_air.waiting import patiently, wait_until
@@ -32,8 +31,8 @@ LOOK_SECONDS = 15.0
 @command
 def list_jobs_of_cluster(args: Namespace) -> None:
     """Print a cluster's jobs, the latest first, with the tasks that they belong to."""
-    with _client(target_of_options(args)) as client:
-        jobs = client.send(list_jobs())
+    ref = target_of_options(args)
+    jobs = backend_of(ref.backend).jobs(ref).all()
     mine = deployment_id()
     shown = [
         row_of(job, mine)
@@ -104,10 +103,6 @@ def _duration(job: JobDetails) -> str:
         return ""
     end_ms = job.end_time_ms or time.time() * 1000
     return f"{max(0.0, (end_ms - job.start_time_ms) / 1000):.0f}"
-
-
-def _client(ref: ClusterRef) -> RayClient:
-    return RayClient(backend_of(ref.backend).open_transport(ref))
 
 
 def _known(jobs: JobBackend, submission_id: str) -> JobDetails:

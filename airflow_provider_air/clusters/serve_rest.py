@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
 from airflow_provider_air.clusters.jobs_api.backend import JobsApi
+from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.contracts.serving import ABSENT, ApplicationStatus, DeploymentStatus
 from airflow_provider_air.errors import ProtocolError
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.serve import get_serve
+from airflow_provider_air.ray_api.transport import Transport
+
+EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104
+THIS_HOST = ("127.0.0.1", "localhost", "::1")
 
 
 class ServeRest(JobsApi):
@@ -20,9 +25,21 @@ class ServeRest(JobsApi):
     What its methods promise: :class:`~airflow_provider_air.contracts.serving.ServeBackend`.
 
     A roll-out is a job of the Jobs API: our Serve driver changes the applications from inside the cluster.
+
+    :param serve_url: gives where clients reach Serve, where somebody has said so; blocks
     """
 
     can_gate: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        ref: ClusterRef,
+        open_transport: Callable[[ClusterRef], Transport],
+        dashboard_url: Callable[[ClusterRef], str | None] = lambda ref: None,
+        serve_url: Callable[[ClusterRef], str | None] = lambda ref: None,
+    ) -> None:
+        super().__init__(ref, open_transport, dashboard_url)
+        self._serve_url = serve_url
 
     def application(self, name: str) -> ApplicationStatus:
         """
@@ -45,16 +62,23 @@ class ServeRest(JobsApi):
         }
         return ApplicationStatus(found.name, found.status, found.route_prefix, found.message, deployments)
 
-    def endpoint(self, result: Mapping[str, Any]) -> str:
+    def endpoint(self, result: Mapping[str, Any]) -> str | None:
         """
-        Give the dashboard's host with Serve's port.
+        Give what somebody has said, else the dashboard's host with Serve's port, where that is the head itself.
+
+        None where it would be a guess: a proxy is in front of the dashboard (https, a path, headers of its own), or
+        Serve listens elsewhere, for a proxy of its own, or not at all.
 
         :raises ProtocolError: the roll-out told no port
         """
+        if said := self._serve_url(self.ref):
+            return said.rstrip("/")
         port = result.get("http_port")
         if not isinstance(port, int):
             raise ProtocolError(f"The roll-out told no port of Serve: {str(dict(result))[:200]}")
-        host = urlsplit(self.transport().base_url).hostname or "localhost"
+        host = _head_of(self.transport())
+        if host is None or not _answers_at(host, result):
+            return None
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def pages(self, submission_id: str | None = None) -> Mapping[str, str]:
@@ -69,3 +93,18 @@ class ServeRest(JobsApi):
         """Give Serve's page in the dashboard, or the application's."""
         below = f"/applications/{quote(application, safe='')}" if application else ""
         return f"{self.base_page()}/#/serve{below}"
+
+
+def _head_of(transport: Transport) -> str | None:
+    """Give the head's host where the dashboard is reached directly: Ray itself has neither TLS nor paths."""
+    parts = urlsplit(transport.base_url)
+    is_proxy = parts.scheme != "http" or parts.path or transport.headers or transport.agent_url is not None
+    return None if is_proxy else parts.hostname
+
+
+def _answers_at(host: str, result: Mapping[str, Any]) -> bool:
+    """Tell whether a proxy of Serve is known to listen at the head's host, as clients reach it."""
+    listens = result.get("http_host", EVERYWHERE[0])
+    is_there = listens in EVERYWHERE or listens == host or {listens, host} <= set(THIS_HOST)
+    # With a root path, requests are to come by a proxy that takes it away (Ray 2.60).
+    return is_there and not result.get("http_root_path") and result.get("proxy_location") != "Disabled"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowOptionalProviderFeatureException
 from airflow.sdk.log import mask_secret
 
+from airflow_provider_air.addresses import check_bare
+from airflow_provider_air.connections.base import CREDENTIALS_HINT, extra_of
 from airflow_provider_air.contracts.connections import AwsCredentials
 from airflow_provider_air.errors import ConfigurationError, MissingExtraError, UnavailableError
 from airflow_provider_air.storage.s3 import may_pass
@@ -24,6 +26,7 @@ class ConnectedAws:
     :param connection: one that is there; the amazon provider itself, which reads it again, would go on with whatever
         credentials it finds elsewhere
     :raises MissingExtraError: the amazon provider is not installed
+    :raises ConfigurationError: its extra is malformed
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -33,6 +36,7 @@ class ConnectedAws:
         except (ImportError, AirflowOptionalProviderFeatureException):
             raise MissingExtraError("apache-airflow-providers-amazon", "amazon") from None
         self.conn_id = connection.conn_id
+        _check_endpoints(extra_of(connection), f"connection {self.conn_id}")
         self._hook: Any = AwsBaseHook
         self._config = Config(connect_timeout=10, read_timeout=60, retries={"max_attempts": 4, "mode": "standard"})
 
@@ -97,3 +101,12 @@ class ConnectedAws:
                 where=where,
                 hint="Correct its keys, profile or role",
             ) from error
+
+
+def _check_endpoints(extra: Mapping[str, Any], where: str) -> None:
+    """See that no address of a service, which jobs get as a plain variable, holds credentials."""
+    services = extra.get("service_config")
+    for fields in (extra, *(services.values() if isinstance(services, Mapping) else ())):
+        url = fields.get("endpoint_url") if isinstance(fields, Mapping) else None
+        if isinstance(url, str):
+            check_bare(url, "'endpoint_url'", where=where, hint=CREDENTIALS_HINT)

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import (
@@ -16,8 +17,11 @@ from airflow.sdk.exceptions import (
 )
 from airflow.sdk.log import mask_secret
 
+from airflow_provider_air.addresses import check_bare
 from airflow_provider_air.contracts.connections import ConnectionFields
 from airflow_provider_air.errors import AirError, ConfigurationError, UnavailableError
+
+CREDENTIALS_HINT = "Put them into the login, password or token of the connection: addresses are shown to people"
 
 
 def get_connection(conn_id: str, hint: str) -> Connection:
@@ -93,26 +97,56 @@ def address_of(connection: Connection, default_scheme: str) -> str:
     Give a connection's host as people write it, with a scheme and without a final slash; empty where there is none.
 
     The port counts where the host is no address with a scheme of its own.
+
+    :raises ConfigurationError: a user or a password is inside
     """
     host = (connection.host or "").strip().rstrip("/")
+    check_bare(host, "The host", where=f"connection {connection.conn_id}", hint=CREDENTIALS_HINT)
     if not host or "://" in host:
         return host
     return f"{connection.schema or default_scheme}://{host}" + (f":{connection.port}" if connection.port else "")
 
 
+def url_of(extra: Mapping[str, Any], name: str, where: str) -> str | None:
+    """
+    Read a field of the extra that is an address for people, without a final slash; None where it is not given.
+
+    :raises ConfigurationError: it is no http:// or https:// address, or a user or a password is inside
+    """
+    url = extra.get(name) or None
+    if url is None:
+        return None
+    if not isinstance(url, str):
+        raise ConfigurationError(f"{name!r} must be an http:// or https:// address, not {url!r}", where=where)
+    check_bare(url, repr(name), where=where, hint=CREDENTIALS_HINT)
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError(f"{name!r} must be an http:// or https:// address, not {url!r}", where=where)
+    return url.rstrip("/")
+
+
+def flag_of(extra: Mapping[str, Any], name: str, where: str) -> bool:
+    """
+    Read a switch of the extra that is on where it is not given.
+
+    :raises ConfigurationError: it is neither true nor false
+    """
+    value = extra.get(name, True)
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{name!r} must be true or false, not {value!r}", where=where)
+    return value
+
+
 def verify_of(extra: Mapping[str, Any], where: str) -> bool | str:
     """
-    Read a connection's TLS settings, as httpx takes them.
+    Read a connection's TLS settings, see :func:`airflow_provider_air.tls.context_for`.
 
     :raises ConfigurationError: ``ca_path`` or ``verify_tls`` is malformed
     """
     ca_path = extra.get("ca_path") or True
     if ca_path is not True and not isinstance(ca_path, str):
         raise ConfigurationError(f"'ca_path' must be the path of a file, not {ca_path!r}", where=where)
-    verify_tls = extra.get("verify_tls", True)
-    if not isinstance(verify_tls, bool):
-        raise ConfigurationError(f"'verify_tls' must be true or false, not {verify_tls!r}", where=where)
-    return ca_path if verify_tls else False
+    return ca_path if flag_of(extra, "verify_tls", where) else False
 
 
 def extra_of(connection: Connection) -> dict[str, Any]:

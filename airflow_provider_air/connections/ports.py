@@ -6,7 +6,9 @@ Which cluster a task of a DAG uses is decided here and nowhere else, see :func:`
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.clusters.registry import open_backend
@@ -21,11 +23,23 @@ from airflow_provider_air.errors import ConfigurationError
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_air.runs.admission import Admission
     from airflow_provider_air.runs.attempts import Ports
     from airflow_provider_air.runs.plan import Try
     from airflow_provider_air.runs.watch import WatchPorts
 
 CONNECTIONS = AirflowConnections()
+WAITS_KEY = "air_waits"
+"""Where the task state store has it since when a sensor waits."""
+
+
+@cache
+def _admission() -> Admission:
+    """Give the one of this process."""
+    from airflow_provider_air.runs.admission import Admission
+    from airflow_provider_air.runs.places import HostPlaces
+
+    return Admission(HostPlaces())
 
 
 def backend_of(name: str) -> ClusterBackend:
@@ -95,13 +109,28 @@ def try_of(context: Context) -> Try:
     return Try(task_key_of(context), ti.try_number, ti.max_tries)
 
 
+def waits_since(context: Context) -> float:
+    """
+    Give the epoch seconds at which a sensor began to wait, and write them down for its next tries; for workers.
+
+    A clear by a person begins anew: it rewrites ``max_tries``, which a retry does not (Airflow 3.3).
+    """
+    ti: Any = context["ti"]
+    store: Any = context["task_state_store"]
+    told = store.get(WAITS_KEY)
+    if not isinstance(told, Mapping) or told.get("max_tries") != ti.max_tries:
+        told = {"version": 1, "max_tries": ti.max_tries, "since": time.time()}
+        store.set(WAITS_KEY, told)
+    return float(told["since"])
+
+
 def run_ports(context: Context, log: Log) -> Ports:
     """Give what a run needs; for workers."""
     from airflow_provider_air.runs.attempts import Ports
     from airflow_provider_air.runs.clock import RealClock
 
     store: Any = context["task_state_store"]
-    return Ports(WorkerBoard(context["ti"]), CONNECTIONS, backend_of, log, RealClock(), store)
+    return Ports(WorkerBoard(context["ti"]), CONNECTIONS, backend_of, log, RealClock(), _admission(), store)
 
 
 def watch_ports(task: Mapping[str, Any], log: Log) -> WatchPorts:
@@ -113,7 +142,7 @@ def watch_ports(task: Mapping[str, Any], log: Log) -> WatchPorts:
     from airflow_provider_air.runs.clock import RealClock
     from airflow_provider_air.runs.watch import WatchPorts
 
-    return WatchPorts(XComBoard(task), CONNECTIONS, backend_of, log, RealClock())
+    return WatchPorts(XComBoard(task), CONNECTIONS, backend_of, log, RealClock(), _admission())
 
 
 def enclosing_group(task: Any) -> Any:

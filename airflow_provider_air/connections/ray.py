@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from airflow.sdk import Connection
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_air.connections.base import aget_connection, extra_of, get_connection, verify_of
+from airflow_provider_air.addresses import check_bare
+from airflow_provider_air.connections.base import (
+    CREDENTIALS_HINT,
+    aget_connection,
+    extra_of,
+    flag_of,
+    get_connection,
+    url_of,
+    verify_of,
+)
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.ray_api.transport import RayConnection, Transport
 
@@ -46,13 +56,17 @@ def ray_connection_of(connection: Connection) -> RayConnection:
     extra = extra_of(connection)
     where = f"connection {connection.conn_id}"
     backend = str(extra.get("backend") or EXISTING)
-    dashboard_url = _dashboard_url(extra, where)
+    said = RayConnection(
+        backend,
+        dashboard_url=url_of(extra, "dashboard_url", where),
+        serve_url=url_of(extra, "serve_url", where),
+    )
     if backend == EXISTING:
-        return RayConnection(backend, transport=transport_of(connection), dashboard_url=dashboard_url)
+        return replace(said, transport=transport_of(connection))
     cluster = extra.get("cluster") or {}
     if not isinstance(cluster, Mapping):
         raise ConfigurationError("'cluster' must be an object of the cluster's fields", where=where)
-    return RayConnection(backend, dict(cluster), dashboard_url=dashboard_url)
+    return replace(said, cluster=dict(cluster))
 
 
 def transport_of(connection: Connection) -> Transport:
@@ -84,6 +98,7 @@ def transport_of(connection: Connection) -> Transport:
         headers=dict(headers),
         verify=verify_of(extra, where),
         client_certificate=_client_certificate(extra, where),
+        reads_agents=flag_of(extra, "read_agents", where),
     )
 
 
@@ -95,6 +110,7 @@ def _base_url(connection: Connection, extra: Mapping[str, Any], where: str) -> s
             where=where,
             hint="Set its host to the dashboard's, such as 10.0.0.5",
         )
+    check_bare(address, "The address", where=where, hint=CREDENTIALS_HINT)
     if "://" not in address:
         address = f"{connection.schema or 'http'}://{address}"
     parts = urlsplit(address)
@@ -103,12 +119,6 @@ def _base_url(connection: Connection, extra: Mapping[str, Any], where: str) -> s
             f"The scheme {parts.scheme}:// is no dashboard address",
             where=where,
             hint="Use http:// or https:// and the dashboard's port (8265), not ray:// (10001) or the GCS port (6379)",
-        )
-    if parts.username or parts.password:
-        raise ConfigurationError(
-            "The address holds a user or a password, which Ray does not know",
-            where=where,
-            hint="Put the cluster's token into the password of the connection",
         )
     host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
     if not host or any(character.isspace() for character in host):
@@ -136,10 +146,3 @@ def _client_certificate(extra: Mapping[str, Any], where: str) -> tuple[str, str]
         raise ConfigurationError("'client_key' is given without 'client_cert'", where=where, hint="Give both paths")
     # One file may hold both.
     return None if certificate is None else (certificate, key or certificate)
-
-
-def _dashboard_url(extra: Mapping[str, Any], where: str) -> str | None:
-    url = extra.get("dashboard_url") or None
-    if url is not None and not (isinstance(url, str) and url.startswith(("http://", "https://"))):
-        raise ConfigurationError(f"'dashboard_url' must be an http:// or https:// address, not {url!r}", where=where)
-    return None if url is None else url.rstrip("/")

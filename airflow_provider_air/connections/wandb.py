@@ -6,7 +6,7 @@ from airflow.sdk import Connection
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_air.attachments.wandb.tracker import WandbSite
-from airflow_provider_air.connections.base import address_of, extra_of
+from airflow_provider_air.connections.base import address_of, extra_of, url_of
 from airflow_provider_air.errors import ConfigurationError
 
 HINT = "Create one of type 'wandb' with the API key as password, or use mode='offline'"
@@ -27,5 +27,5 @@ def wandb_site_of(connection: Connection) -> WandbSite:
     mask_secret(connection.password)
     extra = extra_of(connection)
     host = address_of(connection, "https")
-    app = str(extra.get("app_url") or host or WandbSite.app_url).rstrip("/")
+    app = url_of(extra, "app_url", f"connection {connection.conn_id}") or host or WandbSite.app_url
     return WandbSite(host or WandbSite.base_url, app, extra.get("entity") or None, connection.password)

@@ -182,7 +182,7 @@ class ClusterBackend(Protocol):
 
     def list(self, owner: ClusterOwner | None = None) -> Sequence[ListedCluster]:
         """
-        Give the clusters that we made and that are not gone.
+        Give the clusters that we made and that are not gone, with who made them: who adopts one does not become that.
 
         :param owner: only a deployment's, or a task instance's
         """

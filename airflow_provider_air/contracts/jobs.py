@@ -204,7 +204,7 @@ class FollowEnd:
 
 class JobBackend(Protocol):
     """
-    The jobs of one cluster. Calls block and may be repeated; ``follow`` and ``alive_now`` never block.
+    The jobs of one cluster. Calls block and may be repeated; ``follow`` and ``jobs_now`` never block.
 
     Used by workers, and by the triggerer: there what blocks runs in a thread.
     """
@@ -248,8 +248,18 @@ class JobBackend(Protocol):
     def alive(self) -> Sequence[JobDetails]:
         """Give all jobs that have not ended, others' too; odd ones are left out. Raises as :meth:`look`."""
 
-    async def alive_now(self) -> Sequence[JobDetails]:
-        """Give the same in the triggerer, from a list that all who ask in this process share."""
+    async def jobs_now(self) -> Sequence[JobDetails]:
+        """Give all jobs that it remembers, ended ones too, from a list that all who ask in this process share."""
+
+    def all(self) -> Sequence[JobDetails]:
+        """Give all jobs that the cluster remembers, others' too; odd ones are left out. Raises as :meth:`look`."""
+
+    def delete(self, submission_id: str) -> bool:
+        """
+        Have the cluster forget an ended job; tells whether it knew it. Raises as :meth:`look`.
+
+        :raises RemoteFailureError: it has not ended
+        """
 
     def records(self, job: JobDetails) -> list[dict[str, Any]]:
         """

@@ -140,6 +140,13 @@ class Log(Protocol):
         """Note what a person should know."""
 
 
+class Places(Protocol):
+    """The places on clusters that were given to jobs, see :mod:`airflow_provider_air.runs.admission`."""
+
+    def change(self, change: Callable[[dict[str, Any]], T]) -> T:
+        """Have one caller at a time change them, plain JSON by cluster; gives what it gives. Blocks for moments."""
+
+
 class Spawned(Protocol):
     """What was started beside its starter."""
 

@@ -62,11 +62,12 @@ class ServeBackend(JobBackend, Protocol):
         :raises ConfigurationError: Serve is not installed there, or we are not let in
         """
 
-    def endpoint(self, result: Mapping[str, Any]) -> str:
+    def endpoint(self, result: Mapping[str, Any]) -> str | None:
         """
-        Give Serve's address as seen from Airflow's processes.
+        Give Serve's address as its clients reach it, without a final slash; None where that is not known.
 
-        :param result: what a roll-out reported, with ``http_port``
+        :param result: what a roll-out reported: ``http_port``, and where it is known ``http_host``,
+            ``http_root_path`` and ``proxy_location``
         """
 
     def page(self, application: str | None = None) -> str | None:

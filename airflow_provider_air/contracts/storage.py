@@ -89,7 +89,7 @@ class Storage(Protocol):
 
     def probe(self) -> None:
         """
-        Write, read and remove a small file, before compute is spent.
+        Write and read a small file, before compute is spent; needs no right to remove it.
 
         :raises ConfigurationError: the place is absent or cannot be written; the message says which
         :raises UnavailableError: the storage does not answer

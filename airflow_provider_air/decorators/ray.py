@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,12 +84,17 @@ class _RayDecoratedOperator(DecoratedOperator, RaySubmitJobOperator):
                     f"The context variable {name!r} does not travel to the Ray cluster",
                     hint="Pass what the function needs of it as an argument, such as '{{ ds }}'",
                 )
-        return {name: context[name] for name in wanted}  # type: ignore[literal-required]
+        return {name: _without_pendulum(context[name]) for name in wanted}  # type: ignore[literal-required]
 
     def _code_folders(self, context: Context) -> list[str]:
         folders = [str(Path(inspect.getfile(self.python_callable)).parent)]
         bundle = getattr(context["ti"], "bundle_instance", None)
         return folders if bundle is None else [*folders, str(bundle.path)]
+
+
+def _without_pendulum(value: Any) -> Any:
+    """Give Airflow's moments as Python's own: pendulum is pickled by name, and a cluster need not have it."""
+    return datetime.fromisoformat(value.isoformat()) if isinstance(value, datetime) else value
 
 
 def ray_task(

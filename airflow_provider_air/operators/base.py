@@ -26,12 +26,13 @@ from airflow_provider_air.drivers.wire.records import decode
 from airflow_provider_air.errors import AirError
 from airflow_provider_air.links.mlflow import MlflowRunLink
 from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink
-from airflow_provider_air.operators.fields import VISIBLE, check_fields, check_secrets, redacted
+from airflow_provider_air.operators.fields import check_fields, check_sent, redacted
 from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, grace_seconds, not_before
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_air.connections.task_states import KillQuestion
     from airflow_provider_air.runs.ledger import OnClear
     from airflow_provider_air.runs.plan import BuildInfo, Collected, Plan
     from airflow_provider_air.runs.run import Run
@@ -86,6 +87,7 @@ class RayJobOperator(BaseOperator):
         self.unreachable_timeout_seconds = unreachable_timeout_seconds
         self.log_limit_bytes = log_limit_bytes
         self._run: Run | None = None
+        self._kill: KillQuestion | None = None
 
     # What a workload's operator writes
 
@@ -101,10 +103,9 @@ class RayJobOperator(BaseOperator):
         """
         Refuse what must not be sent, before anything remote.
 
-        :raises ConfigurationError: a field of the operator is wrong, or the job would show a secret
+        :raises ConfigurationError: a field of the operator is wrong
         """
         check_fields(self)
-        check_secrets({name: getattr(request, name) for name in VISIBLE})
 
     def attachments(self) -> Sequence[AttachmentSpec]:
         """
@@ -180,9 +181,13 @@ class RayJobOperator(BaseOperator):
         return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
-        """Stop the job; runs inside a signal handler, so it is a request or two with all resolved beforehand."""
-        if self._run is not None:
-            self._run.kill()
+        """
+        Stop the job where a person stopped the task, nobody can tell, or no try is left; else the next one goes on.
+
+        Runs inside a signal handler, so it is a request or two with all resolved beforehand, in less than 4 s.
+        """
+        if self._run is not None and self._kill is not None:
+            self._run.kill(self._kill.is_wanted)
 
     @contextmanager
     def _within_its_time(self, run: Run) -> Iterator[None]:
@@ -214,8 +219,10 @@ class RayJobOperator(BaseOperator):
 
     def _open(self, context: Context) -> Run:
         # The engine loads where a task runs: a DAG that is only parsed pays for the fields.
+        from airflow_provider_air.connections.task_states import KillQuestion
         from airflow_provider_air.runs.run import Run
 
+        self._kill = KillQuestion(task_of(context))
         self._run = Run(self._plan(context), try_of(context), run_ports(context, self.log))
         return self._run
 
@@ -230,6 +237,7 @@ class RayJobOperator(BaseOperator):
             target=lambda: target_of(self, context),
             build=lambda info: self.build_job(context, info),
             check=self.check_job,
+            check_sent=check_sent,
             attachments=self.attachments,
             storage=self.storage_spec,
             environment=self.job_environment,

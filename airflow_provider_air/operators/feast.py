@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
+
 from airflow_provider_air.attachments.feast.features import check_repo, check_service
+from airflow_provider_air.connections.ports import waits_since
 from airflow_provider_air.contracts.jobs import JobRequest
-from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.errors import AirError, ConfigurationError, FeaturesNotFreshError, JobFailedError
 from airflow_provider_air.operators.driven import RayDrivenOperator
+from airflow_provider_air.workloads import fields
 from airflow_provider_air.workloads.features import (
     ENTRYPOINT,
     apply_payload,
@@ -117,18 +124,27 @@ class FeastApplyOperator(_FeastOperator):
         return apply_payload()
 
 
+NOT_FRESH = "The job failed: NotFresh: "
+"""How the error begins with which the driver tells that the time was over."""
+
+
 class FeastFreshnessSensor(_FeastOperator):
     """
     Wait until the online store has values up to a moment, as the registry says.
 
-    Waits in one job on the cluster, which looks into the registry again and again, and so without a worker slot. The
-    XCom is ``{"materialized_until": {view: time}, "fresh_at"}``.
+    The XCom is ``{"materialized_until": {view: time}, "fresh_at"}``. Feast is on the cluster alone, and to start it
+    costs more than a look does: so one job looks into the registry again and again, without a worker slot, and takes
+    a driver's memory on the head for as long.
+
+    ``timeout``, ``poke_interval`` and ``soft_fail`` mean what they mean to Airflow's sensors. It is none by class:
+    Airflow would skip one whose trigger has died, and its job would run on, while here the next try adopts the job.
 
     :param repo: the feature repository's folder, which is shipped
     :param feature_views: by default all that are materialized at all
     :param fresh_at: ISO 8601 with a zone; by default the run's ``run_after``
-    :param timeout_seconds: how long to wait; then this try fails
-    :param poll_interval_seconds: the pause between two looks into the registry
+    :param timeout: how long to wait over all tries, in seconds or as a timedelta; then the task fails without a retry
+    :param poke_interval: the pause between two looks into the registry, in seconds or as a timedelta
+    :param soft_fail: skip the task instead of failing it when the time is over
     """
 
     workload = "feast_freshness"
@@ -139,25 +155,65 @@ class FeastFreshnessSensor(_FeastOperator):
         *,
         feature_views: Sequence[str] = (),
         fresh_at: str | None = None,
-        timeout_seconds: float = 24 * 3600.0,
-        poll_interval_seconds: float = 30.0,
+        timeout: timedelta | float = 24 * 3600.0,
+        poke_interval: timedelta | float = 30.0,
+        soft_fail: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.feature_views = feature_views
         self.fresh_at = fresh_at
-        self.timeout_seconds = timeout_seconds
-        self.poll_interval_seconds = poll_interval_seconds
+        self.timeout = timeout
+        self.poke_interval = poke_interval
+        self.soft_fail = soft_fail
 
     def payload(self, context: Context, info: BuildInfo) -> dict[str, bytes]:
-        """Tell the driver what to wait for."""
+        """Tell the driver what to wait for, and how much of the time is left."""
         run: Any = context["dag_run"]
+        timeout, interval = (_seconds(value) for value in (self.timeout, self.poke_interval))
+        fields.number(timeout, "timeout", minimum=0)
+        fields.number(interval, "poke_interval", minimum=0.01)
         return freshness_payload(
             fresh_at=self.fresh_at or run.run_after,
             feature_views=self.feature_views,
-            timeout_seconds=self.timeout_seconds,
-            poll_interval_seconds=self.poll_interval_seconds,
+            timeout_seconds=max(0.0, waits_since(context) + timeout - time.time()),
+            poll_interval_seconds=interval,
         )
+
+    def read_failure(self, error: AirError) -> AirError:
+        """Tell an end of the time from a failure."""
+        if not isinstance(error, JobFailedError) or not error.what.startswith(NOT_FRESH):
+            return error
+        said = error.what.removeprefix(NOT_FRESH).partition("\nLast lines of the driver:")[0]
+        return FeaturesNotFreshError(f"The features were {said}", where=error.where)
+
+    def execute(self, context: Context) -> Any:
+        """
+        Have the job wait.
+
+        :raises AirflowSensorTimeout: the features did not come in time; not retried
+        :raises AirflowSkipException: the same, with ``soft_fail``
+        """
+        with self._timing_out():
+            return super().execute(context)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Come back from a deferral; raises as :meth:`execute` does."""
+        with self._timing_out():
+            return super().resume_execution(next_method, next_kwargs, context)
+
+    @contextmanager
+    def _timing_out(self) -> Iterator[None]:
+        try:
+            yield
+        except FeaturesNotFreshError as error:
+            if self.soft_fail:
+                raise AirflowSkipException(f"Skipped, since soft_fail is set: {error}") from error
+            raise AirflowSensorTimeout(str(error)) from error
+
+
+def _seconds(value: Any) -> Any:
+    return value.total_seconds() if isinstance(value, timedelta) else value
 
 
 class FeastMaterializeOperator(_FeastOperator):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.errors import ConfigurationError
@@ -10,6 +10,8 @@ from airflow_provider_air.runs.admission import check_limit
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
+
+    from airflow_provider_air.contracts.jobs import PreparedJob
 
 
 def check_fields(operator: BaseOperator) -> None:
@@ -28,13 +30,24 @@ def check_fields(operator: BaseOperator) -> None:
             raise ConfigurationError(f"'{name}' must be a positive number, not {amount!r}")
 
 
-# What Ray shows of a job to whoever can list jobs.
-VISIBLE = ("entrypoint", "runtime_env", "metadata", "working_dir")
+def check_sent(job: PreparedJob) -> None:
+    """
+    Refuse a job that would show a secret: Ray shows entrypoint, metadata and runtime_env to whoever can list jobs.
+
+    Of what is really sent, with all that attachments and storage have added. Runs in the worker.
+
+    :raises ConfigurationError: something holds one; the message says where, not the value
+    """
+    sent = job.submission.to_api()
+    # The names of DAG and task are no secrets, whatever somebody took for a password.
+    del sent["submission_id"]
+    sent["metadata"] = {name: value for name, value in sent["metadata"].items() if not name.startswith("air_")}
+    check_secrets({**sent, "config": job.rollout})
 
 
 def check_secrets(fields: Mapping[str, Any]) -> None:
     """
-    Refuse a secret where others can read it: Ray shows a job's entrypoint, metadata and env_vars.
+    Refuse a secret in what others can read.
 
     Compares with what Airflow masks in logs; runs in the worker after rendering.
 
@@ -43,11 +56,12 @@ def check_secrets(fields: Mapping[str, Any]) -> None:
     from airflow.sdk.log import redact  # type: ignore[attr-defined]  # public, but not in __all__ (3.3.2)
 
     for name, value in fields.items():
-        for text in _texts(value):
+        for place, text in _texts(value):
             # The neutral name keeps Airflow from judging by the field's name: only known secrets count.
             if text and redact(text, "value") != text:
+                inside = f" ({redact(place, 'value')})" if place else ""
                 raise ConfigurationError(
-                    f"'{name}' holds a secret from a connection or variable, and Ray would show it to whoever "
+                    f"'{name}' holds a secret from a connection or variable{inside}, and Ray would show it to whoever "
                     "can list jobs",
                     hint="Read it inside the job from a secret store, a mounted file, or the cluster's environment",
                 )
@@ -60,11 +74,14 @@ def redacted(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: redact(value, "value") for name, value in values.items()}
 
 
-def _texts(value: Any) -> list[str]:
+def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """Give each text of a value with its place, keys included."""
     if isinstance(value, str):
-        return [value]
-    if isinstance(value, Mapping):
-        return [text for item in (*value.keys(), *value.values()) for text in _texts(item)]
-    if isinstance(value, (list, tuple)):
-        return [text for item in value for text in _texts(item)]
-    return []
+        yield place, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts(key, place)
+            yield from _texts(item, f"{place}.{key}".lstrip("."))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item, place)

@@ -21,7 +21,6 @@ from airflow_provider_air.links.serve import (
     push_serve_page,
 )
 from airflow_provider_air.operators.base import RayJobOperator
-from airflow_provider_air.operators.fields import check_secrets
 from airflow_provider_air.workloads import fields
 from airflow_provider_air.workloads.serve import ENTRYPOINT, check_name, check_replicas, plan_deploy
 
@@ -72,8 +71,6 @@ class ServeJobOperator(RayJobOperator):
             "healthy_timeout_seconds": self.healthy_timeout_seconds,
             "lock_timeout_seconds": self.lock_timeout_seconds,
         }
-        # Serve shows an application's configuration to whoever can list applications.
-        check_secrets({"config": config})
         payload = {"config.json": json.dumps(config, sort_keys=True).encode()}
         return JobRequest(entrypoint=ENTRYPOINT, payload=payload, expects_result=True, rollout=config)
 
@@ -116,8 +113,8 @@ class RayServeDeployOperator(ServeJobOperator):
         ``in_place`` replaces replica by replica and tests afterwards
     :param http_options: host and port for a Serve that does not run yet. A LocalCluster gets a free port
     :param drain_seconds: how long the old version lives on after the route has moved
-    :param endpoint_url: how clients reach Serve, such as an ingress; by default the dashboard's host and
-        Serve's port
+    :param endpoint_url: how clients reach Serve, such as an ingress; by default the ``serve_url`` of the ``ray``
+        connection, else the dashboard's host and Serve's port where that is the head itself; else ``url`` is None
     """
 
     template_fields: Sequence[str] = (
@@ -194,6 +191,8 @@ class RayServeDeployOperator(ServeJobOperator):
     def build_config(self) -> dict[str, Any]:
         """Give the applications, the strategy and the tests."""
         fields.number(self.drain_seconds, "drain_seconds", minimum=0)
+        if self.endpoint_url is not None:
+            fields.uri(self.endpoint_url, "endpoint_url")
         deploy = plan_deploy(
             self._config(), strategy=self.strategy, smoke_test=self.smoke_test, http_options=self.http_options
         )
@@ -214,7 +213,7 @@ class RayServeDeployOperator(ServeJobOperator):
         base = self.endpoint_url or serving.endpoint(value)
         for told in value["applications"].values():
             route = told["route_prefix"]
-            told["url"] = None if route is None else base.rstrip("/") + route
+            told["url"] = None if route is None or base is None else base.rstrip("/") + route
         first = next(iter(value["applications"].values()))
         self._page = serving.page(first["application"])
         only = first if len(value["applications"]) == 1 else {}
@@ -223,8 +222,15 @@ class RayServeDeployOperator(ServeJobOperator):
     def push_result(self, context: Context, result: Any) -> None:
         """Store the links to the endpoint and to the application's page."""
         first = next(iter(result["applications"].values()))
+        if first["url"] is None and first["route_prefix"] is not None:
+            self.log.warning(
+                "The application answers at the route %s, but where clients reach Serve is not known: a proxy is in "
+                "front of the cluster's dashboard or of Serve. Set 'serve_url' in the extra of the ray connection, or "
+                "'endpoint_url' of this task",
+                first["route_prefix"],
+            )
         push_endpoint(context["ti"], first["url"])
-        if len(result["applications"]) == 1:
+        if len(result["applications"]) == 1 and first["url"] is not None:
             # For output["url"] in the next task.
             context["ti"].xcom_push(key="url", value=first["url"])
         push_serve_page(context["ti"], self._page)

@@ -10,9 +10,10 @@ from airflow.sdk import BaseOperator
 from airflow_provider_air.connections.ports import backend_of, found_target_of
 from airflow_provider_air.connections.raising import airflow_errors
 from airflow_provider_air.contracts.jobs import EntrypointResources, JobRequest
-from airflow_provider_air.errors import ConfigurationError, RemoteFailureError
+from airflow_provider_air.errors import RemoteFailureError
 from airflow_provider_air.operators.stored import RayStoredJobOperator
 from airflow_provider_air.waiting import patiently
+from airflow_provider_air.workloads import fields
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -28,7 +29,9 @@ class RaySubmitJobOperator(RayStoredJobOperator):
     ``storage``, a result of more than 1 MiB is written there, and the XCom stands for it: see
     :func:`~airflow_provider_air.hooks.results.load_result`.
 
-    :param entrypoint: the shell command, run by the cluster's shell in the job's working directory
+    :param entrypoint: the shell command, run by the cluster's shell in the job's working directory. What others write,
+        such as ``{{ dag_run.conf[...] }}``, is an injection here: give it by ``env_vars`` of ``runtime_env``, and write
+        ``"$NAME"``
     :param working_dir: a local folder to ship, or a URI that Ray loads (``s3://…/code.zip``)
     :param excludes: glob patterns of files that are not shipped
     :param runtime_env: Ray's runtime environment; never put secrets in, Ray shows it
@@ -126,8 +129,7 @@ class RayStopJobOperator(BaseOperator):
         from airflow_provider_air.runs.clock import RealClock
 
         with airflow_errors():
-            if not isinstance(self.submission_id, str) or not self.submission_id.strip():
-                raise ConfigurationError("'submission_id' is empty", hint="Pass the XCom of the submitting task")
+            fields.submission_id(self.submission_id)
             # Found, not made: to stop a job is no reason to start a cluster.
             ref = found_target_of(self, context)
             jobs = backend_of(ref.backend).jobs(ref)

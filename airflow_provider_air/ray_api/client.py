@@ -7,7 +7,6 @@ Both retry transient failures of repeatable calls with back-off until their pati
 from __future__ import annotations
 
 import asyncio
-import functools
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -25,6 +24,7 @@ from airflow_provider_air.errors import (
 )
 from airflow_provider_air.ray_api.requests import Answer, Call
 from airflow_provider_air.ray_api.transport import Transport
+from airflow_provider_air.tls import context_for
 from airflow_provider_air.waiting import backoff_seconds, patiently
 
 T = TypeVar("T")
@@ -35,55 +35,19 @@ READ_ON_LOOP_BYTES = 128 * 1024
 SENDING_ERRORS = (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError)
 
 
+def _tls(transport: Transport) -> ssl.SSLContext:
+    return context_for(transport.base_url, transport.verify, transport.client_certificate)
+
+
 def _options(transport: Transport, call: Call[Any]) -> dict[str, Any]:
     return {
         "method": call.method,
         "url": (call.base_url or transport.base_url) + call.path,
         "params": dict(call.params) or None,
-        "headers": {**transport.request_headers(), **call.headers},
+        "headers": {**transport.request_headers(call.base_url), **call.headers},
         "content": call.body,
         "timeout": httpx.Timeout(call.timeout_seconds, connect=min(CONNECT_TIMEOUT_SECONDS, call.timeout_seconds)),
     }
-
-
-@functools.cache
-def _public_authorities() -> ssl.SSLContext:
-    # Loading them takes some 50 ms (certifi): once per process, not once per client.
-    return httpx.create_ssl_context(trust_env=False)
-
-
-def _verify(transport: Transport) -> ssl.SSLContext | bool:
-    if transport.verify is True and transport.base_url.startswith("http://"):
-        # Plain HTTP needs no authorities. Should anything be sent by TLS after all, this context trusts nobody.
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if transport.client_certificate is None and not isinstance(transport.verify, str):
-        return _public_authorities() if transport.verify else False
-    context = _own_context(transport.verify)
-    if transport.client_certificate is not None:
-        _show_certificate(context, *transport.client_certificate)
-    return context
-
-
-def _own_context(verify: bool | str) -> ssl.SSLContext:
-    if not isinstance(verify, str):
-        return httpx.create_ssl_context(verify=verify, trust_env=False)
-    try:
-        return ssl.create_default_context(cafile=verify)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(
-            f"The CA bundle cannot be read: {error}", where=verify, hint="Fix 'ca_path' in the connection"
-        ) from error
-
-
-def _show_certificate(context: ssl.SSLContext, certificate: str, key: str) -> None:
-    try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(
-            f"The client certificate or its key cannot be read: {error}",
-            where=certificate,
-            hint="Fix the client's certificate and key in the connection",
-        ) from error
 
 
 def _translate(error: Exception, transport: Transport, call: Call[Any]) -> AirError:
@@ -96,7 +60,7 @@ def _translate(error: Exception, transport: Transport, call: Call[Any]) -> AirEr
         return ConfigurationError(
             f"The server's certificate is not trusted: {text}",
             where=where,
-            hint="Set 'ca_path' in the ray connection to the CA that signed it",
+            hint="Set 'ca_path' in the ray connection to the CA that signed it, or add it to the system's",
         )
     if "CERTIFICATE_REQUIRED" in text:
         return ConfigurationError(
@@ -134,7 +98,7 @@ class RayClient:
     def __init__(self, transport: Transport, *, patience_seconds: float = 15.0) -> None:
         self.transport = transport
         self.patience_seconds = patience_seconds
-        self._http = httpx.Client(verify=_verify(transport), trust_env=False)
+        self._http = httpx.Client(verify=_tls(transport), trust_env=False)
 
     def __enter__(self) -> RayClient:
         return self
@@ -182,7 +146,7 @@ class AsyncRayClient:
         self.transport = transport
         self.patience_seconds = patience_seconds
         self._http = httpx.AsyncClient(
-            verify=_verify(transport),
+            verify=_tls(transport),
             trust_env=False,
             limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
         )

@@ -20,7 +20,8 @@ from airflow_provider_air.errors import AirError, ClusterUnreachableError, Proto
 from airflow_provider_air.ray_api.client import AsyncRayClient
 from airflow_provider_air.ray_api.logs import LogReader
 from airflow_provider_air.ray_api.models import ClusterLoad, JobDetails
-from airflow_provider_air.ray_api.requests import get_cluster_load, get_job, get_version, list_jobs, list_nodes
+from airflow_provider_air.ray_api.nodes import Nodes
+from airflow_provider_air.ray_api.requests import get_cluster_load, get_job, get_version, list_jobs
 from airflow_provider_air.ray_api.transport import Transport
 from airflow_provider_air.waiting import backoff_seconds
 
@@ -77,6 +78,7 @@ class ClusterFeed:
     def __init__(self, open_transport: OpenTransport) -> None:
         self._open_transport = open_transport
         self._client: AsyncRayClient | None = None
+        self._nodes: Nodes | None = None
         self._logs: LogReader | None = None
         self._opened = float("-inf")
         self._failed = False
@@ -217,7 +219,8 @@ class ClusterFeed:
         if old is not None and old.transport == transport:
             return
         self._client = AsyncRayClient(transport, patience_seconds=0.0)
-        self._logs = LogReader(self._client)
+        self._nodes = Nodes(self._client)
+        self._logs = LogReader(self._client, self._nodes)
         if old is not None:
             await old.aclose()
 
@@ -273,11 +276,11 @@ class ClusterFeed:
 
     async def _check_nodes(self) -> None:
         # With a dead node agent, Ray's job record stays RUNNING for ever (2.60): only the node list tells.
-        if time.monotonic() - self._nodes_checked < NODE_CHECK_SECONDS:
+        if self._nodes is None or time.monotonic() - self._nodes_checked < NODE_CHECK_SECONDS:
             return
         self._nodes_checked = time.monotonic()
         with contextlib.suppress(AirError):
-            nodes = await self.client.send(list_nodes())
+            nodes = await self._nodes.ask()
             self._dead_nodes = {node.node_id for node in nodes if node.state == "DEAD"}
 
 

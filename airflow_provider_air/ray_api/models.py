@@ -29,6 +29,11 @@ class JobStatus(enum.Enum):
         """Whether the job has ended."""
         return self in (JobStatus.STOPPED, JobStatus.SUCCEEDED, JobStatus.FAILED)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the job runs, or waits for that."""
+        return self in (JobStatus.PENDING, JobStatus.RUNNING)
+
     @classmethod
     def from_api(cls, text: Any) -> JobStatus:
         """:raises ProtocolError: this is no text."""
@@ -185,11 +190,16 @@ class ClusterLoad:
 
 @dataclass(frozen=True)
 class Node:
-    """One node of the cluster, from the state API."""
+    """
+    One node of the cluster, from the state API.
+
+    :param ip: where the others reach it; empty where Ray does not tell
+    """
 
     node_id: str
     state: str
     is_head: bool
+    ip: str = ""
     resources_total: Mapping[str, float] = field(default_factory=dict)
     state_message: str = ""
 
@@ -201,6 +211,7 @@ class Node:
                 node_id=data["node_id"],
                 state=data["state"],
                 is_head=bool(data.get("is_head_node")),
+                ip=data.get("node_ip") or "",
                 resources_total=data.get("resources_total") or {},
                 state_message=data.get("state_message") or "",
             )

@@ -43,17 +43,18 @@ class Package:
         return f"gcs://{self.name}"
 
 
-def package_files(files: Mapping[str, bytes]) -> Package:
+def package_files(files: Mapping[str, bytes], *, mode: int = 0o644) -> Package:
     """
     Pack files that are in memory.
 
     :param files: archive path to content
+    :param mode: their rights where Ray unpacks them
     :raises ConfigurationError: together they are too large to ship
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files):
-            archive.writestr(_entry(name, 0o644), files[name])
+            archive.writestr(_entry(name, mode), files[name])
     return _named(buffer.getvalue(), f"{len(files)} files", MAX_PACKAGE_BYTES)
 
 
@@ -64,15 +65,17 @@ def package_folder(
     excludes: tuple[str, ...] = (),
     field_name: str = "working_dir",
     limit_bytes: int | None = None,
+    may_link_out: bool = False,
 ) -> Package:
     """
-    Pack a folder of code.
+    Pack a folder of code, which may be reached by a link; linked folders inside are left out.
 
     :param prefix: folder inside the archive that the files go below
     :param excludes: glob patterns on file and folder names or on paths relative to ``folder``
     :param field_name: the argument that named the folder, for messages
     :param limit_bytes: of the archive; by default what Ray takes
-    :raises ConfigurationError: the folder is absent or empty
+    :param may_link_out: whether files may be links to what lies elsewhere, as some installers make them
+    :raises ConfigurationError: the folder is absent or empty, or a file of it is a link that leads out of it
     :raises PackageTooLargeError: it is too large
     """
     if not folder.is_dir():
@@ -80,10 +83,13 @@ def package_folder(
             "The code folder does not exist or is no folder", where=str(folder), hint=f"Fix '{field_name}'"
         )
     limit_bytes = limit_bytes or MAX_PACKAGE_BYTES
+    root = folder.resolve()
     buffer = io.BytesIO()
     count, total = 0, 0
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, relative in _walk(folder, ALWAYS_EXCLUDED + excludes):
+            if not may_link_out and not path.resolve().is_relative_to(root):
+                raise _leads_out(path, field_name)
             size = path.stat().st_size
             total += size
             # Code compresses about fourfold; far above that there is no need to read on.
@@ -119,6 +125,14 @@ def _walk(folder: Path, excludes: tuple[str, ...]) -> Iterator[tuple[Path, str]]
             path = Path(root) / name
             if path.is_file() and not excluded(name, relative):
                 yield path, relative
+
+
+def _leads_out(path: Path, field_name: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"A file of '{field_name}' is a link that leads out of the folder, to what its author may not want to ship",
+        where=str(path),
+        hint="Copy what it names into the folder, or leave it out by 'excludes'",
+    )
 
 
 def _content(path: Path, field_name: str) -> bytes:

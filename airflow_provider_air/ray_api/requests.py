@@ -18,6 +18,7 @@ from airflow_provider_air.errors import (
     ClusterUnreachableError,
     ConfigurationError,
     ProtocolError,
+    RemoteFailureError,
     UnavailableError,
 )
 from airflow_provider_air.ray_api.models import ClusterLoad, JobDetails, JobSubmission, Node, RayVersion
@@ -264,6 +265,26 @@ def stop_job(submission_id: str, *, timeout_seconds: float = 10) -> Call[bool]:
     return Call("POST", path, read, timeout_seconds=timeout_seconds)
 
 
+def delete_job(submission_id: str) -> Call[bool]:
+    """
+    Have Ray forget an ended job; True where it knew it. Its log files stay (Ray 2.60).
+
+    Ray answers for a job that has not ended with 500 and the words "non-terminal state" (2.60).
+    """
+
+    def read(answer: Answer) -> bool:
+        if _is_unknown(answer, submission_id):
+            return False
+        if answer.status >= 500 and b"non-terminal state" in answer.body:
+            raise RemoteFailureError(
+                "Ray forgets no job that has not ended", where=submission_id, hint="Stop it first (RayStopJobOperator)"
+            )
+        _ok(answer, f"delete job {submission_id}")
+        return True
+
+    return Call("DELETE", f"/api/jobs/{quote(submission_id, safe='')}", read)
+
+
 def get_package(name: str) -> Call[bool]:
     """Ask whether the cluster has a package; the question also keeps it for ten more minutes."""
 
@@ -302,7 +323,8 @@ def list_nodes() -> Call[list[Node]]:
         except (KeyError, TypeError):
             raise ProtocolError(f"Ray answered with no list of nodes: {answer.text[:200]!r}") from None
 
-    return Call("GET", "/api/v0/nodes", read, params={"detail": "1"})
+    # By default it would be a hundred of them, and ten thousand is the most (2.60).
+    return Call("GET", "/api/v0/nodes", read, params={"detail": "1", "limit": "10000"})
 
 
 def get_cluster_load() -> Call[ClusterLoad]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True)
@@ -16,12 +17,15 @@ class Transport:
 
     :param base_url: ``http(s)://host:port[/prefix]`` without a final slash
     :param token: Ray's bearer token, or None where the cluster runs with ``RAY_AUTH_MODE=disabled``
-    :param headers: extra headers, for proxies in front of the dashboard
-    :param verify: True for the CAs that come with Python (certifi), a path for another CA bundle, False to accept any
+    :param headers: extra headers, for proxies in front of the dashboard; they go to its own address alone
+    :param verify: True for the system's CAs, a path for another CA bundle, False to accept any; see
+        :func:`airflow_provider_air.tls.context_for`
     :param client_certificate: paths of a certificate and its key, for servers that want one
     :param expires_at: epoch seconds after which token or address are stale, and a fresh one is asked for; None: never
-    :param agent_url: turns the address that a node's agent tells (``http://ip:port``) into one that we reach, or
-        into None where none is; by default the address itself, but only beside a plain ``http://`` dashboard
+    :param reads_agents: whether files may be read from the nodes' agents, which serve them in ranges
+    :param agent_url: turns the address of a node's agent, as a job's record tells it (``http://ip:port``), into one
+        that we reach and that is the cluster's, or into None where none is. By default the address itself, but only
+        beside a plain ``http://`` dashboard, and only where the ip is a node's
     """
 
     base_url: str
@@ -30,20 +34,29 @@ class Transport:
     verify: bool | str = True
     client_certificate: tuple[str, str] | None = None
     expires_at: float | None = None
+    reads_agents: bool = True
     agent_url: Callable[[str], str | None] | None = field(default=None, repr=False, compare=False)
 
-    def request_headers(self) -> dict[str, str]:
+    def request_headers(self, base_url: str | None = None) -> dict[str, str]:
         """
-        Give the headers of every request.
+        Give the headers of a request.
 
         Ray takes the token from ``Authorization``, or from ``X-Ray-Authorization`` behind proxies that eat
         the former. A ``Mozilla`` user agent would be answered 405 (Ray 2.60), so ours is named.
+
+        :param base_url: where it goes, if not to the dashboard: a proxy's headers are not for others
         """
-        headers = {"User-Agent": "airflow-provider-air", **self.headers}
+        is_ours = base_url is None or _origin(base_url) == _origin(self.base_url)
+        headers = {"User-Agent": "airflow-provider-air", **(self.headers if is_ours else {})}
         if self.token:
             headers.setdefault("Authorization", f"Bearer {self.token}")
             headers.setdefault("X-Ray-Authorization", f"Bearer {self.token}")
         return headers
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.lower()
 
 
 @dataclass(frozen=True)
@@ -55,9 +68,11 @@ class RayConnection:
     :param cluster: the fields of that back end's spec; for ``existing`` none
     :param transport: how to reach an existing cluster; None for other back ends
     :param dashboard_url: where people open the dashboard, where that is another address than ours; or None
+    :param serve_url: where people and tasks reach the HTTP of Ray Serve; or None
     """
 
     backend: str
     cluster: Mapping[str, Any] = field(default_factory=dict)
     transport: Transport | None = None
     dashboard_url: str | None = None
+    serve_url: str | None = None

@@ -17,7 +17,7 @@ from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef, 
 from airflow_provider_air.contracts.jobs import JobBackend, JobLook, Loss
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import Clock, Store
-from airflow_provider_air.errors import AirError, UnavailableError
+from airflow_provider_air.errors import AirError, ClusterUnreachableError, ConfigurationError, UnavailableError
 from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.runs.attached import Attached
 from airflow_provider_air.runs.ledger import LEDGER_KEY, Attempt, Ledger, OnClear
@@ -104,6 +104,8 @@ class Attempts:
             return None
         try:
             return self.patiently(partial(self.jobs(attempt).look, attempt.submission_id), patience)
+        except ConfigurationError as error:
+            raise refused_now(attempt.submission_id, "unknown", str(error)) from error
         except UnavailableError:
             if self._is_gone(ref):
                 return None
@@ -128,6 +130,9 @@ class Attempts:
         In this order: who dies in between leaves an attempt that is still open, and the next try ends it again.
         """
         attempt = self.tell(attempt, outcome, records)
+        if attempt.limit is not None:
+            with self._ports.contained("The job's place was not given back"):
+                self._ports.admission.give_back(attempt.submission_id)
         attempt = self.put(
             attempt,
             phase=phase,
@@ -149,6 +154,8 @@ class Attempts:
             return attempt
         # A failed clean-up never hides a result.
         with self._ports.contained(f"Cluster {ref.name} could not be deleted now, its expiry will"):
+            # Written down first: a worker that woke after another one took its place is refused, and harms nothing.
+            attempt = self.put(attempt, steps=self.at(attempt, "left"))
             self.patiently(lambda: self.backend(ref).delete(ref))
             return self.put(attempt, cluster_left=True)
         return attempt
@@ -169,6 +176,8 @@ class Attempts:
         job: JobDetails | None = look.job
         if job is not None and not job.status.is_terminal:
             self._ports.log.info("Stopping job %s", attempt.submission_id)
+            # Before it is asked for, as in leave: the job may be another try's by now.
+            attempt = self.put(attempt, stop_pending=True)
             job = self._stop_where_it_is(attempt, job)
         if job is not None and not job.status.is_terminal:
             self._ports.log.warning(
@@ -196,7 +205,13 @@ class Attempts:
         stopped: Attempt | None = None
         # It must not hide why the task ends.
         with self._ports.contained(f"Job {attempt.submission_id} could not be stopped"):
-            stopped = self.stop(attempt, outcome)
+            # Whoever refuses us may let us in again: a token is rotated, a connection corrected.
+            stopped = waiting.patiently(
+                lambda: self.stop(attempt, outcome, SHORT_PATIENCE_SECONDS),
+                on=AirError,
+                now=self._ports.clock.now,
+                sleep=self._ports.clock.sleep,
+            )
         if stopped is None:
             stopped = self.put(self.leave(self.ledger.find(attempt.submission_id) or attempt), stop_pending=True)
         if stopped.stop_pending:
@@ -329,6 +344,19 @@ class Settling:
             if not is_cleared:
                 raise
             self._attempts.abandon(attempt, error)
+
+
+def refused_now(submission_id: str, state: str, message: str) -> ClusterUnreachableError:
+    """
+    Give the error for a cluster that took a job and lets us in no more; the caller raises it.
+
+    No mistake that was known before the work began: what refuses us may be mended before the next try, which adopts.
+    """
+    return ClusterUnreachableError(
+        f"The cluster refuses us now; last state of the job: {state}. {message}",
+        where=submission_id,
+        hint="Correct the connection. The job may go on: a retry adopts it",
+    )
 
 
 def patiently(ask: Callable[[], T], clock: Clock, seconds: float = PATIENCE_SECONDS) -> T:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -20,20 +20,23 @@ from airflow_provider_air.errors import ClusterFailedError, ProtocolError, Unava
 from airflow_provider_air.runs.attempts import patiently
 from airflow_provider_air.runs.ends import failure_of_cluster, failure_of_start
 from airflow_provider_air.runs.ledger import Attempt
+from airflow_provider_air.runs.plan import Try
 from airflow_provider_air.runs.watch import Watch, WatchPorts
+from airflow_provider_air.waiting import PATIENCE_SECONDS
 
 
 class ClusterRun:
     """
     A task that makes a cluster for others, or deletes one; a result is a :class:`ClusterRef`, no longer the task's own.
 
-    What it starts goes with it when it fails or is killed: a setup that failed has no teardown.
+    What it has started goes with it when it fails or is killed: a setup that failed has no teardown.
 
     :param timeout_seconds: how long a cluster may take to become ready, or to be gone
     """
 
-    def __init__(self, key: TaskKey, ports: WatchPorts, *, timeout_seconds: float) -> None:
-        self._key = key
+    def __init__(self, this: Try, ports: WatchPorts, *, timeout_seconds: float) -> None:
+        self._key = this.key
+        self._has_next = this.has_next
         self._ports = ports
         self._timeout_seconds = timeout_seconds
         self._made: ClusterRef | None = None
@@ -46,6 +49,7 @@ class ClusterRun:
         :raises ClusterFailedError: it cannot start
         :raises UnavailableError: nobody answers
         """
+        until = self._ports.clock.now() + self._timeout_seconds
         backend = self._ports.clusters(spec.backend)
         ref = self._made = backend.name_of(spec, self._key)
         try:
@@ -53,22 +57,26 @@ class ClusterRun:
         except UnavailableError:
             raise
         except Exception:
-            self._delete(ref)
+            # One with a name may live and be in use: what was refused was only another spec for it.
+            if ref.owned:
+                self._take_back(ref)
             raise
         self._made = made
-        return self._judge(made, self._patiently(made), self._ports.clock.now() + self._timeout_seconds)
+        return self._judge(made, self._patiently(made), until)
 
     def delete(self, ref: ClusterRef) -> Wait | Done:
         """
-        Have a cluster deleted, with all that it left; one that is gone already is fine.
+        Have a cluster deleted, with all that it left; one that is gone already, or is not ours, is fine.
 
         :raises UnavailableError: nobody answers
         """
         self._ports.clusters(ref.backend).delete(ref)
         status = self._patiently(ref)
-        if status.state in (ClusterState.ABSENT, ClusterState.READY):
-            # READY: it is not ours to delete.
+        if status.state is ClusterState.ABSENT:
             return Done(ref)
+        if status.state is ClusterState.READY:
+            self._ports.log.info("Cluster %s is not ours to delete", ref.name)
+            return Done(None)
         return wait_for(ref, self._key, "gone", self._ports.clock.now() + self._timeout_seconds)
 
     def resume(self, event: Any) -> Wait | Done:
@@ -97,10 +105,31 @@ class ClusterRun:
         """Wait in place, by the watch's own code; None where ``until``, in epoch seconds, came first."""
         return self._ports.clock.run(Watch(step, self._ports).event(until))
 
-    def kill(self) -> None:
-        """Delete what this task has started, in a worker's signal handler."""
+    def kill(self, is_wanted: Callable[[], bool]) -> None:
+        """
+        Delete what this task has started, in a worker's signal handler, or leave it to the next try.
+
+        :param is_wanted: whether a person did this, or nobody can tell; asked only where there is a next try
+        """
+        if self._made is not None and (not self._has_next or is_wanted()):
+            self._take_back(self._made)
+
+    def expire(self) -> None:
+        """The worker's own time is over (Airflow's alarm): take back what this task has started."""
+        self._has_next = False
         if self._made is not None:
-            self._delete(self._made)
+            self._take_back(self._made)
+
+    def has_made(self, ref: ClusterRef, patience_seconds: float = PATIENCE_SECONDS) -> bool:
+        """
+        Tell whether a try of this task has started the cluster, and not found it there.
+
+        :raises UnavailableError: nobody answers
+        """
+        backend = self._ports.clusters(ref.backend)
+        owner = ClusterOwner(self._key.deployment, self._key)
+        listed = patiently(lambda: backend.list(owner), self._ports.clock, patience_seconds)
+        return any(item.ref.name == ref.name for item in listed)
 
     def _judge(self, ref: ClusterRef, status: ClusterStatus, until: float | None) -> Wait | Done:
         if status.state is ClusterState.READY:
@@ -109,15 +138,15 @@ class ClusterRun:
         if status.state in PENDING_STATES and (until is None or self._ports.clock.now() < until):
             self._ports.log.info("Cluster %s is %s", ref.name, status.message or status.state.value)
             return wait_for(ref, self._key, "cluster", until)
-        self._delete(ref)
+        self._take_back(ref)
         if status.state in PENDING_STATES:
             raise failure_of_start(ref, status.message, timed_out_seconds=self._timeout_seconds)
         raise failure_of_cluster(ref, status)
 
-    def _delete(self, ref: ClusterRef) -> None:
-        """Take back what this task alone wanted; a cluster with a name of its own may be others' too."""
-        if ref.owned:
-            with self._ports.contained(f"Cluster {ref.name} could not be deleted now, its expiry will"):
+    def _take_back(self, ref: ClusterRef) -> None:
+        """Delete what this task has started; a cluster with a name may be another's, which this one has found."""
+        with self._ports.contained(f"Cluster {ref.name} could not be deleted now, its expiry will"):
+            if ref.owned or self.has_made(ref, patience_seconds=0):
                 self._ports.clusters(ref.backend).delete(ref)
 
     def _patiently(self, ref: ClusterRef) -> ClusterStatus:

@@ -34,7 +34,7 @@ from airflow_provider_air.errors import (
     ResultLostError,
 )
 from airflow_provider_air.ray_api.models import JobDetails, JobStatus
-from airflow_provider_air.runs.attempts import Attempts, Ports
+from airflow_provider_air.runs.attempts import Attempts, Ports, refused_now
 from airflow_provider_air.runs.history import HISTORY_KEY, RunHistory
 from airflow_provider_air.runs.ledger import Attempt, keep, kept
 from airflow_provider_air.runs.plan import Collected, Plan
@@ -240,7 +240,7 @@ def failure_of_end(
             hint="The job may go on: a retry adopts it",
         )
     if outcome == "refused":
-        return ConfigurationError(f"The cluster refuses us now: {message}", where=submission_id)
+        return refused_now(submission_id, state, message)
     return ProtocolError(f"The watch's event has the unknown outcome {outcome!r}", where=submission_id)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_air.contracts.attachments import AttachmentSpec
 from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef, ClusterSpec
-from airflow_provider_air.contracts.jobs import JobRequest
+from airflow_provider_air.contracts.jobs import JobRequest, PreparedJob
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.storage import JobAccess, StorageSpec
 from airflow_provider_air.errors import AirError
@@ -44,7 +44,7 @@ class Collected:
     backend: ClusterBackend
 
 
-def _anything(request: JobRequest) -> None:
+def _anything(job: JobRequest | PreparedJob) -> None:
     pass
 
 
@@ -71,6 +71,8 @@ class Plan:
     :param target: decides the cluster
     :param build: says what to run
     :param check: refuses a request that must not be sent
+    :param check_sent: refuses what must not be shown, of a job as it is sent: first without, then with all that
+        attachments and storage have added
     :param attachments: trackers and feature stores
     :param storage: where results and code go that are too large to travel
     :param environment: what the job gets beside the attachments' at the last moment, credentials among it
@@ -86,6 +88,7 @@ class Plan:
     target: Callable[[], ClusterSpec | ClusterRef]
     build: Callable[[BuildInfo], JobRequest]
     check: Callable[[JobRequest], None] = _anything
+    check_sent: Callable[[PreparedJob], None] = _anything
     attachments: Callable[[], Sequence[AttachmentSpec]] = tuple
     storage: Callable[[], StorageSpec | None] = _nowhere
     environment: Callable[[], JobAccess] = JobAccess

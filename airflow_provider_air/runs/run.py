@@ -9,7 +9,7 @@ it describes. Errors leave by one door, :meth:`Run._ending`: where no try is lef
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -37,6 +37,7 @@ from airflow_provider_air.ray_api.models import JobDetails, JobStatus
 from airflow_provider_air.runs.attached import Attached
 from airflow_provider_air.runs.attempts import Attempts, Decision, Ports, Settling
 from airflow_provider_air.runs.ends import Collecting, failure_of_cluster, failure_of_end, failure_of_start
+from airflow_provider_air.runs.killing import Kill
 from airflow_provider_air.runs.ledger import Attempt
 from airflow_provider_air.runs.names import run_name
 from airflow_provider_air.runs.plan import BuildInfo, Plan, Try
@@ -61,8 +62,8 @@ class Run:
         self._attempts = Attempts(this.key, ports)
         self._collecting = Collecting(plan, self._attempts, ports)
         self._settling = Settling(self._attempts, ports)
-        self._on_kill: list[Callable[[], object]] = []
-        self._killed = False
+        self._kill = Kill(self._attempts, ports, has_next=this.has_next)
+        self._began = ports.clock.now()
 
     @cached_property
     def _sending(self) -> Sending:
@@ -80,7 +81,7 @@ class Run:
         """
         with self._ending():
             self._attempts.open_try(max_tries=self._this.max_tries, on_clear=self._plan.on_clear)
-            self._prepare_kill(self._attempts.ledger.current)
+            self._kill.prepare(self._attempts.ledger.current)
             return self._act(self._settling.settle())
 
     def resume(self, event: Any) -> Wait | Done:
@@ -94,7 +95,7 @@ class Run:
             told = event if isinstance(event, Mapping) else {}
             if attempt is None or told.get("submission_id") != attempt.submission_id:
                 raise ProtocolError(f"The watch's event is not about this task's job: {event!r}"[:500])
-            self._prepare_kill(attempt)
+            self._kill.prepare(attempt)
             steps = {"cluster": self._ready, "room": self._admitted, "end": self._ended}
             if told.get("what") not in steps:
                 raise ProtocolError(f"The watch's event tells of nothing known: {event!r}"[:500])
@@ -108,7 +109,7 @@ class Run:
         """
         clock = self._ports.clock
         while True:
-            self._prepare_kill(Attempt.from_json(step.attempt))
+            self._kill.prepare(Attempt.from_json(step.attempt))
             slice_end = clock.now() + SLICE_SECONDS
             end = slice_end if until is None else min(until, slice_end)
             event = clock.run(Watch(step, self._ports).event(end))
@@ -137,15 +138,12 @@ class Run:
 
     def expire(self) -> None:
         """The worker's own time is over (Airflow's alarm): stop what runs."""
+        self._kill.insist()
         self._stop_all(Outcome("DEADLINE", "The task's execution_timeout passed"))
 
-    def kill(self) -> None:
-        """Stop what runs: requests with all resolved beforehand, for a signal handler; the ledger hears of it later."""
-        self._killed = True
-        for act in self._on_kill:
-            # Nothing may keep the next one from being done.
-            with self._ports.contained("Not stopped"):
-                act()
+    def kill(self, is_wanted: Callable[[], bool]) -> None:
+        """Stop what runs, for a signal handler; see :meth:`~airflow_provider_air.runs.killing.Kill.do`."""
+        self._kill.do(is_wanted)
 
     # What is due
 
@@ -216,15 +214,22 @@ class Run:
         return self._have_cluster(attempt, target)
 
     def _of_this_try(self) -> dict[str, Any]:
-        plan, now = self._plan, self._ports.clock.now()
+        plan = self._plan
         return {
             "try_number": self._this.try_number,
-            "deadline": None if plan.timeout_seconds is None else now + plan.timeout_seconds,
-            "cluster_until": now + plan.cluster_timeout_seconds,
+            "deadline": self._deadline(),
+            "cluster_until": self._ports.clock.now() + plan.cluster_timeout_seconds,
             "limit": plan.max_concurrent_jobs,
             "unreachable_seconds": plan.unreachable_timeout_seconds,
             "log_limit_bytes": plan.log_limit_bytes,
         }
+
+    def _deadline(self) -> float | None:
+        """Give when the try's time is over: counted from its first second, and once, whatever it begins anew."""
+        seconds, last = self._plan.timeout_seconds, self._attempts.ledger.current
+        if seconds is not None and last is not None and last.try_number == self._this.try_number:
+            return last.deadline
+        return None if seconds is None else self._began + seconds
 
     def _name(self, target: Any, attempt: Attempt) -> ClusterRef:
         return self._ports.clusters(target.backend).name_of(target, self._attempts.key, attempt.info)
@@ -259,7 +264,7 @@ class Run:
     def _ensure(self, attempt: Attempt, ref: ClusterRef, target: ClusterSpec) -> ClusterRef:
         backend = self._attempts.backend(ref)
         if ref.owned:
-            self._on_kill = [lambda: backend.delete(ref)]
+            self._kill.add_deletion(ref)
         owner = ClusterOwner(self._attempts.key.deployment, self._attempts.key)
         with self._ending_unless_unavailable(attempt):
             return self._attempts.patiently(lambda: backend.ensure(target, ref, owner=owner, attempt=attempt.info))
@@ -298,6 +303,11 @@ class Run:
 
     def _admitted(self, attempt: Attempt, event: Mapping[str, Any]) -> Wait | Done:
         ref = attempt.cluster_ref
+        if event.get("admitted") is True and self._is_past(event.get("until")):
+            # It took so long to come here that the place was given on.
+            step = attempt.wait("room", attempt.deadline)
+            told = self.wait(step, self._ports.clock.now())
+            return step if told is None else self._admitted(attempt, told)
         if event.get("admitted") is True:
             return self._send(attempt)
         if event.get("message"):
@@ -313,14 +323,14 @@ class Run:
     def _send(self, attempt: Attempt) -> Wait | Done:
         ref = attempt.cluster_ref
         self._refuse_if_killed(attempt)
-        self._prepare_kill(attempt)
+        self._kill.prepare(attempt)
         attempt, links = self._sending.send(attempt, self._build_info(ref))
         self._refuse_if_killed(attempt)
         write_links(self._ports, links)
         return self._wait_for_end(attempt)
 
     def _refuse_if_killed(self, attempt: Attempt) -> None:
-        if self._killed:
+        if self._kill.was_done:
             self._attempts.stop_for_good(attempt, Outcome("STOPPED", "The task was stopped"))
             raise JobStoppedError("The task was stopped while its job was submitted", where=attempt.submission_id)
 
@@ -328,17 +338,6 @@ class Run:
         links = {"submission_id": attempt.submission_id, **links_of(self._attempts, attempt)}
         write_links(self._ports, links)
         return attempt.wait("end", attempt.deadline)
-
-    def _prepare_kill(self, attempt: Attempt | None) -> None:
-        ref = attempt.ref if attempt is not None and attempt.is_open else None
-        self._on_kill = []
-        if attempt is None or ref is None:
-            return
-        # Where there is no address yet, there is no job either.
-        with suppress(AirError):
-            self._on_kill.append(self._attempts.jobs(attempt).prepare_stop(attempt.submission_id))
-        if ref.owned:
-            self._on_kill.append(lambda: self._attempts.backend(ref).delete(ref))
 
     # The end
 

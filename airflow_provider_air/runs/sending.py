@@ -66,7 +66,7 @@ class Sending:
         request = self.build(info)
         self._plan.check(request)
         check_attachments(self.specs, request, self._plan.workload, self.storage_uri)
-        prepare(request, "air-check", metadata={}, not_after=None)
+        self._plan.check_sent(prepare(request, "air-check", metadata={}, not_after=None))
         self._ports.clusters(target.backend).check(target, request)
         storage = self._open_storage()
         if storage is not None:
@@ -120,6 +120,7 @@ class Sending:
         # Written down at once: what was prepared elsewhere must be told of the end, whatever becomes of the rest.
         attempt = self._attempts.put(attempt, attachments=entries)
         prepared = self._prepare(request, attempt)
+        self._plan.check_sent(prepared)
         self._stage(prepared.staged)
         if attempt.try_number > 1 or len(self._attempts.ledger.attempts) > 1:
             self._attempts.stop_strays(attempt)

@@ -17,11 +17,11 @@ from airflow_provider_air.contracts.clusters import PENDING_STATES, ClusterBacke
 from airflow_provider_air.contracts.connections import Connections
 from airflow_provider_air.contracts.history import MOST_LIVE_BYTES
 from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings, JobBackend, Observation
-from airflow_provider_air.contracts.runs import Board, Clock, Log, Wait
+from airflow_provider_air.contracts.runs import Board, Clock, Log, Spawned, Wait
 from airflow_provider_air.drivers.wire.records import line_of
 from airflow_provider_air.errors import AirError, ConfigurationError, ProtocolError, UnavailableError
 from airflow_provider_air.ray_api.models import JobDetails
-from airflow_provider_air.runs.admission import GRANT_SECONDS, LOOK_SECONDS, give_back, places_to_look_at, take_place
+from airflow_provider_air.runs.admission import Admission, Wish
 from airflow_provider_air.runs.attached import Attached, LiveRecords
 from airflow_provider_air.runs.history import HISTORY_KEY, RunHistory
 from airflow_provider_air.runs.ledger import Attempt
@@ -46,6 +46,7 @@ class WatchPorts:
     What a watch needs of the process that it lives in.
 
     :param clusters: gives a cluster back end by its name
+    :param admission: the process's one, shared by all its watches
     """
 
     board: Board
@@ -53,6 +54,7 @@ class WatchPorts:
     clusters: Callable[[str], ClusterBackend]
     log: Log
     clock: Clock
+    admission: Admission
 
     def jobs(self, attempt: Attempt) -> JobBackend:
         """Give what runs an attempt that has a cluster."""
@@ -104,14 +106,15 @@ class Watch:
         self._warned: set[str] = set()
         began = max(self._attempt.steps.values(), default=None)
         self._notice = WaitNotice(ports.log, ports.clock, began)
-        self._live = 0
+        self._telling: Spawned | None = None
 
     async def event(self, until: float | None = None) -> dict[str, Any] | None:
         """
         Wait, and say what came: plain JSON that is stored in the clear, so it holds no secret.
 
         Always ``{"version": 1, "what", "submission_id"}``. For ``cluster`` and ``gone`` also ``cluster`` (the JSON form
-        of its ClusterRef), ``state`` and ``message``; for ``room`` ``admitted`` and ``message``; for ``end``
+        of its ClusterRef), ``state`` and ``message``; for ``room`` ``admitted``, ``message`` and ``until`` (epoch
+        seconds until which the place is kept, where it is admitted); for ``end``
         ``outcome``, ``message``, ``loss``, ``job`` (the JSON form of JobDetails, or None) and ``log_rest`` (from which
         byte on the log was not shown).
 
@@ -129,14 +132,18 @@ class Watch:
     def _is_over(self, until: float | None) -> bool:
         return until is not None and self._ports.clock.now() >= until
 
-    async def _tell(self, what: str, more: str = "") -> None:
+    async def _tell(self, what: str) -> None:
         """Say what is waited for before there is a job, where that is due."""
         with self._ports.contained("What is waited for could not be told", self._warned):
-            if self._notice.note(what, more):
-                progress = Progress(self._ports.board, self._ports.clock, self._attempt.submission_id)
-                progress.note_wait(what, self._notice.since)
-                # Clean: no line of a log was shown.
-                await progress.write(clean=True)
+            if self._notice.note(what):
+                await self._write_wait(what)
+
+    async def _write_wait(self, what: str) -> None:
+        with self._ports.contained("What is waited for could not be told", self._warned):
+            progress = Progress(self._ports.board, self._ports.clock, self._attempt.submission_id)
+            progress.note_wait(what, self._notice.since)
+            # Clean: no line of a log was shown.
+            await progress.write(clean=True)
 
     # The cluster
 
@@ -160,35 +167,26 @@ class Watch:
     # Room on it
 
     async def _room(self, ref: ClusterRef, until: float | None) -> dict[str, Any] | None:
-        clock, limit = self._ports.clock, self._attempt.limit
-        silent_since: float | None = None
-        while not self._is_over(self._step.until):
-            try:
-                is_free = limit is None or await self._take_place(ref, limit)
-                silent_since = None
-                if is_free:
-                    return {"admitted": True, "message": ""}
-                await self._tell(f"room on {ref.name}, which runs {limit} jobs at most", f"{self._live} live now")
-            except UnavailableError as error:
-                silent_since = clock.now() if silent_since is None else silent_since
-                if clock.now() - silent_since > GRANT_SECONDS:
-                    return {"admitted": False, "message": str(error)[:2000]}
-            except AirError as error:
-                return {"admitted": False, "message": str(error)[:2000]}
-            if self._is_over(until):
-                return None
-            await clock.asleep(LOOK_SECONDS)
-        return {"admitted": False, "message": ""}
+        attempt, ends = self._attempt, [at for at in (self._step.until, until) if at is not None]
+        if self._is_over(self._step.until) or attempt.limit is None:
+            return {"admitted": attempt.limit is None, "message": ""}
+        wish = Wish(attempt.info.key, attempt.submission_id, attempt.limit, min(ends, default=None))
+        what = f"room on {ref.name}, which runs {attempt.limit} jobs at most"
 
-    async def _take_place(self, ref: ClusterRef, limit: int) -> bool:
-        clock, jobs = self._ports.clock, self._ports.jobs(self._attempt)
-        for task, name in places_to_look_at(ref, clock).items():
-            job = (await clock.in_thread(jobs.look, name)).job
-            if job is not None and job.status.is_terminal:
-                give_back(ref, task)
-        alive = await jobs.alive_now()
-        self._live = len(alive)
-        return take_place(ref, str(self._attempt.info.key), self._attempt.submission_id, limit, alive, clock)
+        def say(live: int) -> None:
+            # Those who wait for room share their looks, so this one must not wait for what it writes.
+            with self._ports.contained("What is waited for could not be told", self._warned):
+                if self._notice.note(what, f"{live} live now"):
+                    self._telling = self._ports.clock.spawn(self._write_wait(what))
+
+        try:
+            jobs = self._ports.jobs(attempt)
+            kept_until = await self._ports.admission.place(ref, jobs, wish, self._ports.clock, say)
+        except AirError as error:
+            return {"admitted": False, "message": str(error)[:2000]}
+        if kept_until is not None:
+            return {"admitted": True, "message": "", "until": kept_until}
+        return {"admitted": False, "message": ""} if self._is_over(self._step.until) else None
 
     # The job's end
 
@@ -300,7 +298,8 @@ class Watch:
             self._ports.log.info("Stopping Ray job %s", self._attempt.submission_id)
             await self._quietly(self._stop(), "The job was not seen to stop")
         if self._step.what == "room":
-            give_back(ref, str(self._attempt.info.key))
+            back = self._ports.clock.in_thread(self._ports.admission.give_back, self._attempt.submission_id)
+            await self._quietly(back, "Its place was not given back")
         if ref.owned and await self._is_as_it_was(ref):
             backend = self._ports.clusters(ref.backend)
             await self._quietly(self._ports.clock.in_thread(backend.delete, ref), "The cluster was not deleted")

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseSensorOperator
+from airflow.sdk import PokeReturnValue
+from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_provider_air.connections.ports import backend_of, found_target_of, task_key_of, task_of
-from airflow_provider_air.connections.raising import airflow_errors
 from airflow_provider_air.contracts.clusters import PENDING_STATES, ClusterRef, ClusterState, ClusterStatus
-from airflow_provider_air.errors import DeadlineExceededError, ProtocolError, UnavailableError
+from airflow_provider_air.errors import ProtocolError, UnavailableError
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.requests import list_nodes
-from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, not_before
+from airflow_provider_air.sensors.base import DeferrableSensor
+from airflow_provider_air.triggers.deferring import not_before
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_air.triggers.base import OneEventTrigger
 
-class RayClusterSensor(BaseSensorOperator):
+
+class RayClusterSensor(DeferrableSensor):
     """
     Wait until a cluster answers and takes work; starts none.
 
@@ -29,7 +31,6 @@ class RayClusterSensor(BaseSensorOperator):
     :param cluster: the cluster's XCom, or a spec with a name
     :param ray_conn_id: the connection, where ``cluster`` is not given
     :param min_nodes: how many nodes must be alive, the head included; above 1 it is asked on the worker
-    :param deferrable: wait in the triggerer; False pokes on the worker
     """
 
     template_fields: Sequence[str] = ("cluster", "ray_conn_id")
@@ -40,59 +41,52 @@ class RayClusterSensor(BaseSensorOperator):
         cluster: Any = None,
         ray_conn_id: str | None = None,
         min_nodes: int = 1,
-        deferrable: bool = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.cluster = cluster
         self.ray_conn_id = ray_conn_id
         self.min_nodes = min_nodes
-        self.deferrable = deferrable
 
-    def execute(self, context: Context) -> Any:
-        """Look once; wait if it is not ready."""
-        if not self.deferrable or self.min_nodes > 1:
-            return super().execute(context)
-        if self.poke(context):
-            return None
+    def waits_on_worker(self) -> bool:
+        """Tell whether it pokes on a worker: the triggerer counts no nodes."""
+        return super().waits_on_worker() or self.min_nodes > 1
+
+    def look(self, context: Context) -> PokeReturnValue:
+        """Look once; silence is no answer yet."""
+        from airflow_provider_air.runs.ends import failure_of_cluster
+
+        ref = found_target_of(self, context)
+        try:
+            status = backend_of(ref.backend).describe(ref)
+            if status.state is ClusterState.READY:
+                return PokeReturnValue(self.min_nodes <= 1 or self._nodes(ref) >= self.min_nodes)
+        except UnavailableError as error:
+            self.log.info("%s", error)
+            return PokeReturnValue(is_done=False)
+        if status.state is ClusterState.FAILED:
+            raise failure_of_cluster(ref, status)
+        return PokeReturnValue(is_done=False)
+
+    def trigger(self, context: Context, until: float) -> OneEventTrigger:
+        """Watch the cluster, with all that wait for it."""
         from airflow_provider_air.runs.cluster import wait_for
         from airflow_provider_air.triggers.run import RayRunTrigger
 
-        with airflow_errors():
-            until = time.time() + self.timeout
-            step = wait_for(found_target_of(self, context), task_key_of(context), "cluster", until)
-            trigger = RayRunTrigger(step=step.to_json(), task=task_of(context), not_before=not_before())
-            return self.defer(trigger=trigger, method_name=self.on_cluster_ready.__name__, timeout=backstop(until))
+        step = wait_for(found_target_of(self, context), task_key_of(context), "cluster", until)
+        return RayRunTrigger(step=step.to_json(), task=task_of(context), not_before=not_before())
 
-    def on_cluster_ready(self, context: Context, event: Any) -> None:
-        """Judge what the trigger saw; called on a worker."""
+    def judge(self, event: Any) -> None:
+        """Raise what the trigger saw but a cluster that is ready."""
         from airflow_provider_air.runs.ends import failure_of_cluster
 
-        with airflow_errors():
-            if not isinstance(event, dict) or event.get("what") != "cluster":
-                raise ProtocolError(f"The trigger's event is not about a cluster: {event!r}"[:500])
-            status = ClusterStatus(ClusterState(event.get("state")), str(event.get("message") or ""))
-            if status.state in PENDING_STATES:
-                raise DeadlineExceededError(f"The cluster was not ready within {self.timeout:g} s: {status.message}")
-            if status.state is not ClusterState.READY:
-                raise failure_of_cluster(ClusterRef.from_json(event.get("cluster")), status)
-
-    def poke(self, context: Context) -> bool:
-        """Look once."""
-        from airflow_provider_air.runs.ends import failure_of_cluster
-
-        with airflow_errors():
-            ref = found_target_of(self, context)
-            try:
-                status = backend_of(ref.backend).describe(ref)
-                if status.state is ClusterState.READY:
-                    return self.min_nodes <= 1 or self._nodes(ref) >= self.min_nodes
-            except UnavailableError as error:
-                self.log.info("%s", error)
-                return False
-            if status.state is ClusterState.FAILED:
-                raise failure_of_cluster(ref, status)
-            return False
+        if not isinstance(event, dict) or event.get("what") != "cluster":
+            raise ProtocolError(f"The trigger's event is not about a cluster: {event!r}"[:500])
+        status = ClusterStatus(ClusterState(event.get("state")), str(event.get("message") or ""))
+        if status.state in PENDING_STATES:
+            raise AirflowSensorTimeout(f"The cluster was not ready within {self.timeout:g} s: {status.message}")
+        if status.state is not ClusterState.READY:
+            raise failure_of_cluster(ClusterRef.from_json(event.get("cluster")), status)
 
     @staticmethod
     def _nodes(ref: ClusterRef) -> int:

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.sdk import PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_provider_air.connections.ports import backend_of, found_target_of
-from airflow_provider_air.connections.raising import airflow_errors
 from airflow_provider_air.contracts.clusters import ClusterRef
-from airflow_provider_air.errors import ConfigurationError, JobLostError, ProtocolError
+from airflow_provider_air.errors import JobLostError, ProtocolError
 from airflow_provider_air.ray_api.models import JobDetails
-from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, not_before
+from airflow_provider_air.sensors.base import DeferrableSensor
+from airflow_provider_air.triggers.deferring import not_before
 from airflow_provider_air.waiting import patiently
+from airflow_provider_air.workloads import fields
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_air.triggers.base import OneEventTrigger
 
-class RayJobSensor(BaseSensorOperator):
+
+class RayJobSensor(DeferrableSensor):
     """
     Wait until a job has succeeded; a job that failed, was stopped or is unknown fails the task.
 
     :param submission_id: the job
     :param cluster: the cluster's XCom or spec, where ``ray_conn_id`` does not name it
-    :param deferrable: wait in the triggerer; False pokes on the worker
     """
 
     template_fields: Sequence[str] = ("submission_id", "cluster", "ray_conn_id")
@@ -38,65 +39,52 @@ class RayJobSensor(BaseSensorOperator):
         submission_id: str,
         cluster: Any = None,
         ray_conn_id: str | None = None,
-        deferrable: bool = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.submission_id = submission_id
         self.cluster = cluster
         self.ray_conn_id = ray_conn_id
-        self.deferrable = deferrable
 
-    def execute(self, context: Context) -> Any:
-        """Look once; wait if the job still runs."""
-        if not self.deferrable:
-            return super().execute(context)
-        with airflow_errors():
-            ref = self._ref(context)
-            job = self._look(ref)
-            if job is None or job.status.is_terminal:
-                return self._judge(job)
-            from airflow_provider_air.triggers.job_state import RayJobStateTrigger
+    def look(self, context: Context) -> PokeReturnValue:
+        """Look once."""
+        ref = self._ref(context)
+        jobs = backend_of(ref.backend).jobs(ref)
+        job = patiently(lambda: jobs.look(self.submission_id)).job
+        if job is not None and not job.status.is_terminal:
+            return PokeReturnValue(is_done=False)
+        return PokeReturnValue(is_done=True, xcom_value=self._success_of(job))
 
-            deadline = time.time() + self.timeout
-            trigger = RayJobStateTrigger(
-                cluster=ref.to_json(), submission_id=self.submission_id, deadline=deadline, not_before=not_before()
-            )
-            return self.defer(trigger=trigger, method_name=self.on_job_end.__name__, timeout=backstop(deadline))
+    def trigger(self, context: Context, until: float) -> OneEventTrigger:
+        """Look together with all that wait for jobs of this cluster."""
+        from airflow_provider_air.triggers.job_state import RayJobStateTrigger
 
-    def on_job_end(self, context: Context, event: Any) -> str:
-        """Judge what the trigger saw; called on a worker."""
+        return RayJobStateTrigger(
+            cluster=self._ref(context).to_json(),
+            submission_id=self.submission_id,
+            deadline=until,
+            not_before=not_before(),
+        )
+
+    def judge(self, event: Any) -> str:
+        """Give the job's id where it has succeeded."""
         from airflow_provider_air.runs.ends import failure_of_end
 
-        with airflow_errors():
-            if not isinstance(event, dict) or event.get("submission_id") != self.submission_id:
-                raise ProtocolError(f"The trigger's event is not about job {self.submission_id}: {event!r}"[:500])
-            outcome, message = event.get("outcome"), str(event.get("message") or "")
-            job = JobDetails.from_json(event["job"]) if event.get("job") else None
-            if outcome == "ended" and job is not None:
-                return self._judge(job)
-            if outcome == "deadline":
-                raise AirflowSensorTimeout(f"The job {self.submission_id} did not end within {self.timeout:g} s")
-            raise failure_of_end(outcome, self.submission_id, job, message)
-
-    def poke(self, context: Context) -> PokeReturnValue:
-        """Look once."""
-        with airflow_errors():
-            job = self._look(self._ref(context))
-            if job is not None and not job.status.is_terminal:
-                return PokeReturnValue(is_done=False)
-            return PokeReturnValue(is_done=True, xcom_value=self._judge(job))
+        if not isinstance(event, dict) or event.get("submission_id") != self.submission_id:
+            raise ProtocolError(f"The trigger's event is not about job {self.submission_id}: {event!r}"[:500])
+        outcome, message = event.get("outcome"), str(event.get("message") or "")
+        job = JobDetails.from_json(event["job"]) if event.get("job") else None
+        if outcome == "ended" and job is not None:
+            return self._success_of(job)
+        if outcome == "deadline":
+            raise AirflowSensorTimeout(f"The job {self.submission_id} did not end within {self.timeout:g} s")
+        raise failure_of_end(outcome, self.submission_id, job, message)
 
     def _ref(self, context: Context) -> ClusterRef:
-        if not isinstance(self.submission_id, str) or not self.submission_id.strip():
-            raise ConfigurationError("'submission_id' is empty", hint="Pass the XCom of the submitting task")
+        fields.submission_id(self.submission_id)
         return found_target_of(self, context)
 
-    def _look(self, ref: ClusterRef) -> JobDetails | None:
-        jobs = backend_of(ref.backend).jobs(ref)
-        return patiently(lambda: jobs.look(self.submission_id)).job
-
-    def _judge(self, job: JobDetails | None) -> str:
+    def _success_of(self, job: JobDetails | None) -> str:
         from airflow_provider_air.runs.ends import failure_of_end
 
         if job is None:

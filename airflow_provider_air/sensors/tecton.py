@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.sdk import PokeReturnValue
+from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_provider_air.attachments.tecton.server import STORES
-from airflow_provider_air.connections.raising import airflow_errors
-from airflow_provider_air.errors import ConfigurationError, DeadlineExceededError, ProtocolError
+from airflow_provider_air.errors import ConfigurationError, ProtocolError
 from airflow_provider_air.hooks.tecton import TectonHook
-from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, not_before
+from airflow_provider_air.sensors.base import DeferrableSensor
+from airflow_provider_air.triggers.deferring import not_before
 from airflow_provider_air.workloads.fields import moment
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_air.triggers.tecton import TectonReadyTrigger
 
 
-class TectonReadySensor(BaseSensorOperator):
+class TectonReadySensor(DeferrableSensor):
     """
     Wait until a feature view or feature service is materialized up to a moment; the XCom is until when it is.
 
@@ -30,7 +30,6 @@ class TectonReadySensor(BaseSensorOperator):
     :param feature_view, feature_service: one of them
     :param ready_at: ISO 8601 with a zone; by default the run's ``run_after``
     :param store: ``offline`` or ``online``
-    :param deferrable: wait in the triggerer; False pokes on the worker
     """
 
     template_fields: Sequence[str] = ("tecton_conn_id", "workspace", "feature_view", "feature_service", "ready_at")
@@ -44,7 +43,6 @@ class TectonReadySensor(BaseSensorOperator):
         ready_at: str | datetime | None = None,
         store: str = "offline",
         tecton_conn_id: str = "tecton_default",
-        deferrable: bool = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -54,44 +52,25 @@ class TectonReadySensor(BaseSensorOperator):
         self.ready_at = ready_at
         self.store = store
         self.tecton_conn_id = tecton_conn_id
-        self.deferrable = deferrable
 
-    def execute(self, context: Context) -> Any:
-        """Look once; wait if it is not there."""
-        if not self.deferrable:
-            return super().execute(context)
-        with airflow_errors():
-            trigger = self._trigger(context)
-            ready = trigger.look(TectonHook(self.tecton_conn_id).get_conn())
-            if ready is not None:
-                return ready
-        return self.defer(
-            trigger=trigger,
-            method_name=self.on_ready.__name__,
-            timeout=backstop(time.time() + self.timeout),
-        )
-
-    def on_ready(self, context: Context, event: Any) -> str:
-        """Judge what the trigger saw; called on a worker."""
-        with airflow_errors():
-            told = event if isinstance(event, dict) else {}
-            if told.get("outcome") == "ended" and isinstance(told.get("value"), str):
-                return str(told["value"])
-            if told.get("outcome") == "deadline":
-                raise DeadlineExceededError(
-                    f"The features were not ready within {self.timeout:g} s: {told.get('message')}"
-                )
-            if told.get("outcome") == "refused":
-                raise ConfigurationError(f"Tecton refuses us: {told.get('message')}")
-            raise ProtocolError(f"The trigger's event is not understood: {event!r}"[:500])
-
-    def poke(self, context: Context) -> PokeReturnValue:
+    def look(self, context: Context) -> PokeReturnValue:
         """Look once."""
-        with airflow_errors():
-            ready = self._trigger(context).look(TectonHook(self.tecton_conn_id).get_conn())
-            return PokeReturnValue(is_done=ready is not None, xcom_value=ready)
+        ready = self.trigger(context, 0.0).look(TectonHook(self.tecton_conn_id).get_conn())
+        return PokeReturnValue(is_done=ready is not None, xcom_value=ready)
 
-    def _trigger(self, context: Context) -> TectonReadyTrigger:
+    def judge(self, event: Any) -> str:
+        """Give until when the features are there."""
+        told = event if isinstance(event, dict) else {}
+        if told.get("outcome") == "ended" and isinstance(told.get("value"), str):
+            return str(told["value"])
+        if told.get("outcome") == "deadline":
+            raise AirflowSensorTimeout(f"The features were not ready within {self.timeout:g} s: {told.get('message')}")
+        if told.get("outcome") == "refused":
+            raise ConfigurationError(f"Tecton refuses us: {told.get('message')}")
+        raise ProtocolError(f"The trigger's event is not understood: {event!r}"[:500])
+
+    def trigger(self, context: Context, until: float) -> TectonReadyTrigger:
+        """Ask Tecton again and again."""
         from airflow_provider_air.triggers.tecton import TectonReadyTrigger
 
         if self.store not in STORES:
@@ -108,7 +87,7 @@ class TectonReadySensor(BaseSensorOperator):
             name=str(self.feature_view or self.feature_service),
             store=self.store,
             ready_at=(moment(self.ready_at, "ready_at") or run.run_after).isoformat(),
-            deadline=time.time() + self.timeout,
+            deadline=until,
             poll_interval_seconds=min(float(self.poke_interval), 30.0),
             not_before=not_before(),
         )

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
+from airflow_provider_air.addresses import check_bare
 from airflow_provider_air.contracts.connections import Connections
 from airflow_provider_air.contracts.storage import Storage
 from airflow_provider_air.errors import ConfigurationError
@@ -27,9 +28,10 @@ class ClusterUri:
     place: str
 
     def validate(self) -> None:
-        """:raises ConfigurationError: it is no URI."""
+        """:raises ConfigurationError: it is no URI, or holds a password."""
         if not isinstance(self.place, str) or not _URI.match(self.place):
             raise ConfigurationError(f"'storage' must be a storage, a path or a URI, not {self.place!r}")
+        check_bare(self.place, "'storage'", hint="Give S3Storage or GcsStorage, which take them from a connection")
 
     def uri(self) -> str:
         """Give it as it was written."""

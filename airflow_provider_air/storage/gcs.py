@@ -24,7 +24,7 @@ from airflow_provider_air.drivers.wire import names as driver_names
 from airflow_provider_air.errors import ConfigurationError, UnavailableError
 from airflow_provider_air.storage.credentials import check_credentials, check_lifetime
 from airflow_provider_air.storage.paths import BucketRoot
-from airflow_provider_air.storage.probing import write_read_remove
+from airflow_provider_air.storage.probing import write_and_read
 from airflow_provider_air.storage.spool import fetched_whole, sent_whole
 
 _CONTENT_TYPE = "application/octet-stream"
@@ -172,8 +172,8 @@ class GcsBucket:
             self._bucket.delete_blobs(doomed, on_error=lambda blob: None)
 
     def probe(self) -> None:
-        """Write, read and remove a small object."""
-        write_read_remove(self)
+        """Write and read a small object; it is removed where that is allowed."""
+        write_and_read(self)
 
     def access(self, *, lifetime: timedelta | None) -> JobAccess:
         """
@@ -233,7 +233,7 @@ class GcsBucket:
             raise ConfigurationError(
                 f"Google Cloud Storage denies access: {error.message}",
                 where=where,
-                hint="Allow list, read, write and delete there",
+                hint="Allow list, read and write there",
             ) from error
         except GoogleAuthError as error:
             if may_pass(error):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_air.addresses import check_bare
 from airflow_provider_air.errors import ConfigurationError
 
 
@@ -51,6 +52,8 @@ class BucketRoot:
         :param what: what it is, for the message
         :raises ConfigurationError: it is not of this form
         """
+        if isinstance(root, str):
+            check_bare(root, what, hint="The connection has them")
         start = f"{scheme}://"
         bucket, _, prefix = root.removeprefix(start).partition("/") if isinstance(root, str) else ("", "", "")
         if not bucket or not root.startswith(start) or "?" in root:

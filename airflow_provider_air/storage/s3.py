@@ -22,7 +22,7 @@ from airflow_provider_air.contracts.storage import JobAccess, StoredFile
 from airflow_provider_air.errors import ConfigurationError, UnavailableError
 from airflow_provider_air.storage.credentials import check_credentials, check_lifetime
 from airflow_provider_air.storage.paths import BucketRoot
-from airflow_provider_air.storage.probing import write_read_remove
+from airflow_provider_air.storage.probing import write_and_read
 from airflow_provider_air.storage.spool import fetched_whole, sent_whole
 
 # What S3 and its kin answer where a key or a bucket is not there, or not for us.
@@ -175,8 +175,8 @@ class S3Bucket:
                 self._remove(doomed[start : start + _REMOVED_AT_ONCE], self.uri(path))
 
     def probe(self) -> None:
-        """Write, read and remove a small object."""
-        write_read_remove(self)
+        """Write and read a small object; it is removed where that is allowed."""
+        write_and_read(self)
 
     def access(self, *, lifetime: timedelta | None) -> JobAccess:
         """
@@ -280,7 +280,7 @@ class S3Bucket:
             )
         if code in _DENIED:
             return ConfigurationError(
-                f"S3 denies access: {message or code}", where=where, hint="Allow list, read, write and delete there"
+                f"S3 denies access: {message or code}", where=where, hint="Allow list, read and write there"
             )
         if code in _REJECTED:
             return ConfigurationError(

@@ -18,7 +18,7 @@ from airflow_provider_air.contracts.connections import Connections
 from airflow_provider_air.contracts.storage import JobAccess, StoredFile
 from airflow_provider_air.errors import ConfigurationError, UnavailableError
 from airflow_provider_air.storage.paths import check_below, check_path
-from airflow_provider_air.storage.probing import write_read_remove
+from airflow_provider_air.storage.probing import write_and_read
 
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 # What a file server says that is away or full for a while; all else is about rights and names.
@@ -198,7 +198,7 @@ class Folder:
 
     def probe(self) -> None:
         """
-        Write, read and remove a small file.
+        Write and read a small file; it is removed where that is allowed.
 
         :raises ConfigurationError: the folder is absent or cannot be written
         :raises UnavailableError: the file system fails
@@ -210,7 +210,7 @@ class Folder:
                     where=str(self._root),
                     hint="Create it, or mount it at the same path everywhere",
                 )
-        write_read_remove(self)
+        write_and_read(self)
 
     def access(self, *, lifetime: timedelta | None) -> JobAccess:
         """Give nothing: whoever runs the job on its nodes has rights of his own there."""

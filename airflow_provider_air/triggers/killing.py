@@ -7,6 +7,9 @@ import contextlib
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
+from airflow_provider_air.connections.task_states import state_of
+from airflow_provider_air.contracts.runs import Log
+
 # An event loop keeps no reference of its own to what it runs.
 _unfinished: set[asyncio.Task[None]] = set()
 
@@ -28,23 +31,18 @@ async def finish(work: Coroutine[Any, Any, None]) -> None:
         task.result()
 
 
-async def is_still_deferred(task: Mapping[str, Any]) -> bool:
+async def is_wanted(task: Mapping[str, Any], log: Log) -> bool:
     """
-    Tell a move between triggerers from a person's word.
+    Tell a person's word from a move between triggerers; where Airflow does not say, it is taken for a person's.
 
     Airflow 3.3.0-3.3.2 calls ``on_kill`` also when a trigger is only reassigned; then the task is still
-    deferred, and what it waits for is to go on.
+    deferred, and what it waits for is to go on. It asks nobody a second time. The triggerer asks the database, so
+    that an api-server that is away says nothing here.
 
     :param task: ``dag_id``, ``run_id``, ``task_id``, ``map_index`` of the waiting task instance
     """
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
-    states = await asyncio.to_thread(
-        RuntimeTaskInstance.get_task_states,
-        dag_id=task["dag_id"],
-        task_ids=[task["task_id"]],
-        run_ids=[task["run_id"]],
-        map_index=task["map_index"],
-    )
-    mapped = task["task_id"] if task["map_index"] < 0 else f"{task['task_id']}_{task['map_index']}"
-    return bool(states.get(task["run_id"], {}).get(mapped) == "deferred")
+    try:
+        return await asyncio.to_thread(state_of, task) != "deferred"
+    except Exception as error:  # noqa: BLE001  # whatever it is, nobody knows
+        log.warning("Airflow does not say whether the task still waits, so what runs is stopped: %s", error)
+        return True

@@ -9,7 +9,7 @@ from airflow_provider_air.contracts.runs import Wait
 from airflow_provider_air.errors import AirError
 from airflow_provider_air.runs.watch import Watch
 from airflow_provider_air.triggers.base import OneEventTrigger
-from airflow_provider_air.triggers.killing import finish, is_still_deferred
+from airflow_provider_air.triggers.killing import finish, is_wanted
 
 # The triggerer hands 4 KiB of log to its supervisor per turn (3.3.2: some 300 KB/s), and its event loop stands still
 # while more than 200 KB wait. So it shows what it can, and the worker shows the rest at the job's end.
@@ -56,11 +56,8 @@ class RayRunTrigger(OneEventTrigger):
             await finish(self._kill())
 
     async def _kill(self) -> None:
-        try:
-            if await is_still_deferred(self.task_names):
-                return
-        except Exception as error:  # noqa: BLE001  # doubt means stop: Airflow asks nobody a second time
-            self.log.warning("Airflow does not say whether the task still waits, so what runs is stopped: %s", error)
+        if not await is_wanted(self.task_names, self.log):
+            return
         try:
             await (self._watch or self._open()).kill()
         except AirError as error:

@@ -14,7 +14,7 @@ from airflow_provider_air.connections.tecton import HINT, tecton_server_of
 from airflow_provider_air.errors import AirError, UnavailableError
 from airflow_provider_air.runs.clock import RealClock
 from airflow_provider_air.triggers.base import OneEventTrigger
-from airflow_provider_air.triggers.killing import finish, is_still_deferred
+from airflow_provider_air.triggers.killing import finish, is_wanted
 
 
 class _TectonTrigger(OneEventTrigger):
@@ -104,10 +104,10 @@ class TectonJobTrigger(_TectonTrigger):
             await finish(self._cancel())
 
     async def _cancel(self) -> None:
-        if await is_still_deferred(self.fields["task"]):
+        if not await is_wanted(self.fields["task"], self.log):
             return
-        server = await self._server()
         try:
+            server = await self._server()
             named = (self.fields["workspace"], self.fields["feature_view"], self.fields["job_id"])
             await asyncio.to_thread(server.cancel, *named)
         except AirError as error:

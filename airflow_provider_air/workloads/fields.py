@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from airflow_provider_air.addresses import check_bare
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.workloads.code import IMPORT_PATH
 
@@ -79,11 +80,13 @@ def uri(value: Any, field: str) -> None:
     """
     Check the form of a URI or path, or of a list of them.
 
-    :raises ConfigurationError: it is empty or no text
+    :raises ConfigurationError: it is empty or no text, or holds a password
     """
     values = value if isinstance(value, list) and value else [value]
     if not all(isinstance(item, str) and item.strip() for item in values):
         raise ConfigurationError(f"'{field}' must be a URI or a path, not {value!r}")
+    for item in values:
+        check_bare(item, f"'{field}'")
 
 
 def query(value: Any, field: str) -> None:
@@ -149,6 +152,12 @@ def datasets(specs: Any) -> None:
         raise ConfigurationError(f"'datasets' must map names to URIs or dicts, not {specs!r}")
     for name, spec in specs.items():
         dataset(spec, f"datasets.{name}")
+
+
+def submission_id(value: Any) -> None:
+    """:raises ConfigurationError: it names no job."""
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigurationError("'submission_id' is empty", hint="Pass the XCom of the submitting task")
 
 
 def moment(value: Any, field: str) -> datetime | None:

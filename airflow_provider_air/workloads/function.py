@@ -63,7 +63,8 @@ def _local_modules(function: Callable[..., Any], folders: Sequence[str]) -> Iter
         file = getattr(module, "__file__", None)
         if module is own or not isinstance(module, ModuleType) or not file or "site-packages" in file:
             continue
-        path = Path(file)
+        # Both ends: the folder may be reached by a link, as git-sync makes one.
+        path = Path(file).resolve()
         if any(root in path.parents for root in roots) and not module.__name__.startswith("airflow_provider_air"):
             yield module
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow_provider_air.addresses import check_bare
 from airflow_provider_air.contracts.jobs import EntrypointResources, JobRequest, PreparedJob
 from airflow_provider_air.contracts.names import digest
 from airflow_provider_air.drivers.wire import names as driver_names
@@ -25,6 +26,7 @@ from airflow_provider_air.workloads.secrets import HOOK, pack_secrets, with_secr
 
 # It is in the worker's memory while it is written.
 MAX_STAGED_BYTES = 1024 * 1024 * 1024
+_SHOWN = "Ray shows it to whoever can list jobs: ship a folder, or let the cluster's own secret store open the place"
 REMOTE_SCHEMES = ("gcs", "s3", "gs", "https", "azure", "abfss", "file", "local")
 
 
@@ -188,6 +190,8 @@ def _ship_modules(request: JobRequest, environment: dict[str, Any]) -> list[Pack
 def _package_of(source: Any, field_name: str, *, prefix: str = "", excludes: tuple[str, ...] = ()) -> Package | None:
     if not isinstance(source, str) or not source:
         raise ConfigurationError(f"'{field_name}' must be a folder or a URI, not {source!r}")
+    if "://" in source:
+        check_bare(source, f"'{field_name}'", hint=_SHOWN)
     scheme = urlsplit(source).scheme
     if "://" not in source:
         return package_folder(Path(source), prefix=prefix, excludes=excludes, field_name=field_name)
@@ -227,7 +231,7 @@ def _drivers_package() -> Package:
     """Pack our drivers under the name that they have on the cluster."""
     root = importlib.resources.files("airflow_provider_air.drivers")
     with importlib.resources.as_file(root) as folder:
-        return package_folder(folder, prefix="air_drivers/")
+        return package_folder(folder, prefix="air_drivers/", may_link_out=True)
 
 
 def _payload_name(payload: Mapping[str, bytes]) -> str:

@@ -5,7 +5,7 @@ Ray shows every ``runtime_env.env_vars`` value in its job listings, while a pack
 its name. So secrets travel as a package of their own. Ray's ``worker_process_setup_hook`` puts them into the
 environment of the job's workers on all nodes; it does not run for the entrypoint, where our drivers do the same,
 and for commands of the author's the shell does.
-They lie on the nodes' disks, readable by Ray's own user, as long as Ray keeps the job's environment there.
+They lie on the nodes' disks, readable by Ray's own user alone, as long as Ray keeps the job's environment there.
 
 Source: Ray 2.60, ``_private/runtime_env/setup_hook.py``.
 """
@@ -77,7 +77,8 @@ def pack_secrets(secrets: Mapping[str, str], submission_id: str, *, next_hook: o
         f"{module}/__main__.py": _MAIN.encode(),
         f"{module}/secrets.json": json.dumps(dict(secrets)).encode(),
     }
-    return package_files(files), f"{module}.load"
+    # Ray's nodes give unpacked files these rights (2.60); "fill" sees to it where they do not.
+    return package_files(files, mode=0o600), f"{module}.load"
 
 
 def with_secrets(entrypoint: str, hook: str) -> str:

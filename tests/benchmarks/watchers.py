@@ -1,4 +1,4 @@
-"""What does waiting cost the triggerer: one process with 1, 100 and 1,000 waiting tasks?"""
+"""What does waiting cost the triggerer: one process with 1, 100 and 1,000 tasks that wait for jobs, or for room?"""
 
 from __future__ import annotations
 
@@ -16,34 +16,49 @@ from tests.benchmarks.rig.report import Report
 COUNTS = (1, 100, 1000)
 REAL_JOBS = 10
 LOG_INTERVAL_SECONDS = 5.0
+ROOM = 10
 RATES = {"requests": "requests/s", "reply_bytes": "bytes/s", "xcom_writes": "XCom writes/s", "cpu_share": "of a core"}
 
 
 def measure(*, quick: bool) -> Iterator[Report]:
     """Requests, bytes and CPU of one triggerer, on the replayed head and for a few real jobs."""
     windows, seconds = (1, 20.0) if quick else (3, 30.0)
-    yield _replayed(windows, seconds, quick=quick)
+    yield from _replayed(windows, seconds, quick=quick)
     yield _real(windows, seconds, quick=quick)
 
 
-def _replayed(windows: int, seconds: float, *, quick: bool) -> Report:
+def _replayed(windows: int, seconds: float, *, quick: bool) -> Iterator[Report]:
     report = Report(
         "watchers.replayed",
         "one process with the triggers of N running jobs, each of which logs a line per 5 s, on a replayed head; "
         "XComs go to a double of the supervisor",
         quick=quick,
     )
-    cpu = {}
+    room = Report(
+        "watchers.room",
+        f"one process with the triggers of N tasks that wait for room under max_concurrent_jobs={ROOM}, on the same "
+        "heads, which have N live jobs and list them all at each look",
+        quick=quick,
+    )
+    cpu, waiting = {}, {}
     for count in COUNTS:
         with replayed_head(count, LOG_INTERVAL_SECONDS) as head:
-            seen = _watched(head.transport, head.jobs, str(head.control.base_url), windows, seconds)
+            url = str(head.control.base_url)
+            seen = _watched(head.transport, head.jobs, url, windows, seconds)
+            if count > ROOM:
+                waited = _watched(head.transport, [], url, windows, seconds, waiting=count)
+                for rate, unit in RATES.items():
+                    room.series(f"tasks_{count}.{rate}", waited[rate], unit)
+                waiting[count] = room.measured[f"tasks_{count}.cpu_share"]["median"]
         for rate, unit in RATES.items():
             report.series(f"jobs_{count}.{rate}", seen[rate], unit)
         cpu[count] = report.measured[f"jobs_{count}.cpu_share"]["median"]
     few, many = cpu[COUNTS[1]], cpu[COUNTS[2]]
     report.aim("share of a core that watching 1,000 jobs takes", many, at_most=0.25)
     report.aim("CPU of 1,000 jobs over that of 100: sublinear", many / few, at_most=COUNTS[2] / COUNTS[1])
-    return report
+    room.aim("share of a core that 1,000 tasks take which wait for room", waiting[COUNTS[2]], at_most=0.10)
+    yield report
+    yield room
 
 
 def _real(windows: int, seconds: float, *, quick: bool) -> Report:
@@ -61,10 +76,11 @@ def _real(windows: int, seconds: float, *, quick: bool) -> Report:
 
 
 def _watched(
-    transport: Transport, jobs: list[str], control_url: str | None, windows: int, seconds: float
+    transport: Transport, jobs: list[str], control_url: str | None, windows: int, seconds: float, *, waiting: int = 0
 ) -> dict[str, list[float]]:
     """Watch in a process of its own, so that its CPU time is that of the watching."""
     told: dict[str, Any] = {"base_url": transport.base_url, "token": transport.token, "control_url": control_url}
+    told["waiting"] = waiting
     seen: dict[str, list[float]] = fresh(
         __name__, watch_in_process.__name__, jobs=jobs, windows=windows, seconds=seconds, **told
     )
@@ -72,23 +88,25 @@ def _watched(
 
 
 def watch_in_process(
-    *, base_url: str, token: str, control_url: str | None, jobs: list[str], windows: int, seconds: float
+    *, base_url: str, token: str, control_url: str | None, jobs: list[str], waiting: int, windows: int, seconds: float
 ) -> dict[str, list[float]]:
-    """Run the triggers of these jobs for some windows of time; runs in the fresh process."""
+    """Run the triggers of these jobs, or of so many waiting tasks, for some windows of time; in the fresh process."""
+    from tests.benchmarks.rig.triggers import job_triggers, room_triggers
     from tests.benchmarks.rig.worker import connected
 
     with connected(Transport(base_url, token=token)) as supervisor:
-        return asyncio.run(_watch(supervisor, control_url, jobs, windows, seconds))
+        triggers = [*job_triggers(jobs), *room_triggers(waiting, ROOM)]
+        return asyncio.run(_watch(supervisor, control_url, triggers, windows, seconds))
 
 
 async def _watch(
-    supervisor: Any, control_url: str | None, jobs: list[str], windows: int, seconds: float
+    supervisor: Any, control_url: str | None, triggers: list[Any], windows: int, seconds: float
 ) -> dict[str, list[float]]:
-    from tests.benchmarks.rig.triggers import event_of, job_triggers
+    from tests.benchmarks.rig.triggers import event_of
 
-    tasks = [asyncio.create_task(event_of(trigger)) for trigger in job_triggers(jobs)]
+    tasks = [asyncio.create_task(event_of(trigger)) for trigger in triggers]
     # All take over their progress first, one thread hop each; and logs that have grown meanwhile are read.
-    await asyncio.sleep(10 + len(jobs) / 50)
+    await asyncio.sleep(10 + len(triggers) / 50)
     seen: dict[str, list[float]] = {rate: [] for rate in RATES}
     for _ in range(windows):
         before = await _counters(supervisor, control_url)

@@ -253,6 +253,14 @@ def test_it_is_listed_with_whose_it_is(harness: Harness) -> None:
         assert harness.ref not in [item.ref for item in harness.backend.list(theirs)]
 
 
+def test_who_adopts_it_has_not_made_it(harness: Harness) -> None:
+    """By this a task knows whether a cluster is its own to delete."""
+    adopter = ClusterOwner("tests", dataclasses.replace(KEY, task_id="tune"))
+    harness.backend.ensure(harness.spec, harness.ref, owner=adopter, attempt=ATTEMPT)
+
+    assert harness.ref not in [item.ref for item in harness.backend.list(adopter)]
+
+
 def test_extending_it_changes_nothing_else_and_may_be_repeated(harness: Harness) -> None:
     before = harness.backend.describe(harness.ref)
     for _ in range(2):

@@ -17,7 +17,7 @@ from airflow_provider_air.clusters.serve_rest import ServeRest
 from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef
 from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings, JobBackend, Observation, PreparedJob
 from airflow_provider_air.drivers.wire.names import records_name
-from airflow_provider_air.errors import AirError, UnavailableError
+from airflow_provider_air.errors import AirError, RemoteFailureError, UnavailableError
 from airflow_provider_air.ray_api.models import JobDetails, JobStatus, JobSubmission
 from airflow_provider_air.ray_api.packages import package_files
 from airflow_provider_air.ray_api.transport import Transport
@@ -245,8 +245,10 @@ def test_silence_is_unavailable_and_says_nothing_about_a_job(harness: Harness) -
 
     questions: list[Callable[[], Any]] = [
         lambda: harness.backend.look(ID),
+        lambda: harness.backend.delete(ID),
+        harness.backend.all,
         lambda: harness.backend.submit(prepared("air-job-g1a1-2")),
-        lambda: asyncio.run(_alive_now(harness)),
+        lambda: asyncio.run(_jobs_now(harness)),
         stop,
     ]
     for ask in questions:
@@ -254,8 +256,8 @@ def test_silence_is_unavailable_and_says_nothing_about_a_job(harness: Harness) -
             ask()
 
 
-async def _alive_now(harness: Harness) -> list[str]:
-    return [job.submission_id for job in await harness.backend.alive_now()]
+async def _jobs_now(harness: Harness) -> dict[str, str]:
+    return {job.submission_id: job.status.value for job in await harness.backend.jobs_now()}
 
 
 # Stopping and listing
@@ -289,12 +291,42 @@ def test_a_prepared_stop_is_quick(harness: Harness) -> None:
     wait_until(lambda: known(harness).status.is_terminal or None, what="its end", timeout_seconds=20)
 
 
-def test_the_living_are_listed_whoever_asks(harness: Harness) -> None:
-    for number, status in enumerate(("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED")):
+def test_the_living_are_listed_and_all_where_they_are_shared(harness: Harness) -> None:
+    statuses = ("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED")
+    for number, status in enumerate(statuses):
         submitted(harness, status, f"job-{number}")
 
     assert sorted(job.submission_id for job in harness.backend.alive()) == ["job-0", "job-1"]
-    assert sorted(asyncio.run(_alive_now(harness))) == ["job-0", "job-1"]
+    assert asyncio.run(_jobs_now(harness)) == {f"job-{number}": status for number, status in enumerate(statuses)}
+
+
+def test_all_are_listed_with_what_they_were_given(harness: Harness) -> None:
+    for number, status in enumerate(("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED")):
+        submitted(harness, status, f"job-{number}")
+
+    listed = {job.submission_id: job for job in harness.backend.all()}
+
+    assert sorted(listed) == [f"job-{number}" for number in range(5)]
+    assert listed["job-2"].status is JobStatus.SUCCEEDED
+    assert dict(listed["job-0"].metadata) == METADATA
+    assert listed["job-0"].entrypoint == "true"
+
+
+def test_an_ended_job_is_forgotten_once(harness: Harness) -> None:
+    submitted(harness, "SUCCEEDED")
+
+    assert harness.backend.delete(ID) is True
+    assert harness.backend.look(ID).job is None
+    assert harness.backend.delete(ID) is False
+
+
+@pytest.mark.parametrize("status", ["PENDING", "RUNNING"])
+def test_a_living_job_is_not_forgotten(harness: Harness, status: str) -> None:
+    submitted(harness, status)
+
+    with pytest.raises(RemoteFailureError):
+        harness.backend.delete(ID)
+    assert known(harness).status.value == status
 
 
 # Records and following

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 
 from airflow_provider_air import MlflowModelSensor, MlflowPromoteOperator
 from airflow_provider_air.attachments.mlflow.models import ModelRegistry, ModelVersion
@@ -23,7 +23,7 @@ from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import AttemptInfo
 from airflow_provider_air.errors import ConfigurationError, ModelRejectedError, ProtocolError, UnavailableError
 from tests.fakes.attachment import FakeConnections
-from tests.fakes.task_context import FakeTaskInstance
+from tests.fakes.task_context import FakeTaskInstance, Store, task_context
 
 pytestmark = pytest.mark.integration
 CHECKPOINT = "s3://models/run/checkpoint_1"
@@ -216,18 +216,18 @@ async def event_of(trigger: Any) -> dict[str, Any]:
 def test_a_sensor_waits_for_a_version_and_for_an_alias(model: Model) -> None:
     for_version, for_alias = sensor(model), sensor(model, alias="champion", at_least="1")
     with pytest.raises(TaskDeferred) as deferred:
-        for_version.execute({})
+        for_version.execute(task_context(Store()))
 
     async def train_while_it_waits() -> dict[str, Any]:
         waiting = asyncio.create_task(event_of(deferred.value.trigger))
         await asyncio.to_thread(model.train, "a", 2.0)
         return await waiting
 
-    assert for_version.on_ready({}, asyncio.run(train_while_it_waits())) == 1
+    assert for_version.on_event({}, asyncio.run(train_while_it_waits())) == 1
     with pytest.raises(TaskDeferred):
-        for_alias.execute({})
+        for_alias.execute(task_context(Store()))
     model.promote("a")
-    assert for_alias.execute({}) == 1
+    assert for_alias.execute(task_context(Store())) == 1
     assert sensor(model, at_least=2, deferrable=False).poke({}).is_done is False
 
 
@@ -235,10 +235,10 @@ def test_a_sensor_says_what_it_waited_for(model: Model) -> None:
     late = sensor(model, alias="champion")
     late.timeout = 0
     with pytest.raises(TaskDeferred) as deferred:
-        late.execute({})
+        late.execute(task_context(Store()))
     event = asyncio.run(event_of(deferred.value.trigger))
-    with pytest.raises(Exception, match=rf"{model.name} @champion was not there within 0 s"):
-        late.on_ready({}, event)
+    with pytest.raises(AirflowSensorTimeout, match=rf"{model.name} @champion was not there within 0 s"):
+        late.on_event({}, event)
 
 
 def test_a_version_reads_back(model: Model) -> None:

@@ -149,6 +149,7 @@ def test_a_rollout_is_submitted_and_ends_like_a_job(harness: Harness) -> None:
 def test_the_endpoint_is_an_address_without_a_final_slash(harness: Harness) -> None:
     endpoint = harness.backend.endpoint(RESULT)
 
+    assert endpoint is not None
     assert endpoint.startswith("http")
     assert not endpoint.endswith("/")
 

@@ -126,7 +126,7 @@ def strict(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("conn_id", "message"),
     [
-        ("guest", "S3 denies access.*s3://models.*Allow list, read, write and delete there"),
+        ("guest", "S3 denies access.*s3://models.*Allow list, read and write there"),
         ("keys", "S3 rejects the credentials.*Correct the aws connection"),
         ("guest_role", "AWS refuses the connection.*not authorized.*Correct its keys or its role"),
     ],

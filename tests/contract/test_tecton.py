@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowTaskTimeout,
+    TaskDeferralError,
+    TaskDeferralTimeout,
+    TaskDeferred,
+)
+from airflow.sdk.execution_time import task_runner
 
 from airflow_provider_air import TectonMaterializeOperator, TectonReadySensor
 from airflow_provider_air.attachments.tecton.server import TectonServer, Window
@@ -18,7 +28,8 @@ from airflow_provider_air.errors import (
     UnavailableError,
 )
 from airflow_provider_air.hooks.tecton import TectonHook
-from tests.fakes.task_context import Store, task_context
+from airflow_provider_air.triggers.tecton import TectonJobTrigger
+from tests.fakes.task_context import Store, Supervisor, task_context
 from tests.fakes.tecton import KEY, FakeTecton
 
 WINDOW = {"start": "2026-01-01T00:00:00+00:00", "end": "2026-01-02T00:00:00+00:00"}
@@ -30,6 +41,14 @@ def tecton(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTecton]:
         connect(monkeypatch, tecton.url)
         monkeypatch.setenv("AIRFLOW__AIR__DEFERRAL_SETTLE_SECONDS", "0")
         yield tecton
+
+
+@pytest.fixture
+def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
+    """Airflow has no other seam for the line that task states travel on."""
+    supervisor = Supervisor()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    return supervisor
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, url: str, key: str = KEY) -> None:
@@ -118,7 +137,118 @@ def test_without_deferring_the_worker_waits_by_the_same_trigger(tecton: FakeTect
     operator = materialize(deferrable=False)
 
     assert operator.execute(task_context(Store()))["state"] == "success"
+
+
+def test_a_clear_of_a_success_writes_again_where_that_is_wanted_and_a_retry_does_not(tecton: FakeTecton) -> None:
+    store = Store()
+    deferred(materialize(overwrite=True), store)
+    tecton.set_state("job-0", "SUCCESS")
+    assert materialize(overwrite=True).execute(task_context(store, try_number=2))["job_id"] == "job-0"
+
+    # A clear rewrites max_tries.
+    cleared = {"try_number": 3, "max_tries": 4}
+    assert materialize().execute(task_context(store, **{**cleared, "max_tries": 2}))["job_id"] == "job-0"
+    assert deferred(materialize(overwrite=True), store, **cleared).fields["job_id"] == "job-1"
+    tecton.set_state("job-1", "SUCCESS")
+
+    assert materialize(overwrite=True).execute(task_context(store, try_number=4, max_tries=4))["job_id"] == "job-1"
+    assert len(tecton.jobs) == 2
+
+
+def broken(store: Store, error: str = "Trigger failure", **ti: Any) -> Any:
+    """Come back from a deferral whose trigger gave no event."""
+    kwargs = {"error": error, "traceback": []}
+    return materialize().resume_execution(TRIGGER_FAIL_REPR, kwargs, task_context(store, **ti))
+
+
+@pytest.mark.parametrize(("try_number", "cancelled"), [(1, []), (3, ["job-0"])])
+def test_a_dead_trigger_leaves_the_job_to_the_next_try_where_there_is_one(
+    tecton: FakeTecton, try_number: int, cancelled: list[str]
+) -> None:
+    store = Store()
+    deferred(materialize(), store, try_number=try_number)
+
+    with pytest.raises(TaskDeferralError):
+        broken(store, try_number=try_number)
+
+    assert tecton.cancelled == cancelled
+
+
+def test_a_dead_trigger_loses_no_success(tecton: FakeTecton) -> None:
+    store = Store()
+    deferred(materialize(), store)
+    tecton.set_state("job-0", "SUCCESS")
+
+    assert broken(store)["job_id"] == "job-0"
+
+
+def test_a_deferral_that_timed_out_cancels_the_job(tecton: FakeTecton) -> None:
+    store = Store()
+    deferred(materialize(execution_timeout=timedelta(0)), store)
+
+    with pytest.raises(TaskDeferralTimeout):
+        broken(store, "Trigger timeout")
+
+    assert tecton.cancelled == ["job-0"]
+
+
+@pytest.mark.parametrize(("try_number", "state", "cancelled"), [(1, "failed", 1), (1, "running", 0), (3, "running", 1)])
+def test_a_kill_reads_no_connection_and_asks_whose_act_it_was(
+    tecton: FakeTecton,
+    supervisor: Supervisor,
+    monkeypatch: pytest.MonkeyPatch,
+    try_number: int,
+    state: str,
+    cancelled: int,
+) -> None:
+    operator = materialize()
+    deferred(operator, Store(), try_number=try_number)
+    monkeypatch.delenv("AIRFLOW_CONN_TECTON_DEFAULT")
+    supervisor.state = state
+
     operator.on_kill()
+
+    assert len(tecton.cancelled) == cancelled
+
+
+def test_a_kill_ends_in_time_where_tecton_is_slow(tecton: FakeTecton, supervisor: Supervisor) -> None:
+    operator = materialize()
+    deferred(operator, Store())
+    supervisor.state = "failed"
+    tecton.slow_seconds = 10.0
+
+    started = time.monotonic()
+    operator.on_kill()
+
+    assert time.monotonic() - started < 4
+
+
+def test_a_worker_s_alarm_cancels_the_job(
+    tecton: FakeTecton, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def alarm(trigger: Any) -> None:
+        raise AirflowTaskTimeout("Timeout")
+
+    monkeypatch.setattr(TectonJobTrigger, "event", alarm)
+    supervisor.state = "running"
+    with pytest.raises(AirflowTaskTimeout):
+        materialize(deferrable=False).execute(task_context(Store()))
+
+    assert tecton.cancelled == ["job-0"]
+
+
+async def test_a_deferred_kill_in_doubt_cancels_the_job(
+    tecton: FakeTecton, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trigger = deferred(materialize(), Store())
+    await trigger.on_kill()
+    assert tecton.cancelled == []
+
+    def send(message: Any) -> Any:
+        raise RuntimeError("no answer")
+
+    monkeypatch.setattr(supervisor, "send", send)
+    await trigger.on_kill()
     assert tecton.cancelled == ["job-0"]
 
 
@@ -141,7 +271,7 @@ async def test_a_sensor_waits_until_features_are_ready(tecton: FakeTecton) -> No
     trigger = deferred(sensor, Store())
     tecton.ready["offline_latest_ready_time"] = "2026-01-02T06:00:00Z"
 
-    ready = sensor.on_ready(task_context(Store()), await event_of(trigger))
+    ready = sensor.on_event(task_context(Store()), await event_of(trigger))
 
     assert ready == "2026-01-02T06:00:00+00:00"
     assert sensor.execute(task_context(Store())) == ready
@@ -153,8 +283,8 @@ async def test_a_sensor_gives_up_at_its_deadline(tecton: FakeTecton) -> None:
     trigger = deferred(sensor, Store())
     trigger.fields["deadline"] = 0.0
 
-    with pytest.raises(DeadlineExceededError, match="not ready within"):
-        sensor.on_ready(task_context(Store()), await event_of(trigger))
+    with pytest.raises(AirflowSensorTimeout, match="not ready within"):
+        sensor.on_event(task_context(Store()), await event_of(trigger))
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,13 @@ from airflow_provider_air.contracts.jobs import (
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import AttemptInfo, Clock
 from airflow_provider_air.contracts.serving import ABSENT, ApplicationStatus
-from airflow_provider_air.errors import AirError, ClusterNotReadyError, ClusterUnreachableError, ConfigurationError
+from airflow_provider_air.errors import (
+    AirError,
+    ClusterNotReadyError,
+    ClusterUnreachableError,
+    ConfigurationError,
+    RemoteFailureError,
+)
 from airflow_provider_air.ray_api.models import JobDetails, JobStatus
 from airflow_provider_air.ray_api.transport import Transport
 
@@ -341,9 +347,23 @@ class OtherJobs:
         """Give what has not ended."""
         return [job.details for job in self._cluster().jobs.values() if not job.details.status.is_terminal]
 
-    async def alive_now(self) -> Sequence[JobDetails]:
-        """Give the same."""
-        return self.alive()
+    async def jobs_now(self) -> Sequence[JobDetails]:
+        """Give all."""
+        return [job.details for job in self._cluster().jobs.values()]
+
+    def all(self) -> Sequence[JobDetails]:
+        """Give what is remembered."""
+        return [job.details for job in self._cluster().jobs.values()]
+
+    def delete(self, submission_id: str) -> bool:
+        """Forget what has ended."""
+        jobs = self._cluster().jobs
+        if submission_id not in jobs:
+            return False
+        if not jobs[submission_id].details.status.is_terminal:
+            raise RemoteFailureError("It has not ended", where=submission_id)
+        del jobs[submission_id]
+        return True
 
     def records(self, job: JobDetails) -> list[dict[str, Any]]:
         """Give a job's records."""

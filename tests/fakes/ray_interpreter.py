@@ -1,7 +1,7 @@
 """
 Stands in for an interpreter that has Ray, so that supervision is tested in milliseconds: its head answers what a
 supervisor asks, and tells of the jobs in the file that ``FAKE_JOBS`` names. A dot in the ``.asked`` file beside it
-counts each time.
+counts each time. Who shows no token is refused, but where ``FAKE_OPEN`` is set.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ def install(folder: Path) -> str:
 class _Head(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer as a head does that lacks nothing."""
+        if not self.headers["Authorization"] and "FAKE_OPEN" not in os.environ:
+            self.send_response(401)
+            self.end_headers()
+            return
         path = self.path.partition("?")[0]
         answers: dict[str, Any] = {
             "/api/version": {"version": "4", "session_name": f"session_{os.getpid()}"},
@@ -48,8 +52,9 @@ class _Head(BaseHTTPRequestHandler):
 
 
 def main(arguments: list[str]) -> None:
-    """Answer to ``-c`` (is Ray there?) and to ``-m ray.scripts.scripts start``."""
+    """Answer to ``-c`` (which Ray is there?) and to ``-m ray.scripts.scripts start``."""
     if arguments[0] == "-c":
+        sys.stdout.write("2.60.0\n")
         return
     options = dict(part.split("=", 1) for part in arguments if "=" in part)
     if options.get("--num-cpus") == "0":

@@ -84,6 +84,7 @@ class FakeServe:
             details |= {
                 "controller_info": {"pid": 1},
                 "http_options": {"host": "127.0.0.1", "port": port},
+                "proxy_location": "EveryNode",
                 "proxies": {"node": {"status": "HEALTHY", "node_ip": "127.0.0.1"}},
             }
         return details

@@ -45,7 +45,7 @@ class FakeTecton(LoopbackServer):
     :ivar keys: the API keys that are valid
     :ivar vectors: by the values of a row's keys, the features as JSON has them: int64 as text
     :ivar asked: the parameters of each ``get-features``
-    :ivar slow_seconds: how long each call of a feature service waits
+    :ivar slow_seconds: how long each call waits
     """
 
     def __init__(self) -> None:
@@ -73,6 +73,7 @@ class FakeTecton(LoopbackServer):
         self.call(lambda: self.jobs[job_id].update(state=state))
 
     async def _answer(self, request: web.Request) -> web.Response:
+        await asyncio.sleep(self.slow_seconds)
         if refused := self._refuse(request):
             return refused
         route, body = request.match_info["route"], json.loads(await request.text())

@@ -3,7 +3,8 @@ Airflow 3.3.2 around one task instance: its states, its workers, triggerers, and
 
 As measured there: the state store outlives tries and clears, XComs go with each new try; a retry keeps ``max_tries``,
 a clear rewrites it, a clear of another task does not; a worker's process gets SIGTERM (``kill`` on top of whatever it
-does) and five seconds later SIGKILL; a silent worker is given up after 300 s; an event dies with its triggerer, and the
+does) and five seconds later SIGKILL, also where its heartbeats fail since the api-server is away; a silent worker is
+given up after 300 s; an event dies with its triggerer, and the
 trigger begins anew from its arguments; after a gap in its heartbeat two triggerers run one trigger for a while.
 """
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 HEARTBEAT_SECONDS = 300.0
+# Three heartbeats in a row, one in five seconds.
+FAILED_HEARTBEATS_SECONDS = 15.0
+# For so long the supervisor of an ended worker tries to report it.
+REPORT_SECONDS = 30.0
 BACKSTOP_SECONDS = 120.0
 GAP_SECONDS = 35.0
 FINAL = ("success", "failed")
@@ -88,6 +93,12 @@ class Worker:
     terminated: bool = False
     in_handler: bool = False
     executing: bool = False
+    told_state: str | None = None
+    """What its signal handler was told of its task instance."""
+    in_doubt: bool = False
+    """Airflow answered its signal handler, and did not say."""
+    handled_at: float | None = None
+    """When its signal handler began, where that came to its end."""
 
     @property
     def key(self) -> TaskKey:
@@ -107,7 +118,18 @@ class Worker:
 
     def state(self) -> str:
         """The state of the task instance, which any process may ask for, in a signal handler too."""
-        return self.world.airflow.asked_for_state()
+        try:
+            self.told_state = self.world.airflow.asked_for_state()
+        except AirError:
+            self.in_doubt = True
+            raise
+        return self.told_state
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether its signal handler may stop what runs: a person did it, nobody can say, or no try is left."""
+        by_person = self.told_state in ("restarting", *FINAL)
+        return by_person or self.in_doubt or self.max_tries == 0 or self.try_number > self.max_tries
 
     def read(self, key: str) -> Any:
         """Port: XComs."""
@@ -280,7 +302,15 @@ class Airflow:
         """Whether Airflow has given the task instance of a worker to somebody else."""
         return any(worker.group is group and worker.token != self.token for worker in self.workers)
 
-    def is_terminated(self, group: Group) -> bool:
+    def is_excused(self, group: Group) -> bool:
+        """Whether a process may stop what runs: a signal handler by the rules for it, a stale one in any way."""
+        for worker in self.workers:
+            if worker.group is group and worker.in_handler:
+                return worker.is_stopped
+        is_last = self.max_tries == 0 or self.try_number > self.max_tries
+        return is_last or self.is_stale(group) or self._is_terminated(group)
+
+    def _is_terminated(self, group: Group) -> bool:
         """Whether a worker, or a trigger of it, was told to stop its task."""
         return any(worker.group is group and worker.terminated for worker in self.workers) or any(
             isinstance(killed, TriggerRun) and killed.group is group for killed in self.kills
@@ -412,6 +442,25 @@ class Airflow:
         if seconds > HEARTBEAT_SECONDS:
             self.world.kernel.after(HEARTBEAT_SECONDS, self._miss, worker)
 
+    def go_away(self, seconds: float) -> None:
+        """The api-server does not answer; a worker whose heartbeats fail meanwhile is ended by its supervisor."""
+        kernel = self.world.kernel
+        self.away_until = max(self.away_until, kernel.now + seconds)
+        kernel.after(FAILED_HEARTBEATS_SECONDS, self._miss_heartbeats)
+
+    def _miss_heartbeats(self) -> None:
+        worker, kernel = self.worker, self.world.kernel
+        able = worker is not None and worker.group.alive and worker.group.frozen_until <= kernel.now
+        if worker is None or not able or self.away_until <= kernel.now:
+            return
+        self.world.reason("heartbeats failed", of="worker")
+        self.world.roughen(1)
+        self._terminate_later(worker)
+        told = self.away_until <= kernel.now + 10.0 + REPORT_SECONDS
+        kernel.at(
+            max(self.away_until, kernel.now + 10.5) if told else kernel.now + HEARTBEAT_SECONDS, self._miss, worker
+        )
+
     def _hinder(self) -> None:
         """Whoever was to clean up after a person's mark may be hindered by this."""
         if self.state in FINAL:
@@ -424,7 +473,7 @@ class Airflow:
             self._retry_restarted(self.token, False)
         elif self.state == "running":
             self.world.reason("a worker was lost", of="worker")
-            self._fail(worker.token, None, "a lost worker")
+            self._fail(worker.token, None, "failed heartbeats" if worker.handled_at else "a lost worker")
             if self.state in FINAL:
                 self.token += 1
             self._terminate_later(worker)
@@ -452,8 +501,10 @@ class Airflow:
     def _handle_signal(self, worker: Worker) -> None:
         worker.in_handler = True
         self.kills.append(worker)
+        began = self.world.kernel.now
         try:
             self.world.engine.kill(worker)
+            worker.handled_at = began
         except AirError as error:
             self.world.kernel.note(worker.group.name, "could not be killed well: %r", error)
         except Exception as error:  # noqa: BLE001  # whatever it is, it is the engine's fault

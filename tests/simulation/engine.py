@@ -7,7 +7,8 @@ from typing import Any
 
 from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.contracts.runs import Wait
-from airflow_provider_air.errors import ConfigurationError, JobLostError
+from airflow_provider_air.errors import ConfigurationError, JobLostError, UnavailableError
+from airflow_provider_air.runs.admission import Admission
 from airflow_provider_air.runs.attempts import Ports
 from airflow_provider_air.runs.plan import BuildInfo, Plan, Try
 from airflow_provider_air.runs.run import Run
@@ -49,13 +50,20 @@ class RealEngine:
         raise JobLostError("The trigger ended without an event")
 
     def kill(self, worker: Worker) -> None:
-        """Inside a signal handler: where a newer process has the task by now, it is no person's act."""
+        """Inside a signal handler."""
+        if worker.run is not None:
+            worker.run.kill(lambda: self.is_wanted(worker))
+
+    @staticmethod
+    def is_wanted(worker: Worker) -> bool:
+        """Whether a person did it: not where another process has the task by now, or where Airflow is away."""
         try:
-            is_elsewhere = worker.state() not in ("restarting", *FINAL)
+            return worker.state() in ("restarting", *FINAL)
         except AirflowAwayError:
-            is_elsewhere = False
-        if worker.run is not None and not is_elsewhere:
-            worker.run.kill()
+            return False
+        except UnavailableError:
+            # It answers, and does not say.
+            return True
 
     async def watch(self, run: TriggerRun) -> dict[str, Any]:
         """What the trigger does."""
@@ -69,7 +77,7 @@ class RealEngine:
         try:
             if self.is_still_deferred(run):
                 return
-        except AirflowAwayError as error:
+        except (AirflowAwayError, UnavailableError) as error:
             run.warning("Airflow does not say whether the task still waits: %s", error)
         await (run.watch or self.open_watch(run)).kill()
 
@@ -97,6 +105,7 @@ class RealEngine:
             clusters=world.backend,
             log=worker,
             clock=clock,
+            admission=Admission(world.given),
         )
         this = Try(world.key, worker.try_number, worker.max_tries)
         worker.run = Run(plan_of(world), this, ports)
@@ -121,6 +130,7 @@ def _watch_ports(run: TriggerRun) -> WatchPorts:
         clusters=world.backend,
         log=run,
         clock=SimClock(world.kernel),
+        admission=Admission(world.given),
     )
 
 

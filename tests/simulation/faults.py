@@ -17,10 +17,12 @@ from airflow_provider_air.contracts.jobs import JobLook
 from airflow_provider_air.errors import AirError, UnavailableError
 from airflow_provider_air.runs.attempts import EARLIER, Attempts, Settling
 from airflow_provider_air.runs.ends import Collecting
+from airflow_provider_air.runs.killing import Kill
 from airflow_provider_air.runs.ledger import Attempt, Ledger
 from airflow_provider_air.runs.run import Run
 from airflow_provider_air.runs.sending import Sending
 from airflow_provider_air.runs.watch import Watch
+from tests.simulation.airflow import AirflowAwayError
 from tests.simulation.engine import RealEngine
 from tests.simulation.remote import Cluster, SimJobs
 
@@ -153,6 +155,52 @@ def a_kill_is_lost_in_doubt() -> Iterator[None]:
             await (run.watch or self.open_watch(run)).kill()
 
     with patch.object(RealEngine, "watch_kill", watch_kill):
+        yield
+
+
+@contextmanager
+def nobodys_kill_counts() -> Iterator[None]:
+    """A signal handler leaves all to the next try, also where a person has stopped the task."""
+    with patch.object(RealEngine, "is_wanted", staticmethod(lambda worker: False)):
+        yield
+
+
+@contextmanager
+def a_kill_while_airflow_is_away_counts() -> Iterator[None]:
+    """Who gets no answer takes the kill for a person's."""
+    right = RealEngine.is_wanted
+
+    def is_wanted(worker: Any) -> bool:
+        return right(worker) or worker.told_state is None
+
+    with patch.object(RealEngine, "is_wanted", staticmethod(is_wanted)):
+        yield
+
+
+@contextmanager
+def a_frozen_workers_kill_counts() -> Iterator[None]:
+    """Any answer is taken for a person's act: also that another try has the task by now."""
+
+    def is_wanted(worker: Any) -> bool:
+        try:
+            worker.state()
+        except AirflowAwayError:
+            return False
+        return True
+
+    with patch.object(RealEngine, "is_wanted", staticmethod(is_wanted)):
+        yield
+
+
+@contextmanager
+def the_last_try_asks_too() -> Iterator[None]:
+    """Where no person has stopped it, its job is left to a try that never comes."""
+    right = Kill.__init__
+
+    def init(self: Kill, *ports: Any, has_next: bool) -> None:
+        right(self, *ports, has_next=True)
+
+    with patch.object(Kill, "__init__", init):
         yield
 
 
@@ -293,6 +341,12 @@ OF_THE_REVIEW = {
     "A10 a starting cluster has no deadline": Found(a_starting_cluster_has_no_deadline, ("7 the execution_timeout",)),
     "A14 the last try leaves its job": Found(the_last_try_leaves_its_job, ("5 a job runs on",), ("break trigger",)),
     "A15 a kill is lost in doubt": Found(a_kill_is_lost_in_doubt, ("5 ",), ("airflow away", "mark")),
+    "A15 a worker's kill is lost": Found(nobodys_kill_counts, ("5 a job runs on",), ("mark",)),
+    "A15 a kill while Airflow is away counts": Found(
+        a_kill_while_airflow_is_away_counts, ("9 a live job",), ("airflow away",)
+    ),
+    "A15 a frozen worker's kill counts": Found(a_frozen_workers_kill_counts, ("9 a live job",), ("freeze",)),
+    "A15 the last try asks, too": Found(the_last_try_asks_too, ("5 a job runs on",), ("airflow away",)),
     "A17 an adopting try counts anew": Found(an_adopting_try_counts_anew, ("9 a job ended itself",), ("kill",)),
 }
 OURS = {

@@ -228,7 +228,7 @@ def _airflow_away(world: World, event: Event, group: Group | None) -> None:
     world.reason("Airflow did not answer", seconds=event.seconds, of="airflow")
     world.roughen(1000)
     world.kernel.note("airflow", "does not answer for %.0f s", event.seconds)
-    world.airflow.away_until = max(world.airflow.away_until, world.kernel.now + event.seconds)
+    world.airflow.go_away(event.seconds)
 
 
 def _clear(world: World, event: Event, group: Group | None) -> None:

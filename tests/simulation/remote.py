@@ -617,9 +617,21 @@ class SimJobs:
     def _alive(cluster: Cluster) -> Sequence[JobDetails]:
         return [job.details() for job in cluster.jobs.values() if job.status in ("PENDING", "RUNNING")]
 
-    async def alive_now(self) -> Sequence[JobDetails]:
-        """The same, in the triggerer."""
-        return self._call("alive_now", self._alive, awaiting=True)  # type: ignore[no-any-return]
+    async def jobs_now(self) -> Sequence[JobDetails]:
+        """All that it remembers."""
+
+        def effect(cluster: Cluster) -> Sequence[JobDetails]:
+            return [job.details() for job in cluster.jobs.values()]
+
+        return self._call("jobs_now", effect, awaiting=True)  # type: ignore[no-any-return]
+
+    def all(self) -> Sequence[JobDetails]:
+        """Nothing below asks for it."""
+        raise AssertionError("runs/ lists no ended jobs")
+
+    def delete(self, submission_id: str) -> bool:
+        """Nothing below asks for it."""
+        raise AssertionError("runs/ has no job forgotten")
 
     def records(self, job: JobDetails) -> list[dict[str, Any]]:
         """All of one that has ended."""

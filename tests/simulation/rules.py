@@ -141,10 +141,7 @@ class Rules:
             job.epoch < airflow.epoch
             or job.stale
             or airflow.state in ("restarting", *FINAL)
-            or airflow.is_stale(self.world.kernel.thread.group)
-            or airflow.is_terminated(self.world.kernel.thread.group)
-            or airflow.max_tries == 0
-            or airflow.try_number > airflow.max_tries
+            or airflow.is_excused(self.world.kernel.thread.group)
             or (deadline is not None and now >= deadline - 10.0)
             or self._had_a_deadline()
             or not current
@@ -171,8 +168,7 @@ class Rules:
 
     def _is_on_behalf_of_a_person(self) -> bool:
         airflow, group = self.world.airflow, self.world.kernel.thread.group
-        ended = airflow.state in ("restarting", *FINAL) or airflow.is_stale(group) or airflow.is_terminated(group)
-        return ended or airflow.max_tries == 0 or airflow.try_number > airflow.max_tries
+        return airflow.state in ("restarting", *FINAL) or airflow.is_excused(group)
 
     def on_success(self, result: Any, worker: Worker) -> None:
         """The task returns."""
@@ -205,11 +201,13 @@ class Rules:
             return
         until = airflow.finished_at + (60.0 if airflow.cause.startswith("marked") else 0.0)
         lately = airflow.finished_at - 120.0, until
-        was_marked = airflow.cause.startswith("marked")
-        # A stop on a person's word asks Airflow for nothing that it needs.
-        hindered = ("remote", "harmless") if was_marked else ("airflow",)
+        was_killed = airflow.cause.startswith("marked") or airflow.cause == "failed heartbeats"
+        # A signal handler asks Airflow for nothing that it needs.
+        hindered = ("remote", "harmless") if was_killed else ("airflow",)
         could_not_stop = self.world.reasons_within(*lately, *hindered)
         for job in () if could_not_stop else self.world.jobs:
+            if self._came_too_late(job):
+                continue
             if job.is_live and job.stop_at is None and not job.stale and not self._recorded(job.submission_id):
                 self.broken(f"5 a job runs on after the task's end ({airflow.cause.split()[0]})")
         # Where it could not be deleted then, its expiry does it.
@@ -218,6 +216,12 @@ class Rules:
             lives = cluster.owned and cluster.exists and cluster.state.value != "deleting"
             if lives and not could_not_delete and not self._kept(cluster):
                 self.broken(f"5 the task's own cluster lives on after its end ({airflow.cause.split()[0]})")
+
+    def _came_too_late(self, job: Job) -> bool:
+        """It was on its way when a signal handler stopped what there was, and its worker had five seconds to live."""
+        worker, cause = self.world.airflow.worker, self.world.airflow.cause
+        handled_at = worker.handled_at if worker is not None and cause == "failed heartbeats" else None
+        return handled_at is not None and job.accepted_at > handled_at
 
     def _kept(self, cluster: Cluster) -> bool:
         """Nobody was to know it, or it holds what is recorded as not stopped."""
@@ -228,7 +232,7 @@ class Rules:
     def _was_nobody_there(self) -> bool:
         """Whether Airflow gave nobody a chance to clean up: nobody at all, or nobody who could read what there is."""
         cause = self.world.airflow.cause
-        if cause in ("result", "error"):
+        if cause in ("result", "error", "failed heartbeats"):
             return False
         return cause not in ("marked running", "marked deferred") or self.world.kill_was_hindered
 

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.ray_api.packages import package_folder
-from airflow_provider_air.runs import admission
+from airflow_provider_air.runs.admission import OwnPlaces
 from tests.simulation.airflow import Airflow, Engine
 from tests.simulation.history import Scenario, plan_fate
 from tests.simulation.kernel import EPOCH, EndlessError, Kernel
@@ -89,6 +89,8 @@ class World:
         self.kill_was_hindered = False
         self.moved = False
         self.places = 0
+        self.given = OwnPlaces()
+        """The places on clusters that the processes of this host know of."""
         self._rough: dict[int, int] = {}
         self.job_count = 0
         self.start_count = 0
@@ -145,7 +147,6 @@ def simulate(scenario: Scenario, engine: Engine, *, trace: bool = False) -> Repo
     """Run a history to its end, and judge it."""
     minted = random.Random(scenario.seed)
     random.seed(scenario.seed)
-    admission._grants.clear()
     world = World(scenario, engine, trace=trace)
     plan_fate(world)
     with (

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import httpx
 
 from airflow_provider_air.errors import ConfigurationError, ProtocolError, UnavailableError
+from airflow_provider_air.tls import context_for
 
 T = TypeVar("T")
 ANSWER_SECONDS = 20.0
@@ -31,7 +32,7 @@ class MlflowServer:
     :param ui_url: where people reach its pages
     :param auth: user and password, or None
     :param token: bearer token, or None
-    :param verify: as for httpx
+    :param verify: see :func:`airflow_provider_air.tls.context_for`
     """
 
     def __init__(
@@ -52,7 +53,8 @@ class MlflowServer:
             dict(zip(named, auth, strict=True)) if auth else {"MLFLOW_TRACKING_TOKEN": token} if token else {}
         )
         timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-        self._http = httpx.Client(auth=auth, headers=headers, verify=verify, timeout=timeout, trust_env=False)
+        tls = context_for(base_url, verify)
+        self._http = httpx.Client(auth=auth, headers=headers, verify=tls, timeout=timeout, trust_env=False)
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> dict[str, Any]:
         """

@@ -16,11 +16,15 @@ from typing import Any
 import httpx
 
 from airflow_provider_air.errors import ConfigurationError, ProtocolError, UnavailableError
+from airflow_provider_air.tls import context_for
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 STORES = ("online", "offline")
 # Tecton tries failed attempts again by itself, so none of these is the end of a job.
 LIVE = ("pending", "running", "manual_cancellation_requested")
+ANSWER_SECONDS = 20.0
+# Inside a signal handler: connecting and answering may take so long each.
+QUICK_SECONDS = 1.5
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,8 @@ class TectonServer:
 
     def __init__(self, base_url: str, api_key: str) -> None:
         self.base_url = base_url.rstrip("/")
-        self._http = httpx.Client(headers={"Authorization": f"Tecton-key {api_key}"}, timeout=20)
+        headers, tls = {"Authorization": f"Tecton-key {api_key}"}, context_for(base_url, True)
+        self._http = httpx.Client(headers=headers, verify=tls, timeout=ANSWER_SECONDS)
 
     def submit(self, window: Window, *, overwrite: bool) -> Materialization:
         """
@@ -120,9 +125,15 @@ class TectonServer:
         """Ask for a job."""
         return _job(self._call("jobs/get-materialization-job", _named(workspace, feature_view, job_id)))
 
-    def cancel(self, workspace: str, feature_view: str, job_id: str) -> None:
-        """Ask for a job's end; a second call does no harm."""
-        self._call("jobs/cancel-materialization-job", _named(workspace, feature_view, job_id), pauses=())
+    def cancel(self, workspace: str, feature_view: str, job_id: str, *, quickly: bool = False) -> None:
+        """
+        Ask for a job's end; a second call does no harm.
+
+        :param quickly: within 3 s, for a signal handler
+        """
+        seconds = QUICK_SECONDS if quickly else ANSWER_SECONDS
+        named = _named(workspace, feature_view, job_id)
+        self._call("jobs/cancel-materialization-job", named, pauses=(), seconds=seconds)
 
     def ready_time(self, workspace: str, *, kind: str, name: str, store: str) -> datetime | None:
         """
@@ -154,7 +165,13 @@ class TectonServer:
                 hint=error.hint,
             ) from error
 
-    def _call(self, route: str, body: Mapping[str, Any], pauses: tuple[float, ...] = (0.5, 2.0, 4.0)) -> dict[str, Any]:
+    def _call(
+        self,
+        route: str,
+        body: Mapping[str, Any],
+        pauses: tuple[float, ...] = (0.5, 2.0, 4.0),
+        seconds: float = ANSWER_SECONDS,
+    ) -> dict[str, Any]:
         """
         Call one route; transient failures are tried again after each pause.
 
@@ -163,7 +180,7 @@ class TectonServer:
         """
         for pause in (*pauses, None):
             try:
-                answer = self._http.post(f"{self.base_url}/api/v1/{route}", json=dict(body))
+                answer = self._http.post(f"{self.base_url}/api/v1/{route}", json=dict(body), timeout=seconds)
             except httpx.HTTPError as error:
                 said = str(error) or type(error).__name__
                 failure = UnavailableError(f"Tecton does not answer: {said}", where=self.base_url)

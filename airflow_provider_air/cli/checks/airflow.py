@@ -19,7 +19,7 @@ from airflow_provider_air.connections.deployment import deployment_id
 from airflow_provider_air.hooks.ray import RayHook
 
 OLDEST_AIRFLOW = Version("3.3")
-OLDEST_RAY = Version("2.51")
+OLDEST_RAY = Version("2.52")
 TRIGGERER = "TriggererJob"
 
 

@@ -15,6 +15,7 @@ from airflow_provider_air.errors import AirError, ClusterUnreachableError
 from airflow_provider_air.hooks.ray import RayHook
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.models import JobDetails
+from airflow_provider_air.ray_api.nodes import is_node_address, plain_address
 from airflow_provider_air.ray_api.requests import Call, get_version, list_jobs, list_nodes
 
 AGENTS_ASKED = 3
@@ -70,10 +71,12 @@ def _look(check: str, ref: ClusterRef) -> Iterator[Finding]:
         nodes = client.send(list_nodes())
         alive = [node for node in nodes if node.state == "ALIVE"]
         yield _judge_nodes(check, len(alive), len(nodes) - len(alive))
-        if transport.base_url.startswith("https://"):
+        if not transport.reads_agents:
+            yield _state_api(check, "the connection's 'read_agents' is off")
+        elif transport.base_url.startswith("https://"):
             yield _state_api(check, "the address is https, and the agents' own ports are not for our token")
         else:
-            yield _judge_agents(check, client, jobs)
+            yield _judge_agents(check, client, jobs, [node.ip for node in alive])
 
 
 def _judge_version(check: str, ray: str) -> Finding:
@@ -92,10 +95,17 @@ def _judge_nodes(check: str, alive: int, dead: int) -> Finding:
     return Finding(f"{check}: nodes", OK, f"{alive} alive" + (f", {dead} dead" if dead else ""))
 
 
-def _judge_agents(check: str, client: RayClient, jobs: Sequence[JobDetails]) -> Finding:
-    agents = list(dict.fromkeys(job.agent_address for job in reversed(jobs) if job.agent_address))[:AGENTS_ASKED]
-    if not agents:
+def _judge_agents(check: str, client: RayClient, jobs: Sequence[JobDetails], ips: Sequence[str]) -> Finding:
+    told = list(dict.fromkeys(job.agent_address for job in reversed(jobs) if job.agent_address))[:AGENTS_ASKED]
+    if not told:
         return Finding(f"{check}: logs", OK, "how logs can be read will show once a job has run")
+    agents = [
+        address
+        for address in map(plain_address, told)
+        if address is not None and is_node_address(address, ips, client.transport.base_url)
+    ]
+    if not agents:
+        return _state_api(check, f"{told[0]!r}, which a job's record tells, is no address of a node")
     closed = [agent for agent in agents if not _answers(client, agent)]
     if closed:
         return _state_api(check, f"the node agent {closed[0]} does not answer from here")

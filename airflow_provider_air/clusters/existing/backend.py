@@ -104,10 +104,13 @@ class ExistingBackend:
 
     def serving(self, ref: ClusterRef) -> ServeBackend:
         """Give its Serve, by REST and driver jobs."""
-        return ServeRest(ref, self.open_transport, self._dashboard_url)
+        return ServeRest(ref, self.open_transport, self._dashboard_url, self._serve_url)
 
     def _dashboard_url(self, ref: ClusterRef) -> str | None:
         return self._connection(ref).dashboard_url
+
+    def _serve_url(self, ref: ClusterRef) -> str | None:
+        return self._connection(ref).serve_url
 
     def _connection(self, ref: ClusterRef) -> RayConnection:
         said: RayConnection = self._connections.open("ray", _conn_id(ref))

@@ -35,9 +35,9 @@ from airflow_provider_air.errors import ConfigurationError, ResultLostError, Una
 from airflow_provider_air.ray_api.client import AsyncRayClient, RayClient
 from airflow_provider_air.ray_api.feed import borrow_feed, shared_jobs
 from airflow_provider_air.ray_api.logs import LogReader
-from airflow_provider_air.ray_api.models import JobDetails, JobStatus, JobSubmission
+from airflow_provider_air.ray_api.models import JobDetails, JobSubmission
 from airflow_provider_air.ray_api.packages import upload
-from airflow_provider_air.ray_api.requests import get_job, get_version, list_jobs, stop_job, submit_job
+from airflow_provider_air.ray_api.requests import delete_job, get_job, get_version, list_jobs, stop_job, submit_job
 from airflow_provider_air.ray_api.transport import Transport
 from airflow_provider_air.waiting import patiently
 
@@ -167,17 +167,29 @@ class JobsApi:
 
     def alive(self) -> Sequence[JobDetails]:
         """Give all jobs that have not ended, others' too. Raises as :meth:`look`."""
-        with self._client() as client:
-            jobs = client.send(list_jobs())
-        return _living(jobs)
+        return [job for job in self.all() if job.status.is_alive]
 
-    async def alive_now(self) -> Sequence[JobDetails]:
-        """Give the same in the triggerer, from a list that all who ask in this process share."""
+    async def jobs_now(self) -> Sequence[JobDetails]:
+        """Give all jobs that Ray remembers, ended ones too, from a list that all who ask in this process share."""
 
         async def open_transport() -> Transport:
             return await asyncio.to_thread(self.transport)
 
-        return _living(await shared_jobs(self._key, open_transport))
+        return await shared_jobs(self._key, open_transport)
+
+    def all(self) -> Sequence[JobDetails]:
+        """Give all jobs that Ray remembers, others' too. Raises as :meth:`look`."""
+        with self._client() as client:
+            return client.send(list_jobs())
+
+    def delete(self, submission_id: str) -> bool:
+        """
+        Have Ray forget an ended job, whose log files stay; tells whether it knew it. Raises as :meth:`look`.
+
+        :raises RemoteFailureError: it has not ended
+        """
+        with self._client() as client:
+            return client.send(delete_job(submission_id))
 
     def records(self, job: JobDetails) -> list[dict[str, Any]]:
         """
@@ -248,10 +260,6 @@ def _check_owner(client: RayClient, submission: JobSubmission) -> None:
             where=submission.submission_id,
             hint="Give this one another submission_id",
         )
-
-
-def _living(jobs: Sequence[JobDetails]) -> list[JobDetails]:
-    return [job for job in jobs if job.status in (JobStatus.PENDING, JobStatus.RUNNING)]
 
 
 async def _read_patiently(reader: LogReader, job: JobDetails, name: str, offset: int) -> bytes:

@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 
 import psutil
 
+from airflow_provider_air.clusters.host import base_folder
 from airflow_provider_air.clusters.jobs_api.backend import JobsApi
 from airflow_provider_air.clusters.local.head import clean_environment, search_path
 from airflow_provider_air.clusters.local.home import (
     ClusterHome,
     ClusterRecord,
     StateRecord,
-    base_folder,
     host_id,
     list_clusters,
 )
@@ -82,7 +82,7 @@ class LocalBackend:
         variables: Mapping[str, str] | None = None
         if isinstance(target, LocalCluster):
             python = target.interpreter()
-            inherited = clean_environment(os.environ)
+            inherited = clean_environment(os.environ, target.pass_env)
             variables = {**inherited, "PATH": search_path(python, inherited), **target.env_vars}
         elif isinstance(target, ClusterRef) and (cluster := _open(target).cluster()) is not None:
             python = cluster.spec["python"]

@@ -8,14 +8,34 @@ import random
 import re
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
+from airflow_provider_air.addresses import is_bare
 from airflow_provider_air.clusters.local.home import ClusterHome, ClusterRecord
 from airflow_provider_air.clusters.local.spec import LocalCluster
 
 MARKER = "AIR_LOCAL_CLUSTER"
 """The environment variable by which all processes of a cluster are found; its value is the folder."""
+
+INHERITED = (
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "HOSTNAME", "TERM", "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR"),
+    *("PYTHON*", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_*"),
+    *("CUDA_*", "NVIDIA_*", "NCCL_*", "ROCR_*", "HIP_*", "TPU_*", "OMP_*", "MKL_*", "OPENBLAS_*", "JAVA_HOME"),
+    *(
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+        "XDG_CACHE_HOME",
+        "HF_HOME",
+        "TORCH_HOME",
+    ),
+    *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_CERT", "PIP_CONFIG_FILE", "UV_INDEX_URL", "UV_DEFAULT_INDEX"),
+    *("http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"),
+)
+"""Names, as patterns, that a head takes over from the worker; a value that is an address with a password does not."""
 
 PORT_OPTIONS = {
     "gcs": "--port",
@@ -37,6 +57,8 @@ PORT_VARIABLES = {
 # the death of a head and its restart on the same ports.
 FIRST_PORT, LAST_PORT = 20000, 31999
 
+
+NEVER_INHERITED = ("AIRFLOW", "_AIRFLOW", "RAY_", MARKER)
 
 _ERROR_LINE = re.compile(r"\s*([\w.]*(Error|Exception)\b|Some Ray subprocesses exited|.*No module named)")
 
@@ -81,15 +103,20 @@ def head_command(record: ClusterRecord, home: ClusterHome) -> list[str]:
     return command + [f"{option}={value}" for option, value in options.items() if value is not None]
 
 
-def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
+def clean_environment(environ: Mapping[str, str], pass_env: Collection[str] = ()) -> dict[str, str]:
     """
-    Leave out what a cluster must not inherit from the process that starts it.
+    Keep what a cluster needs of the environment of the process that starts it, and what is asked for.
 
-    A cluster outlives the task that made it and runs others' code: Airflow's settings hold secrets, and
-    Ray's variables may point to another cluster.
+    A cluster outlives the task that made it and runs others' code, while the worker's variables hold passwords and keys
+    of clouds; Airflow's settings and Ray's variables, which may point to another cluster, never come along.
+
+    :param pass_env: patterns of further names
     """
     return {
-        name: value for name, value in environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW", "RAY_", MARKER))
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(NEVER_INHERITED)
+        and (_matches(name, pass_env) or (_matches(name, INHERITED) and not _has_credentials(name, value)))
     }
 
 
@@ -98,9 +125,18 @@ def search_path(python: str, environ: Mapping[str, str]) -> str:
     return os.pathsep.join([os.path.dirname(python), environ.get("PATH", os.defpath)])
 
 
+def _matches(name: str, patterns: Collection[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _has_credentials(name: str, value: str) -> bool:
+    is_address = name.lower().endswith("_proxy")
+    return any(not is_bare(word) for word in value.split() if is_address or "://" in word)
+
+
 def head_environment(record: ClusterRecord, home: ClusterHome, environ: Mapping[str, str]) -> dict[str, str]:
     """Build the head's environment, which everything on the cluster inherits."""
-    ours = clean_environment(environ)
+    ours = clean_environment(environ, record.spec.get("pass_env", ()))
     return {
         **ours,
         "PATH": search_path(record.spec["python"], ours),
@@ -142,5 +178,6 @@ def spec_to_json(spec: LocalCluster) -> dict[str, Any]:
         "object_store_memory_bytes": spec.object_store_memory_bytes,
         "resources": dict(spec.resources),
         "env_vars": dict(spec.env_vars),
+        "pass_env": list(spec.pass_env),
         "python": spec.interpreter(),
     }

@@ -17,19 +17,18 @@ file                holds                                                       
 ==================  ============================================================  =====================
 
 The lock lies beside the folder, so that it outlives it. ``/tmp/air-<uid>/host`` holds a random word that tells this
-host from others: names of hosts change with the network, and containers get new ones.
+host from others: names of hosts change with the network, and containers get new ones. ``places.json`` beside it is
+what :mod:`airflow_provider_air.runs.places` keeps.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import secrets
 import shutil
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -38,11 +37,9 @@ from typing import Any, Self
 
 import psutil
 
+from airflow_provider_air.clusters.host import base_folder, take_lock
 from airflow_provider_air.contracts.stored import fields_of
-from airflow_provider_air.errors import ConfigurationError, ProtocolError
-
-LONGEST_BASE = 40
-"""Ray adds about 65 characters for its sockets, and AF_UNIX paths end at 107 (Linux) or 103 (macOS)."""
+from airflow_provider_air.errors import ProtocolError
 
 
 @dataclass(frozen=True)
@@ -212,54 +209,12 @@ class ClusterHome:
 
         :param wait: False gives up at once; the value of the ``with`` tells whether the lock is held
         """
-        lock = _take_lock(self.lock_file, wait=wait)
+        lock = take_lock(self.lock_file, wait=wait)
         try:
             yield lock is not None
         finally:
             if lock is not None:
                 os.close(lock)
-
-
-def _take_lock(path: Path, *, wait: bool) -> int | None:
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            # The holder before us may have removed the file: then ours is a lock on nothing.
-            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
-                return descriptor
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        except FileNotFoundError:
-            pass
-        os.close(descriptor)
-
-
-def base_folder() -> Path:
-    """
-    Give the folder of all local clusters of this user: ``AIR_LOCAL_HOME``, or ``/tmp/air-<uid>``.
-
-    :raises ConfigurationError: it is too long for Ray's sockets, or not a private folder of this user
-    """
-    base = Path(os.environ.get("AIR_LOCAL_HOME") or f"/tmp/air-{os.getuid()}")  # noqa: S108 - checked below
-    hint = "Set AIR_LOCAL_HOME to a short absolute path of a folder that is yours alone (mode 0700)"
-    if not base.is_absolute() or len(str(base)) > LONGEST_BASE:
-        raise ConfigurationError(
-            f"Local clusters cannot live in a path longer than {LONGEST_BASE} characters, or a relative one",
-            where=str(base),
-            hint=hint,
-        )
-    try:
-        base.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = base.lstat()
-    except OSError as error:
-        raise ConfigurationError(
-            f"No folder for local clusters: {error.strerror}", where=str(base), hint=hint
-        ) from error
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise ConfigurationError("Others could tamper with local clusters here", where=str(base), hint=hint)
-    return base
 
 
 def host_id(base: Path) -> str:
@@ -273,17 +228,6 @@ def host_id(base: Path) -> str:
             file.hardlink_to(draft)
         draft.unlink()
     return file.read_text()
-
-
-@contextmanager
-def lock_base(base: Path) -> Iterator[None]:
-    """Hold the lock of the whole base folder: two creators must not choose the same free ports."""
-    lock = _take_lock(base / "ports.lock", wait=True)
-    assert lock is not None
-    try:
-        yield
-    finally:
-        os.close(lock)
 
 
 def list_clusters() -> list[ClusterHome]:

@@ -3,7 +3,7 @@ Finds what Ray needs to install a job's packages, before a head is started for a
 
 Ray makes a job's environment out of its own (2.60, ``ray/_private/runtime_env``: pip, uv, virtualenv_utils,
 conda_utils). Where its Python is in a virtual environment it copies that, and runs the copy's ``python -m pip``, or
-``python -m uv``, which it installs by pip where it is missing. Elsewhere ``virtualenv`` makes one, and brings pip along.
+``python -m uv``, which it installs by pip where it is missing. Elsewhere ``virtualenv`` makes one, and brings pip.
 Programs of the ``PATH`` play no role, but for ``conda``.
 """
 

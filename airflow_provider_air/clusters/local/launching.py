@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+from airflow_provider_air.clusters.host import base_folder, lock_base
 from airflow_provider_air.clusters.local import processes
 from airflow_provider_air.clusters.local.head import (
     MARKER,
@@ -25,9 +27,7 @@ from airflow_provider_air.clusters.local.home import (
     ClusterHome,
     ClusterRecord,
     Lease,
-    base_folder,
     list_clusters,
-    lock_base,
 )
 from airflow_provider_air.clusters.local.spec import LocalCluster
 from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef
@@ -39,6 +39,9 @@ from airflow_provider_air.errors import (
 )
 from airflow_provider_air.waiting import wait_until
 
+OLDEST_RAY = (2, 52)
+"""The first one with tokens; without, whoever reaches a head's ports has it run anything."""
+
 _STOP_SECONDS = 60.0
 _LAUNCH_SECONDS = 30.0
 
@@ -47,26 +50,40 @@ def require_ray(python: str) -> None:
     """
     Look for Ray without importing it, so that its absence is told before anything starts.
 
-    :raises ConfigurationError: it is not installed there, or that is no interpreter
+    :raises ConfigurationError: it is not installed there, that is no interpreter, or it is a Ray that lets everybody in
     """
-    if python == sys.executable:
-        try:
-            importlib.metadata.version("ray")
-        except importlib.metadata.PackageNotFoundError:
-            raise MissingExtraError("ray", "ray") from None
-        return
-    question = "import importlib.util, sys; sys.exit(importlib.util.find_spec('ray') is None)"
+    version = _version_here() if python == sys.executable else _version_of(python)
+    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST_RAY:
+        raise ConfigurationError(
+            f"Ray {version} knows no tokens: whoever reaches its ports could run code as the user of Airflow",
+            where=python,
+            hint="Install Ray {}.{} or newer there".format(*OLDEST_RAY),
+        )
+
+
+def _version_here() -> str:
     try:
-        found = subprocess.run([python, "-c", question], capture_output=True, timeout=_LAUNCH_SECONDS, check=False)
+        return importlib.metadata.version("ray")
+    except importlib.metadata.PackageNotFoundError:
+        raise MissingExtraError("ray", "ray") from None
+
+
+def _version_of(python: str) -> str:
+    question = "import importlib.metadata; print(importlib.metadata.version('ray'))"
+    try:
+        told = subprocess.run(
+            [python, "-c", question], capture_output=True, text=True, timeout=_LAUNCH_SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ConfigurationError(
             f"LocalCluster(python={python!r}) is wrong: {error}", hint="Give the path of a Python interpreter"
         ) from error
-    if found.returncode:
+    if told.returncode:
         raise ConfigurationError(
             f"Ray is not installed in the interpreter LocalCluster(python={python!r})",
             hint=f"Install it with: {python} -m pip install 'ray[default]'",
         )
+    return told.stdout.strip()
 
 
 def lease_of(spec: LocalCluster, before: Lease | None = None) -> Lease:
@@ -109,7 +126,7 @@ def launch(home: ClusterHome, spec: LocalCluster, ref: ClusterRef, owner: Cluste
             created_at=time.time(),
             owned=ref.owned,
         ).write(home.cluster_file)
-    _start_supervisor(home)
+    _start_supervisor(home, spec)
 
 
 def _owner_to_json(owner: ClusterOwner) -> dict[str, Any]:
@@ -117,14 +134,14 @@ def _owner_to_json(owner: ClusterOwner) -> dict[str, Any]:
     return {**key, "deployment": owner.deployment}
 
 
-def _start_supervisor(home: ClusterHome) -> None:
+def _start_supervisor(home: ClusterHome, spec: LocalCluster) -> None:
     """Start it as a process of nobody's family, and wait until it has written down who it is."""
     command = [sys.executable, "-m", "airflow_provider_air.clusters.local.supervisor", str(home.folder)]
     with home.supervisor_log.open("ab") as log:
         try:
             subprocess.run(
                 command,
-                env={**clean_environment(os.environ), MARKER: str(home.folder)},
+                env={**clean_environment(os.environ, spec.pass_env), MARKER: str(home.folder)},
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=log,

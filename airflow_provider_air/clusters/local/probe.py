@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 _LIVE_JOB = ("PENDING", "RUNNING")
+_STOP = "/api/job_agent/jobs/air-probe/stop"
 
 
 class HeadProbe:
@@ -42,10 +43,18 @@ class HeadProbe:
         """
         if not self.answers():
             return "the dashboard does not answer"
-        status, _ = self._ask("agent", "POST", "/api/job_agent/jobs/air-probe/stop")
+        status, _ = self._ask("agent", "POST", _STOP)
         if status != 404:
             return f"the job agent does not take jobs (HTTP status {status})"
         return None if self._node_is_alive() else "the node is not alive"
+
+    def refuses_strangers(self) -> bool | None:
+        """Tell whether dashboard and job agent refuse who shows no token; None where one of them says nothing."""
+        doors = (("dashboard", "GET", "/api/version"), ("agent", "POST", _STOP))
+        told = [self._ask(*door, with_token=False)[0] for door in doors]
+        if any(status is not None and status < 500 and status not in (401, 403) for status in told):
+            return False
+        return None if any(status not in (401, 403) for status in told) else True
 
     def _node_is_alive(self) -> bool:
         answer = self._get("/api/v0/nodes?limit=100")
@@ -85,10 +94,11 @@ class HeadProbe:
         except ValueError:
             return None
 
-    def _ask(self, use: str, method: str, path: str) -> tuple[int | None, bytes]:
+    def _ask(self, use: str, method: str, path: str, *, with_token: bool = True) -> tuple[int | None, bytes]:
+        headers = {"Authorization": f"Bearer {self._token}"} if with_token else {}
         connection = http.client.HTTPConnection("127.0.0.1", self._ports[use], timeout=self._timeout_seconds)
         try:
-            connection.request(method, path, headers={"Authorization": f"Bearer {self._token}"})
+            connection.request(method, path, headers=headers)
             response = connection.getresponse()
             return response.status, response.read()
         except (OSError, http.client.HTTPException):

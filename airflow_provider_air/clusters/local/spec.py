@@ -7,7 +7,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -41,6 +41,8 @@ class LocalCluster:
         None gives Ray's own choice, 30 % of the memory
     :param resources: custom resources, such as ``{"worker": 1}``
     :param env_vars: environment of the head, and so of everything that runs on it; not for secrets
+    :param pass_env: names, or patterns such as ``AWS_*``, of what the head takes over from the worker's environment
+        beside what every program needs (``PATH``, ``LANG``, CUDA's ...): keys of clouds only where they are named here
     :param ttl_seconds: the cluster goes this long after its creation, used or not; None means never
     :param idle_timeout_seconds: the cluster goes when no job, driver or Serve application lived on it for
         this long; None means never
@@ -50,7 +52,7 @@ class LocalCluster:
     """
 
     backend: ClassVar[str] = "local"
-    template_fields: ClassVar[tuple[str, ...]] = ("name", "resources", "env_vars", "python")
+    template_fields: ClassVar[tuple[str, ...]] = ("name", "resources", "env_vars", "pass_env", "python")
 
     name: str | None = None
     num_cpus: int | None = None
@@ -58,6 +60,7 @@ class LocalCluster:
     object_store_memory_bytes: int | None = 512 * MIB
     resources: dict[str, float] = field(default_factory=dict)
     env_vars: dict[str, str] = field(default_factory=dict)
+    pass_env: Sequence[str] = ()
     ttl_seconds: float | None = 12 * 3600.0
     idle_timeout_seconds: float | None = 30 * 60.0
     startup_timeout_seconds: float = 180.0
@@ -76,6 +79,7 @@ class LocalCluster:
         _check_whole("object_store_memory_bytes", self.object_store_memory_bytes, least=SMALLEST_OBJECT_STORE_BYTES)
         _check_resources(self.resources)
         _check_env_vars(self.env_vars)
+        _check_pass_env(self.pass_env)
         _check_seconds("ttl_seconds", self.ttl_seconds, may_be_none=True)
         _check_seconds("idle_timeout_seconds", self.idle_timeout_seconds, may_be_none=True)
         _check_seconds("startup_timeout_seconds", self.startup_timeout_seconds, may_be_none=False)
@@ -99,6 +103,7 @@ class LocalCluster:
             "object_store_memory_bytes": self.object_store_memory_bytes,
             "resources": self.resources,
             "env_vars": self.env_vars,
+            "pass_env": sorted(self.pass_env),
             "python": self.interpreter(),
         }
         return hashlib.sha256(json.dumps(wish, sort_keys=True).encode()).hexdigest()[:16]
@@ -149,3 +154,12 @@ def _check_env_vars(env_vars: Any) -> None:
         raise _wrong("env_vars", shown, "a dict of text to text")
     if reserved := sorted(RESERVED_ENV_VARS & set(env_vars)):
         raise _wrong("env_vars", sorted(env_vars), f"without {', '.join(reserved)}: the cluster sets these")
+
+
+def _check_pass_env(names: Any) -> None:
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) and name.strip() for name in names):
+        raise _wrong("pass_env", names, "a list of names or patterns, such as ['AWS_*']")
+    if never := [name for name in names if name.startswith(("AIRFLOW", "_AIRFLOW", "RAY_"))]:
+        raise _wrong(
+            "pass_env", names, f"without {never[0]}: a cluster never gets settings of Airflow and other clusters"
+        )

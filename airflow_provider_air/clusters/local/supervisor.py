@@ -143,7 +143,7 @@ class Supervisor:
         self._write("starting", message)
 
     def _check_start(self) -> None:
-        missing = self._probe.missing()
+        missing = self._probe.missing() or self._unproved()
         if missing is None:
             self._ready = True
             self._active_at = time.time()
@@ -155,6 +155,17 @@ class Supervisor:
                 where=str(self._home.head_log),
                 hint="Raise startup_timeout_seconds, or see the logs there",
             )
+
+    def _unproved(self) -> str | None:
+        """Say that it is not known whether the head's door is shut; one that is open must not stay."""
+        refuses = self._probe.refuses_strangers()
+        if refuses is False:
+            raise ClusterFailedError(
+                "The head answers who shows no token, so anybody on this host could run code there: it was ended",
+                where=str(self._home.head_log),
+                hint="Is this a Ray with tokens (2.52 or newer), and does nothing change RAY_AUTH_MODE?",
+            )
+        return None if refuses else "it does not say whether it refuses who shows no token"
 
     def _bury_head(self, exit_code: int) -> None:
         """Start a head that was ready again, on the same ports and with the same token."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 from typing import Any, Dict, List, Optional, Tuple
@@ -96,7 +97,9 @@ def must_exist(uri: str, field: str) -> None:
 
 def must_take_files(uri: str, field: str) -> None:
     """
-    Write a small object to a bucket and remove it, before compute is spent; folders are left to their own errors.
+    Write a small object to a bucket, before compute is spent; folders are left to their own errors.
+
+    It is removed where that is allowed: where nothing may be, it stays.
 
     :raises ConfigurationProblem: there is no such bucket, or it denies us; whatever may pass is raised as it is
     """
@@ -106,12 +109,13 @@ def must_take_files(uri: str, field: str) -> None:
     probe = "%s/air-probe-%s" % (path.rstrip("/"), uuid.uuid4().hex[:8])
     try:
         write(filesystem, probe, b"probe")
-        filesystem.delete_file(probe)
     except OSError as error:
         if isinstance(error, (FileNotFoundError, PermissionError)) or any(sign in str(error) for sign in _FINAL):
             message = "%s: this cluster cannot write to %s: %s" % (field, uri, error)
             raise ConfigurationProblem(message) from error
         raise
+    with contextlib.suppress(OSError):
+        filesystem.delete_file(probe)
 
 
 def storage_of(config: Dict[str, Any]) -> str:

@@ -165,7 +165,13 @@ class Rollout:
                 },
             }
         options = details.get("http_options") or {}
-        return {"applications": told, "http_port": options.get("port", 8000)}
+        return {
+            "applications": told,
+            "http_port": options.get("port", 8000),
+            "http_host": options.get("host", "0.0.0.0"),  # noqa: S104
+            "http_root_path": options.get("root_path", ""),
+            "proxy_location": details.get("proxy_location"),
+        }
 
     # The last version that was known to serve, for the driver that takes over from a killed one
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from airflow.triggers.base import TriggerEvent
 
@@ -29,6 +29,18 @@ def job_triggers(submission_ids: Sequence[str]) -> list[RayRunTrigger]:
     return [
         RayRunTrigger(step=attempt_of(name, number).wait("end", None).to_json(), task={**task, "map_index": number})
         for number, name in enumerate(submission_ids)
+    ]
+
+
+def room_triggers(count: int, limit: int) -> list[RayRunTrigger]:
+    """Give the triggers of so many task instances that wait for room on a cluster that takes ``limit`` jobs."""
+    task = {"dag_id": "bench", "run_id": "bench", "task_id": "job"}
+    attempts = [
+        replace(attempt_of(f"room-{number:04d}", number), phase="intended", limit=limit) for number in range(count)
+    ]
+    return [
+        RayRunTrigger(step=attempt.wait("room", None).to_json(), task={**task, "map_index": number})
+        for number, attempt in enumerate(attempts)
     ]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from airflow_provider_air.clusters.local.home import base_folder
+from airflow_provider_air.clusters.host import base_folder
 from airflow_provider_air.ray_api.transport import Transport
 from airflow_provider_air.workloads.function import ENTRYPOINT, function_payload
 from tests.integration.drivers.conftest import Submit

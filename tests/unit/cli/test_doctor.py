@@ -89,3 +89,23 @@ def test_a_database_that_was_never_made_is_said_in_one_line(cli: Cli, monkeypatc
     found = broken(cli)
     assert set(found) == {"triggerer", "connections"}
     assert "airflow db migrate" in found["triggerer"]["what_to_do"]
+
+
+@pytest.mark.parametrize(
+    ("address", "extra", "says"),
+    [
+        ("http://127.0.0.2:{port}", {}, "is no address of a node"),
+        ("http://127.0.0.1:{port}/x#", {}, "is no address of a node"),
+        ("http://127.0.0.1:{port}", {"read_agents": False}, "'read_agents' is off"),
+    ],
+)
+def test_an_address_that_only_a_job_tells_is_not_asked(
+    cli: Cli, dashboard: FakeRayDashboard, address: str, extra: dict[str, Any], says: str
+) -> None:
+    cli.add_triggerer()
+    cli.add_connection("ray_other", host=dashboard.url, password=dashboard.token, extra=json.dumps(extra))
+    dashboard.add_job("one", "RUNNING")
+    dashboard.agent_url = address.format(port=dashboard.agent_url.rpartition(":")[2])
+
+    assert says in healthy(cli, "--ray-conn-id", "ray_other")["connection ray_other: logs"]["finding"]
+    assert not dashboard.requests_to("GET", "local_raylet_healthz")

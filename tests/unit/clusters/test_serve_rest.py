@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,11 @@ from tests.fakes.ray_dashboard import FakeRayDashboard
 REF = ClusterRef("existing", "ray_default")
 
 
-def serving(base_url: str, dashboard_url: str | None = None) -> ServeRest:
-    return ServeRest(REF, lambda ref: Transport(base_url, token="fake-ray-token"), lambda ref: dashboard_url)
+def serving(
+    base_url: str, dashboard_url: str | None = None, serve_url: str | None = None, **transport: Any
+) -> ServeRest:
+    opened = Transport(base_url, token="fake-ray-token", **transport)
+    return ServeRest(REF, lambda ref: opened, lambda ref: dashboard_url, lambda ref: serve_url)
 
 
 def test_an_application_is_told_with_version_and_replicas(head: FakeRayDashboard) -> None:
@@ -38,12 +42,40 @@ def test_an_application_is_told_with_version_and_replicas(head: FakeRayDashboard
     ("base_url", "endpoint"),
     [
         ("http://10.0.0.5:8265", "http://10.0.0.5:8000"),
-        ("https://ray.example.com/prefix", "http://ray.example.com:8000"),
         ("http://[::1]:8265", "http://[::1]:8000"),
     ],
 )
 def test_the_endpoint_is_the_dashboards_host_with_serves_port(base_url: str, endpoint: str) -> None:
     assert serving(base_url, "https://elsewhere").endpoint({"http_port": 8000}) == endpoint
+
+
+@pytest.mark.parametrize(
+    ("base_url", "transport", "told"),
+    [
+        ("http://ray.example.com:80/prefix", {}, {}),
+        ("https://ray.example.com:443", {}, {}),
+        ("http://ray.example.com:8265", {"headers": {"X-Key": "k"}}, {}),
+        ("http://ray.example.com:8265", {"agent_url": lambda url: url}, {}),
+        ("http://10.0.0.5:8265", {}, {"http_host": "127.0.0.1"}),
+        ("http://10.0.0.5:8265", {}, {"http_host": "10.0.0.6"}),
+        ("http://10.0.0.5:8265", {}, {"http_root_path": "/serve"}),
+        ("http://10.0.0.5:8265", {}, {"proxy_location": "Disabled"}),
+    ],
+    ids=["a path", "TLS", "headers", "agents by a proxy", "this host only", "another host", "a root path", "no proxy"],
+)
+def test_an_endpoint_that_would_be_a_guess_is_none(base_url: str, transport: Any, told: dict[str, Any]) -> None:
+    assert serving(base_url, **transport).endpoint({"http_port": 8000, **told}) is None
+    said = serving(base_url, serve_url="https://models.example.com/ray/", **transport)
+    assert said.endpoint({"http_port": 8000, **told}) == "https://models.example.com/ray"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "host"),
+    [("http://127.0.0.1:1", "127.0.0.1"), ("http://localhost:1", "127.0.0.1"), ("http://h:1", "h")],
+)
+def test_serve_on_one_address_is_reached_by_it(base_url: str, host: str) -> None:
+    told = {"http_port": 8123, "http_host": host, "http_root_path": "", "proxy_location": "HeadOnly"}
+    assert serving(base_url).endpoint(told) == f"{base_url[:-2]}:8123"
 
 
 def test_a_rollout_without_a_port_is_told() -> None:

@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ErrorResponse, GetConnection
 
+from airflow_provider_air.connections.airflow import AirflowConnections
 from airflow_provider_air.connections.base import address_of, aget_connection, extra_of, get_connection
 from airflow_provider_air.errors import AirError, ConfigurationError, UnavailableError
 from tests.unit.conftest import Connect
@@ -106,6 +107,45 @@ def test_an_extra_that_airflow_would_pass_over_is_refused(connect: Connect, extr
     ],
 )
 def test_an_address_is_read_as_people_write_it(fields: dict[str, Any], address: str) -> None:
-    connection: Any = SimpleNamespace(**{"host": None, "port": None, "schema": None, **fields})
+    connection: Any = SimpleNamespace(**{"conn_id": "a", "host": None, "port": None, "schema": None, **fields})
 
     assert address_of(connection, "https") == address
+
+
+INSIDE = "http://me:sesame@host:1"
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("ray", {"host": INSIDE}),
+        ("ray", {"extra": {"address": INSIDE}}),
+        ("ray", {"host": "a", "extra": {"dashboard_url": INSIDE}}),
+        ("mlflow", {"host": INSIDE}),
+        ("mlflow", {"host": "me:sesame@host"}),
+        ("mlflow", {"host": "a", "extra": {"ui_url": INSIDE}}),
+        ("wandb", {"host": INSIDE, "password": "k"}),
+        ("wandb", {"password": "k", "extra": {"app_url": INSIDE}}),
+        ("tecton", {"host": INSIDE, "password": "k"}),
+        ("aws", {"extra": {"endpoint_url": INSIDE}}),
+        ("aws", {"extra": {"service_config": {"s3": {"endpoint_url": INSIDE}}}}),
+    ],
+    ids=str,
+)
+def test_credentials_inside_an_address_are_refused_everywhere(
+    connect: Connect, kind: str, fields: dict[str, Any]
+) -> None:
+    connect("odd", conn_type=kind, **fields)
+
+    with pytest.raises(ConfigurationError, match="user or a password") as raised:
+        AirflowConnections().open(kind, "odd")
+    assert "connection odd" in str(raised.value)
+    assert "sesame" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("kind", "field"), [("mlflow", "ui_url"), ("wandb", "app_url"), ("ray", "dashboard_url")])
+def test_an_address_for_people_is_one(connect: Connect, kind: str, field: str) -> None:
+    connect("odd", conn_type=kind, host="a", password="k", extra={field: "pages.example.com"})
+
+    with pytest.raises(ConfigurationError, match=f"'{field}' must be an http"):
+        AirflowConnections().open(kind, "odd")

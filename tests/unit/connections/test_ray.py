@@ -79,6 +79,17 @@ def test_by_default_it_is_a_cluster_that_exists(connect: Connect) -> None:
     assert opened() == RayConnection("existing", transport=Transport("http://a:8265"))
 
 
+def test_it_says_where_people_and_tasks_reach_what_is_behind_a_proxy(connect: Connect) -> None:
+    connect(host="a", extra={"dashboard_url": "https://ray/team/", "serve_url": "https://models/team/"})
+
+    assert opened() == RayConnection(
+        "existing",
+        transport=Transport("http://a:8265"),
+        dashboard_url="https://ray/team",
+        serve_url="https://models/team",
+    )
+
+
 def test_it_may_stand_for_clusters_of_another_back_end(connect: Connect) -> None:
     connect(extra={"backend": "kuberay", "cluster": {"namespace": "ml"}, "dashboard_url": "https://ray.example.com/"})
 
@@ -109,8 +120,12 @@ def test_a_client_certificate_is_two_paths_or_one(connect: Connect, extra: dict[
         ({"client_cert": 7}, "'client_cert' must be the path of a file, not 7"),
         ({"dashboard_url": "ray.example.com"}, "'dashboard_url' must be an http:// or https:// address"),
         ({"dashboard_url": 8265}, "'dashboard_url' must be"),
+        ({"dashboard_url": "https://me:secret@ray.example.com"}, "'dashboard_url' holds a user or a password"),
+        ({"serve_url": "https://"}, "'serve_url' must be an http:// or https:// address"),
+        ({"serve_url": "//models"}, "'serve_url' must be"),
         ({"ca_path": 1}, "'ca_path' must be the path"),
         ({"verify_tls": "no"}, "'verify_tls' must be true or false"),
+        ({"read_agents": "no"}, "'read_agents' must be true or false"),
         ({"headers": ["a"]}, "'headers' must be an object of strings"),
         ({"backend": "local", "cluster": ["a"]}, "'cluster' must be an object"),
     ],
@@ -121,3 +136,13 @@ def test_a_malformed_field_is_named(connect: Connect, extra: dict[str, Any], say
     with pytest.raises(ConfigurationError, match=says) as raised:
         opened()
     assert "connection ray_default" in str(raised.value)
+
+
+@pytest.mark.parametrize(("extra", "read"), [({}, True), ({"read_agents": False}, False)])
+def test_reading_from_agents_can_be_switched_off(connect: Connect, extra: dict[str, Any], read: bool) -> None:
+    connect(host="a", extra=extra)
+
+    transport = opened().transport
+
+    assert transport is not None
+    assert transport.reads_agents is read

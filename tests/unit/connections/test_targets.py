@@ -16,7 +16,13 @@ from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.errors import AirError, ConfigurationError
 from airflow_provider_air.operators.group import RayClusterTaskGroup
-from airflow_provider_air.operators.submit import RaySubmitJobOperator
+from airflow_provider_air.operators.jobs import RayDeleteJobOperator, RayListJobsOperator
+from airflow_provider_air.operators.serve import RayServeDeployOperator
+from airflow_provider_air.operators.submit import RayStopJobOperator, RaySubmitJobOperator
+from airflow_provider_air.operators.train import RayTrainOperator
+from airflow_provider_air.sensors.cluster import RayClusterSensor
+from airflow_provider_air.sensors.job import RayJobSensor
+from airflow_provider_air.sensors.serve import RayServeSensor
 from tests.fakes.task_context import Store, task_context
 from tests.unit.conftest import Connect
 
@@ -89,6 +95,32 @@ def test_what_the_author_names_wins_over_the_group(fields: dict[str, Any], targe
     assert target_of(task, context) == target
     # The group's limit is about the group's cluster alone.
     assert (group_of(task) is None) == bool(fields)
+
+
+KINDS: dict[str, tuple[type[Any], dict[str, Any]]] = {
+    "job": (RaySubmitJobOperator, {"entrypoint": "true"}),
+    "train": (RayTrainOperator, {"train_loop": "code:train"}),
+    "deploy": (RayServeDeployOperator, {"import_path": "code:app"}),
+    "stop": (RayStopJobOperator, {"submission_id": "job-1"}),
+    "list": (RayListJobsOperator, {}),
+    "delete": (RayDeleteJobOperator, {"submission_id": "job-1"}),
+    "cluster sensor": (RayClusterSensor, {}),
+    "job sensor": (RayJobSensor, {"submission_id": "job-1"}),
+    "serve sensor": (RayServeSensor, {"application": "flights"}),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_task_in_a_group_keeps_to_the_connection_that_it_names(name: str) -> None:
+    kind, needed = KINDS[name]
+    with DAG("flights", schedule=None) as dag, RayClusterTaskGroup("ray", cluster=LocalCluster()):
+        inside = kind(task_id="inside", **needed)
+        elsewhere = kind(task_id="elsewhere", ray_conn_id="other", **needed)
+    context: Any = {**task_context(Store()), "dag": dag}
+    context["ti"].xcom_pull = lambda **_: MADE.to_json()
+
+    assert found_target_of(inside, context) == MADE
+    assert found_target_of(elsewhere, context) == REF
 
 
 def test_a_cluster_that_has_a_name_is_found_and_none_is_started() -> None:

@@ -1,14 +1,24 @@
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 
 from airflow_provider_air.clusters.jobs_api import backend as jobs_api
 from airflow_provider_air.clusters.jobs_api import watching
+from airflow_provider_air.connections import ports
 from airflow_provider_air.runs import clock
+from airflow_provider_air.runs.admission import Admission, OwnPlaces
 from tests.fakes.quick_clock import QuickClock
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, Supervisor
 from tests.unit.conftest import Connect
+
+
+@pytest.fixture(autouse=True)
+def own_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test waits for room behind another one's jobs."""
+    monkeypatch.setattr(ports, "_admission", cache(lambda: Admission(OwnPlaces())))
 
 
 @pytest.fixture(autouse=True)

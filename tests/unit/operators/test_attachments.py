@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferralError
+from airflow.sdk.log import mask_secret
 
 from airflow_provider_air.attachments.registry import from_json
 from airflow_provider_air.errors import DeadlineExceededError, JobFailedError, JobLostError, UnavailableError
@@ -97,6 +98,24 @@ def test_a_job_may_run_without_its_tracker_where_the_author_says_so(
 
     assert operator(tracker=spec, deferrable=False).execute(task_context(store)) in head.jobs
     assert tracker.runs == {}
+
+
+def test_a_secret_that_comes_by_an_attachment_is_not_sent(
+    head: FakeRayDashboard, store: Store, tracker: FakeTracker
+) -> None:
+    mask_secret("sesame-of-a-catalog")
+    CALLS.clear()
+    specs = [FakeTrackerSpec("here"), FakeCatalog("sesame-of-a-catalog")]
+    with pytest.raises(AirflowFailException, match=r"'runtime_env' holds a secret .*env_vars\.CATALOG") as raised:
+        operator(tracker=specs).execute(task_context(store))
+
+    assert "sesame" not in str(raised.value)
+    assert posts(head) == []
+    assert not head.requests_to("PUT", "packages")
+    assert only_run(tracker).status == "FAILED"
+    assert [call for call, _ in CALLS["sesame-of-a-catalog"]][-2:] == ["before_submit", "on_end"]
+    (attempt,) = ledger(store)
+    assert (attempt["phase"], attempt["stop_pending"]) == ("STOPPED", False)
 
 
 def test_a_tracker_that_was_away_at_the_end_does_not_fail_the_work_and_is_recorded_as_untold(

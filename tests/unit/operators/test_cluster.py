@@ -6,12 +6,15 @@ import json
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout, TaskDeferred
 
 from airflow_provider_air.clusters.existing.spec import ExistingCluster
 from airflow_provider_air.clusters.local.backend import LocalBackend
@@ -23,18 +26,23 @@ from airflow_provider_air.contracts.clusters import (
     ClusterRef,
     ClusterState,
     ClusterStatus,
+    ListedCluster,
 )
+from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import AttemptInfo
-from airflow_provider_air.errors import AirError, ClusterFailedError, DeadlineExceededError
+from airflow_provider_air.errors import AirError, ClusterFailedError, ConfigurationError, DeadlineExceededError
 from airflow_provider_air.operators import submit as submitting
 from airflow_provider_air.operators.cluster import RayCreateClusterOperator, RayDeleteClusterOperator
+from airflow_provider_air.operators.group import RayClusterTaskGroup
 from airflow_provider_air.operators.submit import RayStopJobOperator, RaySubmitJobOperator
 from airflow_provider_air.ray_api.transport import Transport
 from airflow_provider_air.triggers.run import RayRunTrigger
 from tests.deferrals import deferred, event_of, resume, write_records
 from tests.fakes.ray_dashboard import FakeRayDashboard
-from tests.fakes.task_context import Store, task_context
+from tests.fakes.task_context import Store, Supervisor, task_context
 from tests.unit.conftest import Connect
+
+SPEC = LocalCluster(name="mine")
 
 
 class Clusters(LocalBackend):
@@ -44,6 +52,7 @@ class Clusters(LocalBackend):
         super().__init__()
         self.states: dict[str, ClusterState] = {}
         self.owners: list[ClusterOwner] = []
+        self.makers: dict[str, ClusterOwner] = {}
         self.deleted: list[str] = []
         self.new = ClusterState.READY
         self.goes_slowly = False
@@ -53,9 +62,15 @@ class Clusters(LocalBackend):
     def ensure(
         self, spec: Any, ref: ClusterRef, *, owner: ClusterOwner, attempt: AttemptInfo | None = None
     ) -> ClusterRef:
-        self.states.setdefault(ref.name, self.new)
+        if ref.name not in self.states:
+            self.states[ref.name] = self.new
+            self.makers[ref.name] = owner
         self.owners.append(owner)
         return ref
+
+    def list(self, owner: ClusterOwner | None = None) -> Sequence[ListedCluster]:
+        made = [ListedCluster(ClusterRef("local", name), self.makers[name]) for name in self.states]
+        return [item for item in made if owner in (None, item.owner)]
 
     def describe(self, ref: ClusterRef) -> ClusterStatus:
         return ClusterStatus(self.states.get(ref.name, ClusterState.ABSENT), "the log's reason")
@@ -154,14 +169,29 @@ def test_a_cluster_that_cannot_start_says_why(clusters: Clusters, state: Cluster
 
 
 @pytest.mark.parametrize("spec", [LocalCluster(), LocalCluster(name="mine")], ids=["its own", "named"])
-def test_a_setup_that_fails_takes_back_what_is_its_own(clusters: Clusters, spec: LocalCluster) -> None:
-    """A failed setup has no teardown; a cluster with a name may be others', too."""
+def test_a_setup_that_fails_takes_back_what_it_has_started(clusters: Clusters, spec: LocalCluster) -> None:
+    """A failed setup has no teardown."""
     clusters.new = ClusterState.FAILED
 
     with pytest.raises(ClusterFailedError):
         create(cluster=spec).execute(task_context(Store()))
 
-    assert len(clusters.deleted) == (spec.name is None)
+    assert len(clusters.deleted) == 1
+
+
+def test_a_setup_that_fails_leaves_what_another_task_has_started(clusters: Clusters) -> None:
+    others(clusters, "mine", ClusterState.FAILED)
+
+    with pytest.raises(ClusterFailedError):
+        create().execute(task_context(Store()))
+
+    assert not clusters.deleted
+
+
+def others(clusters: Clusters, name: str, state: ClusterState = ClusterState.READY) -> None:
+    """Let a cluster be there that another task has started."""
+    clusters.states[name] = state
+    clusters.makers[name] = ClusterOwner("here", TaskKey("here", "other", "manual__1", "create"))
 
 
 def test_a_setup_whose_time_is_up_takes_its_cluster_back(clusters: Clusters) -> None:
@@ -174,14 +204,28 @@ def test_a_setup_whose_time_is_up_takes_its_cluster_back(clusters: Clusters) -> 
     assert len(clusters.deleted) == 1
 
 
-def test_a_setup_that_is_killed_takes_its_cluster_back(clusters: Clusters) -> None:
+def test_a_setup_that_is_killed_takes_its_cluster_back(clusters: Clusters, supervisor: Supervisor) -> None:
     task = create(cluster=LocalCluster())
     starting(clusters, task, task_context(Store()))
+    supervisor.state = "failed"
 
     task.on_kill()
 
     assert len(clusters.deleted) == 1
     assert not clusters.states
+
+
+@pytest.mark.parametrize(("try_number", "deleted"), [(1, 0), (3, 1)])
+def test_a_setup_whose_worker_is_lost_leaves_its_cluster_to_the_next_try_where_there_is_one(
+    clusters: Clusters, supervisor: Supervisor, try_number: int, deleted: int
+) -> None:
+    task = create(cluster=LocalCluster())
+    starting(clusters, task, task_context(Store(), try_number=try_number))
+    supervisor.state = "running"
+
+    task.on_kill()
+
+    assert len(clusters.deleted) == deleted
 
 
 def test_a_cluster_that_was_handed_over_is_not_taken_back(clusters: Clusters) -> None:
@@ -191,6 +235,35 @@ def test_a_cluster_that_was_handed_over_is_not_taken_back(clusters: Clusters) ->
     task.on_kill()
 
     assert not clusters.deleted
+
+
+def test_the_xcom_says_who_has_started_the_cluster(clusters: Clusters) -> None:
+    others(clusters, "theirs")
+
+    first = create().execute(task_context(Store()))
+    again = create().execute(task_context(Store(), try_number=2))
+    found = create(cluster=LocalCluster(name="theirs")).execute(task_context(Store()))
+
+    assert [made["created"] for made in (first, again, found)] == [True, True, False]
+
+
+def test_two_tasks_with_one_named_cluster_delete_it_once(clusters: Clusters) -> None:
+    """The one that found it there must not take it from under the other."""
+    first = create().execute(task_context(Store()))
+    second = create().execute(task_context(Store(), task_id="other"))
+
+    delete(cluster=second).execute(task_context(Store()))
+    assert clusters.states
+    delete(cluster=first).execute(task_context(Store()))
+    assert clusters.deleted == ["mine"]
+
+
+def test_what_a_deferred_setup_has_started_is_its_own_as_well(clusters: Clusters) -> None:
+    context = task_context(Store())
+    pause = starting(clusters, create(), context)
+    clusters.states["mine"] = ClusterState.READY
+
+    assert resume(create(), context, pause, event_of(pause.trigger))["created"] is True
 
 
 @pytest.mark.parametrize(
@@ -372,3 +445,117 @@ def test_packages_that_no_one_could_install_there_are_told_before_the_cluster_st
     assert "'runtime_env' names 'pip'" in str(raised.value)
     assert "has no pip" in str(raised.value)
     assert clusters.states == {}
+
+
+# A group
+
+
+def group_of(**fields: Any) -> tuple[DAG, RaySubmitJobOperator]:
+    with DAG("flights", schedule=None) as dag, RayClusterTaskGroup("ray", **fields):
+        job = RaySubmitJobOperator(task_id="job", entrypoint="true")
+    return dag, job
+
+
+def execute(dag: DAG, task_id: str, **made: Any) -> Any:
+    """Run a task of the group; its teardown gets what the setup has made."""
+    task: Any = dag.get_task(task_id)
+    for name, value in made.items():
+        setattr(task, name, value)
+    return task.execute({**task_context(Store(), task_id=task_id), "dag": dag})
+
+
+def test_a_group_whose_setup_fails_leaves_no_cluster(clusters: Clusters) -> None:
+    """Airflow runs no teardown then, so the setup itself cleans up, also what has a name."""
+    clusters.new = ClusterState.FAILED
+
+    for spec in (LocalCluster(), LocalCluster(name="mine")):
+        with pytest.raises(ClusterFailedError):
+            execute(group_of(cluster=spec)[0], "ray.create_cluster")
+
+    assert len(clusters.deleted) == 2
+    assert not clusters.states
+
+
+def test_the_first_of_two_groups_to_end_leaves_the_cluster_that_it_has_found(clusters: Clusters) -> None:
+    one, _ = group_of(cluster=LocalCluster(name="mine"))
+    with DAG("others", schedule=None) as other, RayClusterTaskGroup("ray", cluster=LocalCluster(name="mine")):
+        RaySubmitJobOperator(task_id="job", entrypoint="true")
+    made = execute(one, "ray.create_cluster")
+    task: Any = other.get_task("ray.create_cluster")
+    found = task.execute({**task_context(Store(), dag_id="others"), "dag": other})
+
+    execute(other, "ray.delete_cluster", cluster=found)
+    assert clusters.states == {"mine": ClusterState.READY}
+    execute(one, "ray.delete_cluster", cluster=made)
+    assert not clusters.states
+
+
+def test_a_group_takes_a_connection_that_says_what_to_have(clusters: Clusters, connect: Connect) -> None:
+    connect("small", extra={"backend": "local", "cluster": {"name": "small"}})
+    dag, _ = group_of(ray_conn_id="small")
+
+    made = execute(dag, "ray.create_cluster")
+    assert (made["name"], made["created"]) == ("small", True)
+    execute(dag, "ray.delete_cluster", cluster=made)
+    assert clusters.deleted == ["small"]
+
+
+def test_a_group_on_an_existing_cluster_waits_for_it_and_leaves_it(clusters: Clusters, head: FakeRayDashboard) -> None:
+    dag, job = group_of(ray_conn_id="ray_default")
+    made = execute(dag, "ray.create_cluster")
+    assert (made["backend"], made["created"]) == ("existing", False)
+
+    context = {**task_context(Store()), "dag": dag}
+    context["ti"].xcom_pull = lambda **_: made
+    deferred(job, context)
+    assert len(head.jobs) == 1
+    execute(dag, "ray.delete_cluster", cluster=made)
+    assert not clusters.deleted
+
+
+def test_the_teardown_is_tried_again_whatever_the_tasks_say() -> None:
+    with DAG("flights", schedule=None, default_args={"retries": 0}) as dag, RayClusterTaskGroup("r", cluster=SPEC):
+        pass
+
+    assert dag.get_task("r.delete_cluster").retries == 3
+    assert dag.get_task("r.create_cluster").retries == 0
+
+
+def test_a_group_has_its_own_cluster_whatever_connection_the_tasks_use() -> None:
+    arguments = {"ray_conn_id": "elsewhere"}
+    with DAG("flights", schedule=None, default_args=arguments) as dag, RayClusterTaskGroup("r", cluster=SPEC):
+        pass
+
+    create_cluster: Any = dag.get_task("r.create_cluster")
+    assert (create_cluster.cluster, create_cluster.ray_conn_id) == (SPEC, None)
+
+
+@pytest.mark.parametrize("fields", [{}, {"cluster": LocalCluster(), "ray_conn_id": "small"}], ids=["none", "both"])
+def test_a_group_needs_one_thing_that_says_what_to_have(fields: dict[str, Any]) -> None:
+    with DAG("flights", schedule=None), pytest.raises(ConfigurationError, match="needs a cluster or a connection"):
+        RayClusterTaskGroup("ray", **fields)
+
+
+def test_a_setup_whose_alarm_rings_takes_its_cluster_back_and_asks_nobody(
+    clusters: Clusters, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def alarm(*args: Any) -> None:
+        raise AirflowTaskTimeout("Timeout")
+
+    clusters.new = ClusterState.STARTING
+    supervisor.state = "running"
+    monkeypatch.setattr("airflow_provider_air.runs.watch.Watch.event", alarm)
+
+    with pytest.raises(AirflowTaskTimeout):
+        create(cluster=LocalCluster(), deferrable=False).execute(task_context(Store()))
+
+    assert len(clusters.deleted) == 1
+    assert not supervisor.asked
+
+
+def test_the_execution_timeout_of_a_setup_holds_while_it_is_deferred(clusters: Clusters) -> None:
+    task = create(cluster=LocalCluster(), execution_timeout=timedelta(seconds=100), cluster_timeout_seconds=600)
+    pause = starting(clusters, task, task_context(Store()))
+
+    assert isinstance(pause.trigger, RayRunTrigger)
+    assert 90 < pause.trigger.step["until"] - time.time() <= 100

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import zipfile
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk import Asset
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 
 from airflow_provider_air import (
     FeastApplyOperator,
     FeastFeatures,
+    FeastFreshnessSensor,
     RayBatchInferenceOperator,
     RayServeDeployOperator,
     RayTrainOperator,
     RayTuneOperator,
     SmokeTest,
 )
-from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.errors import ConfigurationError, JobFailedError
 from airflow_provider_air.runs.plan import BuildInfo
+from tests.deferrals import deferred, event_of, resume, write_records
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, task_context
 
@@ -228,3 +232,68 @@ def test_a_feast_operator_does_not_drop_a_working_dir(repo: Path) -> None:
         FeastApplyOperator(task_id="apply", repo=str(repo), working_dir="/code").build_job(
             task_context(Store()), BuildInfo("run")
         )
+
+
+# Freshness
+
+
+def fresh(repo: Path, **options: Any) -> FeastFreshnessSensor:
+    return FeastFreshnessSensor(task_id="fresh", repo=str(repo), fresh_at="2026-01-02T00:00:00Z", **options)
+
+
+def end_late(head: FakeRayDashboard, name: str) -> None:
+    error = {"type": "NotFresh", "message": "not fresh at 2026-01-02 in time: still waiting for delays"}
+    write_records(head, name, {"kind": "end", "status": "failed", "error": error})
+    head.set_status(name, "FAILED", message="Traceback ... NotFresh", exit_code=1)
+
+
+@pytest.mark.parametrize(
+    ("soft_fail", "error"), [(False, AirflowSensorTimeout), (True, AirflowSkipException)], ids=["fails", "soft_fail"]
+)
+def test_a_wait_for_freshness_ends_as_a_sensors_does(
+    head: FakeRayDashboard, repo: Path, soft_fail: bool, error: type[Exception]
+) -> None:
+    context, sensor = task_context(Store()), fresh(repo, soft_fail=soft_fail)
+    pause = deferred(sensor, context)
+    end_late(head, next(iter(head.jobs)))
+
+    with pytest.raises(error, match="not fresh at 2026-01-02 in time: still waiting for delays") as raised:
+        resume(sensor, context, pause, event_of(pause.trigger))
+    assert "Last lines" not in str(raised.value)
+
+
+def test_another_failure_of_its_job_is_no_end_of_the_time(head: FakeRayDashboard, repo: Path) -> None:
+    context, sensor = task_context(Store()), fresh(repo, soft_fail=True)
+    pause = deferred(sensor, context)
+    name = next(iter(head.jobs))
+    error = {"type": "OSError", "message": "NotFresh: a disk is full"}
+    write_records(head, name, {"kind": "end", "status": "failed", "error": error})
+    head.set_status(name, "FAILED", message="Traceback", exit_code=1)
+
+    with pytest.raises(JobFailedError, match="a disk is full"):
+        resume(sensor, context, pause, event_of(pause.trigger))
+
+
+def test_the_time_for_freshness_counts_over_all_tries(
+    head: FakeRayDashboard, repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store()
+    deferred(fresh(repo, timeout=timedelta(hours=1), poke_interval=timedelta(seconds=5)), task_context(store))
+    (first,) = head.jobs
+    head.set_status(first, "FAILED", message="died", error_type="JOB_SUPERVISOR_ACTOR_DIED")
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 600)
+    deferred(fresh(repo, timeout=3600, poke_interval=5), task_context(store, try_number=2))
+
+    waits = [json.loads(text) for job in head.jobs.values() for text in files(head, job, "config.json")]
+    assert [each["poll_interval_seconds"] for each in waits] == [5, 5]
+    assert [each["timeout_seconds"] for each in waits] == [pytest.approx(3600, abs=60), pytest.approx(3000, abs=60)]
+
+
+@pytest.mark.parametrize(("options", "says"), [({"timeout": -1}, "'timeout'"), ({"poke_interval": "5"}, "'poke_inter")])
+def test_a_malformed_wait_for_freshness_starts_nothing(
+    head: FakeRayDashboard, repo: Path, options: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=says):
+        fresh(repo, **options).execute(task_context(Store()))
+    assert not head.jobs

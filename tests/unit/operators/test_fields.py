@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from airflow.sdk.log import mask_secret
 
+from airflow_provider_air.contracts.jobs import PreparedJob
 from airflow_provider_air.errors import ConfigurationError
-from airflow_provider_air.operators.fields import check_secrets
+from airflow_provider_air.operators.fields import check_secrets, check_sent
+from airflow_provider_air.ray_api.models import JobSubmission
 
 
 @pytest.mark.parametrize(
@@ -26,3 +28,22 @@ def test_a_secret_is_found_wherever_it_hides(value: Any) -> None:
 
 def test_what_only_looks_like_a_secret_is_let_through() -> None:
     check_secrets({"password": "plain words", "runtime_env": {"env_vars": {"TOKEN_COUNT": "12"}}, "n": 3, "x": None})
+
+
+def test_what_is_sent_is_looked_through_but_for_the_names_of_task_and_attempt() -> None:
+    mask_secret("sesame-1234")
+    ours = {"air_task": '{"dag_id": "sesame-1234"}'}
+
+    check_sent(PreparedJob(JobSubmission("air-sesame-1234-x", "true", {}, ours)))
+    for submission in (
+        JobSubmission("x", "echo sesame-1234"),
+        JobSubmission("x", "true", {"env_vars": {"TOKEN": "sesame-1234"}}),
+        JobSubmission("x", "true", {}, {**ours, "note": "sesame-1234"}),
+        JobSubmission("x", "true", entrypoint_label_selector={"a": "sesame-1234"}),
+    ):
+        with pytest.raises(ConfigurationError, match="holds a secret"):
+            check_sent(PreparedJob(submission))
+    with pytest.raises(ConfigurationError, match=r"'config' holds a secret .*applications\.args\.token"):
+        check_sent(
+            PreparedJob(JobSubmission("x", "true"), rollout={"applications": [{"args": {"token": "sesame-1234"}}]})
+        )

@@ -27,6 +27,7 @@ from airflow_provider_air.waiting import wait_until
 from airflow_provider_air.workloads.smoke import SmokeTest
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, task_context
+from tests.unit.conftest import Connect
 
 RESULT = {
     "http_port": 8123,
@@ -122,6 +123,54 @@ def test_the_result_and_the_links_say_where_clients_find_the_application(
     assert xcoms["ray_serve_page_url"] == f"{head.url}/#/serve/applications/flights--0123456789"
 
 
+@pytest.mark.parametrize(
+    ("extra", "url"),
+    [
+        ({"serve_url": "https://models.example.com/ray"}, "https://models.example.com/ray/flights"),
+        ({"headers": {"X-Key": "k"}}, None),
+    ],
+    ids=["said by the connection", "not known"],
+)
+def test_behind_a_proxy_the_address_is_what_somebody_has_said(
+    head: FakeRayDashboard,
+    store: Store,
+    connect: Connect,
+    extra: dict[str, Any],
+    url: str | None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    connect(host=head.url, password=head.token, extra={"headers": {"X-Key": "k"}, **extra})
+    name, context = submitted(head, store, deploy()), task_context(store)
+    end = {"kind": "end", "status": "succeeded"}
+    end_job(head, name, "SUCCEEDED", {"kind": "result", "value": encode(RESULT)}, end)
+
+    result = deploy(deferrable=False).execute(context)
+
+    assert (result["url"], result["route_prefix"]) == (url, "/flights")
+    assert context["ti"].xcoms.get("ray_serve_endpoint_url") == url
+    assert ("serve_url" in capsys.readouterr().out) == (url is None)
+
+
+def test_people_are_led_to_the_dashboard_that_they_reach(
+    head: FakeRayDashboard, store: Store, connect: Connect
+) -> None:
+    """With its path; the API goes on at the host."""
+    connect(host=head.url, password=head.token, extra={"dashboard_url": "https://ray.example.com/team/"})
+    context = task_context(store)
+    with pytest.raises(TaskDeferred):
+        deploy().execute(context)
+    name = next(iter(head.jobs))
+    end = {"kind": "end", "status": "succeeded"}
+    end_job(head, name, "SUCCEEDED", {"kind": "result", "value": encode(RESULT)}, end)
+    deploy(deferrable=False).execute(context)
+
+    xcoms = context["ti"].xcoms
+    assert xcoms["ray_dashboard_url"] == "https://ray.example.com/team"
+    assert xcoms["ray_job_url"] == f"https://ray.example.com/team/#/jobs/{name}"
+    assert xcoms["ray_serve_page_url"] == "https://ray.example.com/team/#/serve/applications/flights--0123456789"
+    assert xcoms["ray_serve_endpoint_url"] == "http://127.0.0.1:8123/flights"
+
+
 def failed(head: FakeRayDashboard, store: Store, error: dict[str, str], **fields: Any) -> None:
     """Execute on a worker that waits, while the job fails with this error."""
 
@@ -160,6 +209,7 @@ def test_trouble_of_ray_is_not_blamed_on_the_application(head: FakeRayDashboard,
     [
         ({"import_path": None}, "Neither 'import_path' nor 'config'"),
         ({"config": {"import_path": "a:b"}}, "not both"),
+        ({"endpoint_url": "https://me:sesame@serve.example.com"}, "'endpoint_url' holds a user or a password"),
         ({"import_path": None, "config": ["a:b"]}, "'config' must be a dict"),
         ({"cluster": LocalCluster()}, "without a name goes with this task"),
         ({"healthy_timeout_seconds": 0}, "'healthy_timeout_seconds'"),

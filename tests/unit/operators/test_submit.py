@@ -687,65 +687,6 @@ def test_the_last_try_leaves_nothing_running_whatever_ends_it(head: FakeRayDashb
     assert [job.status for job in head.jobs.values()] == ["STOPPED"]
 
 
-def test_on_kill_asks_ray_to_stop(head: FakeRayDashboard, store: Store) -> None:
-    task = operator()
-    deferred(task, task_context(store))
-
-    task.on_kill()
-
-    assert len(head.requests_to("POST", "/stop$")) == 1
-
-
-def test_on_kill_before_anything_was_started_does_nothing(head: FakeRayDashboard) -> None:
-    operator().on_kill()
-
-    assert not head.requests_to("*", ".*")
-
-
-def test_on_kill_with_a_dead_cluster_does_not_raise(head: FakeRayDashboard, store: Store) -> None:
-    task = operator()
-    deferred(task, task_context(store))
-    head.stop()
-
-    task.on_kill()
-
-
-def test_a_kill_while_the_job_is_on_its_way_stops_it(head: FakeRayDashboard, store: Store) -> None:
-    task = operator()
-    head.plan("POST", "^/api/jobs/$", delay_seconds=0.5)
-
-    def kill() -> None:
-        wait_for(lambda: head.requests_to("POST", "^/api/jobs/$"), "the submission")
-        task.on_kill()
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-
-    with pytest.raises(JobStoppedError):
-        task.execute(task_context(store))
-    killer.join(DEADLINE_SECONDS)
-
-    wait_for(lambda: [job.status for job in head.jobs.values()] == ["STOPPED"], "the job to be stopped")
-
-
-def test_a_kill_before_the_job_is_on_its_way_keeps_it_from_being_sent(head: FakeRayDashboard, store: Store) -> None:
-    task = operator()
-    head.plan("GET", "^/api/version$", delay_seconds=0.5)
-
-    def kill() -> None:
-        wait_for(lambda: store.rows and ledger(store), "the intent")
-        task.on_kill()
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-
-    with pytest.raises(JobStoppedError):
-        task.execute(task_context(store))
-    killer.join(DEADLINE_SECONDS)
-
-    assert head.jobs == {}
-
-
 def test_the_stop_operator_stops_a_job_and_says_how_it_ended(head: FakeRayDashboard, store: Store) -> None:
     head.add_job("mine")
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
 import pytest
 
 from airflow_provider_air.errors import AirError, ConfigurationError, ProtocolError, UnavailableError
-from airflow_provider_air.ray_api import logs
+from airflow_provider_air.ray_api import logs, nodes
 from airflow_provider_air.ray_api.client import AsyncRayClient
 from airflow_provider_air.ray_api.logs import LogReader, job_log_name
 from airflow_provider_air.ray_api.models import JobDetails, JobStatus
@@ -155,3 +162,163 @@ async def test_the_log_of_an_unknown_job_is_the_askers_mistake(transport: Transp
     async with AsyncRayClient(transport, patience_seconds=0) as client:
         with pytest.raises(ConfigurationError, match="nope"):
             await LogReader(client).whole_log("nope")
+
+
+class Elsewhere(ThreadingHTTPServer):
+    """Answers whatever it is asked, and writes down who asked with which headers."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__((host, 0), _Answer)
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.url = f"http://{host}:{self.server_address[1]}"
+
+
+class _Answer(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        server: Any = self.server
+        server.asked.append((self.path, dict(self.headers)))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"role credentials")
+
+    def log_message(self, *_: Any) -> None:
+        """Keep the output of the tests clean."""
+
+
+@pytest.fixture(params=["127.0.0.1", "127.0.0.2"], ids=["on a node", "elsewhere"])
+def elsewhere(request: pytest.FixtureRequest) -> Iterator[Elsewhere]:
+    """A server that is no node's agent; a job could write its address into its record."""
+    with Elsewhere(request.param) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+ROLE = "/latest/meta-data/iam/security-credentials/role"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "{url}" + ROLE + "#",
+        "{url}" + ROLE + "?",
+        "http://me@{place}",
+        "http://{place}#",
+        "//{place}",
+        "http://localhost:{port}",
+    ],
+)
+async def test_a_record_leads_nowhere_but_to_a_plain_address(
+    head: FakeRayDashboard,
+    transport: Transport,
+    elsewhere: Elsewhere,
+    address: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    place = elsewhere.url.removeprefix("http://")
+    head.add_job("job", log=LOG)
+    head.agent_url = address.format(url=elsewhere.url, place=place, port=place.rpartition(":")[2])
+    proxied = Transport(head.url, token=head.token, headers={"X-Proxy-Secret": "sesame"})
+
+    with caplog.at_level(logging.WARNING):
+        async with AsyncRayClient(proxied, patience_seconds=0) as client:
+            reader = LogReader(client)
+            for _ in range(3):
+                assert await reader.read(await details(client), NAME, 5, 10) == LOG[5:15]
+
+    assert elsewhere.asked == []
+    assert [record.message for record in caplog.records if "no address of a live node" in record.message][1:] == []
+
+
+@pytest.mark.parametrize("elsewhere", ["127.0.0.2"], indirect=True)
+async def test_only_the_clusters_own_nodes_are_asked(
+    head: FakeRayDashboard, transport: Transport, elsewhere: Elsewhere, caplog: pytest.LogCaptureFixture
+) -> None:
+    head.add_job("job", log=LOG)
+    head.agent_url = elsewhere.url
+
+    with caplog.at_level(logging.WARNING):
+        assert await read(transport, 5, 10) == LOG[5:15]
+
+    assert elsewhere.asked == []
+    (warned,) = [record.message for record in caplog.records]
+    assert elsewhere.url in warned
+
+
+async def test_a_dead_nodes_address_may_be_anothers_by_now(head: FakeRayDashboard, transport: Transport) -> None:
+    head.add_job("job", log=LOG)
+    head.node_state = ("DEAD", "gone")
+
+    with pytest.raises(UnavailableError):
+        await read(transport, 5, 10)
+    assert not head.requests_to("GET", "^/logs/")
+
+
+@pytest.mark.parametrize("elsewhere", ["127.0.0.1"], indirect=True)
+async def test_agents_get_rays_token_and_nothing_of_the_proxys(head: FakeRayDashboard, elsewhere: Elsewhere) -> None:
+    head.add_job("job", log=LOG)
+    head.agent_url = elsewhere.url
+    proxied = Transport(head.url, token=head.token, headers={"X-Proxy-Secret": "sesame", "Authorization": "Basic abc"})
+    async with AsyncRayClient(proxied, patience_seconds=0) as client:
+        job = JobDetails("job", status=JobStatus.RUNNING, agent_address=elsewhere.url, node_id="n")
+        head.token = None
+        await LogReader(client).read(job, NAME, 0, 10)
+
+    ((path, headers),) = elsewhere.asked
+    assert path == f"/logs/{NAME}"
+    assert headers["Authorization"] == f"Bearer {proxied.token}"
+    assert "sesame" not in str(headers)
+    assert "Basic" not in str(headers)
+
+
+async def test_who_many_read_for_asks_for_the_nodes_once(head: FakeRayDashboard, transport: Transport) -> None:
+    head.add_job("job", log=LOG)
+    async with AsyncRayClient(transport, patience_seconds=0) as client:
+        reader, job = LogReader(client), await details(client)
+        found = await asyncio.gather(*(reader.read(job, NAME, at, 10) for at in range(20)))
+
+    assert found == [LOG[at : at + 10] for at in range(20)]
+    assert len(head.requests_to("GET", "^/logs/")) == 20
+    assert len(head.requests_to("GET", "^/api/v0/nodes$")) == 1
+
+
+async def test_agents_need_not_be_read_at_all(head: FakeRayDashboard) -> None:
+    head.add_job("job", log=LOG)
+
+    assert await read(Transport(head.url, token=head.token, reads_agents=False), 5, 10) == LOG[5:15]
+    assert not head.requests_to("GET", "^/logs/|nodes")
+
+
+async def test_a_cluster_that_does_not_tell_its_nodes_is_read_by_its_dashboard(
+    head: FakeRayDashboard, transport: Transport, caplog: pytest.LogCaptureFixture
+) -> None:
+    head.add_job("job", log=LOG)
+    head.plan("GET", "^/api/v0/nodes$", times=None, status=403, body="not for you")
+
+    assert await read(transport, 5, 10) == LOG[5:15]
+    assert not head.requests_to("GET", "^/logs/")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("address", "dashboard", "is_one"),
+    [
+        ("http://10.0.0.5:52365", "http://ray.example.com:8265", True),
+        ("http://[fd00::5]:52365", "http://ray.example.com:8265", True),
+        ("http://10.0.0.6:52365", "http://ray.example.com:8265", False),
+        ("http://169.254.169.254:80", "http://ray.example.com:8265", False),
+        ("http://[::ffff:169.254.169.254]:80", "http://ray.example.com:8265", False),
+        ("http://0.0.0.0:80", "http://127.0.0.1:8265", False),
+        ("http://127.0.0.1:52365", "http://ray.example.com:8265", False),
+        ("http://127.0.0.1:52365", "http://10.0.0.5:8265", False),
+        ("http://127.0.0.1:52365", "http://127.0.0.1:8265", True),
+        ("http://127.0.0.1:52365", "http://localhost:8265", True),
+    ],
+)
+def test_what_somebody_registered_as_a_node_must_be_a_place_for_one(address: str, dashboard: str, is_one: bool) -> None:
+    everywhere = ["10.0.0.5", "fd00::5", "169.254.169.254", "0.0.0.0", "127.0.0.1", "head.internal"]
+
+    assert nodes.plain_address(address) == address
+    assert nodes.is_node_address(address, everywhere, dashboard) is is_one

@@ -82,6 +82,60 @@ def test_a_broken_link_is_left_out(code: Path) -> None:
     assert "gone" not in names(package_folder(code))
 
 
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """A file of the worker's that no author may ship."""
+    file = tmp_path / "passwords"
+    file.write_text("sesame")
+    return file
+
+
+@pytest.mark.parametrize("name", ["settings.cfg", "lib/settings.cfg"])
+def test_a_link_out_of_the_folder_ships_nothing(code: Path, secret: Path, name: str) -> None:
+    (code / name).symlink_to(secret)
+
+    with pytest.raises(ConfigurationError, match="'py_modules' is a link that leads out") as raised:
+        package_folder(code, field_name="py_modules")
+    assert name in str(raised.value)
+
+
+def test_a_link_by_way_of_another_does_not_lead_out_either(code: Path, secret: Path) -> None:
+    (code / "up").symlink_to("..")
+    (code / "main.py").unlink()
+    (code / "main.py").symlink_to(f"up/{secret.name}")
+
+    with pytest.raises(ConfigurationError, match="leads out"):
+        package_folder(code)
+
+
+def test_what_is_excluded_may_lead_anywhere(code: Path, secret: Path) -> None:
+    (code / "settings.cfg").symlink_to(secret)
+
+    assert "settings.cfg" not in names(package_folder(code, excludes=("*.cfg",)))
+
+
+def test_linked_folders_are_not_entered(code: Path, secret: Path) -> None:
+    (code / "more").symlink_to(secret.parent)
+
+    assert names(package_folder(code)) == ["main.py", "data/big.csv", "data/keep.txt", "lib/a.py"]
+
+
+def test_a_folder_that_is_reached_by_links_is_shipped(code: Path) -> None:
+    """As git-sync makes them, and as Kubernetes mounts a ConfigMap."""
+    expected = package_folder(code)
+    (code.parent / "worktree").symlink_to(code)
+    (code.parent / "current").symlink_to("worktree")
+
+    assert package_folder(code.parent / "current") == expected
+
+    mounted = code.parent / "mounted"
+    (mounted / "..2026").mkdir(parents=True)
+    (mounted / "..2026" / "main.py").write_text("x")
+    (mounted / "..data").symlink_to("..2026")
+    (mounted / "main.py").symlink_to("..data/main.py")
+    assert names(package_folder(mounted)) == ["main.py", "..2026/main.py"]
+
+
 def test_files_in_memory_are_packed_in_any_order_alike() -> None:
     assert package_files({"a": b"1", "b": b"2"}) == package_files({"b": b"2", "a": b"1"})
 

@@ -17,6 +17,7 @@ from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import Wait
 from airflow_provider_air.ray_api.transport import RayConnection, Transport
+from airflow_provider_air.runs.admission import Admission, OwnPlaces
 from airflow_provider_air.runs.attempts import Ports
 from airflow_provider_air.runs.ledger import LEDGER_KEY, Attempt, Ledger
 from airflow_provider_air.runs.plan import Plan, Try
@@ -69,6 +70,15 @@ class Task:
     board: Board = field(default_factory=Board)
     log: Lines = field(default_factory=Lines)
     backends: dict[str, Any] = field(default_factory=dict)
+    given: OwnPlaces = field(default_factory=OwnPlaces)
+
+    def __post_init__(self) -> None:
+        self.admission = Admission(self.given)
+
+    @property
+    def places_given(self) -> dict[str, Any]:
+        """The places on clusters, as all its processes know them."""
+        return self.given.change(lambda places: places)  # type: ignore[no-any-return]
 
     @property
     def connections(self) -> DictConnections:
@@ -86,6 +96,7 @@ class Task:
             clusters=self._backend,
             log=self.log,
             clock=QuickClock(),
+            admission=self.admission,
         )
 
     def _backend(self, name: str) -> ClusterBackend:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
+import tempfile
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +20,10 @@ from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import Wait
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.runs import admission
-from airflow_provider_air.runs.admission import check_limit
+from airflow_provider_air.runs.admission import Admission, _give, check_limit
 from airflow_provider_air.runs.ledger import Attempt
 from airflow_provider_air.runs.names import TASK
+from airflow_provider_air.runs.places import HostPlaces
 from airflow_provider_air.runs.watch import Watch
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.unit.runs.conftest import Task
@@ -50,8 +56,7 @@ class Room:
 @pytest.fixture
 def room(task: Task, head: FakeRayDashboard, monkeypatch: pytest.MonkeyPatch) -> Room:
     """Looks come fast here."""
-    monkeypatch.setattr(admission, "GRANT_LOOK_SECONDS", 0.5)
-    monkeypatch.setattr("airflow_provider_air.runs.watch.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(admission, "LOOK_SECONDS", 0.05)
     return Room(task, head)
 
 
@@ -118,7 +123,7 @@ async def test_jobs_of_others_count(room: Room) -> None:
 
 
 async def test_a_place_whose_task_never_submits_is_given_on(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "GRANT_SECONDS", 0.5)
+    monkeypatch.setattr(admission, "PLACE_SECONDS", 0.5)
     assert await room.wait("lost", limit=1)
     assert await asyncio.wait_for(room.wait("next", limit=1), 30)
 
@@ -158,3 +163,163 @@ def test_a_wrong_limit_is_refused(limit: Any) -> None:
     """A limit of 0 would let all its jobs wait for ever."""
     with pytest.raises(ConfigurationError, match="max_concurrent_jobs"):
         check_limit(limit)
+
+
+# Who waits costs nothing
+
+
+async def test_however_many_wait_there_is_one_look_at_a_time(room: Room) -> None:
+    await room.submit("other")
+    waiting = [asyncio.create_task(room.wait(f"task-{number}", limit=1)) for number in range(200)]
+    await asyncio.sleep(0.5)
+    before = len(room.head.requests_to("GET", "^/api/jobs/$"))
+    turns = time.process_time()
+    await asyncio.sleep(1.0)
+
+    # The list that all share is a second old at most.
+    assert len(room.head.requests_to("GET", "^/api/jobs/$")) - before <= 3
+    assert time.process_time() - turns < 0.5
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert not room.task.admission._queues
+
+
+async def test_places_are_given_in_the_order_of_arrival(room: Room) -> None:
+    admitted: list[str] = []
+
+    async def wait(name: str) -> None:
+        assert await room.wait(name, limit=1)
+        admitted.append(name)
+
+    await room.submit("other")
+    waiting = []
+    for name in "abc":
+        waiting.append(asyncio.create_task(wait(name)))
+        await asyncio.sleep(0)
+    for name in ("other", "a", "b"):
+        if name in admitted:
+            await room.submit(name, "SUCCEEDED")
+        else:
+            await asyncio.to_thread(room.head.set_status, f"air-{name}", "SUCCEEDED")
+        expected = len(admitted) + 1
+        await asyncio.wait_for(_until(lambda n=expected: len(admitted) == n), 30)
+    assert admitted == ["a", "b", "c"]
+
+
+async def _until(condition: Any) -> None:
+    while not condition():
+        await asyncio.sleep(0.02)
+
+
+async def test_another_one_looks_where_the_first_one_leaves(room: Room) -> None:
+    await room.submit("other")
+    first = asyncio.create_task(room.wait("a", limit=1))
+    assert await is_waiting(first)
+    second = asyncio.create_task(room.wait("b", limit=1))
+    assert await is_waiting(second)
+    first.cancel()
+    await asyncio.to_thread(room.head.set_status, "air-other", "SUCCEEDED")
+
+    assert await asyncio.wait_for(second, 30)
+
+
+async def test_who_waits_behind_others_gives_up_at_its_own_deadline(room: Room) -> None:
+    await room.submit("other")
+    first = asyncio.create_task(room.wait("a", limit=1))
+    assert await is_waiting(first)
+
+    event = await asyncio.wait_for(room.watch("b", limit=1, until=time.time() + 0.5).event(), 30)
+
+    assert event is not None
+    assert event["admitted"] is False
+    first.cancel()
+
+
+# What is known to all processes of a host
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    folder = tempfile.mkdtemp(prefix="air-", dir="/tmp")
+    monkeypatch.setenv("AIR_LOCAL_HOME", folder)
+    yield Path(folder)
+    shutil.rmtree(folder)
+
+
+async def test_places_are_known_to_other_processes_and_forgotten_with_their_jobs(room: Room, home: Path) -> None:
+    room.task.admission = Admission(HostPlaces())
+    assert await room.wait("a", limit=1)
+    room.task.admission = Admission(HostPlaces())
+    second = asyncio.create_task(room.wait("b", limit=1))
+    assert await is_waiting(second)
+    await room.submit("a", "SUCCEEDED")
+
+    assert await asyncio.wait_for(second, 30)
+    held = json.loads((home / "places.json").read_text())
+    assert [list(places) for places in held.values()] == [["air-b"]]
+    room.task.admission.give_back("air-b")
+    assert json.loads((home / "places.json").read_text()) == {}
+
+
+async def test_where_nothing_can_be_kept_one_process_still_counts(room: Room, home: Path) -> None:
+    home.chmod(0o777)
+    room.task.admission = Admission(HostPlaces())
+    assert await room.wait("a", limit=1)
+    second = asyncio.create_task(room.wait("b", limit=1))
+    assert await is_waiting(second)
+    second.cancel()
+
+
+def test_clusters_without_places_are_forgotten() -> None:
+    places: dict[str, Any] = {"gone": {"air-x": {"task": "x", "until": 1.0}}}
+    _give(places, cluster="here", wishes=[], jobs=[], now=2.0)
+    assert places == {}
+
+
+# A place that is not used
+
+
+def admitted(task: Task) -> tuple[Any, Wait]:
+    """Give a run whose task is to wait for room, and that step."""
+    run = task.run(max_concurrent_jobs=1)
+    step = run.begin()
+    assert isinstance(step, Wait)
+    assert step.what == "room"
+    return run, step
+
+
+def places_of(task: Task) -> list[str]:
+    return [name for held in task.places_given.values() for name in held]
+
+
+def test_a_run_that_gives_up_gives_its_place_back(task: Task, head: FakeRayDashboard) -> None:
+    run, step = admitted(task)
+    event = run.wait(step)
+    assert places_of(task)
+    head.plan("POST", "^/api/jobs/$", status=400, body="no", times=None)
+
+    with pytest.raises(ConfigurationError):
+        run.resume(event)
+
+    assert not places_of(task)
+
+
+def test_whose_place_was_given_on_meanwhile_waits_again(task: Task, head: FakeRayDashboard) -> None:
+    """It was admitted, and waited too long for a worker."""
+    run, step = admitted(task)
+    event = run.wait(step)
+    assert event is not None
+    task.places_given.clear()
+    head.add_job("other", "RUNNING")
+
+    again = task.run(max_concurrent_jobs=1).resume({**event, "until": time.time() - 1})
+
+    assert isinstance(again, Wait)
+    assert again.what == "room"
+    assert list(head.jobs) == ["other"]
+
+    head.set_status("other", "SUCCEEDED")
+    late = task.run(max_concurrent_jobs=1).resume({**event, "until": time.time() - 1})
+    assert isinstance(late, Wait)
+    assert late.what == "end"

@@ -59,7 +59,7 @@ END = {"kind": "end", "status": "failed", "error": {"type": "KeyError", "message
         ("deadline", job(JobStatus.RUNNING), DeadlineExceededError, "RUNNING"),
         ("deadline", None, DeadlineExceededError, "unknown"),
         ("unreachable", job(JobStatus.RUNNING), ClusterUnreachableError, "adopts"),
-        ("refused", None, ConfigurationError, "why"),
+        ("refused", job(JobStatus.RUNNING), ClusterUnreachableError, "refuses us now; last state of the job: RUNNING"),
         ("triumph", None, ProtocolError, "'triumph'"),
         (None, None, ProtocolError, "None"),
     ],

@@ -29,6 +29,12 @@ def test_what_is_no_root_is_named(root: object) -> None:
         BucketRoot.parse(root, "s3", "It")
 
 
+def test_a_root_holds_no_password() -> None:
+    with pytest.raises(ConfigurationError, match="holds a user or a password") as raised:
+        BucketRoot.parse("s3://key:sesame@models/x", "s3", "It")
+    assert "sesame" not in str(raised.value)
+
+
 @pytest.mark.parametrize("prefix", ["", "a/b"])
 def test_keys_and_paths_lead_to_each_other(prefix: str) -> None:
     root = BucketRoot("s3", "models", prefix)

@@ -67,6 +67,7 @@ def test_a_uri_is_for_the_cluster_alone(uri: str) -> None:
         ("", "absolute path"),
         ("runs", "absolute path, not 'runs'"),
         ("s3://", "must be a storage, a path or a URI, not 's3://'"),
+        ("s3://key:sesame@bucket/x", "'storage' holds a user or a password"),
         (SharedFolder("runs"), "absolute path"),
         (SharedFolder(7), "absolute path"),  # type: ignore[arg-type]
         (S3Storage("aws_default", "/runs"), "must be s3://bucket/prefix"),

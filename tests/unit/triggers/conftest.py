@@ -1,13 +1,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 from blockbuster import BlockBuster
 
+from airflow_provider_air.connections import ports
+from airflow_provider_air.runs.admission import Admission, OwnPlaces
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Supervisor
 from tests.unit.conftest import Connect
+
+
+@pytest.fixture(autouse=True)
+def own_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test waits for room behind another one's jobs."""
+    monkeypatch.setattr(ports, "_admission", cache(lambda: Admission(OwnPlaces())))
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,10 @@ from typing import Any
 
 import airflow.sdk.execution_time.cache  # noqa: F401  # a triggerer has long loaded it
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, TaskDeferred
 
 from airflow_provider_air.contracts.clusters import ClusterRef
-from airflow_provider_air.errors import ClusterUnreachableError, DeadlineExceededError, ProtocolError
+from airflow_provider_air.errors import ClusterUnreachableError, ProtocolError
 from airflow_provider_air.sensors.serve import RayServeSensor
 from airflow_provider_air.triggers.serve import RayServeTrigger
 from tests.fakes.ray_dashboard import FakeRayDashboard
@@ -118,7 +118,7 @@ def test_a_sensor_waits_in_the_triggerer_until_its_timeout(head: FakeRayDashboar
 @pytest.mark.parametrize(
     ("fired", "error"),
     [
-        ({"application": "flights", "ready": False, "outcome": "deadline", "message": "m"}, DeadlineExceededError),
+        ({"application": "flights", "ready": False, "outcome": "deadline", "message": "m"}, AirflowSensorTimeout),
         ({"application": "flights", "ready": False, "outcome": "unreachable", "message": "m"}, ClusterUnreachableError),
         ({"application": "flights", "ready": False, "outcome": "refused", "message": "m"}, AirflowFailException),
         ({"application": "other", "ready": True}, ProtocolError),
@@ -127,12 +127,12 @@ def test_a_sensor_waits_in_the_triggerer_until_its_timeout(head: FakeRayDashboar
 )
 def test_a_sensor_turns_what_is_no_success_into_its_error(fired: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
-        sensor().on_ready(task_context(Store()), fired)
+        sensor().on_event(task_context(Store()), fired)
 
 
 def test_a_sensor_is_told_when_what_it_waited_for_is_there() -> None:
     fired = {"application": "flights", "ready": True, "outcome": "ready", "message": "flights runs"}
-    assert sensor().on_ready(task_context(Store()), fired) == "flights runs"
+    assert sensor().on_event(task_context(Store()), fired) == "flights runs"
 
 
 @pytest.mark.parametrize("fields", [{"application": ""}, {"replicas": 0}, {"replicas": {"Model": "many"}}])

@@ -44,6 +44,7 @@ def test_a_class_travels_as_a_pickle() -> None:
         ({"predictor": "lightgbm", "checkpoint": "x", "batch_format": "numpy"}, "batch_format"),
         ({"checkpoint": ""}, "checkpoint"),
         ({"input": {"format": "csv"}}, "input.uri"),
+        ({"input": "s3://key:secret@b/in"}, "input"),
         ({"output": {"format": "csv"}}, "output.uri"),
         ({"output": {"uri": "x", "format": "xml"}}, "output.format"),
         ({"output": {"uri": "x", "mode": "append"}}, "output"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import pickle
 import sys
@@ -28,3 +29,19 @@ def test_a_module_that_stands_there_under_two_names_travels_once(monkeypatch: py
     assert function is not no_op
     assert set(json.loads(payload["config.json"])) == {"python"}
     assert __name__ not in cloudpickle.list_registry_pickle_by_value()
+
+
+def test_a_helper_travels_that_was_found_through_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where git-sync makes the folder of DAGs."""
+    (tmp_path / "worktree").mkdir()
+    (tmp_path / "worktree" / "linked_helper.py").write_text("def seven():\n    return 7\n")
+    (tmp_path / "dags").symlink_to("worktree")
+    monkeypatch.syspath_prepend(tmp_path / "dags")
+    helper = importlib.import_module("linked_helper")
+
+    payload = function_payload(lambda: helper.seven(), (), {}, code_folders=[str(tmp_path / "dags")])
+    monkeypatch.delitem(sys.modules, "linked_helper")
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if str(tmp_path) not in path])
+
+    function, args, kwargs = pickle.loads(payload["call.pkl"])
+    assert function(*args, **kwargs) == 7

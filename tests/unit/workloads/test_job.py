@@ -93,6 +93,15 @@ def test_secrets_travel_as_a_package_and_a_hook_of_this_attempt() -> None:
     assert other.packages[-1].name != job.packages[-1].name
 
 
+def test_secrets_are_unpacked_for_their_owner_alone() -> None:
+    job = prepared(JobRequest("x", secrets={"TOKEN": "canary"}))
+
+    entries = zipfile.ZipFile(io.BytesIO(job.packages[-1].data)).infolist()
+
+    # Ray's unpacking gives files the rights that their entries tell.
+    assert {entry.external_attr >> 16 & 0o777 for entry in entries} == {0o600}
+
+
 def test_a_command_of_the_authors_gets_the_secrets_from_its_shell(tmp_path: Path) -> None:
     secrets = {"TOKEN": 'it\'s "$HOME" canary'}
     job = prepared(JobRequest("""python -c 'import os; print(os.environ["TOKEN"])'; exit 3""", secrets=secrets))
@@ -205,6 +214,8 @@ BAD: list[tuple[str, Mapping[str, Any]]] = [
     ("working_dir", {"working_dir": "s3://b/folder"}),
     ("working_dir", {"working_dir": 5}),
     ("working_dir", {"working_dir": "s3://b/x.zip", "runtime_env": {"working_dir": "s3://b/y.zip"}}),
+    ("'working_dir' holds a user or a password", {"working_dir": "https://token@github.com/o/r.zip"}),
+    ("'py_modules' holds a user or a password", {"runtime_env": {"py_modules": ["s3://key:secret@b/x.zip"]}}),
     ("excludes", {"excludes": "*.csv"}),
     ("excludes", {"excludes": None}),
     ("py_modules", {"runtime_env": {"py_modules": "code"}}),

@@ -179,11 +179,12 @@ def test_one_odd_job_does_not_blind_the_list(head: FakeRayDashboard, jobs: JobsA
     head.plan("GET", "^/api/jobs/$", status=200, body=json.dumps(listed), times=None)
 
     assert [job.submission_id for job in jobs.alive()] == ["good"]
-    assert [job.submission_id for job in asyncio.run(_alive_now(jobs))] == ["good"]
+    listed_now = asyncio.run(_jobs_now(jobs))
+    assert [job.submission_id for job in listed_now if job.status.is_alive] == ["good"]
 
 
-async def _alive_now(jobs: JobsApi) -> Any:
-    return await jobs.alive_now()
+async def _jobs_now(jobs: JobsApi) -> Any:
+    return await jobs.jobs_now()
 
 
 def test_records_that_are_none_are_lost(head: FakeRayDashboard, jobs: JobsApi) -> None:

@@ -79,6 +79,23 @@ def test_an_interpreter_without_ray_is_told_before_anything_starts(base: Path) -
     assert sorted(os.listdir(base)) == ["host", "python"]
 
 
+@pytest.mark.parametrize("version", ["2.51.2", "2.9.0", "1.13"])
+def test_a_ray_without_tokens_starts_nothing(base: Path, version: str) -> None:
+    python = base / "python"
+    python.write_text(f"#!/bin/sh\necho {version}\n")
+    python.chmod(0o700)
+    with pytest.raises(ConfigurationError, match=f"Ray {version} knows no tokens"):
+        ensure(LocalCluster(python=str(python)))
+    assert sorted(os.listdir(base)) == ["host", "python"]
+
+
+def test_neither_does_the_workers_own(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "2.51.0")
+    with pytest.raises(ConfigurationError, match=r"Ray 2\.51\.0 knows no tokens"):
+        ensure(LocalCluster())
+    assert os.listdir(base) == ["host"]
+
+
 def test_a_wrong_spec_starts_nothing(base: Path) -> None:
     for spec, field in ((LocalCluster(num_cpus=-1), "num_cpus"), (LocalCluster(name=" "), "name")):
         with pytest.raises(ConfigurationError, match=field):

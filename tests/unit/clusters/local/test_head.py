@@ -73,6 +73,46 @@ def test_a_head_does_not_inherit_what_its_starter_knows() -> None:
     assert clean_environment(inherited) == {"HOME": "/root"}
 
 
+SECRETS = {
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_PROFILE": "prod",
+    "GOOGLE_APPLICATION_CREDENTIALS": "/key.json",
+    "DATABASE_URL": "postgres://me:secret@db",
+    "PGPASSWORD": "secret",
+    "VAULT_TOKEN": "secret",
+    "MLFLOW_TRACKING_PASSWORD": "secret",
+    "AIRFLOW__CORE__FERNET_KEY": "secret",
+    "https_proxy": "http://me:secret@proxy:3128",
+    "HTTP_PROXY": "me:secret@proxy:3128",
+    "PIP_EXTRA_INDEX_URL": "https://pypi.org/simple https://secret@index.example.com/simple",
+}
+NEEDED = {
+    "PATH": "/usr/bin:/home/me@work/bin",
+    "LANG": "de_DE.UTF-8@euro",
+    "LC_ALL": "C",
+    "PYTHONPATH": "/code",
+    "LD_LIBRARY_PATH": "/usr/lib/cuda",
+    "CUDA_VISIBLE_DEVICES": "0",
+    "NVIDIA_VISIBLE_DEVICES": "all",
+    "SSL_CERT_FILE": "/ca.pem",
+    "HTTPS_PROXY": "http://proxy:3128",
+    "NO_PROXY": "localhost,.example.com",
+    "PIP_INDEX_URL": "https://index.example.com/simple",
+}
+
+
+def test_a_head_inherits_what_it_needs_and_no_secrets_of_the_worker() -> None:
+    assert clean_environment({**NEEDED, **SECRETS}) == NEEDED
+
+
+def test_what_is_asked_for_comes_along_but_never_airflows() -> None:
+    spec = LocalCluster(pass_env=("AWS_*", "PGPASSWORD", "A*"))
+
+    environment = head_environment(record(spec), HOME, {**NEEDED, **SECRETS})
+
+    assert {name for name in SECRETS if name in environment} == {"AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "PGPASSWORD"}
+
+
 def test_a_head_has_its_own_token_address_and_interpreter() -> None:
     spec = LocalCluster(python="/opt/ray/bin/python", env_vars={"A": "1", "RAY_USAGE_STATS_ENABLED": "1"})
     environment = head_environment(record(spec), HOME, {"PATH": "/usr/bin", "RAY_AUTH_MODE": "disabled"})

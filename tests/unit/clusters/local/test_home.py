@@ -8,12 +8,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from airflow_provider_air.clusters.host import base_folder
 from airflow_provider_air.clusters.local.home import (
     ClusterHome,
     ClusterRecord,
     StateRecord,
     SupervisorRecord,
-    base_folder,
     host_id,
     list_clusters,
 )

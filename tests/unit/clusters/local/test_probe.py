@@ -26,6 +26,8 @@ class Head(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers: dict[str, Any] = {}
 
+    is_open = False
+
     def probe(self, token: str = "right") -> HeadProbe:
         port = self.server_address[1]
         return HeadProbe({"dashboard": port, "agent": port}, token)
@@ -34,8 +36,9 @@ class Head(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         answer = cast(Head, self.server).answers.get(urlsplit(self.path).path, 500)
-        if self.headers["Authorization"] != "Bearer right":
-            answer = 403
+        token = self.headers["Authorization"]
+        if token != "Bearer right" and not (token is None and cast(Head, self.server).is_open):
+            answer = 401 if token is None else 403
         self.send_response(answer if isinstance(answer, int) else 200)
         self.end_headers()
         self.wfile.write(b"no JSON" if isinstance(answer, int) else json.dumps(answer).encode())
@@ -76,10 +79,25 @@ def test_what_a_head_lacks_is_named(head: Head, path: str, answer: Any, missing:
     assert missing in str(head.probe().missing())
 
 
+def test_whether_strangers_are_refused_is_asked_without_the_token(head: Head) -> None:
+    head.answers = READY
+    assert head.probe().refuses_strangers() is True
+    head.is_open = True
+    assert head.probe().refuses_strangers() is False
+
+
+@pytest.mark.parametrize("door", ["/api/version", "/api/job_agent/jobs/air-probe/stop"])
+def test_an_error_is_no_proof_of_a_shut_door(head: Head, door: str) -> None:
+    head.is_open = True
+    head.answers = {**READY, "/api/version": 401, "/api/job_agent/jobs/air-probe/stop": 401, door: 503}
+    assert head.probe().refuses_strangers() is None
+
+
 def test_nobody_there_is_an_answer() -> None:
     with Head() as closed:
         probe = closed.probe()
     assert probe.answers() is False
+    assert probe.refuses_strangers() is None
     assert "dashboard" in str(probe.missing())
 
 

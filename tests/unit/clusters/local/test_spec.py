@@ -36,6 +36,10 @@ def test_a_standing_cluster_has_no_time_outs() -> None:
         ("env_vars", {"A": 1}),
         ("env_vars", {"A=B": "1"}),
         ("env_vars", {"RAY_AUTH_MODE": "disabled"}),
+        ("pass_env", "AWS_*"),
+        ("pass_env", [1]),
+        ("pass_env", ["AIRFLOW_CONN_DB"]),
+        ("pass_env", ["RAY_*"]),
         ("ttl_seconds", 0),
         ("ttl_seconds", float("nan")),
         ("idle_timeout_seconds", "30"),
@@ -78,6 +82,7 @@ def test_name_and_time_outs_do_not_make_another_cluster(other: dict[str, Any]) -
         {"object_store_memory_bytes": None},
         {"resources": {"worker": 1}},
         {"env_vars": {"A": "1"}},
+        {"pass_env": ["AWS_*"]},
         {"python": "/usr/bin/python3"},
     ],
 )

@@ -118,6 +118,27 @@ def test_a_head_that_never_was_ready_is_not_started_again(spec: LocalCluster) ->
     assert state_of(ref).restarts == 1
 
 
+def test_a_head_that_lets_everybody_in_is_ended(spec: LocalCluster) -> None:
+    ref = ensure(dataclasses.replace(spec, env_vars={**spec.env_vars, "FAKE_OPEN": "1"}))
+    wait(lambda: BACKEND.describe(ref).state is ClusterState.FAILED, "the failure")
+    assert "shows no token" in BACKEND.describe(ref).message
+    head = state_of(ref).head_pid
+    assert head is None or not psutil.pid_exists(head)
+
+
+def test_a_restarted_head_has_what_was_asked_for_and_nothing_else(
+    spec: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "prod")
+    monkeypatch.setenv("PGPASSWORD", "sesame")
+    ref = start(dataclasses.replace(spec, pass_env=["AWS_*"]))
+    psutil.Process(state_of(ref).head_pid).kill()
+    wait_for_restart(ref, 1)
+    environment = psutil.Process(state_of(ref).head_pid).environ()
+    assert environment["AWS_PROFILE"] == "prod"
+    assert "PGPASSWORD" not in environment
+
+
 def test_a_cluster_goes_when_its_ttl_is_over(spec: LocalCluster) -> None:
     ref = start(spec)
     home = ClusterHome.of(ref.name)

@@ -94,6 +94,15 @@ def test_a_bad_version_never_gets_the_route(serve: FakeServe, make: Make, args: 
     assert all(seen == routes for seen in routes_over_time(serve))
 
 
+def test_the_result_says_where_serve_listens(serve: FakeServe, make: Make) -> None:
+    """By which the other side judges whether clients reach it."""
+    result = blue_green.deploy(make(), [application(1)])
+
+    assert (result["http_host"], result["proxy_location"]) == ("127.0.0.1", "EveryNode")
+    assert f"http://127.0.0.1:{result['http_port']}/" in result["applications"]["flights"]["url"]
+    assert result["http_root_path"] == ""
+
+
 def test_several_applications_roll_out_together_or_not_at_all(serve: FakeServe, make: Make) -> None:
     blue_green.deploy(make(), [application(1), application(1, "trains")])
     before = dict(serve.applications)

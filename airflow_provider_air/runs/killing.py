@@ -1,0 +1,63 @@
+"""What a worker does inside a signal handler: a few requests, with all that they need resolved beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from airflow_provider_air.contracts.clusters import ClusterRef
+from airflow_provider_air.errors import AirError
+from airflow_provider_air.runs.attempts import Attempts, Ports
+from airflow_provider_air.runs.ledger import Attempt
+
+
+class Kill:
+    """
+    Stops what one try runs; the ledger hears of it later.
+
+    :param has_next: whether Airflow tries again when this try fails
+    """
+
+    def __init__(self, attempts: Attempts, ports: Ports, *, has_next: bool) -> None:
+        self._attempts = attempts
+        self._ports = ports
+        self._asks = has_next
+        self._acts: list[Callable[[], object]] = []
+        self.was_done = False
+
+    def prepare(self, attempt: Attempt | None) -> None:
+        """Resolve what stopping an attempt needs."""
+        ref = attempt.ref if attempt is not None and attempt.is_open else None
+        self._acts = []
+        if attempt is None or ref is None:
+            return
+        # The cluster first, which takes the job along: Airflow gives a worker five seconds for all (3.3.2).
+        if ref.owned:
+            self.add_deletion(ref)
+        # Where there is no address yet, there is no job either.
+        with suppress(AirError):
+            self._acts.append(self._attempts.jobs(attempt).prepare_stop(attempt.submission_id))
+
+    def add_deletion(self, ref: ClusterRef) -> None:
+        """Have a cluster deleted, too."""
+        backend = self._attempts.backend(ref)
+        self._acts.append(lambda: backend.delete(ref))
+
+    def insist(self) -> None:
+        """From now on nobody is asked: the try's time is over."""
+        self._asks = False
+
+    def do(self, is_wanted: Callable[[], bool]) -> None:
+        """
+        Stop what runs, or leave it to the next try, where there is one.
+
+        :param is_wanted: whether a person did this, or nobody can tell; asked only where there is a next try
+        """
+        if self._asks and not is_wanted():
+            self._ports.log.warning("No person has stopped this task: what runs is left to its next try")
+            return
+        self.was_done = True
+        for act in self._acts:
+            # Nothing may keep the next one from being done.
+            with self._ports.contained("Not stopped"):
+                act()
