@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from airflow_provider_air.contracts.jobs import JobBackend
+from airflow_provider_air.contracts.jobs import JobBackend, JobRequest
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import AttemptInfo, Clock
 from airflow_provider_air.contracts.serving import ServeBackend
@@ -149,6 +149,15 @@ class ClusterBackend(Protocol):
         ``owned`` says whether it belongs to the task.
 
         :raises ConfigurationError: the spec is wrong
+        """
+
+    def check(self, target: ClusterSpec | ClusterRef, request: JobRequest) -> None:
+        """
+        Refuse what such a cluster could not run, as far as that is known before it is there; starts nothing.
+
+        :param target: the spec of a cluster that is adopted or started, or one that exists
+        :param request: as it will be sent, but for what attachments add to the environment variables
+        :raises ConfigurationError: it could never run there; the message names the field
         """
 
     def ensure(

@@ -83,6 +83,16 @@ class JobRequest:
         )
 
     @property
+    def environments(self) -> tuple[Mapping[str, Any], ...]:
+        """Every runtime environment that it brings: its own, and those of the applications that it rolls out."""
+        # Some roll-outs only name their applications.
+        applications = [one for one in (self.rollout or {}).get("applications") or () if isinstance(one, Mapping)]
+        deployments = [one for application in applications for one in application.get("deployments") or ()]
+        options = [deployment.get("ray_actor_options") or {} for deployment in deployments]
+        found = [self.runtime_env, *(one.get("runtime_env") or {} for one in (*applications, *options))]
+        return tuple(environment for environment in found if environment)
+
+    @property
     def has_records(self) -> bool:
         """Whether the job runs one of our drivers, which write records."""
         return self.payload is not None

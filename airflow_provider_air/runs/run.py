@@ -182,7 +182,7 @@ class Run:
             self._attempts.end(attempt, "STOPPED", Outcome("STOPPED", "The task now uses another cluster"))
             return None
         info = self._build_info(ref)
-        self._sending.check(info)
+        self._sending.check(info, target)
         attempt = self._attempts.put(
             attempt,
             cluster=(old or ref).to_json(),
@@ -211,7 +211,7 @@ class Run:
         assert attempt is not None
         # Named with the attempt's id: some kinds have a cluster for each.
         ref = target if isinstance(target, ClusterRef) else self._name(target, attempt)
-        request = self._sending.check(self._build_info(ref))
+        request = self._sending.check(self._build_info(ref), target)
         kind = "job" if request.rollout is None else "rollout"
         attempt = replace(attempt, kind=kind, cluster=ref.to_json())
         attempts.save(ledger.put(attempt))

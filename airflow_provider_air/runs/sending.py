@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from airflow_provider_air.attachments.checks import check_attachments
 from airflow_provider_air.contracts.attachments import AttachmentSpec
+from airflow_provider_air.contracts.clusters import ClusterRef, ClusterSpec
 from airflow_provider_air.contracts.jobs import Accepted, JobRequest, PreparedJob
 from airflow_provider_air.contracts.storage import JobAccess, Storage, StorageSpec
 from airflow_provider_air.drivers.wire import names as driver_names
@@ -57,10 +58,11 @@ class Sending:
         """
         return tuple(self._plan.attachments())
 
-    def check(self, info: BuildInfo) -> JobRequest:
+    def check(self, info: BuildInfo, target: ClusterSpec | ClusterRef) -> JobRequest:
         """
         Build the request and check all that can be checked before anything remote is started.
 
+        :param target: the cluster that it is for
         :raises ConfigurationError: a field is wrong; the message names it
         :raises UnavailableError: what the job will need does not answer
         """
@@ -70,6 +72,7 @@ class Sending:
         self._plan.check_sent(prepare(request, "air-check", metadata={}, not_after=None))
         if not self._plan.wait:
             _check_unwatched(request, info, self.specs)
+        self._ports.clusters(target.backend).check(target, request)
         if self._storage is not None:
             self._storage.probe()
         self._accesses()

@@ -21,6 +21,7 @@ from airflow_provider_air.clusters.existing.spec import ExistingCluster
 from airflow_provider_air.clusters.registry import build_spec
 from airflow_provider_air.clusters.watching import wait_until_gone
 from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterOwner, ClusterRef, ClusterSpec, ClusterState
+from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import AttemptInfo
 from airflow_provider_air.errors import ConfigurationError, UnavailableError
@@ -54,6 +55,7 @@ class Harness:
     :param disposable: has another live cluster, to be deleted
     :param silence: lets nobody answer any more
     :param answer: ends that
+    :param impossible: what none of its clusters could run, where that is known
     :param leads_to_ray: whether a real answer comes from its address
     """
 
@@ -67,6 +69,7 @@ class Harness:
     disposable: Callable[[], ClusterRef] | None = None
     silence: Callable[[], Any] | None = None
     answer: Callable[[], Any] | None = None
+    impossible: JobRequest | None = None
     leads_to_ray: bool = True
 
 
@@ -138,6 +141,7 @@ def other() -> Harness:
         disposable=lambda: live(OtherSpec(f"{NAME}-2")),
         silence=clusters.silence,
         answer=clusters.answer,
+        impossible=JobRequest("true", runtime_env={"pip": ["a"]}),
         leads_to_ray=False,
     )
 
@@ -314,6 +318,25 @@ def test_a_silent_cluster_is_unavailable(harness: Harness) -> None:
             harness.backend.describe(harness.ref)
     finally:
         harness.answer()
+
+
+def test_a_plain_job_is_refused_by_none_and_nobody_is_asked(harness: Harness) -> None:
+    if harness.silence is not None:
+        harness.silence()
+    try:
+        for target in (harness.spec, harness.unnamed, harness.ref):
+            harness.backend.check(target, JobRequest("true", runtime_env={"env_vars": {"A": "b"}}))
+    finally:
+        if harness.answer is not None:
+            harness.answer()
+
+
+def test_what_could_never_run_there_is_refused_before_there_is_a_cluster(harness: Harness) -> None:
+    if harness.impossible is None:
+        pytest.skip("what it could run is not known before")
+    for target in (harness.spec, harness.unnamed, harness.ref):
+        with pytest.raises(ConfigurationError, match="'runtime_env'"):
+            harness.backend.check(target, harness.impossible)
 
 
 def test_its_jobs_and_its_serving_are_given_without_asking(harness: Harness) -> None:

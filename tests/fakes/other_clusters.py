@@ -29,6 +29,7 @@ from airflow_provider_air.clusters.watching import watch_by_looking
 from airflow_provider_air.contracts.clusters import (
     ClusterOwner,
     ClusterRef,
+    ClusterSpec,
     ClusterState,
     ClusterStatus,
     ListedCluster,
@@ -38,6 +39,7 @@ from airflow_provider_air.contracts.jobs import (
     FollowEnd,
     FollowSettings,
     JobLook,
+    JobRequest,
     Loss,
     Observation,
     PreparedJob,
@@ -198,6 +200,11 @@ class OtherClusters:
         if spec.name or attempt is None:
             return self._ref(cluster_name(spec.name, key, 47), owned=spec.name is None)
         return self._ref(cluster_name(attempt.submission_id, key, 47), owned=True)
+
+    def check(self, target: ClusterSpec | ClusterRef, request: JobRequest) -> None:
+        """Refuse what needs an installer: nothing can be installed here."""
+        if any(environment.get("pip") for environment in request.environments):
+            raise ConfigurationError("'runtime_env' names 'pip', and such a cluster has none")
 
     def ensure(
         self, spec: OtherSpec, ref: ClusterRef, *, owner: ClusterOwner, attempt: AttemptInfo | None = None

@@ -26,6 +26,7 @@ from airflow_provider_air.contracts.jobs import (
     FollowEnd,
     FollowSettings,
     JobLook,
+    JobRequest,
     Loss,
     Observation,
     PreparedJob,
@@ -425,6 +426,9 @@ class SimClusters:
         if spec.name is None:
             return ClusterRef(self._backend, f"own-{digest(key)}", {"zone": "a"}, owned=True)
         return ClusterRef(self._backend, spec.name, {"zone": "a"}, owned=False)
+
+    def check(self, target: Any, request: JobRequest) -> None:
+        """Refuse nothing."""
 
     def ensure(
         self, spec: Any, ref: ClusterRef, *, owner: ClusterOwner, attempt: AttemptInfo | None = None

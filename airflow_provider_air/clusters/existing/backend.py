@@ -12,12 +12,13 @@ from airflow_provider_air.clusters.watching import watch_by_looking
 from airflow_provider_air.contracts.clusters import (
     ClusterOwner,
     ClusterRef,
+    ClusterSpec,
     ClusterState,
     ClusterStatus,
     ListedCluster,
 )
 from airflow_provider_air.contracts.connections import Connections
-from airflow_provider_air.contracts.jobs import JobBackend
+from airflow_provider_air.contracts.jobs import JobBackend, JobRequest
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import AttemptInfo, Clock
 from airflow_provider_air.contracts.serving import ServeBackend
@@ -42,6 +43,9 @@ class ExistingBackend:
     def name_of(self, spec: ExistingCluster, key: TaskKey, attempt: AttemptInfo | None = None) -> ClusterRef:
         """Name the cluster of the spec's connection."""
         return self.find(spec)
+
+    def check(self, target: ClusterSpec | ClusterRef, request: JobRequest) -> None:
+        """Refuse nothing: what is installed there is known there alone."""
 
     def ensure(
         self, spec: ExistingCluster, ref: ClusterRef, *, owner: ClusterOwner, attempt: AttemptInfo | None = None

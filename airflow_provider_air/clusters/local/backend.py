@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import socket
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -13,6 +14,7 @@ import psutil
 
 from airflow_provider_air.clusters.host import base_folder
 from airflow_provider_air.clusters.jobs_api.backend import JobsApi
+from airflow_provider_air.clusters.local.head import clean_environment, search_path
 from airflow_provider_air.clusters.local.home import (
     ClusterHome,
     ClusterRecord,
@@ -20,6 +22,7 @@ from airflow_provider_air.clusters.local.home import (
     host_id,
     list_clusters,
 )
+from airflow_provider_air.clusters.local.installers import check_installer
 from airflow_provider_air.clusters.local.launching import clear, launch, lease_of, require_ray
 from airflow_provider_air.clusters.local.probe import HeadProbe
 from airflow_provider_air.clusters.local.spec import LocalCluster
@@ -29,12 +32,13 @@ from airflow_provider_air.clusters.watching import watch_by_looking
 from airflow_provider_air.contracts.clusters import (
     ClusterOwner,
     ClusterRef,
+    ClusterSpec,
     ClusterState,
     ClusterStatus,
     ListedCluster,
 )
 from airflow_provider_air.contracts.connections import Connections
-from airflow_provider_air.contracts.jobs import JobBackend
+from airflow_provider_air.contracts.jobs import JobBackend, JobRequest
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import AttemptInfo, Clock
 from airflow_provider_air.contracts.serving import ServeBackend
@@ -67,6 +71,24 @@ class LocalBackend:
         """
         spec.validate()
         return _ref(cluster_name(spec.name, key, NAME_LENGTH), owned=spec.name is None)
+
+    def check(self, target: ClusterSpec | ClusterRef, request: JobRequest) -> None:
+        """
+        Refuse a runtime environment for which the head's Python has no installer.
+
+        :raises ConfigurationError: it has none, or the cluster belongs to another host
+        """
+        python: str | None = None
+        variables: Mapping[str, str] | None = None
+        if isinstance(target, LocalCluster):
+            python = target.interpreter()
+            inherited = clean_environment(os.environ, target.pass_env)
+            variables = {**inherited, "PATH": search_path(python, inherited), **target.env_vars}
+        elif isinstance(target, ClusterRef) and (cluster := _open(target).cluster()) is not None:
+            python = cluster.spec["python"]
+        if python is not None:
+            for environment in request.environments:
+                check_installer(python, environment, variables)
 
     def ensure(
         self, spec: LocalCluster, ref: ClusterRef, *, owner: ClusterOwner, attempt: AttemptInfo | None = None

@@ -120,6 +120,11 @@ def clean_environment(environ: Mapping[str, str], pass_env: Collection[str] = ()
     }
 
 
+def search_path(python: str, environ: Mapping[str, str]) -> str:
+    """Give a head's ``PATH``: entrypoints say "python" and must get the interpreter that has Ray."""
+    return os.pathsep.join([os.path.dirname(python), environ.get("PATH", os.defpath)])
+
+
 def _matches(name: str, patterns: Collection[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
@@ -132,11 +137,9 @@ def _has_credentials(name: str, value: str) -> bool:
 def head_environment(record: ClusterRecord, home: ClusterHome, environ: Mapping[str, str]) -> dict[str, str]:
     """Build the head's environment, which everything on the cluster inherits."""
     ours = clean_environment(environ, record.spec.get("pass_env", ()))
-    binaries = os.path.dirname(record.spec["python"])
     return {
         **ours,
-        # Entrypoints say "python" and must get the interpreter that has Ray.
-        "PATH": os.pathsep.join([binaries, ours.get("PATH", os.defpath)]),
+        "PATH": search_path(record.spec["python"], ours),
         # What killed processes leave behind goes with the cluster.
         "TMPDIR": str(home.temp_folder),
         "RAY_USAGE_STATS_ENABLED": "0",

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -426,6 +427,24 @@ def test_stopping_a_job_starts_no_cluster(clusters: Clusters) -> None:
     with pytest.raises(AirflowFailException, match="without a name"):
         RayStopJobOperator(task_id="stop", submission_id="x", cluster=LocalCluster()).execute(task_context(Store()))
     assert not clusters.owners
+
+
+def test_packages_that_no_one_could_install_there_are_told_before_the_cluster_starts(
+    clusters: Clusters, tmp_path: Path
+) -> None:
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho \'{"is_virtual": true, "virtualenv": true, "pip": false, "uv": false}\'\n')
+    python.chmod(0o700)
+    spec = LocalCluster(python=str(python))
+    task = RaySubmitJobOperator(task_id="score", entrypoint="true", runtime_env={"pip": ["polars"]}, cluster=spec)
+    clusters.new = ClusterState.STARTING
+
+    with pytest.raises((AirflowFailException, TaskDeferred)) as raised:
+        task.execute(task_context(Store()))
+
+    assert "'runtime_env' names 'pip'" in str(raised.value)
+    assert "has no pip" in str(raised.value)
+    assert clusters.states == {}
 
 
 # A group
