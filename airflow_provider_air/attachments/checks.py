@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.attachments.registry import to_json
 from airflow_provider_air.contracts.attachments import AttachmentSpec
-from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.jobs import JobRequest
 
 # By the argument that takes them.
 _EXAMPLES = {

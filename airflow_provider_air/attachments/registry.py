@@ -14,11 +14,13 @@ import importlib
 import importlib.metadata
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.contracts.attachments import AttachmentSpec
 from airflow_provider_air.contracts.stored import fields_of
 from airflow_provider_air.errors import ConfigurationError, ProtocolError
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.attachments import AttachmentSpec
 
 ENTRY_POINTS = "airflow_provider_air.attachments"
 _ROOT = "airflow_provider_air.attachments"

@@ -7,20 +7,22 @@ import contextlib
 import sys
 import time
 from argparse import Namespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.cli.targets import command, show, target_of_options
 from airflow_provider_air.connections.deployment import deployment_id
 from airflow_provider_air.connections.ports import backend_of
-from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings, JobBackend
 from airflow_provider_air.errors import ConfigurationError, DeadlineExceededError, RemoteFailureError
 from airflow_provider_air.ray_api.client import AsyncRayClient
 from airflow_provider_air.ray_api.logs import LogReader, job_log_name
-from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.runs.clock import RealClock
 from airflow_provider_air.runs.names import DEPLOYMENT, TASK, TRY
 from airflow_provider_air.waiting import patiently, wait_until
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.clusters import ClusterRef
+    from airflow_provider_air.ray_api.models import JobDetails
 
 READ_BYTES = 1024 * 1024
 NO_LIMIT_BYTES = sys.maxsize

@@ -14,13 +14,15 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.clusters.existing.spec import ExistingCluster
 from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef, ClusterSpec
-from airflow_provider_air.contracts.connections import Connections
 from airflow_provider_air.errors import ConfigurationError
-from airflow_provider_air.ray_api.transport import RayConnection
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.connections import Connections
+    from airflow_provider_air.ray_api.transport import RayConnection
 
 ENTRY_POINTS = "airflow_provider_air.clusters"
 DEFAULT_RAY_CONN_ID = "ray_default"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote, urlsplit
 
 from airflow_provider_air.clusters.jobs_api.backend import JobsApi
-from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.contracts.serving import ABSENT, ApplicationStatus, DeploymentStatus
 from airflow_provider_air.errors import ProtocolError
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.serve import get_serve
-from airflow_provider_air.ray_api.transport import Transport
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.clusters import ClusterRef
+    from airflow_provider_air.ray_api.transport import Transport
 
 EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104
 THIS_HOST = ("127.0.0.1", "localhost", "::1")

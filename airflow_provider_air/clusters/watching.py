@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Hashable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef, ClusterState, ClusterStatus
-from airflow_provider_air.contracts.runs import Clock
 from airflow_provider_air.errors import UnavailableError
 from airflow_provider_air.waiting import backoff_seconds, wait_until
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.runs import Clock
 
 FIRST_SECONDS = 0.5
 LONGEST_SECONDS = 5.0

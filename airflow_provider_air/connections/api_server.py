@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import httpx
 from airflow.sdk import conf
 
-from airflow_provider_air.contracts.runs import Log
 from airflow_provider_air.waiting import backoff_seconds
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.runs import Log
 
 ANSWER_SECONDS = 3.0
 # All that wait in one process share a look, and this is how old it may be.

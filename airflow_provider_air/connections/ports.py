@@ -20,12 +20,12 @@ from airflow_provider_air.connections.deployment import deployment_id
 from airflow_provider_air.connections.misread import is_misread, spelled
 from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef, ClusterSpec
 from airflow_provider_air.contracts.names import TaskKey
-from airflow_provider_air.contracts.runs import Log
 from airflow_provider_air.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_air.contracts.runs import Log
     from airflow_provider_air.runs.admission import Admission
     from airflow_provider_air.runs.attempts import Ports
     from airflow_provider_air.runs.plan import Try

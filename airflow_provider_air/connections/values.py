@@ -12,11 +12,13 @@ import datetime
 import decimal
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.contracts.runs import Log
 from airflow_provider_air.drivers.wire.records import TAG, EncodeError, Undecoded, encode
 from airflow_provider_air.runs.values import is_simple, plain, text
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.runs import Log
 
 MOST_PATHS = 5
 

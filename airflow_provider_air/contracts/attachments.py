@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from airflow_provider_air.contracts.connections import Connections
-from airflow_provider_air.contracts.jobs import JobRequest
-from airflow_provider_air.contracts.runs import AttemptInfo, DataRef
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.connections import Connections
+    from airflow_provider_air.contracts.jobs import JobRequest
+    from airflow_provider_air.contracts.runs import AttemptInfo, DataRef
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,17 @@ from __future__ import annotations
 import enum
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from airflow_provider_air.contracts.jobs import JobBackend, JobRequest
-from airflow_provider_air.contracts.names import TaskKey
-from airflow_provider_air.contracts.runs import AttemptInfo, Clock
-from airflow_provider_air.contracts.serving import ServeBackend
 from airflow_provider_air.contracts.stored import fields_of
 from airflow_provider_air.errors import ProtocolError
-from airflow_provider_air.ray_api.transport import Transport
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.jobs import JobBackend, JobRequest
+    from airflow_provider_air.contracts.names import TaskKey
+    from airflow_provider_air.contracts.runs import AttemptInfo, Clock
+    from airflow_provider_air.contracts.serving import ServeBackend
+    from airflow_provider_air.ray_api.transport import Transport
 
 
 class ClusterState(enum.Enum):

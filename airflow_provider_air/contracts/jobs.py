@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from airflow_provider_air.contracts.runs import Clock, DataRef
-from airflow_provider_air.ray_api.models import JobDetails, JobSubmission
-from airflow_provider_air.ray_api.packages import Package
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.runs import Clock, DataRef
+    from airflow_provider_air.ray_api.models import JobDetails, JobSubmission
+    from airflow_provider_air.ray_api.packages import Package
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import BinaryIO, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, BinaryIO, ClassVar, Protocol, runtime_checkable
 
-from airflow_provider_air.contracts.connections import Connections
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.connections import Connections
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
 
-from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.operators.submit import RaySubmitJobOperator
 from airflow_provider_air.workloads.function import ENTRYPOINT, function_payload
@@ -19,6 +18,7 @@ from airflow_provider_air.workloads.function import ENTRYPOINT, function_payload
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_air.contracts.jobs import JobRequest
     from airflow_provider_air.runs.plan import BuildInfo
 
 # Ray's words for a task's resources, which are the entrypoint's here: the function is the entrypoint.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from airflow.sdk import BaseHook
 
-from airflow_provider_air.attachments.mlflow.server import MlflowServer
 from airflow_provider_air.connections.airflow import AirflowConnections
 from airflow_provider_air.errors import AirError
+
+if TYPE_CHECKING:
+    from airflow_provider_air.attachments.mlflow.server import MlflowServer
 
 
 class MlflowHook(BaseHook):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
@@ -15,7 +15,9 @@ from airflow_provider_air.ray_api.client import AsyncRayClient, RayClient
 from airflow_provider_air.ray_api.logs import LogReader
 from airflow_provider_air.ray_api.models import JobDetails, JobSubmission
 from airflow_provider_air.ray_api.requests import get_job, get_version, list_jobs, stop_job, submit_job
-from airflow_provider_air.ray_api.transport import RayConnection, Transport
+
+if TYPE_CHECKING:
+    from airflow_provider_air.ray_api.transport import RayConnection, Transport
 
 
 class RayHook(BaseHook):

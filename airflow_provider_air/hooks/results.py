@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.connections.airflow import AirflowConnections
-from airflow_provider_air.contracts.storage import Storage
 from airflow_provider_air.drivers.wire import stored_results
 from airflow_provider_air.errors import ConfigurationError, ResultLostError
 from airflow_provider_air.storage.registry import spec_of
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.storage import Storage
 
 
 def load_result(value: Any, storage: Any = None) -> Any:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from airflow.sdk import BaseHook
 
-from airflow_provider_air.attachments.tecton.server import TectonServer
 from airflow_provider_air.connections.airflow import AirflowConnections
 from airflow_provider_air.errors import AirError
+
+if TYPE_CHECKING:
+    from airflow_provider_air.attachments.tecton.server import TectonServer
 
 
 class TectonHook(BaseHook):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import httpx
 from airflow.sdk import BaseHook
 
-from airflow_provider_air.attachments.wandb.tracker import WandbSite
 from airflow_provider_air.connections.airflow import AirflowConnections
 from airflow_provider_air.errors import AirError
+
+if TYPE_CHECKING:
+    from airflow_provider_air.attachments.wandb.tracker import WandbSite
 
 
 class WandbHook(BaseHook):

@@ -18,12 +18,9 @@ from airflow.sdk.exceptions import AirflowTaskTimeout
 from airflow_provider_air.attachments.checks import specs_of
 from airflow_provider_air.connections.ports import environment_of, group_of, run_ports, target_of, task_of, try_of
 from airflow_provider_air.connections.raising import airflow_errors
-from airflow_provider_air.contracts.attachments import AttachmentSpec
-from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.contracts.runs import Done, Wait
 from airflow_provider_air.contracts.storage import JobAccess, StorageSpec
 from airflow_provider_air.drivers.wire.records import decode
-from airflow_provider_air.errors import AirError
 from airflow_provider_air.links.mlflow import MlflowRunLink
 from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink
 from airflow_provider_air.operators.fields import check_fields, check_sent, redacted
@@ -33,6 +30,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_air.connections.task_states import KillQuestion
+    from airflow_provider_air.contracts.attachments import AttachmentSpec
+    from airflow_provider_air.contracts.jobs import JobRequest
+    from airflow_provider_air.errors import AirError
     from airflow_provider_air.runs.ledger import KeepCluster, OnClear
     from airflow_provider_air.runs.plan import BuildInfo, Collected, Plan
     from airflow_provider_air.runs.run import Run

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.operators.driven import RayDrivenOperator
 from airflow_provider_air.workloads.batch_inference import ENTRYPOINT, BatchInferenceResult, BatchInferenceSpec
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_air.contracts.jobs import JobRequest
     from airflow_provider_air.runs.plan import BuildInfo, Collected
 
 

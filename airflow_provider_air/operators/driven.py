@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from airflow.sdk import Asset
 
 from airflow_provider_air.attachments.checks import specs_of
-from airflow_provider_air.contracts.attachments import AttachmentSpec
 from airflow_provider_air.contracts.jobs import EntrypointResources, JobRequest
 from airflow_provider_air.operators.stored import RayStoredJobOperator
 from airflow_provider_air.workloads.data import refs_of
@@ -19,6 +18,7 @@ from airflow_provider_air.workloads.data import refs_of
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_air.contracts.attachments import AttachmentSpec
     from airflow_provider_air.runs.plan import BuildInfo
 
 T = TypeVar("T")

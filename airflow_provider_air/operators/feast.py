@@ -13,7 +13,6 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_provider_air.attachments.feast.features import check_repo, check_service
 from airflow_provider_air.connections.ports import waits_since
-from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.errors import AirError, ConfigurationError, FeaturesNotFreshError, JobFailedError
 from airflow_provider_air.operators.driven import RayDrivenOperator
 from airflow_provider_air.workloads import fields
@@ -28,6 +27,7 @@ from airflow_provider_air.workloads.features import (
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_air.contracts.jobs import JobRequest
     from airflow_provider_air.runs.plan import BuildInfo
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperatorLink
 
 from airflow_provider_air.attachments.checks import specs_of
-from airflow_provider_air.contracts.attachments import AttachmentSpec
 from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.errors import AirError, ConfigurationError, JobFailedError, ServeDeployError
 from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink
@@ -27,6 +26,7 @@ from airflow_provider_air.workloads.serve import ENTRYPOINT, check_name, check_r
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_air.contracts.attachments import AttachmentSpec
     from airflow_provider_air.runs.plan import BuildInfo, Collected
 
 

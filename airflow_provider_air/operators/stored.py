@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.contracts.storage import StorageSpec
 from airflow_provider_air.operators.base import RayJobOperator
 from airflow_provider_air.storage.registry import spec_of
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.storage import StorageSpec
 
 
 class RayStoredJobOperator(RayJobOperator):

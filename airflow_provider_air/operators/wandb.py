@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.contracts.storage import JobAccess
 from airflow_provider_air.hooks.wandb import WandbHook
 from airflow_provider_air.operators.driven import RayDrivenOperator
@@ -14,6 +13,7 @@ from airflow_provider_air.workloads.wandb import ENTRYPOINT, sync_payload
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_air.contracts.jobs import JobRequest
     from airflow_provider_air.runs.plan import BuildInfo
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
@@ -23,9 +23,11 @@ from airflow_provider_air.errors import (
     UnavailableError,
 )
 from airflow_provider_air.ray_api.requests import Answer, Call
-from airflow_provider_air.ray_api.transport import Transport
 from airflow_provider_air.tls import context_for
 from airflow_provider_air.waiting import backoff_seconds, patiently
+
+if TYPE_CHECKING:
+    from airflow_provider_air.ray_api.transport import Transport
 
 T = TypeVar("T")
 CONNECT_TIMEOUT_SECONDS = 5.0

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.errors import AirError, ProtocolError, UnavailableError
-from airflow_provider_air.ray_api.client import AsyncRayClient
-from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.ray_api.nodes import Nodes, plain_address
 from airflow_provider_air.ray_api.requests import Answer, Call, failure_of
+
+if TYPE_CHECKING:
+    from airflow_provider_air.ray_api.client import AsyncRayClient
+    from airflow_provider_air.ray_api.models import JobDetails
 
 log = logging.getLogger(__name__)
 

@@ -12,11 +12,14 @@ import ipaddress
 import re
 import time
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from airflow_provider_air.ray_api.client import AsyncRayClient
-from airflow_provider_air.ray_api.models import Node
 from airflow_provider_air.ray_api.requests import list_nodes
+
+if TYPE_CHECKING:
+    from airflow_provider_air.ray_api.client import AsyncRayClient
+    from airflow_provider_air.ray_api.models import Node
 
 # Addresses pass on to others, such as pods: a list that is older is asked for anew.
 KEPT_SECONDS = 60.0

@@ -15,10 +15,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airflow_provider_air.errors import ConfigurationError, PackageTooLargeError
-from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.requests import MAX_PACKAGE_BYTES, get_package, put_package
+
+if TYPE_CHECKING:
+    from airflow_provider_air.ray_api.client import RayClient
 
 # What never belongs into a job; more can be excluded by the author.
 ALWAYS_EXCLUDED = (".git", ".venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", "*.pyc")

@@ -16,15 +16,17 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.contracts.clusters import ClusterRef
-from airflow_provider_air.contracts.jobs import JobBackend
-from airflow_provider_air.contracts.names import TaskKey
-from airflow_provider_air.contracts.runs import Clock, Places
 from airflow_provider_air.errors import AirError, ConfigurationError, UnavailableError
-from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.runs.names import TASK
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.clusters import ClusterRef
+    from airflow_provider_air.contracts.jobs import JobBackend
+    from airflow_provider_air.contracts.names import TaskKey
+    from airflow_provider_air.contracts.runs import Clock, Places
+    from airflow_provider_air.ray_api.models import JobDetails
 
 # A place whose job is not seen by then is given on.
 PLACE_SECONDS = 120.0

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.attachments import registry
-from airflow_provider_air.contracts.attachments import Additions, AttachmentSpec, Outcome
-from airflow_provider_air.contracts.connections import Connections
-from airflow_provider_air.contracts.jobs import JobRequest
-from airflow_provider_air.contracts.runs import AttemptInfo, Clock, Log, Spawned
 from airflow_provider_air.drivers.wire.texts import shortened
 from airflow_provider_air.errors import AirError, ConfigurationError
 from airflow_provider_air.runs.ledger import MOST_KEPT_CHARACTERS, AttachmentEntry, Attempt
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.attachments import Additions, AttachmentSpec, Outcome
+    from airflow_provider_air.contracts.connections import Connections
+    from airflow_provider_air.contracts.jobs import JobRequest
+    from airflow_provider_air.contracts.runs import AttemptInfo, Clock, Log, Spawned
 
 HAND_OVER_SECONDS = 10.0
 # Where a server is away it is asked ever more seldom, and what it misses it gets at the end.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_air import waiting
 from airflow_provider_air.contracts.attachments import Outcome
@@ -21,17 +21,19 @@ from airflow_provider_air.contracts.clusters import (
     ClusterState,
     ClusterStatus,
 )
-from airflow_provider_air.contracts.jobs import JobBackend, JobLook
-from airflow_provider_air.contracts.names import TaskKey
-from airflow_provider_air.contracts.runs import Clock, Store
 from airflow_provider_air.drivers.wire.texts import shortened
 from airflow_provider_air.errors import AirError, ClusterUnreachableError, ConfigurationError, UnavailableError
-from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.runs.attached import Attached
 from airflow_provider_air.runs.ledger import LEDGER_KEY, MOST_KEPT_CHARACTERS, Attempt, Ledger, OnClear
 from airflow_provider_air.runs.names import owns
 from airflow_provider_air.runs.watch import GONE_STATES, WatchPorts
 from airflow_provider_air.waiting import PATIENCE_SECONDS, backoff_seconds
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.jobs import JobBackend, JobLook
+    from airflow_provider_air.contracts.names import TaskKey
+    from airflow_provider_air.contracts.runs import Clock, Store
+    from airflow_provider_air.ray_api.models import JobDetails
 
 T = TypeVar("T")
 STOP_SECONDS = 20.0

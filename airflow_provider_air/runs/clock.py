@@ -8,9 +8,10 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_air.contracts.runs import Spawned
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.runs import Spawned
 
 T = TypeVar("T")
 

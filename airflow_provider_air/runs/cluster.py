@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.contracts.clusters import (
     PENDING_STATES,
@@ -14,15 +14,17 @@ from airflow_provider_air.contracts.clusters import (
     ClusterState,
     ClusterStatus,
 )
-from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import Done, Wait, What
 from airflow_provider_air.errors import ClusterFailedError, ProtocolError, UnavailableError
 from airflow_provider_air.runs.attempts import patiently
 from airflow_provider_air.runs.ends import failure_of_cluster, failure_of_start
 from airflow_provider_air.runs.ledger import Attempt
-from airflow_provider_air.runs.plan import Try
 from airflow_provider_air.runs.watch import Watch, WatchPorts
 from airflow_provider_air.waiting import PATIENCE_SECONDS
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.names import TaskKey
+    from airflow_provider_air.runs.plan import Try
 
 
 class ClusterRun:

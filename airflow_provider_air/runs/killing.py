@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.errors import AirError
-from airflow_provider_air.runs.attempts import Attempts, Ports
-from airflow_provider_air.runs.ledger import Attempt
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.clusters import ClusterRef
+    from airflow_provider_air.runs.attempts import Attempts, Ports
+    from airflow_provider_air.runs.ledger import Attempt
 
 
 class Kill:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from airflow_provider_air.contracts.runs import Clock, Log
+from typing import TYPE_CHECKING
+
 from airflow_provider_air.waiting import backoff_seconds
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.runs import Clock, Log
 
 # What is over by then needs no words.
 FIRST_SECONDS = 5.0

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.contracts.attachments import AttachmentSpec
-from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef, ClusterSpec
-from airflow_provider_air.contracts.jobs import JobRequest, PreparedJob
-from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.storage import JobAccess, StorageSpec
-from airflow_provider_air.errors import AirError
-from airflow_provider_air.runs.ledger import Attempt, KeepCluster, OnClear
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.attachments import AttachmentSpec
+    from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef, ClusterSpec
+    from airflow_provider_air.contracts.jobs import JobRequest, PreparedJob
+    from airflow_provider_air.contracts.names import TaskKey
+    from airflow_provider_air.errors import AirError
+    from airflow_provider_air.runs.ledger import Attempt, KeepCluster, OnClear
 
 
 @dataclass(frozen=True)

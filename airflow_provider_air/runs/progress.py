@@ -17,12 +17,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.contracts.jobs import Observation
-from airflow_provider_air.contracts.runs import Board, Clock
-from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.runs.values import plain
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.jobs import Observation
+    from airflow_provider_air.contracts.runs import Board, Clock
+    from airflow_provider_air.ray_api.models import JobDetails
 
 PROGRESS_KEY = "progress"
 WRITE_SECONDS = 2.0

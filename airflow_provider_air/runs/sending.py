@@ -7,21 +7,24 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from airflow_provider_air.attachments.checks import check_attachments
-from airflow_provider_air.contracts.attachments import AttachmentSpec
-from airflow_provider_air.contracts.clusters import ClusterRef, ClusterSpec
-from airflow_provider_air.contracts.jobs import Accepted, JobRequest, PreparedJob
-from airflow_provider_air.contracts.storage import JobAccess, Storage, StorageSpec
 from airflow_provider_air.drivers.wire import names as driver_names
 from airflow_provider_air.errors import AirError, ConfigurationError, UnavailableError
-from airflow_provider_air.ray_api.packages import Package
 from airflow_provider_air.runs.attached import Attached
-from airflow_provider_air.runs.attempts import Attempts, Ports
-from airflow_provider_air.runs.ledger import Attempt
 from airflow_provider_air.runs.names import metadata_of
-from airflow_provider_air.runs.plan import BuildInfo, Plan
 from airflow_provider_air.workloads.job import prepare
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.attachments import AttachmentSpec
+    from airflow_provider_air.contracts.clusters import ClusterRef, ClusterSpec
+    from airflow_provider_air.contracts.jobs import Accepted, JobRequest, PreparedJob
+    from airflow_provider_air.contracts.storage import JobAccess, Storage, StorageSpec
+    from airflow_provider_air.ray_api.packages import Package
+    from airflow_provider_air.runs.attempts import Attempts, Ports
+    from airflow_provider_air.runs.ledger import Attempt
+    from airflow_provider_air.runs.plan import BuildInfo, Plan
 
 SUBMIT_SECONDS = 90.0
 # What was fetched for the check is sent, unless something was waited for in between: credentials age.

@@ -7,15 +7,17 @@ Runs in the worker.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_air.contracts.attachments import Outcome
-from airflow_provider_air.contracts.jobs import JobLook, Loss
 from airflow_provider_air.errors import AirError
-from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.runs.attempts import CLEARED_PATIENCE_SECONDS, EARLIER, Attempts, Ports
 from airflow_provider_air.runs.ledger import DETACHED, Attempt
 from airflow_provider_air.waiting import PATIENCE_SECONDS
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.jobs import JobLook, Loss
+    from airflow_provider_air.ray_api.models import JobDetails
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.contracts.attachments import Outcome
 from airflow_provider_air.contracts.clusters import PENDING_STATES, ClusterBackend, ClusterRef, ClusterState
-from airflow_provider_air.contracts.connections import Connections
 from airflow_provider_air.contracts.history import MOST_LIVE_BYTES
 from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings, JobBackend, Observation
 from airflow_provider_air.contracts.runs import Board, Clock, Log, Spawned, Wait, event_text
@@ -29,6 +28,9 @@ from airflow_provider_air.runs.notice import WaitNotice
 from airflow_provider_air.runs.progress import Progress
 from airflow_provider_air.runs.values import text
 from airflow_provider_air.waiting import backoff_seconds
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.connections import Connections
 
 AGAIN = "[watching again after an interruption: the next lines may repeat the last ones above]"
 HISTORY_SECONDS = 10.0

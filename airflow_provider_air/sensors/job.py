@@ -9,7 +9,6 @@ from airflow.sdk import PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_provider_air.connections.ports import backend_of, found_target_of
-from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.errors import JobLostError, ProtocolError
 from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.sensors.base import DeferrableSensor
@@ -20,6 +19,7 @@ from airflow_provider_air.workloads import fields
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_air.contracts.clusters import ClusterRef
     from airflow_provider_air.triggers.base import OneEventTrigger
 
 

@@ -9,7 +9,6 @@ from airflow.sdk import PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_provider_air.connections.ports import backend_of, found_target_of
-from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.errors import (
     ClusterUnreachableError,
     ConfigurationError,
@@ -23,6 +22,7 @@ from airflow_provider_air.workloads.serve import check_name, check_replicas, rea
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_air.contracts.clusters import ClusterRef
     from airflow_provider_air.triggers.base import OneEventTrigger
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from airflow_provider_air.addresses import check_bare
-from airflow_provider_air.contracts.connections import Connections
-from airflow_provider_air.contracts.storage import Storage
 from airflow_provider_air.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.connections import Connections
+    from airflow_provider_air.contracts.storage import Storage
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S")
 

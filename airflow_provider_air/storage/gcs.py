@@ -16,9 +16,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
-from airflow_provider_air.contracts.connections import Connections, GoogleAccount
 from airflow_provider_air.contracts.storage import JobAccess, StoredFile
 from airflow_provider_air.drivers.wire import names as driver_names
 from airflow_provider_air.errors import ConfigurationError, UnavailableError
@@ -26,6 +25,9 @@ from airflow_provider_air.storage.credentials import check_credentials, check_li
 from airflow_provider_air.storage.paths import BucketRoot
 from airflow_provider_air.storage.probing import write_and_read
 from airflow_provider_air.storage.spool import fetched_whole, sent_whole
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.connections import Connections, GoogleAccount
 
 _CONTENT_TYPE = "application/octet-stream"
 # Request timeout, conflict, too many requests: the answers in 400 to 499 that may be others later.

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from typing import TYPE_CHECKING
 
-from airflow_provider_air.contracts.storage import Storage
 from airflow_provider_air.errors import AirError, ConfigurationError
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.storage import Storage
 
 
 def write_and_read(storage: Storage) -> None:

@@ -15,15 +15,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
-from airflow_provider_air.contracts.connections import AwsAccount, Connections
 from airflow_provider_air.contracts.storage import JobAccess, StoredFile
 from airflow_provider_air.errors import ConfigurationError, UnavailableError
 from airflow_provider_air.storage.credentials import check_credentials, check_lifetime
 from airflow_provider_air.storage.paths import BucketRoot
 from airflow_provider_air.storage.probing import write_and_read
 from airflow_provider_air.storage.spool import fetched_whole, sent_whole
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.connections import AwsAccount, Connections
 
 # What S3 and its kin answer where a key or a bucket is not there, or not for us.
 _ABSENT = ("NoSuchKey", "404", "NotFound")

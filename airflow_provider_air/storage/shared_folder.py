@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, cast
 
-from airflow_provider_air.contracts.connections import Connections
 from airflow_provider_air.contracts.storage import JobAccess, StoredFile
 from airflow_provider_air.errors import ConfigurationError, UnavailableError
 from airflow_provider_air.storage.paths import check_below, check_path
 from airflow_provider_air.storage.probing import write_and_read
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.connections import Connections
 
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 # What a file server says that is away or full for a while; all else is about rights and names.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.connections.task_states import state_of
-from airflow_provider_air.contracts.runs import Log
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.runs import Log
 
 # An event loop keeps no reference of its own to what it runs.
 _unfinished: set[asyncio.Task[None]] = set()

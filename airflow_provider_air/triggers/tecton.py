@@ -6,9 +6,8 @@ import asyncio
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.attachments.tecton.server import TectonServer
 from airflow_provider_air.connections.base import aget_connection
 from airflow_provider_air.connections.tecton import HINT, tecton_server_of
 from airflow_provider_air.contracts.runs import event_text
@@ -16,6 +15,9 @@ from airflow_provider_air.errors import AirError, UnavailableError
 from airflow_provider_air.runs.clock import RealClock
 from airflow_provider_air.triggers.base import OneEventTrigger
 from airflow_provider_air.triggers.killing import finish, is_wanted
+
+if TYPE_CHECKING:
+    from airflow_provider_air.attachments.tecton.server import TectonServer
 
 
 class _TectonTrigger(OneEventTrigger):

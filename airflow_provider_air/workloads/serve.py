@@ -10,13 +10,15 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.contracts.serving import ApplicationStatus
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.workloads import fields
 from airflow_provider_air.workloads.code import IMPORT_PATH
 from airflow_provider_air.workloads.smoke import SmokeTest
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.serving import ApplicationStatus
 
 STRATEGIES = ("blue_green", "in_place")
 ENTRYPOINT = "python -m air_drivers.serve"

@@ -6,15 +6,17 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_air.attachments.online import online_module
 from airflow_provider_air.contracts.attachments import Additions, Outcome
-from airflow_provider_air.contracts.connections import Connections
-from airflow_provider_air.contracts.jobs import JobRequest
-from airflow_provider_air.contracts.runs import AttemptInfo
 from airflow_provider_air.drivers.wire.feature_names import CONFIG_FILE, FEAST_REPO, FEAST_SERVICE, FEATURES_FILE
 from airflow_provider_air.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.connections import Connections
+    from airflow_provider_air.contracts.jobs import JobRequest
+    from airflow_provider_air.contracts.runs import AttemptInfo
 
 
 @dataclass

@@ -10,10 +10,12 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.attachments.mlflow.server import MlflowServer
 from airflow_provider_air.errors import ConfigurationError, ProtocolError, UnavailableError
+
+if TYPE_CHECKING:
+    from airflow_provider_air.attachments.mlflow.server import MlflowServer
 
 DAG_TAG, RUN_TAG = "air.dag_id", "air.run_id"
 # What the version was trained with, by Feast's own name for it.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from airflow_provider_air.attachments.mlflow.server import MlflowServer
 from airflow_provider_air.attachments.mlflow.tracking import MlflowTracking
-from airflow_provider_air.contracts.connections import Connections
-from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from airflow_provider_air.attachments.mlflow.server import MlflowServer
+    from airflow_provider_air.contracts.connections import Connections
+    from airflow_provider_air.contracts.jobs import JobRequest
 
 
 @dataclass

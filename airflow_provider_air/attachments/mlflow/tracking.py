@@ -13,15 +13,17 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.attachments.mlflow.models import SERVICE_TAG, ModelRegistry, source_of
-from airflow_provider_air.attachments.mlflow.server import MlflowServer
 from airflow_provider_air.contracts.attachments import Additions, Outcome
 from airflow_provider_air.contracts.names import digest
-from airflow_provider_air.contracts.runs import AttemptInfo
 from airflow_provider_air.drivers.wire.texts import shortened
 from airflow_provider_air.errors import ConfigurationError, ProtocolError
+
+if TYPE_CHECKING:
+    from airflow_provider_air.attachments.mlflow.server import MlflowServer
+    from airflow_provider_air.contracts.runs import AttemptInfo
 
 log = logging.getLogger(__name__)
 

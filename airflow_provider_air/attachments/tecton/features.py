@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_air.attachments.online import online_module
 from airflow_provider_air.attachments.tecton.server import TectonServer, check_name
 from airflow_provider_air.contracts.attachments import Additions, Outcome
-from airflow_provider_air.contracts.connections import Connections
-from airflow_provider_air.contracts.jobs import JobRequest
-from airflow_provider_air.contracts.runs import AttemptInfo
 from airflow_provider_air.drivers.wire.feature_names import TECTON_SERVICE, TECTON_URL, TECTON_WORKSPACE
 from airflow_provider_air.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.connections import Connections
+    from airflow_provider_air.contracts.jobs import JobRequest
+    from airflow_provider_air.contracts.runs import AttemptInfo
 
 
 @dataclass

@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 from airflow_provider_air.contracts.attachments import Additions, Outcome
-from airflow_provider_air.contracts.connections import Connections
-from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.contracts.names import digest
-from airflow_provider_air.contracts.runs import AttemptInfo
 from airflow_provider_air.drivers.wire import names
 from airflow_provider_air.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.connections import Connections
+    from airflow_provider_air.contracts.jobs import JobRequest
+    from airflow_provider_air.contracts.runs import AttemptInfo
 
 MODES = ("online", "offline")
 # Ray passes all variables of a job in one string of 128 KiB.

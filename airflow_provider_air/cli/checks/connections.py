@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from packaging.version import InvalidVersion, Version
 
@@ -14,9 +15,11 @@ from airflow_provider_air.contracts.clusters import ClusterRef, ClusterState
 from airflow_provider_air.errors import AirError, ClusterUnreachableError
 from airflow_provider_air.hooks.ray import RayHook
 from airflow_provider_air.ray_api.client import RayClient
-from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.ray_api.nodes import is_node_address, plain_address
 from airflow_provider_air.ray_api.requests import Call, get_version, list_jobs, list_nodes
+
+if TYPE_CHECKING:
+    from airflow_provider_air.ray_api.models import JobDetails
 
 AGENTS_ASKED = 3
 

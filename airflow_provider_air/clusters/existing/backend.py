@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_air.clusters.existing.spec import ExistingCluster
 from airflow_provider_air.clusters.jobs_api.backend import JobsApi
 from airflow_provider_air.clusters.serve_rest import ServeRest
 from airflow_provider_air.clusters.watching import watch_by_looking
@@ -17,15 +16,18 @@ from airflow_provider_air.contracts.clusters import (
     ClusterStatus,
     ListedCluster,
 )
-from airflow_provider_air.contracts.connections import Connections
-from airflow_provider_air.contracts.jobs import JobBackend, JobRequest
-from airflow_provider_air.contracts.names import TaskKey
-from airflow_provider_air.contracts.runs import AttemptInfo, Clock
-from airflow_provider_air.contracts.serving import ServeBackend
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.requests import get_version
-from airflow_provider_air.ray_api.transport import RayConnection, Transport
+
+if TYPE_CHECKING:
+    from airflow_provider_air.clusters.existing.spec import ExistingCluster
+    from airflow_provider_air.contracts.connections import Connections
+    from airflow_provider_air.contracts.jobs import JobBackend, JobRequest
+    from airflow_provider_air.contracts.names import TaskKey
+    from airflow_provider_air.contracts.runs import AttemptInfo, Clock
+    from airflow_provider_air.contracts.serving import ServeBackend
+    from airflow_provider_air.ray_api.transport import RayConnection, Transport
 
 
 class ExistingBackend:

@@ -14,11 +14,10 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Hashable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow_provider_air.clusters.jobs_api.watching import JobWatch
-from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.contracts.jobs import (
     Accepted,
     FollowEnd,
@@ -28,18 +27,21 @@ from airflow_provider_air.contracts.jobs import (
     Observation,
     PreparedJob,
 )
-from airflow_provider_air.contracts.runs import Clock
 from airflow_provider_air.drivers.wire.names import records_name
 from airflow_provider_air.drivers.wire.records import RecordBuffer
 from airflow_provider_air.errors import ConfigurationError, ResultLostError, UnavailableError
 from airflow_provider_air.ray_api.client import AsyncRayClient, RayClient
 from airflow_provider_air.ray_api.feed import borrow_feed, shared_jobs
 from airflow_provider_air.ray_api.logs import LogReader
-from airflow_provider_air.ray_api.models import JobDetails, JobSubmission
 from airflow_provider_air.ray_api.packages import upload
 from airflow_provider_air.ray_api.requests import delete_job, get_job, get_version, list_jobs, stop_job, submit_job
-from airflow_provider_air.ray_api.transport import Transport
 from airflow_provider_air.waiting import patiently
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.clusters import ClusterRef
+    from airflow_provider_air.contracts.runs import Clock
+    from airflow_provider_air.ray_api.models import JobDetails, JobSubmission
+    from airflow_provider_air.ray_api.transport import Transport
 
 log = logging.getLogger(__name__)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from typing import TYPE_CHECKING
 
 from airflow_provider_air.errors import AirError
-from airflow_provider_air.ray_api.feed import ClusterFeed
 from airflow_provider_air.ray_api.models import ClusterLoad, JobDetails, JobStatus
 from airflow_provider_air.waiting import backoff_seconds
+
+if TYPE_CHECKING:
+    from airflow_provider_air.ray_api.feed import ClusterFeed
 
 # How Ray 2.60 puts it (JobInfo.__post_init__): for an entrypoint with resources, with a runtime environment, or both.
 _MAYBE = re.compile(r"It may be waiting for (.+?)\.(?= |$)")

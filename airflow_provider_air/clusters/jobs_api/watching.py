@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.clusters.jobs_api.pending import PendingWords
 from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings, Observation, whole_log_of
@@ -20,8 +20,10 @@ from airflow_provider_air.drivers.wire.records import RecordBuffer
 from airflow_provider_air.errors import AirError, ConfigurationError
 from airflow_provider_air.ray_api.feed import POLL_SECONDS, ClusterFeed, Look
 from airflow_provider_air.ray_api.logs import job_log_name
-from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.ray_api.requests import summarize_tasks
+
+if TYPE_CHECKING:
+    from airflow_provider_air.ray_api.models import JobDetails
 
 READ_BYTES = 256 * 1024
 LINE_LIMIT_BYTES = 64 * 1024

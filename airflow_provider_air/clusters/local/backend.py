@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import psutil
 
@@ -37,14 +37,16 @@ from airflow_provider_air.contracts.clusters import (
     ClusterStatus,
     ListedCluster,
 )
-from airflow_provider_air.contracts.connections import Connections
-from airflow_provider_air.contracts.jobs import JobBackend, JobRequest
 from airflow_provider_air.contracts.names import TaskKey
-from airflow_provider_air.contracts.runs import AttemptInfo, Clock
-from airflow_provider_air.contracts.serving import ServeBackend
 from airflow_provider_air.contracts.stored import fields_of
 from airflow_provider_air.errors import ClusterNotReadyError, ConfigurationError, ProtocolError
 from airflow_provider_air.ray_api.transport import Transport
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.connections import Connections
+    from airflow_provider_air.contracts.jobs import JobBackend, JobRequest
+    from airflow_provider_air.contracts.runs import AttemptInfo, Clock
+    from airflow_provider_air.contracts.serving import ServeBackend
 
 NAME_LENGTH = 40
 

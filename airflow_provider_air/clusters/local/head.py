@@ -10,11 +10,13 @@ import signal
 import socket
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.addresses import is_bare
-from airflow_provider_air.clusters.local.home import ClusterHome, ClusterRecord
-from airflow_provider_air.clusters.local.spec import LocalCluster
+
+if TYPE_CHECKING:
+    from airflow_provider_air.clusters.local.home import ClusterHome, ClusterRecord
+    from airflow_provider_air.clusters.local.spec import LocalCluster
 
 MARKER = "AIR_LOCAL_CLUSTER"
 """The environment variable by which all processes of a cluster are found; its value is the folder."""

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.clusters.host import base_folder, lock_base
 from airflow_provider_air.clusters.local import processes
@@ -29,8 +29,6 @@ from airflow_provider_air.clusters.local.home import (
     Lease,
     list_clusters,
 )
-from airflow_provider_air.clusters.local.spec import LocalCluster
-from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef
 from airflow_provider_air.errors import (
     ClusterFailedError,
     ConfigurationError,
@@ -38,6 +36,10 @@ from airflow_provider_air.errors import (
     MissingExtraError,
 )
 from airflow_provider_air.waiting import wait_until
+
+if TYPE_CHECKING:
+    from airflow_provider_air.clusters.local.spec import LocalCluster
+    from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef
 
 OLDEST_RAY = (2, 52)
 """The first one with tokens; without, whoever reaches a head's ports has it run anything."""
