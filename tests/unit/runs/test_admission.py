@@ -156,9 +156,6 @@ def test_a_wrong_limit_is_refused(limit: Any) -> None:
 
 
 async def test_however_many_wait_there_is_one_look_at_a_time(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    await room.submit("other")
-    waiting = [asyncio.create_task(room.wait(f"task-{number}", limit=1)) for number in range(200)]
-    await asyncio.sleep(0.5)
     asked: list[float] = []
     right = JobsApi.jobs_now
 
@@ -168,6 +165,8 @@ async def test_however_many_wait_there_is_one_look_at_a_time(room: Room, monkeyp
 
     monkeypatch.setattr(JobsApi, "jobs_now", jobs_now)
     monkeypatch.setattr(admission, "LOOK_SECONDS", 0.2)
+    await room.submit("other")
+    waiting = [asyncio.create_task(room.wait(f"task-{number}", limit=1)) for number in range(200)]
     await asyncio.sleep(1.0)
 
     # The one that looks, at its pace; not each of them.
