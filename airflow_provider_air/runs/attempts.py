@@ -54,11 +54,16 @@ class Ports(WatchPorts):
 
 
 class Attempts:
-    """The ledger of one task instance, with what is done to its attempts."""
+    """
+    The ledger of one task instance, with what is done to its attempts.
 
-    def __init__(self, key: TaskKey, ports: Ports) -> None:
+    :param has_next: whether Airflow tries again when this try fails
+    """
+
+    def __init__(self, key: TaskKey, ports: Ports, *, has_next: bool = False) -> None:
         self.key = key
         self._ports = ports
+        self._has_next = has_next
         self.ledger = Ledger.from_json(ports.store.get(LEDGER_KEY))
 
     # Written down
@@ -270,9 +275,24 @@ class Attempts:
                 sleep=self._ports.clock.sleep,
             )
         if stopped is None:
-            stopped = self.put(self.leave(self.ledger.find(attempt.submission_id) or attempt), stop_pending=True)
+            stopped = self._left_behind(self.ledger.find(attempt.submission_id) or attempt)
         if stopped.stop_pending:
             self.tell(stopped, outcome)
+
+    def _left_behind(self, attempt: Attempt) -> Attempt:
+        """
+        Note what could not be stopped, then leave its cluster.
+
+        Where even that cannot be written down, another try may have begun, with a cluster of the same name: what is
+        left of this one is the next try's.
+        """
+        try:
+            attempt = self.put(attempt, stop_pending=True)
+        except Exception:
+            if not self._has_next:
+                self.leave(attempt)
+            raise
+        return self.leave(attempt)
 
     def abandon(self, attempt: Attempt, error: AirError) -> None:
         """Give up an attempt whose cluster cannot be asked, because a person wants the task to run again."""

@@ -60,7 +60,7 @@ class Run:
         self._plan = plan
         self._this = this
         self._ports = ports
-        self._attempts = Attempts(this.key, ports)
+        self._attempts = Attempts(this.key, ports, has_next=this.has_next)
         self._collecting = Collecting(plan, self._attempts, ports)
         self._settling = Settling(self._attempts, ports)
         self._kill = Kill(self._attempts, ports, has_next=this.has_next)

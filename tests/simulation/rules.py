@@ -225,6 +225,9 @@ class Rules:
         was_killed = airflow.cause.startswith("marked") or airflow.cause == "failed heartbeats"
         # A signal handler asks Airflow for nothing that it needs.
         hindered = ("remote", "harmless") if was_killed else ("airflow",)
+        if airflow.cause == "marked running":
+            # Where it answers no signal handler, that takes the mark for no person's act.
+            hindered = (*hindered, "airflow")
         could_not_stop = self.world.reasons_within(*lately, *hindered)
         for job in () if could_not_stop else self.world.jobs:
             if self._came_too_late(job):
