@@ -216,8 +216,7 @@ class Attempts:
     def _delete_cluster(self, attempt: Attempt, ref: ClusterRef) -> Attempt:
         # A failed clean-up never hides a result.
         with self._ports.contained(f"Cluster {ref.name} could not be deleted now, its expiry will"):
-            # Written down first: a worker that woke after another one took its place is refused, and harms nothing.
-            attempt = self.put(attempt, steps=self.at(attempt, "left"))
+            attempt = self._announced(attempt, "left")
             self.patiently(lambda: self.backend(ref).delete(ref))
             return self.put(attempt, cluster_left=True)
         return attempt
@@ -238,8 +237,7 @@ class Attempts:
         job: JobDetails | None = look.job
         if job is not None and not job.status.is_terminal:
             self._ports.log.info("Stopping job %s", attempt.submission_id)
-            # Before it is asked for, as in leave: the job may be another try's by now.
-            attempt = self.put(attempt, steps=self.at(attempt, "stopping"))
+            attempt = self._announced(attempt, "stopping")
             job = self._stop_where_it_is(attempt, job)
         if job is not None and not job.status.is_terminal:
             self._ports.log.warning(
@@ -249,6 +247,20 @@ class Attempts:
             return self.put(self.leave(attempt), stop_pending=True)
         status = "LOST" if job is None else job.status.value
         return self.end(attempt, status, outcome if status == "STOPPED" else Outcome(status, outcome.message))
+
+    def _announced(self, attempt: Attempt, step: str) -> Attempt:
+        """
+        Write down what is asked for next.
+
+        A worker that woke after another try took its place is refused here, and leaves alone what is that one's now;
+        where there is no other try, nothing may stay alive.
+        """
+        try:
+            return self.put(attempt, steps=self.at(attempt, step))
+        except Exception:
+            if self._has_next:
+                raise
+            return attempt
 
     def _stop_where_it_is(self, attempt: Attempt, job: JobDetails) -> JobDetails | None:
         try:
@@ -275,24 +287,9 @@ class Attempts:
                 sleep=self._ports.clock.sleep,
             )
         if stopped is None:
-            stopped = self._left_behind(self.ledger.find(attempt.submission_id) or attempt)
+            stopped = self.put(self.leave(self.ledger.find(attempt.submission_id) or attempt), stop_pending=True)
         if stopped.stop_pending:
             self.tell(stopped, outcome)
-
-    def _left_behind(self, attempt: Attempt) -> Attempt:
-        """
-        Note what could not be stopped, then leave its cluster.
-
-        Where even that cannot be written down, another try may have begun, with a cluster of the same name: what is
-        left of this one is the next try's.
-        """
-        try:
-            attempt = self.put(attempt, stop_pending=True)
-        except Exception:
-            if not self._has_next:
-                self.leave(attempt)
-            raise
-        return self.leave(attempt)
 
     def abandon(self, attempt: Attempt, error: AirError) -> None:
         """Give up an attempt whose cluster cannot be asked, because a person wants the task to run again."""

@@ -799,7 +799,10 @@ def test_what_needs_somebody_who_waits_is_refused_before_anything_is_started(
     assert ledger(store) == []
 
 
-def test_a_kill_while_a_job_that_nobody_waits_for_is_on_its_way_stops_it(head: FakeRayDashboard, store: Store) -> None:
+def test_a_kill_while_a_job_that_nobody_waits_for_is_on_its_way_stops_it(
+    head: FakeRayDashboard, store: Store, supervisor: Supervisor
+) -> None:
+    supervisor.state = "failed"
     task = operator(wait=False)
     head.plan("POST", "^/api/jobs/$", delay_seconds=0.5)
 
