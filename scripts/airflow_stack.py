@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -144,15 +144,19 @@ class AirflowStack:
                 tail = component.tail()
                 raise StackError(f"airflow {component.name} ended with exit code {code}:\n{tail}")
 
-    def start(self, name: str, *, extra_env: Mapping[str, str] | None = None) -> Component:
-        """Start a component by the name of its command; ``triggerer-2`` is one more triggerer."""
+    def start(self, name: str, *, extra_env: Mapping[str, str] | None = None, within: Sequence[str] = ()) -> Component:
+        """
+        Start a component by the name of its command; ``triggerer-2`` is one more triggerer.
+
+        :param within: a command that runs it, with the component's own command as its last arguments
+        """
         if name in self.components:
             raise StackError(f"{name} is running already; kill or restart it")
         log_path = self.home / f"{name}.log"
         arguments = ["--workers", "1"] if name == "api-server" else []
         with log_path.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "airflow", _kind(name), *arguments],
+                [*within, sys.executable, "-m", "airflow", _kind(name), *arguments],
                 env=self.env | self._database_of(name) | dict(extra_env or {}),
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,

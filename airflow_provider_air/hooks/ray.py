@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 
 from airflow_provider_air.connections.airflow import AirflowConnections
-from airflow_provider_air.connections.ray import aget_ray_connection, ray_connection_of
 from airflow_provider_air.errors import AirError, ConfigurationError
-from airflow_provider_air.ray_api.client import AsyncRayClient, RayClient
-from airflow_provider_air.ray_api.logs import LogReader
-from airflow_provider_air.ray_api.models import JobDetails, JobSubmission
-from airflow_provider_air.ray_api.requests import get_job, get_version, list_jobs, stop_job, submit_job
 
 if TYPE_CHECKING:
+    from airflow_provider_air.ray_api.client import AsyncRayClient, RayClient
+    from airflow_provider_air.ray_api.models import JobDetails, JobSubmission
     from airflow_provider_air.ray_api.transport import RayConnection, Transport
 
 
@@ -44,10 +41,15 @@ class RayHook(BaseHook):
 
         :raises ConfigurationError: the connection is absent or malformed
         """
+        from airflow_provider_air.ray_api.client import RayClient
+
         return RayClient(self._transport(AirflowConnections().open("ray", self.ray_conn_id)))
 
     async def aget_conn(self) -> AsyncRayClient:
         """Open an asynchronous client; close it after use."""
+        from airflow_provider_air.connections.ray import aget_ray_connection, ray_connection_of
+        from airflow_provider_air.ray_api.client import AsyncRayClient
+
         connection = await aget_ray_connection(self.ray_conn_id)
         # In a thread: masking its secrets talks to the supervisor, which must not happen on the event loop.
         return AsyncRayClient(self._transport(await asyncio.to_thread(ray_connection_of, connection)))
@@ -62,6 +64,9 @@ class RayHook(BaseHook):
         :raises ConfigurationError: Ray rejected the job, or the id is taken
         :raises UnavailableError: the cluster does not answer
         """
+        from airflow_provider_air.ray_api.models import JobSubmission
+        from airflow_provider_air.ray_api.requests import get_job, submit_job
+
         submission = JobSubmission(submission_id or _fresh_id(), entrypoint, **options)
         with self.get_conn() as client:
             try:
@@ -74,6 +79,9 @@ class RayHook(BaseHook):
 
     async def asubmit(self, entrypoint: str, *, submission_id: str | None = None, **options: Any) -> str:
         """Submit a job as :meth:`submit` does."""
+        from airflow_provider_air.ray_api.models import JobSubmission
+        from airflow_provider_air.ray_api.requests import get_job, submit_job
+
         submission = JobSubmission(submission_id or _fresh_id(), entrypoint, **options)
         async with await self.aget_conn() as client:
             try:
@@ -86,33 +94,45 @@ class RayHook(BaseHook):
 
     def status(self, submission_id: str) -> JobDetails | None:
         """Give a job's details; None where the cluster does not know it."""
+        from airflow_provider_air.ray_api.requests import get_job
+
         with self.get_conn() as client:
             return client.send(get_job(submission_id))
 
     async def astatus(self, submission_id: str) -> JobDetails | None:
         """Give a job's details; None where the cluster does not know it."""
+        from airflow_provider_air.ray_api.requests import get_job
+
         async with await self.aget_conn() as client:
             return await client.send(get_job(submission_id))
 
     def list_jobs(self) -> list[JobDetails]:
         """Give all jobs that the cluster remembers."""
+        from airflow_provider_air.ray_api.requests import list_jobs
+
         with self.get_conn() as client:
             jobs = client.send(list_jobs())
             return list(jobs)
 
     async def alist_jobs(self) -> list[JobDetails]:
         """Give all jobs that the cluster remembers."""
+        from airflow_provider_air.ray_api.requests import list_jobs
+
         async with await self.aget_conn() as client:
             jobs = await client.send(list_jobs())
             return list(jobs)
 
     def stop(self, submission_id: str) -> bool:
         """Ask Ray to stop a job, without waiting; False where nothing was there to stop."""
+        from airflow_provider_air.ray_api.requests import stop_job
+
         with self.get_conn() as client:
             return client.send(stop_job(submission_id))
 
     async def astop(self, submission_id: str) -> bool:
         """Ask Ray to stop a job, without waiting; False where nothing was there to stop."""
+        from airflow_provider_air.ray_api.requests import stop_job
+
         async with await self.aget_conn() as client:
             return await client.send(stop_job(submission_id))
 
@@ -122,11 +142,16 @@ class RayHook(BaseHook):
 
     async def alogs(self, submission_id: str) -> str:
         """Give a job's whole log, up to 32 MiB."""
+        from airflow_provider_air.ray_api.logs import LogReader
+
         async with await self.aget_conn() as client:
             return await LogReader(client).whole_log(submission_id)
 
     def test_connection(self) -> tuple[bool, str]:
         """Try the address and the token; runs inside the api-server, so it is two small requests."""
+        from airflow_provider_air.ray_api.client import RayClient
+        from airflow_provider_air.ray_api.requests import get_job, get_version
+
         try:
             transport = self._transport(AirflowConnections().open("ray", self.ray_conn_id))
             with RayClient(transport, patience_seconds=0) as client:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_air.operators.driven import RayDrivenOperator
-from airflow_provider_air.workloads.batch_inference import ENTRYPOINT, BatchInferenceResult, BatchInferenceSpec
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -82,6 +81,8 @@ class RayBatchInferenceOperator(RayDrivenOperator):
 
     def build_job(self, context: Context, info: BuildInfo) -> JobRequest:
         """Check the fields and pack them for the driver."""
+        from airflow_provider_air.workloads.batch_inference import ENTRYPOINT, BatchInferenceSpec
+
         spec = BatchInferenceSpec(
             predictor=self.predictor,
             input=self.input_uri,
@@ -104,4 +105,6 @@ class RayBatchInferenceOperator(RayDrivenOperator):
 
     def read_result(self, value: Any, where: Collected) -> Any:
         """Give what was predicted as plain JSON."""
+        from airflow_provider_air.workloads.batch_inference import BatchInferenceResult
+
         return BatchInferenceResult.from_value(value).to_json()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from airflow.sdk import Asset
 
 from airflow_provider_air.attachments.checks import specs_of
-from airflow_provider_air.contracts.jobs import EntrypointResources, JobRequest
 from airflow_provider_air.operators.stored import RayStoredJobOperator
 from airflow_provider_air.workloads.data import refs_of
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_air.contracts.attachments import AttachmentSpec
+    from airflow_provider_air.contracts.jobs import JobRequest
     from airflow_provider_air.runs.plan import BuildInfo
 
 T = TypeVar("T")
@@ -88,6 +88,8 @@ class RayDrivenOperator(RayStoredJobOperator):
         :param datasets: what it reads, by name
         :param outputs: what it writes, by name
         """
+        from airflow_provider_air.contracts.jobs import EntrypointResources, JobRequest
+
         return JobRequest(
             entrypoint=entrypoint,
             working_dir=self.working_dir,

@@ -13,13 +13,18 @@ if TYPE_CHECKING:
     from airflow_provider_air.contracts.jobs import PreparedJob
 
 
+def check_limit(limit: Any) -> None:
+    """:raises ConfigurationError: this is no number of jobs that a cluster could take."""
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise ConfigurationError(f"'max_concurrent_jobs' must be a whole number of at least 1, not {limit!r}")
+
+
 def check_fields(operator: BaseOperator) -> None:
     """
     Check what all job operators have, after rendering.
 
     :raises ConfigurationError: the first thing that is wrong, by the field's name
     """
-    from airflow_provider_air.runs.admission import check_limit
     from airflow_provider_air.runs.names import check_submission_id
 
     fields: Any = operator

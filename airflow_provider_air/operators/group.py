@@ -9,7 +9,7 @@ from airflow.sdk import TaskGroup
 
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.operators.cluster import RayCreateClusterOperator, RayDeleteClusterOperator
-from airflow_provider_air.runs.admission import check_limit
+from airflow_provider_air.operators.fields import check_limit
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -11,7 +11,6 @@ from airflow.sdk import BaseOperator
 from airflow_provider_air.connections.ports import backend_of, found_target_of
 from airflow_provider_air.connections.raising import airflow_errors
 from airflow_provider_air.errors import ConfigurationError, JobLostError
-from airflow_provider_air.ray_api.models import JobDetails, JobStatus
 from airflow_provider_air.waiting import patiently
 from airflow_provider_air.workloads import fields
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_air.contracts.jobs import JobBackend
+    from airflow_provider_air.ray_api.models import JobDetails, JobStatus
 
 
 class JobsOperator(BaseOperator):
@@ -92,6 +92,8 @@ class RayListJobsOperator(JobsOperator):
             return [summary_of(job) for job in found[: self.limit]]
 
     def _statuses(self) -> set[JobStatus]:
+        from airflow_provider_air.ray_api.models import JobStatus
+
         names = [self.status] if isinstance(self.status, str) else list(self.status)
         known = [status.value for status in JobStatus if status is not JobStatus.UNKNOWN]
         if unknown := [name for name in names if name not in known]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_provider_air.attachments.mlflow.models import SERVICE_TAG, Gate, ModelRegistry, ModelVersion, newest_of_run
 from airflow_provider_air.connections.raising import airflow_errors
 from airflow_provider_air.errors import ConfigurationError, ModelRejectedError
 from airflow_provider_air.hooks.mlflow import MlflowHook
@@ -16,6 +15,8 @@ from airflow_provider_air.links.mlflow import MlflowModelLink, push_model
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_air.attachments.mlflow.models import Gate, ModelRegistry, ModelVersion
 
 
 class MlflowPromoteOperator(BaseOperator):
@@ -80,6 +81,8 @@ class MlflowPromoteOperator(BaseOperator):
         :raises AirflowFailException: a field, the connection or the model is wrong; not retried
         :raises AirflowSkipException: the gate says no
         """
+        from airflow_provider_air.attachments.mlflow.models import ModelRegistry
+
         with airflow_errors():
             gate = self._gate()
             server = MlflowHook(self.mlflow_conn_id).get_conn()
@@ -102,6 +105,8 @@ class MlflowPromoteOperator(BaseOperator):
         raise AirflowSkipException(told)
 
     def _gate(self) -> Gate:
+        from airflow_provider_air.attachments.mlflow.models import Gate
+
         if self.on_rejection not in ("skip", "fail"):
             raise ConfigurationError(f"'on_rejection' must be skip or fail, not {self.on_rejection!r}")
         if not self.model_name or not self.alias:
@@ -113,6 +118,8 @@ class MlflowPromoteOperator(BaseOperator):
         return gate
 
     def _candidate(self, registry: ModelRegistry, context: Context) -> ModelVersion:
+        from airflow_provider_air.attachments.mlflow.models import newest_of_run
+
         if self.version is None:
             run: Any = context["dag_run"]
             return newest_of_run(registry.versions(self.model_name), run.dag_id, run.run_id)
@@ -125,6 +132,8 @@ class MlflowPromoteOperator(BaseOperator):
     def _told(
         self, version: ModelVersion, previous: ModelVersion | None, *, promoted: bool, reason: str
     ) -> dict[str, Any]:
+        from airflow_provider_air.attachments.mlflow.models import SERVICE_TAG
+
         return {
             "name": version.name,
             "version": version.version,

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_air.operators.driven import RayDrivenOperator
-from airflow_provider_air.workloads.rllib import ENTRYPOINT, RLlibResult, RLlibSpec
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -65,6 +64,8 @@ class RayRLlibOperator(RayDrivenOperator):
 
     def build_job(self, context: Context, info: BuildInfo) -> JobRequest:
         """Check the fields and pack them for the driver."""
+        from airflow_provider_air.workloads.rllib import ENTRYPOINT, RLlibSpec
+
         payload = self.spec_of(RLlibSpec).payload(
             run_name=info.run_name,
             storage_path=self.storage_path(info),
@@ -74,4 +75,6 @@ class RayRLlibOperator(RayDrivenOperator):
 
     def read_result(self, value: Any, where: Collected) -> Any:
         """Give the run's result as plain JSON."""
+        from airflow_provider_air.workloads.rllib import RLlibResult
+
         return RLlibResult.from_value(value).to_json()

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperatorLink
 
 from airflow_provider_air.attachments.checks import specs_of
-from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.errors import AirError, ConfigurationError, JobFailedError, ServeDeployError
 from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink
 from airflow_provider_air.links.serve import (
@@ -21,12 +20,12 @@ from airflow_provider_air.links.serve import (
 )
 from airflow_provider_air.operators.base import RayJobOperator
 from airflow_provider_air.workloads import fields
-from airflow_provider_air.workloads.serve import ENTRYPOINT, check_name, check_replicas, plan_deploy
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_air.contracts.attachments import AttachmentSpec
+    from airflow_provider_air.contracts.jobs import JobRequest
     from airflow_provider_air.runs.plan import BuildInfo, Collected
 
 
@@ -59,6 +58,9 @@ class ServeJobOperator(RayJobOperator):
 
     def build_job(self, context: Context, info: BuildInfo) -> JobRequest:
         """Give the job that runs our Serve driver."""
+        from airflow_provider_air.contracts.jobs import JobRequest
+        from airflow_provider_air.workloads.serve import ENTRYPOINT
+
         for name in ("healthy_timeout_seconds", "lock_timeout_seconds"):
             fields.number(getattr(self, name), name, minimum=1)
         if info.is_owned:
@@ -190,6 +192,8 @@ class RayServeDeployOperator(ServeJobOperator):
 
     def build_config(self) -> dict[str, Any]:
         """Give the applications, the strategy and the tests."""
+        from airflow_provider_air.workloads.serve import plan_deploy
+
         fields.number(self.drain_seconds, "drain_seconds", minimum=0)
         if self.endpoint_url is not None:
             fields.uri(self.endpoint_url, "endpoint_url")
@@ -271,6 +275,8 @@ class RayServeDeleteOperator(ServeJobOperator):
 
     def build_config(self) -> dict[str, Any]:
         """Give what to delete."""
+        from airflow_provider_air.workloads.serve import check_name
+
         return {
             "action": "delete",
             "application": check_name(self.application),
@@ -298,6 +304,8 @@ class RayServeScaleOperator(ServeJobOperator):
 
     def build_config(self) -> dict[str, Any]:
         """Give how many replicas each deployment is to have."""
+        from airflow_provider_air.workloads.serve import check_name, check_replicas
+
         return {
             "action": "scale",
             "application": check_name(self.application),

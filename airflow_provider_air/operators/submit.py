@@ -9,7 +9,6 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_air.connections.ports import backend_of, found_target_of
 from airflow_provider_air.connections.raising import airflow_errors
-from airflow_provider_air.contracts.jobs import EntrypointResources, JobRequest
 from airflow_provider_air.errors import RemoteFailureError
 from airflow_provider_air.operators.stored import RayStoredJobOperator
 from airflow_provider_air.waiting import patiently
@@ -18,6 +17,7 @@ from airflow_provider_air.workloads import fields
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_air.contracts.jobs import JobRequest
     from airflow_provider_air.runs.plan import BuildInfo
 
 
@@ -95,6 +95,8 @@ class RaySubmitJobOperator(RayStoredJobOperator):
 
     def build_job(self, context: Context, info: BuildInfo) -> JobRequest:
         """Give the command with what it ships and reserves."""
+        from airflow_provider_air.contracts.jobs import EntrypointResources, JobRequest
+
         return JobRequest(
             entrypoint=self.entrypoint,
             working_dir=self.working_dir,

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_air.operators.driven import RayDrivenOperator
-from airflow_provider_air.workloads.train import ENTRYPOINT, TrainResult, TrainSpec
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -88,6 +87,8 @@ class RayTrainOperator(RayDrivenOperator):
 
     def build_job(self, context: Context, info: BuildInfo) -> JobRequest:
         """Check the fields and pack them for the driver."""
+        from airflow_provider_air.workloads.train import ENTRYPOINT, TrainSpec
+
         spec = self.spec_of(TrainSpec)
         payload = spec.payload(
             run_name=info.run_name,
@@ -99,4 +100,6 @@ class RayTrainOperator(RayDrivenOperator):
 
     def read_result(self, value: Any, where: Collected) -> Any:
         """Give the training's result as plain JSON."""
+        from airflow_provider_air.workloads.train import TrainResult
+
         return TrainResult.from_value(value).to_json()

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_air.operators.driven import RayDrivenOperator
-from airflow_provider_air.workloads.tune import ENTRYPOINT, TuneResult, TuneSpec
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -112,6 +111,8 @@ class RayTuneOperator(RayDrivenOperator):
 
     def build_job(self, context: Context, info: BuildInfo) -> JobRequest:
         """Check the fields and pack them for the driver."""
+        from airflow_provider_air.workloads.tune import ENTRYPOINT, TuneSpec
+
         payload = self.spec_of(TuneSpec).payload(
             run_name=info.run_name,
             storage_path=self.storage_path(info),
@@ -122,4 +123,6 @@ class RayTuneOperator(RayDrivenOperator):
 
     def read_result(self, value: Any, where: Collected) -> Any:
         """Give the experiment's result as plain JSON."""
+        from airflow_provider_air.workloads.tune import TuneResult
+
         return TuneResult.from_value(value).to_json()

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.errors import AirError, ConfigurationError, UnavailableError
+from airflow_provider_air.errors import AirError, UnavailableError
 from airflow_provider_air.runs.names import TASK
 
 if TYPE_CHECKING:
@@ -36,12 +36,6 @@ LOOK_SECONDS = 1.0
 # A look that took t seconds is followed by a pause of at least t times this: about 9 % of the time.
 PAUSE_PER_LOOK_SECOND = 10.0
 PAUSE_AT_MOST_SECONDS = 15.0
-
-
-def check_limit(limit: Any) -> None:
-    """:raises ConfigurationError: this is no number of jobs that a cluster could take."""
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise ConfigurationError(f"'max_concurrent_jobs' must be a whole number of at least 1, not {limit!r}")
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,6 @@ from airflow.sdk.exceptions import AirflowSensorTimeout
 from airflow_provider_air.connections.ports import backend_of, found_target_of, task_key_of, task_of
 from airflow_provider_air.contracts.clusters import PENDING_STATES, ClusterRef, ClusterState, ClusterStatus
 from airflow_provider_air.errors import ProtocolError, UnavailableError
-from airflow_provider_air.ray_api.client import RayClient
-from airflow_provider_air.ray_api.requests import list_nodes
 from airflow_provider_air.sensors.base import DeferrableSensor
 from airflow_provider_air.triggers.deferring import not_before
 
@@ -90,5 +88,8 @@ class RayClusterSensor(DeferrableSensor):
 
     @staticmethod
     def _nodes(ref: ClusterRef) -> int:
+        from airflow_provider_air.ray_api.client import RayClient
+        from airflow_provider_air.ray_api.requests import list_nodes
+
         with RayClient(backend_of(ref.backend).open_transport(ref)) as client:
             return sum(node.state == "ALIVE" for node in client.send(list_nodes()))

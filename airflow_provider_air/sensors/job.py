@@ -10,7 +10,6 @@ from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_provider_air.connections.ports import backend_of, found_target_of
 from airflow_provider_air.errors import JobLostError, ProtocolError
-from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.sensors.base import DeferrableSensor
 from airflow_provider_air.triggers.deferring import not_before
 from airflow_provider_air.waiting import patiently
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_air.contracts.clusters import ClusterRef
+    from airflow_provider_air.ray_api.models import JobDetails
     from airflow_provider_air.triggers.base import OneEventTrigger
 
 
@@ -73,6 +73,8 @@ class RayJobSensor(DeferrableSensor):
         if not isinstance(event, dict) or event.get("submission_id") != self.submission_id:
             raise ProtocolError(f"The trigger's event is not about job {self.submission_id}: {event!r}"[:500])
         outcome, message = event.get("outcome"), str(event.get("message") or "")
+        from airflow_provider_air.ray_api.models import JobDetails
+
         job = JobDetails.from_json(event["job"]) if event.get("job") else None
         if outcome == "ended" and job is not None:
             return self._success_of(job)

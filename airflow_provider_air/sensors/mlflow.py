@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
-from airflow_provider_air.attachments.mlflow.models import ModelRegistry
 from airflow_provider_air.errors import ConfigurationError, ProtocolError
 from airflow_provider_air.hooks.mlflow import MlflowHook
 from airflow_provider_air.sensors.base import DeferrableSensor
@@ -48,6 +47,8 @@ class MlflowModelSensor(DeferrableSensor):
 
     def look(self, context: Context) -> PokeReturnValue:
         """Look once."""
+        from airflow_provider_air.attachments.mlflow.models import ModelRegistry
+
         if not self.model_name:
             raise ConfigurationError("'model_name' is empty")
         registry = ModelRegistry(MlflowHook(self.mlflow_conn_id).get_conn())

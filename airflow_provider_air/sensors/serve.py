@@ -17,7 +17,6 @@ from airflow_provider_air.errors import (
 from airflow_provider_air.sensors.base import DeferrableSensor
 from airflow_provider_air.triggers.deferring import not_before
 from airflow_provider_air.waiting import patiently
-from airflow_provider_air.workloads.serve import check_name, check_replicas, readiness
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -56,6 +55,8 @@ class RayServeSensor(DeferrableSensor):
 
     def look(self, context: Context) -> PokeReturnValue:
         """Look once."""
+        from airflow_provider_air.workloads.serve import readiness
+
         ref = self._ref(context)
         serving = backend_of(ref.backend).serving(ref)
         ready, message = readiness(patiently(lambda: serving.application(self.application)), self._replicas())
@@ -91,6 +92,8 @@ class RayServeSensor(DeferrableSensor):
         raise ConfigurationError(f"The cluster refuses us: {message}", where=self.application)
 
     def _replicas(self) -> int | dict[str, int] | None:
+        from airflow_provider_air.workloads.serve import check_replicas
+
         if isinstance(self.replicas, dict):
             return check_replicas(self.replicas)
         if self.replicas is None:
@@ -98,6 +101,8 @@ class RayServeSensor(DeferrableSensor):
         return check_replicas({"each": self.replicas})["each"]
 
     def _ref(self, context: Context) -> ClusterRef:
+        from airflow_provider_air.workloads.serve import check_name
+
         check_name(self.application)
         self._replicas()
         return found_target_of(self, context)

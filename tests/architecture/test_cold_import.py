@@ -66,7 +66,15 @@ def test_all_public_names_load_nothing_heavy_beyond_what_airflow_sdk_has_loaded(
 
 def test_a_dag_that_is_only_parsed_loads_neither_engine_nor_triggers() -> None:
     loaded = newly_loaded(EVERY_PUBLIC_NAME, prepare="import airflow.sdk")
-    engine = ("runs.run", "runs.attempts", "runs.watch", "triggers.run", "triggers.mlflow", "connections.aws")
+    engine = (
+        "runs.run",
+        "runs.watch",
+        "triggers.run",
+        "connections.aws",
+        "contracts.jobs",
+        "ray_api.client",
+        "workloads.tune",
+    )
     assert not loaded & {f"airflow_provider_air.{name}" for name in engine}
     assert "airflow.triggers.base" not in loaded
 

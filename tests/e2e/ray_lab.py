@@ -95,11 +95,11 @@ class Case:
         """Wait until the run has ended, too: Airflow may forget a task that is cleared just before that."""
         self.api.wait_run(self.dag_id, self.run_id, timeout_seconds=PATIENCE_SECONDS)
 
-    def log_lines(self, try_number: int = 1) -> list[str]:
+    def log_lines(self, try_number: int = 1, task_id: str = TASK_ID) -> list[str]:
         """Give the lines of a try's task log, each error as class and message; none before it begins."""
-        if self.api.task_instance(self.dag_id, self.run_id, TASK_ID)["try_number"] < try_number:
+        if self.api.task_instance(self.dag_id, self.run_id, task_id)["try_number"] < try_number:
             return []
-        path = f"/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{TASK_ID}/logs/{try_number}"
+        path = f"/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{task_id}/logs/{try_number}"
         options: dict[str, Any] = {"params": {"full_content": True}, "headers": {"Accept": "application/json"}}
         try:
             answer = self.api.call("GET", path, timeout=PATIENCE_SECONDS, **options)
@@ -114,9 +114,9 @@ class Case:
             lines += [*entry["event"].split("\n"), *(f"{error['exc_type']}: {error['exc_value']}" for error in errors)]
         return lines
 
-    def log(self, try_number: int = 1) -> str:
+    def log(self, try_number: int = 1, task_id: str = TASK_ID) -> str:
         """Give :meth:`log_lines` as one text."""
-        return "\n".join(self.log_lines(try_number))
+        return "\n".join(self.log_lines(try_number, task_id))
 
     def wait_logged(self, text: str, try_number: int = 1) -> None:
         """Wait until the task log holds a text."""
@@ -208,19 +208,20 @@ class Case:
         with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
             psutil.Process(pid).wait(10)
 
-    def break_api(self, *, silent: bool) -> None:
-        """For 30 s, let nothing of Ray's API answer, or all of it with status 500; returns afterwards."""
-        rule = self.proxy.on("*", "", times=None, **({"hold": True, "drop": True} if silent else {"status": 500}))
+    def break_api(self, *, status: int | None) -> None:
+        """For 30 s, let all of Ray's API answer with this status, or nothing of it (None); returns afterwards."""
+        broken: dict[str, Any] = {"hold": True, "drop": True} if status is None else {"status": status}
+        rule = self.proxy.on("*", "", times=None, **broken)
         rule.wait_reached(PATIENCE_SECONDS)
         time.sleep(OUTAGE_SECONDS)
         rule.cancel()
 
-    def start_into_broken_api(self, *, silent: bool) -> None:
+    def start_into_broken_api(self, *, status: int | None) -> None:
         """Start the run; from its submission on, the API is broken for 30 s; returns afterwards."""
         post = self.proxy.on("POST", "^/api/jobs/$", hold=True, drop=True)
         self.start()
         post.wait_reached(PATIENCE_SECONDS)
-        breaking = threading.Thread(target=self.break_api, kwargs={"silent": silent})
+        breaking = threading.Thread(target=self.break_api, kwargs={"status": status})
         breaking.start()
         post.release()
         breaking.join()

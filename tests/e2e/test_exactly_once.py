@@ -6,11 +6,15 @@ The scenarios run at once, each with its own run; ``RayLab`` explains what they 
 
 from __future__ import annotations
 
+import os
+import shutil
 from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.ray_lab import RayLab, Scenario
+from airflow_provider_air import load_result
+from tests.e2e.ray_lab import TASK_ID, RayLab, Scenario
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
@@ -199,12 +203,41 @@ def trigger_crashed_and_the_next_try_adopts(lab: RayLab) -> None:
         assert case.proxy.count(*SUBMIT) == 1
 
 
+def trigger_that_no_triggerer_can_import_and_the_next_try_adopts(lab: RayLab) -> None:
+    with lab.case("once_moved") as case:
+        case.start()
+        case.wait_logged("Adopting job", try_number=2)
+        case.release()
+        case.judge("start 1", "end 1", try_number=2)
+        assert "The trigger ended without an event: the next try goes on with its job" in case.log(1)
+        assert case.proxy.count(*SUBMIT) == 1
+
+
+# The DAG and its code change
+
+
+def dag_edited_and_its_code_gone_while_deferred(lab: RayLab) -> None:
+    edited = Path(os.environ["AIR_LOCAL_HOME"], "edited")
+    with lab.case("once_edited") as case:
+        (case.folder / "code").mkdir()
+        (case.folder / "code" / "of_the_job.txt").write_text("here")
+        case.start()
+        case.wait_state("deferred")
+        case.wait_ledger("start 1")
+        shutil.rmtree(case.folder / "code")
+        edited.touch()
+        case.release()
+        case.judge("start 1", "end 1", says="job 1 is here")
+        assert case.api.xcom(case.dag_id, case.run_id, TASK_ID) == case.attempts()[0]["submission_id"]
+        assert case.proxy.count(*SUBMIT) == 1
+
+
 # The network breaks
 
 
 def api_answers_500_while_submitting(lab: RayLab) -> None:
     with lab.case() as case:
-        case.start_into_broken_api(silent=False)
+        case.start_into_broken_api(status=500)
         case.wait_logged("job 1 is here")
         case.release()
         case.judge("start 1", "end 1")
@@ -212,7 +245,7 @@ def api_answers_500_while_submitting(lab: RayLab) -> None:
 
 def api_answers_nothing_while_submitting(lab: RayLab) -> None:
     with lab.case() as case:
-        case.start_into_broken_api(silent=True)
+        case.start_into_broken_api(status=None)
         case.wait_logged("job 1 is here")
         case.release()
         case.judge("start 1", "end 1")
@@ -223,7 +256,7 @@ def api_answers_500_while_waiting(lab: RayLab) -> None:
         case.start()
         case.wait_state("deferred")
         case.wait_ledger("start 1")
-        case.break_api(silent=False)
+        case.break_api(status=500)
         case.release()
         case.judge("start 1", "end 1", says="job 1 is here")
 
@@ -233,9 +266,42 @@ def api_answers_nothing_while_waiting(lab: RayLab) -> None:
         case.start()
         case.wait_state("deferred")
         case.wait_ledger("start 1")
-        case.break_api(silent=True)
+        case.break_api(status=None)
         case.release()
         case.judge("start 1", "end 1", says="job 1 is here")
+
+
+def a_strangers_404_while_waiting(lab: RayLab) -> None:
+    """As a gateway answers that is re-routed: nothing is lost, and nothing begins anew."""
+    with lab.case("once_deferred_retried") as case:
+        case.start()
+        case.wait_state("deferred")
+        case.wait_ledger("start 1")
+        case.break_api(status=404)
+        case.release()
+        case.judge("start 1", "end 1", says="job 1 is here")
+        assert case.proxy.count(*SUBMIT) == 1
+        assert [attempt["phase"] for attempt in case.attempts()] == ["SUCCEEDED"]
+
+
+# Names and values that not everything takes
+
+
+def odd_names_and_values(lab: RayLab) -> None:
+    with lab.case("once.данные") as case:
+        case.start()
+        case.wait_state("deferred")
+        case.wait_ledger("start 1")
+        case.wait_logged("loss=nan")
+        case.release()
+        case.judge("start 1", "end 1")
+        result = case.api.xcom(case.dag_id, case.run_id, TASK_ID)
+        assert (result["loss"], result["bounds"], result["scale"]) == (None, [None, 1.5], 0.5)
+        loaded = load_result(result)
+        assert loaded["digest"] == b"\x00\xff"
+        assert loaded["weights"].tolist() == [0, 1, 2]
+        progress = case.api.xcom(case.dag_id, case.run_id, TASK_ID, "progress")
+        assert progress["values"] == {"loss": None, "best": None, "epoch": 1}
 
 
 # The log is long
@@ -272,6 +338,10 @@ SCENARIOS: list[Scenario] = [
     run_marked_failed_while_deferred,
     trigger_crashed_without_a_try_left,
     trigger_crashed_and_the_next_try_adopts,
+    trigger_that_no_triggerer_can_import_and_the_next_try_adopts,
+    dag_edited_and_its_code_gone_while_deferred,
+    a_strangers_404_while_waiting,
+    odd_names_and_values,
 ]
 
 

@@ -17,10 +17,11 @@ from airflow_stack import AirflowStack
 from airflow_provider_air.clusters.local.home import ClusterHome
 from airflow_provider_air.runs.names import DEPLOYMENT
 from tests.e2e.conftest import DAGS, ENVIRONMENT
-from tests.e2e.ray_lab import PATIENCE_SECONDS, Case, RayLab
+from tests.e2e.ray_lab import PATIENCE_SECONDS, TASK_ID, Case, RayLab
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
+AWAY_SECONDS = 60.0
 MARKER = "[watching again after an interruption: the next lines may repeat the last ones above]"
 
 
@@ -107,6 +108,45 @@ def test_job_is_lost_with_its_head_and_a_retry_makes_a_new_one(lonely_lab: RayLa
         case.judge("start 1", "start 2", "end 2", try_number=2)
         assert "JobLostError" in case.log(1)
         assert [attempt["phase"] for attempt in case.attempts()] == ["LOST", "SUCCEEDED"]
+
+
+@pytest.fixture(scope="module")
+def without_api_server(
+    ray_lab: RayLab, others_are_over: None, airflow_stack: AirflowStack
+) -> Iterator[tuple[Case, Case]]:
+    """A deferred run and a waiting one, after Airflow's API server was away for a minute under both."""
+    with ray_lab.case("once_deferred_retried") as deferred, ray_lab.case("once_waiting_retried_later") as waiting:
+        for case in (deferred, waiting):
+            case.start()
+        deferred.wait_state("deferred")
+        for case in (deferred, waiting):
+            case.wait_ledger("start 1")
+        airflow_stack.kill("api-server")
+        # The job ends, and its trigger fires, while nobody could start a worker.
+        deferred.release()
+        time.sleep(AWAY_SECONDS)
+        airflow_stack.start("api-server")
+        airflow_stack.wait_healthy()
+        yield deferred, waiting
+
+
+@pytest.mark.full  # two minutes
+def test_deferred_wait_does_not_notice_that_the_api_server_is_away(without_api_server: tuple[Case, Case]) -> None:
+    case, _ = without_api_server
+    case.judge("start 1", "end 1", says="job 1 is here")
+    assert case.api.task_instance(case.dag_id, case.run_id, TASK_ID)["try_number"] == 1
+    assert case.proxy.count("POST", "^/api/jobs/$") == 1
+
+
+@pytest.mark.full
+def test_waiting_task_keeps_its_job_while_the_api_server_is_away(without_api_server: tuple[Case, Case]) -> None:
+    """Its worker may be ended by Airflow, whose heartbeats fail; then the next try adopts."""
+    _, case = without_api_server
+    case.release()
+    case.judge("start 1", "end 1")
+    assert case.api.task_instance(case.dag_id, case.run_id, TASK_ID)["try_number"] <= 2
+    assert case.proxy.count("POST", "^/api/jobs/$") == 1
+    assert [attempt["phase"] for attempt in case.attempts()] == ["SUCCEEDED"]
 
 
 @pytest.mark.full

@@ -6,11 +6,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from airflow_provider_air.attachments.mlflow.tracking import MlflowTracking
 from airflow_provider_air.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from airflow_provider_air.attachments.mlflow.server import MlflowServer
+    from airflow_provider_air.attachments.mlflow.tracking import MlflowTracking
     from airflow_provider_air.contracts.connections import Connections
     from airflow_provider_air.contracts.jobs import JobRequest
 
@@ -61,5 +61,7 @@ class MlflowTracker:
 
         :raises ConfigurationError: the connection is absent or malformed
         """
+        from airflow_provider_air.attachments.mlflow.tracking import MlflowTracking
+
         server: MlflowServer = connections.open("mlflow", self.mlflow_conn_id)
         return MlflowTracking(server, self.experiment, tags=self.tags, register_as=self.register_as)

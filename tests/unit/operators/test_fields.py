@@ -9,7 +9,7 @@ from airflow.sdk.log import mask_secret
 
 from airflow_provider_air.contracts.jobs import PreparedJob
 from airflow_provider_air.errors import ConfigurationError
-from airflow_provider_air.operators.fields import check_secrets, check_sent
+from airflow_provider_air.operators.fields import check_limit, check_secrets, check_sent
 from airflow_provider_air.ray_api.models import JobSubmission
 
 
@@ -47,3 +47,10 @@ def test_what_is_sent_is_looked_through_but_for_the_names_of_task_and_attempt() 
         check_sent(
             PreparedJob(JobSubmission("x", "true"), rollout={"applications": [{"args": {"token": "sesame-1234"}}]})
         )
+
+
+@pytest.mark.parametrize("limit", [0, -1, True, "2", 1.5])
+def test_a_wrong_limit_is_refused(limit: Any) -> None:
+    """A limit of 0 would let all its jobs wait for ever."""
+    with pytest.raises(ConfigurationError, match="max_concurrent_jobs"):
+        check_limit(limit)

@@ -21,7 +21,7 @@ from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import Wait
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.runs import admission
-from airflow_provider_air.runs.admission import Admission, _give, check_limit
+from airflow_provider_air.runs.admission import Admission, _give
 from airflow_provider_air.runs.ledger import Attempt
 from airflow_provider_air.runs.names import TASK
 from airflow_provider_air.runs.places import HostPlaces
@@ -157,13 +157,6 @@ async def test_a_cluster_that_refuses_the_token_is_told_in_the_event(room: Room)
     assert event is not None
     assert event["admitted"] is False
     assert "token" in event["message"]
-
-
-@pytest.mark.parametrize("limit", [0, -1, True, "2", 1.5])
-def test_a_wrong_limit_is_refused(limit: Any) -> None:
-    """A limit of 0 would let all its jobs wait for ever."""
-    with pytest.raises(ConfigurationError, match="max_concurrent_jobs"):
-        check_limit(limit)
 
 
 # Who waits costs nothing
