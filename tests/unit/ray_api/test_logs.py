@@ -196,6 +196,11 @@ def elsewhere(request: pytest.FixtureRequest) -> Iterator[Elsewhere]:
         thread.join()
 
 
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Ours alone: the double's server may be cut off in the middle of a file, and say so."""
+    return [record.message for record in caplog.records if record.name == logs.__name__]
+
+
 ROLE = "/latest/meta-data/iam/security-credentials/role"
 
 
@@ -229,7 +234,7 @@ async def test_a_record_leads_nowhere_but_to_a_plain_address(
                 assert await reader.read(await details(client), NAME, 5, 10) == LOG[5:15]
 
     assert elsewhere.asked == []
-    assert [record.message for record in caplog.records if "no address of a live node" in record.message][1:] == []
+    assert len(warnings(caplog)) == 1
 
 
 @pytest.mark.parametrize("elsewhere", ["127.0.0.2"], indirect=True)
@@ -243,7 +248,7 @@ async def test_only_the_clusters_own_nodes_are_asked(
         assert await read(transport, 5, 10) == LOG[5:15]
 
     assert elsewhere.asked == []
-    (warned,) = [record.message for record in caplog.records]
+    (warned,) = warnings(caplog)
     assert elsewhere.url in warned
 
 
@@ -299,7 +304,7 @@ async def test_a_cluster_that_does_not_tell_its_nodes_is_read_by_its_dashboard(
 
     assert await read(transport, 5, 10) == LOG[5:15]
     assert not head.requests_to("GET", "^/logs/")
-    assert not caplog.records
+    assert warnings(caplog) == []
 
 
 @pytest.mark.parametrize(
