@@ -23,7 +23,7 @@ from airflow_provider_air.contracts.storage import JobAccess, StorageSpec
 from airflow_provider_air.drivers.wire.records import decode
 from airflow_provider_air.links.mlflow import MlflowRunLink
 from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink
-from airflow_provider_air.operators.fields import check_fields, check_sent, redacted
+from airflow_provider_air.operators.fields import check_fields, check_sent, read_numbers, redacted
 from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, grace_seconds, not_before
 
 if TYPE_CHECKING:
@@ -234,6 +234,7 @@ class RayJobOperator(BaseOperator):
         from airflow_provider_air.connections.task_states import KillQuestion
         from airflow_provider_air.runs.run import Run
 
+        read_numbers(self)
         self._kill = KillQuestion(task_of(context))
         self._run = Run(self._plan(context), try_of(context), run_ports(context, self.log))
         return self._run

@@ -43,6 +43,10 @@ class RayBatchInferenceOperator(RayDrivenOperator):
         "output_uri",
         "checkpoint",
         "predictor_args",
+        "batch_size",
+        "batch_format",
+        "concurrency",
+        "resources_per_actor",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         **RayDrivenOperator.template_fields_renderers,

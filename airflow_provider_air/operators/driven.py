@@ -43,6 +43,7 @@ class RayDrivenOperator(RayStoredJobOperator):
         "excludes",
         "runtime_env",
         "metadata",
+        "driver_num_cpus",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"runtime_env": "json", "metadata": "json"}
     # Keys of the result that also become XComs of their own, for output["best_config"] in the next task.

@@ -53,6 +53,11 @@ class RaySubmitJobOperator(RayStoredJobOperator):
         "metadata",
         "excludes",
         "submission_id",
+        "entrypoint_num_cpus",
+        "entrypoint_num_gpus",
+        "entrypoint_memory",
+        "entrypoint_resources",
+        "entrypoint_label_selector",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "entrypoint": "bash",

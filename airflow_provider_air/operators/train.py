@@ -45,6 +45,11 @@ class RayTrainOperator(RayDrivenOperator):
         "scaling_config",
         "datasets",
         "trainer_args",
+        "trainer",
+        "failure_config",
+        "checkpoint_config",
+        "metric",
+        "mode",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         **RayDrivenOperator.template_fields_renderers,

@@ -48,6 +48,18 @@ class RayTuneOperator(RayDrivenOperator):
         "datasets",
         "trainer_args",
         "num_samples",
+        "metric",
+        "mode",
+        "scheduler",
+        "searcher",
+        "max_concurrent_trials",
+        "time_budget_seconds",
+        "max_failed_trials",
+        "resources_per_trial",
+        "stop",
+        "trainer",
+        "failure_config",
+        "checkpoint_config",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         **RayDrivenOperator.template_fields_renderers,

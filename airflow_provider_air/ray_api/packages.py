@@ -17,6 +17,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pathspec
+
 from airflow_provider_air.errors import ConfigurationError, PackageTooLargeError
 from airflow_provider_air.ray_api.requests import MAX_PACKAGE_BYTES, get_package, put_package
 
@@ -69,6 +71,7 @@ def package_folder(
     field_name: str = "working_dir",
     limit_bytes: int | None = None,
     may_link_out: bool = False,
+    obeys_ignore_files: bool = False,
 ) -> Package:
     """
     Pack a folder of code, which may be reached by a link; linked folders inside are left out.
@@ -78,6 +81,8 @@ def package_folder(
     :param field_name: the argument that named the folder, for messages
     :param limit_bytes: of the archive; by default what Ray takes
     :param may_link_out: whether files may be links to what lies elsewhere, as some installers make them
+    :param obeys_ignore_files: leave out what a ``.gitignore`` or ``.rayignore`` in any of its folders names, as Ray
+        does with a local ``working_dir`` (2.60); ``RAY_RUNTIME_ENV_IGNORE_GITIGNORE=1`` is heard, too
     :raises ConfigurationError: the folder is absent or empty, or a file of it is a link that leads out of it
     :raises PackageTooLargeError: it is too large
     """
@@ -90,7 +95,7 @@ def package_folder(
     buffer = io.BytesIO()
     count, total = 0, 0
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, relative in _walk(folder, ALWAYS_EXCLUDED + excludes):
+        for path, relative in _walk(folder, ALWAYS_EXCLUDED + excludes, _ignore_files() if obeys_ignore_files else ()):
             if not may_link_out and not path.resolve().is_relative_to(root):
                 raise _leads_out(path, field_name)
             size = path.stat().st_size
@@ -116,18 +121,47 @@ def upload(client: RayClient, package: Package) -> None:
         client.send(put_package(package.name, package.data))
 
 
-def _walk(folder: Path, excludes: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
+def _ignore_files() -> tuple[str, ...]:
+    git = () if os.environ.get("RAY_RUNTIME_ENV_IGNORE_GITIGNORE") == "1" else (".gitignore",)
+    return (*git, ".rayignore")
+
+
+def _walk(folder: Path, excludes: tuple[str, ...], ignore_files: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
     def excluded(name: str, relative: str) -> bool:
         return any(fnmatch(name, p) or fnmatch(relative, p) or fnmatch(relative, p.rstrip("/")) for p in excludes)
 
+    ignoring: dict[Path, _Ignoring] = {}
     for root, folders, names in os.walk(folder):
-        here = Path(root).relative_to(folder)
-        folders[:] = sorted(name for name in folders if not excluded(name, (here / name).as_posix()))
+        place = Path(root)
+        here = place.relative_to(folder)
+        rules = ignoring[place] = _Ignoring.of(place, ignore_files, ignoring.get(place.parent))
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not excluded(name, (here / name).as_posix()) and not rules.names(place / name, is_folder=True)
+        )
         for name in sorted(names):
             relative = (here / name).as_posix()
-            path = Path(root) / name
-            if path.is_file() and not excluded(name, relative):
+            path = place / name
+            if path.is_file() and not excluded(name, relative) and not rules.names(path):
                 yield path, relative
+
+
+@dataclass(frozen=True)
+class _Ignoring:
+    """What the ignore files of a folder and of those above it leave out, each by paths below its own folder."""
+
+    rules: tuple[tuple[Path, pathspec.GitIgnoreSpec], ...] = ()
+
+    @classmethod
+    def of(cls, folder: Path, names: tuple[str, ...], above: _Ignoring | None) -> _Ignoring:
+        lines = [(folder / name).read_text(errors="replace") for name in names if (folder / name).is_file()]
+        own = [(folder, pathspec.GitIgnoreSpec.from_lines(text.splitlines())) for text in lines]
+        return cls((*(above.rules if above else ()), *own))
+
+    def names(self, path: Path, *, is_folder: bool = False) -> bool:
+        end = "/" if is_folder else ""
+        return any(rule.match_file(path.relative_to(place).as_posix() + end) for place, rule in self.rules)
 
 
 def _leads_out(path: Path, field_name: str) -> ConfigurationError:

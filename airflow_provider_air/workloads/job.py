@@ -162,7 +162,9 @@ def _ship_working_dir(request: JobRequest, environment: dict[str, Any]) -> tuple
         if request.code_uri is None:
             raise
         # Of an archive from elsewhere, Ray takes the one folder at its top away (2.60).
-        staged = package_folder(Path(source), prefix="code/", excludes=excludes, limit_bytes=MAX_STAGED_BYTES)
+        staged = package_folder(
+            Path(source), prefix="code/", excludes=excludes, limit_bytes=MAX_STAGED_BYTES, obeys_ignore_files=True
+        )
         environment["working_dir"] = _loadable(f"{request.code_uri}/{staged.name}")
         return [], [staged]
     environment["working_dir"] = source if package is None else package.uri
@@ -198,7 +200,9 @@ def _package_of(source: Any, field_name: str, *, prefix: str = "", excludes: tup
         check_bare(source, f"'{field_name}'", hint=_SHOWN)
     scheme = urlsplit(source).scheme
     if "://" not in source:
-        return package_folder(Path(source), prefix=prefix, excludes=excludes, field_name=field_name)
+        return package_folder(
+            Path(source), prefix=prefix, excludes=excludes, field_name=field_name, obeys_ignore_files=True
+        )
     if scheme not in REMOTE_SCHEMES:
         raise ConfigurationError(
             f"Ray cannot load '{field_name}' from {scheme}://",

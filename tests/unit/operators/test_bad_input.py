@@ -127,13 +127,13 @@ BAD = [
     _fields("huge metadata", "'metadata'", "file", metadata={"team": "x" * 120_000}),
     # What to reserve
     _fields("negative CPUs", "'entrypoint_num_cpus'", "-1", entrypoint_num_cpus=-1),
-    _fields("CPUs as text", "'entrypoint_num_cpus'", "'2'", entrypoint_num_cpus="2"),
+    _fields("CPUs as text", "'entrypoint_num_cpus'", "'two'", entrypoint_num_cpus="two"),
     _fields("GPUs that are no number", "'entrypoint_num_gpus'", "nan", entrypoint_num_gpus=float("nan")),
     _fields("GPUs without end", "'entrypoint_num_gpus'", "inf", entrypoint_num_gpus=float("inf")),
     _fields("memory with a unit", "'entrypoint_memory'", "'4Gi'", entrypoint_memory="4Gi"),
     _fields("memory of half a byte", "'entrypoint_memory'", "0.5", entrypoint_memory=0.5),
     _fields("resources as a list", "'entrypoint_resources'", "dict", entrypoint_resources=["tpu"]),
-    _fields("resources of text", "entrypoint_resources['tpu']", "'1'", entrypoint_resources={"tpu": "1"}),
+    _fields("resources of text", "entrypoint_resources['tpu']", "'one'", entrypoint_resources={"tpu": "one"}),
     _fields("labels as text", "'entrypoint_label_selector'", "dict", entrypoint_label_selector="zone=a"),
     _fields("labels of numbers", "'entrypoint_label_selector'", "'zone'", entrypoint_label_selector={"zone": 1}),
     # How to wait

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 from airflow.sdk.log import mask_secret
+from jinja2.sandbox import SandboxedEnvironment
 
 from airflow_provider_air.contracts.jobs import PreparedJob
 from airflow_provider_air.errors import ConfigurationError
-from airflow_provider_air.operators.fields import check_limit, check_secrets, check_sent
+from airflow_provider_air.operators.fields import check_limit, check_secrets, check_sent, read_numbers
+from airflow_provider_air.operators.submit import RaySubmitJobOperator
+from airflow_provider_air.operators.tune import RayTuneOperator
 from airflow_provider_air.ray_api.models import JobSubmission
 
 
@@ -54,3 +57,44 @@ def test_a_wrong_limit_is_refused(limit: Any) -> None:
     """A limit of 0 would let all its jobs wait for ever."""
     with pytest.raises(ConfigurationError, match="max_concurrent_jobs"):
         check_limit(limit)
+
+
+def rendered(task: Any, **params: Any) -> Any:
+    """Render a task's fields as Airflow does, and let it read its numbers."""
+    task.render_template_fields({"params": params}, SandboxedEnvironment())
+    read_numbers(task)
+    return task
+
+
+def test_numbers_may_come_from_templates() -> None:
+    reserved: dict[str, Any] = {
+        "entrypoint_num_cpus": "{{ params.cpus }}",
+        "entrypoint_memory": "{{ params.memory }}",
+        "entrypoint_resources": {"tpu": "{{ params.cpus }}"},
+        "entrypoint_label_selector": {"zone": "1"},
+    }
+    submit = rendered(RaySubmitJobOperator(task_id="a", entrypoint="true", **reserved), cpus=0.5, memory=1024)
+    assert (submit.entrypoint_num_cpus, submit.entrypoint_memory) == (0.5, 1024)
+    assert (submit.entrypoint_resources, submit.entrypoint_label_selector) == ({"tpu": 0.5}, {"zone": "1"})
+
+    searched: dict[str, Any] = {
+        "metric": "{{ params.metric }}",
+        "num_samples": "{{ params.samples }}",
+        "time_budget_seconds": " {{ params.budget }} ",
+        "scaling_config": {"num_workers": "{{ params.samples }}", "label_selector": {"rack": "7"}},
+    }
+    operator = RayTuneOperator(
+        task_id="b", param_space={"lr": "0.1"}, mode="min", trainable="tune:objective", **searched
+    )
+    tune = rendered(operator, metric="rmse", samples=20, budget="1e3")
+    assert (tune.num_samples, tune.time_budget_seconds, tune.metric) == (20, 1000.0, "rmse")
+    assert tune.scaling_config == {"num_workers": 20, "label_selector": {"rack": "7"}}
+    # The author's own values are no numbers of Ray's.
+    assert tune.param_space == {"lr": "0.1"}
+
+
+def test_what_is_no_number_stays_as_it_was_written() -> None:
+    wrong: dict[str, Any] = {"num_samples": "many"}
+
+    tune = RayTuneOperator(task_id="b", param_space={}, metric="m", mode="min", trainable="t:t", **wrong)
+    assert rendered(tune).num_samples == "many"

@@ -58,6 +58,28 @@ def test_what_never_belongs_into_a_job_stays_out(code: Path) -> None:
     assert names(package_folder(code)) == ["main.py", "data/big.csv", "data/keep.txt", "lib/a.py"]
 
 
+@pytest.mark.parametrize("name", [".gitignore", ".rayignore"])
+def test_what_ignore_files_name_stays_out_as_with_ray(code: Path, name: str) -> None:
+    (code / name).write_text("# data\n*.csv\n/secret/\n!main.py\n")
+    (code / "lib" / name).write_text("/b.py\n")
+    for path in ("secret/.env", "lib/b.py", "lib/secret/kept.txt"):
+        (code / path).parent.mkdir(exist_ok=True)
+        (code / path).write_text("x")
+
+    shipped = set(names(package_folder(code, obeys_ignore_files=True)))
+
+    ours = {name, f"lib/{name}", "main.py", "data/keep.txt", "lib/a.py", "lib/secret/kept.txt"}
+    assert shipped == ours
+    assert "data/big.csv" in names(package_folder(code))
+
+
+def test_ray_is_told_not_to_read_gitignore_files(code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code / ".gitignore").write_text("*.csv\n")
+    monkeypatch.setenv("RAY_RUNTIME_ENV_IGNORE_GITIGNORE", "1")
+
+    assert "data/big.csv" in names(package_folder(code, obeys_ignore_files=True))
+
+
 @pytest.mark.parametrize(
     ("excludes", "left"),
     [

@@ -55,6 +55,14 @@ def test_a_folder_is_shipped_without_what_is_excluded(code: Path) -> None:
     assert job.submission.runtime_env["working_dir"] == job.packages[0].uri
 
 
+def test_what_git_ignores_is_not_shipped(code: Path) -> None:
+    (code / ".gitignore").write_text("*.csv\n")
+
+    job = prepared(JobRequest("x", working_dir=str(code), runtime_env={"py_modules": [str(code)]}))
+
+    assert files(job) == [{"train.py", ".gitignore"}, {f"{code.name}/train.py", f"{code.name}/.gitignore"}]
+
+
 def test_a_folder_of_the_runtime_env_is_shipped_too(code: Path) -> None:
     job = prepared(JobRequest("x", runtime_env={"working_dir": str(code), "excludes": ["*.csv"]}))
 
