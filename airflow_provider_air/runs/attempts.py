@@ -64,6 +64,8 @@ class Attempts:
         self.key = key
         self._ports = ports
         self._has_next = has_next
+        self.is_refused = False
+        """Airflow took no word of this try, which has a next one: that one may have all by now."""
         self.ledger = Ledger.from_json(ports.store.get(LEDGER_KEY))
 
     # Written down
@@ -71,8 +73,12 @@ class Attempts:
     def save(self, ledger: Ledger) -> None:
         """Write the ledger, where it has changed."""
         if ledger != self.ledger:
-            self._ports.store.set(LEDGER_KEY, ledger.to_json())
-            self.ledger = ledger
+            try:
+                self._ports.store.set(LEDGER_KEY, ledger.to_json())
+            except Exception:
+                self.is_refused = self._has_next
+                raise
+            self.ledger, self.is_refused = ledger, False
 
     def open_try(self, *, max_tries: int, on_clear: OnClear) -> None:
         """Note the start of a try; a clear by a person begins a new generation."""

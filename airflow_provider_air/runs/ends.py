@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 from airflow_provider_air.contracts.attachments import Outcome
@@ -176,6 +176,17 @@ class Collecting:
                     return
                 for entry in log_entries(seen.lines):
                     self._ports.log.info("%s", entry)
+
+    @contextmanager
+    def as_it_is_now(self) -> Iterator[None]:
+        """A mistake is known before the work begins; what cannot be asked of a job that was taken may be, later on."""
+        try:
+            yield
+        except ConfigurationError as error:
+            current = self._attempts.ledger.current
+            if current is not None and current.phase == "submitted":
+                raise refused_now(current.submission_id, "unknown", str(error)) from error
+            raise
 
     def kept_success(self, attempt: Attempt) -> Done | None:
         """Make the result of a job that has succeeded meanwhile safe before its cluster goes; None where it has not."""

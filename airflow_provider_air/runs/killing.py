@@ -27,13 +27,11 @@ class Kill:
         self._asks = has_next
         self._acts: list[Callable[[], object]] = []
         self.was_done = False
+        self.is_over = False
+        """What runs was stopped already."""
 
-    def prepare(self, attempt: Attempt | None, *, is_ours: bool = False) -> None:
-        """
-        Resolve what stopping an attempt needs.
-
-        :param is_ours: nobody else can have a job of its id; else that is so once its cluster has taken it
-        """
+    def prepare(self, attempt: Attempt | None) -> None:
+        """Resolve what stopping an attempt needs."""
         ref = attempt.ref if attempt is not None and attempt.is_open else None
         self._acts = []
         if attempt is None or ref is None:
@@ -43,7 +41,8 @@ class Kill:
             self.add_deletion(ref)
         # Where there is no address yet, there is no job either.
         with suppress(AirError):
-            if is_ours or not attempt.is_named or attempt.phase != "intended":
+            # A job of the author's id may be somebody else's, until its cluster has taken ours.
+            if not attempt.is_named or attempt.phase != "intended":
                 self._acts.append(self._attempts.jobs(attempt).prepare_stop(attempt.submission_id))
 
     def add_deletion(self, ref: ClusterRef) -> None:
@@ -51,17 +50,15 @@ class Kill:
         backend = self._attempts.backend(ref)
         self._acts.append(lambda: backend.delete(ref))
 
-    def insist(self) -> None:
-        """From now on nobody is asked: the try's time is over."""
-        self._asks = False
-
     def do(self, is_wanted: Callable[[], bool]) -> None:
         """
         Stop what runs, or leave it to the next try, where there is one.
 
         :param is_wanted: whether a person did this, or nobody can tell; asked only where there is a next try
         """
-        if self._asks and not is_wanted():
+        if self.is_over:
+            return
+        if self._attempts.is_refused or (self._asks and not is_wanted()):
             self._ports.log.warning("No person has stopped this task: what runs is left to its next try")
             return
         self.was_done = True

@@ -139,8 +139,9 @@ class Run:
 
     def expire(self) -> None:
         """The worker's own time is over (Airflow's alarm): stop what runs."""
-        self._kill.insist()
         self._stop_all(Outcome("DEADLINE", "The task's execution_timeout passed"))
+        # Airflow calls on_kill next.
+        self._kill.is_over = True
 
     def kill(self, is_wanted: Callable[[], bool]) -> None:
         """Stop what runs, for a signal handler; see :meth:`~airflow_provider_air.runs.killing.Kill.do`."""
@@ -316,7 +317,7 @@ class Run:
         self._refuse_if_killed(attempt)
         if attempt.is_named:
             self._sending.refuse_strangers(attempt)
-        self._kill.prepare(attempt, is_ours=True)
+        self._kill.prepare(attempt)
         attempt, links = self._sending.send(attempt, self._build_info(ref))
         self._refuse_if_killed(attempt)
         write_links(self._ports, links)
@@ -363,13 +364,12 @@ class Run:
             self._attempts.stop_for_good(attempt, Outcome("DEADLINE", str(error)))
         raise error
 
-    # The one way out
-
     @contextmanager
     def _ending(self) -> Iterator[None]:
         """Where no try is left, or none can help, nothing of the run stays alive."""
         try:
-            yield
+            with self._collecting.as_it_is_now():
+                yield
         except Exception as error:
             if isinstance(error, ConfigurationError) or not self._this.has_next:
                 self._stop_all(Outcome("FAILED", str(error)))

@@ -302,12 +302,15 @@ class Watch:
             with self._ports.contained("The progress could not be written", self._warned):
                 await self._progress.write(clean=True)
 
-    async def kill(self) -> None:
+    async def kill(self, *, is_taken: bool = False) -> None:
         """
         Stop what a person wants stopped: the job, then a cluster that goes with it; the attachments are told last,
         and what is left of them after :data:`TELLING_SECONDS` goes on behind it, or not.
 
         Runs in the triggerer; the caller knows that it is a person's word.
+
+        :param is_taken: a worker has the task by now, after a clear or another triggerer's event: the cluster and the
+            attachments are its to end
         """
         ref = self._attempt.ref
         if ref is None:
@@ -318,6 +321,8 @@ class Watch:
         if self._step.what == "room":
             back = self._ports.clock.in_thread(self._ports.admission.give_back, self._attempt.submission_id)
             await self._quietly(back, "Its place was not given back")
+        if is_taken:
+            return
         if ref.owned and await self._is_as_it_was(ref):
             backend = self._ports.clusters(ref.backend)
             await self._quietly(self._ports.clock.in_thread(backend.delete, ref), "The cluster was not deleted")

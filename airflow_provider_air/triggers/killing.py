@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_air.connections.task_states import state_of
+from airflow_provider_air.connections.task_states import GOING_ON, state_of
 
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.runs import Log
@@ -33,18 +33,20 @@ async def finish(work: Coroutine[Any, Any, None]) -> None:
         task.result()
 
 
-async def is_wanted(task: Mapping[str, Any], log: Log) -> bool:
+async def why_killed(task: Mapping[str, Any], log: Log) -> Literal["moved", "taken", "stopped"]:
     """
     Tell a person's word from a move between triggerers; where Airflow does not say, it is taken for a person's.
 
     Airflow 3.3.0-3.3.2 calls ``on_kill`` also when a trigger is only reassigned; then the task is still
-    deferred, and what it waits for is to go on. It asks nobody a second time. The triggerer asks the database, so
+    deferred, and what it waits for is to go on (``moved``). Where a worker has the task by now, a person has cleared
+    it, or another triggerer has fired (``taken``). It asks nobody a second time. The triggerer asks the database, so
     that an api-server that is away says nothing here.
 
     :param task: ``dag_id``, ``run_id``, ``task_id``, ``map_index`` of the waiting task instance
     """
     try:
-        return await asyncio.to_thread(state_of, task) != "deferred"
+        state = await asyncio.to_thread(state_of, task)
     except Exception as error:  # noqa: BLE001  # whatever it is, nobody knows
         log.warning("Airflow does not say whether the task still waits, so what runs is stopped: %s", error)
-        return True
+        return "stopped"
+    return "moved" if state == "deferred" else "taken" if state in GOING_ON else "stopped"

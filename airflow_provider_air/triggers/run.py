@@ -9,7 +9,7 @@ from airflow_provider_air.contracts.runs import Wait
 from airflow_provider_air.errors import AirError
 from airflow_provider_air.runs.watch import Watch
 from airflow_provider_air.triggers.base import OneEventTrigger
-from airflow_provider_air.triggers.killing import finish, is_wanted
+from airflow_provider_air.triggers.killing import finish, why_killed
 
 # The triggerer hands 4 KiB of log to its supervisor per turn (3.3.2: some 300 KB/s), and its event loop stands still
 # while more than 200 KB wait. So it shows what it can, and the worker shows the rest at the job's end.
@@ -56,9 +56,10 @@ class RayRunTrigger(OneEventTrigger):
             await finish(self._kill())
 
     async def _kill(self) -> None:
-        if not await is_wanted(self.task_names, self.log):
+        why = await why_killed(self.task_names, self.log)
+        if why == "moved":
             return
         try:
-            await (self._watch or self._open()).kill()
+            await (self._watch or self._open()).kill(is_taken=why == "taken")
         except AirError as error:
             self.log.warning("What runs could not be stopped: %s", error)

@@ -14,7 +14,7 @@ from airflow_provider_air.contracts.runs import event_text
 from airflow_provider_air.errors import AirError, UnavailableError
 from airflow_provider_air.runs.clock import RealClock
 from airflow_provider_air.triggers.base import OneEventTrigger
-from airflow_provider_air.triggers.killing import finish, is_wanted
+from airflow_provider_air.triggers.killing import finish, why_killed
 
 if TYPE_CHECKING:
     from airflow_provider_air.attachments.tecton.server import TectonServer
@@ -107,7 +107,7 @@ class TectonJobTrigger(_TectonTrigger):
             await finish(self._cancel())
 
     async def _cancel(self) -> None:
-        if not await is_wanted(self.fields["task"], self.log):
+        if await why_killed(self.fields["task"], self.log) == "moved":
             return
         try:
             server = await self._server()

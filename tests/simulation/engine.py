@@ -74,12 +74,14 @@ class RealEngine:
 
     async def watch_kill(self, run: TriggerRun) -> None:
         """A person has stopped the deferred task, or the trigger is only run elsewhere: doubt means stop."""
+        is_taken = False
         try:
             if self.is_still_deferred(run):
                 return
+            is_taken = run.state() in ("scheduled", "running")
         except (AirflowAwayError, UnavailableError) as error:
             run.warning("Airflow does not say whether the task still waits: %s", error)
-        await (run.watch or self.open_watch(run)).kill()
+        await (run.watch or self.open_watch(run)).kill(is_taken=is_taken)
 
     @staticmethod
     def open_watch(run: TriggerRun) -> Watch:

@@ -272,11 +272,11 @@ class Cluster:
             return
         self.state = ClusterState.DELETING
         self.world.kernel.note(self.name, "is being deleted")
-        self.world.kernel.after(self.world.scenario.delete_seconds, self.vanish)
+        self.world.kernel.after(self.world.scenario.delete_seconds, self.vanish, self.session)
 
-    def vanish(self) -> None:
-        """Be gone with all that was on it."""
-        if self.state is not ClusterState.ABSENT:
+    def vanish(self, session: int | None = None) -> None:
+        """Be gone with all that was on it; where a session is named, only that one's."""
+        if self.state is not ClusterState.ABSENT and session in (None, self.session):
             self.state = ClusterState.ABSENT
             self.session += 1
             self.world.kernel.note(self.name, "is gone")
@@ -452,6 +452,9 @@ class SimClusters:
         if cluster is None:
             cluster = Cluster(world, ref.name, ref.backend)
             world.clusters[ref.backend, ref.name] = cluster
+        else:
+            # Another life, which an earlier one's deletion does not end.
+            cluster.session += 1
         cluster.owned, cluster.owner, cluster.spec = ref.owned, owner, spec
         cluster.state, cluster.message, cluster.down_until = ClusterState.STARTING, "", 0.0
         cluster.stale = world.airflow.is_stale(world.kernel.thread.group)
