@@ -553,6 +553,24 @@ def test_a_success_without_its_result_is_lost_and_the_next_try_runs_again(
     assert len(head.jobs) == 2
 
 
+def test_a_refusal_while_a_success_is_collected_is_no_mistake_of_the_author(
+    head: FakeRayDashboard, store: Store
+) -> None:
+    task, context = operator(records=True), task_context(store)
+    pause = deferred(task, context)
+    (name,) = head.jobs
+    write_records(head, name, {"kind": "result", "value": 7}, {"kind": "end", "status": "succeeded"})
+    head.set_status(name, "SUCCEEDED")
+    told = event_of(pause.trigger)
+    right, head.token = head.token, "rotated"
+    with pytest.raises(ClusterUnreachableError, match="refuses us now"):
+        resume(task, context, pause, told)
+
+    head.token = right
+    assert operator(records=True).execute(task_context(store, try_number=2)) == 7
+    assert len(head.jobs) == 1
+
+
 def test_a_job_that_refuses_its_configuration_is_not_retried(head: FakeRayDashboard, store: Store, on_job: Any) -> None:
     def end(name: str) -> None:
         error = {"type": "ConfigurationProblem", "message": "column 'y' is missing"}

@@ -456,6 +456,22 @@ async def test_a_cluster_of_the_tasks_own_goes_even_where_the_job_cannot_be_stop
     assert deleted == ["ray_default"]
 
 
+@pytest.mark.parametrize("state", ["scheduled", "queued", "running"])
+async def test_the_cluster_of_a_task_that_a_worker_has_by_now_is_left_to_it(
+    head: FakeRayDashboard, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """A person has cleared it, or another triggerer has fired: then its result may still be on the cluster."""
+    deleted: list[str] = []
+    monkeypatch.setattr(ExistingBackend, "delete", lambda self, ref: deleted.append(ref.name))
+    head.add_job("job")
+    supervisor.state = state
+
+    await trigger(cluster=replace(CLUSTER, owned=True).to_json()).on_kill()
+
+    assert head.jobs["job"].status == "STOPPED"
+    assert not deleted
+
+
 async def test_attachments_are_told_that_a_person_stopped_the_task(
     head: FakeRayDashboard, supervisor: Supervisor
 ) -> None:
