@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_air.drivers.wire.names import CONTEXT
 from airflow_provider_air.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ def _numbers_in(value: Any) -> Any:
         # A label's value is text, also where it looks like a number.
         return {key: item if key == "label_selector" else _numbers_in(item) for key, item in value.items()}
     return [_numbers_in(item) for item in value] if isinstance(value, list) else value
+
+
+# Scheme and host of an address without credentials, which are refused where addresses are read.
+HOST = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^/\s@\"']+(?![^/\s\"']*@)")
 
 
 def check_limit(limit: Any) -> None:
@@ -99,6 +104,11 @@ def check_sent(job: PreparedJob) -> None:
     # The names of DAG and task are no secrets, whatever somebody took for a password.
     del sent["submission_id"]
     sent["metadata"] = {name: value for name, value in sent["metadata"].items() if not name.startswith("air_")}
+    environment = dict(sent.get("runtime_env") or {})
+    variables = dict(environment.get("env_vars") or {})
+    for name in str(variables.get(CONTEXT, "")).split(","):
+        variables.pop(name, None)
+    sent["runtime_env"] = {**environment, "env_vars": variables}
     check_secrets({**sent, "config": job.rollout})
 
 
@@ -114,7 +124,8 @@ def check_secrets(fields: Mapping[str, Any]) -> None:
 
     for name, value in fields.items():
         for place, text in _texts(value):
-            # The neutral name keeps Airflow from judging by the field's name: only known secrets count.
+            # A host's name is none either; and the neutral name keeps Airflow from judging by the field's name.
+            text = HOST.sub("", text)
             if text and redact(text, "value") != text:
                 inside = f" ({redact(place, 'value')})" if place else ""
                 raise ConfigurationError(

@@ -98,3 +98,17 @@ def test_what_is_no_number_stays_as_it_was_written() -> None:
 
     tune = RayTuneOperator(task_id="b", param_space={}, metric="m", mode="min", trainable="t:t", **wrong)
     assert rendered(tune).num_samples == "many"
+
+
+def test_a_weak_password_is_no_secret_where_it_names_a_host_or_an_owner() -> None:
+    mask_secret("airflow-pw")
+    variables = {
+        "AIR_CONTEXT": "AIRFLOW_CTX_DAG_OWNER",
+        "AIRFLOW_CTX_DAG_OWNER": "airflow-pw",
+        "MLFLOW_TRACKING_URI": "http://airflow-pw:5000/path",
+    }
+
+    check_sent(PreparedJob(JobSubmission("x", "true", {"env_vars": variables})))
+    for shown in ("http://mlflow:5000/airflow-pw", "http://airflow-pw@mlflow:5000", "airflow-pw"):
+        with pytest.raises(ConfigurationError, match=r"env_vars\.URI"):
+            check_sent(PreparedJob(JobSubmission("x", "true", {"env_vars": {"URI": shown}})))
