@@ -203,16 +203,6 @@ def trigger_crashed_and_the_next_try_adopts(lab: RayLab) -> None:
         assert case.proxy.count(*SUBMIT) == 1
 
 
-def trigger_that_no_triggerer_can_import_and_the_next_try_adopts(lab: RayLab) -> None:
-    with lab.case("once_moved") as case:
-        case.start()
-        case.wait_logged("Adopting job", try_number=2)
-        case.release()
-        case.judge("start 1", "end 1", try_number=2)
-        assert "The trigger ended without an event: the next try goes on with its job" in case.log(1)
-        assert case.proxy.count(*SUBMIT) == 1
-
-
 # The DAG and its code change
 
 
@@ -338,7 +328,6 @@ SCENARIOS: list[Scenario] = [
     run_marked_failed_while_deferred,
     trigger_crashed_without_a_try_left,
     trigger_crashed_and_the_next_try_adopts,
-    trigger_that_no_triggerer_can_import_and_the_next_try_adopts,
     dag_edited_and_its_code_gone_while_deferred,
     a_strangers_404_while_waiting,
     odd_names_and_values,
