@@ -121,13 +121,12 @@ def url_of(extra: Mapping[str, Any], name: str, where: str) -> str | None:
     url = extra.get(name) or None
     if url is None:
         return None
-    if not isinstance(url, str):
-        raise ConfigurationError(f"{name!r} must be an http:// or https:// address, not {url!r}", where=where)
-    check_bare(url, repr(name), where=where, hint=CREDENTIALS_HINT)
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError(f"{name!r} must be an http:// or https:// address, not {url!r}", where=where)
-    return url.rstrip("/")
+    if isinstance(url, str):
+        check_bare(url, repr(name), where=where, hint=CREDENTIALS_HINT)
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname:
+            return url.rstrip("/")
+    raise ConfigurationError(f"{name!r} must be an http:// or https:// address, not {url!r}", where=where)
 
 
 def flag_of(extra: Mapping[str, Any], name: str, where: str) -> bool:

@@ -251,10 +251,11 @@ def test_on_kill_with_a_dead_cluster_does_not_raise(
     task.on_kill()
 
 
+@pytest.mark.parametrize("wait", [True, False])
 def test_a_kill_while_the_job_is_on_its_way_stops_it(
-    head: FakeRayDashboard, store: Store, supervisor: Supervisor
+    head: FakeRayDashboard, store: Store, supervisor: Supervisor, wait: bool
 ) -> None:
-    task = operator()
+    task = operator(wait=wait)
     supervisor.state = "failed"
     head.plan("POST", "^/api/jobs/$", delay_seconds=0.5)
 

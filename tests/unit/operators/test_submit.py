@@ -817,26 +817,6 @@ def test_what_needs_somebody_who_waits_is_refused_before_anything_is_started(
     assert ledger(store) == []
 
 
-def test_a_kill_while_a_job_that_nobody_waits_for_is_on_its_way_stops_it(
-    head: FakeRayDashboard, store: Store, supervisor: Supervisor
-) -> None:
-    supervisor.state = "failed"
-    task = operator(wait=False)
-    head.plan("POST", "^/api/jobs/$", delay_seconds=0.5)
-
-    def kill() -> None:
-        wait_for(lambda: head.requests_to("POST", "^/api/jobs/$"), "the submission")
-        task.on_kill()
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    with pytest.raises(JobStoppedError):
-        task.execute(task_context(store))
-    killer.join(DEADLINE_SECONDS)
-
-    wait_for(lambda: [job.status for job in head.jobs.values()] == ["STOPPED"], "the job to be stopped")
-
-
 def test_the_tasks_time_does_not_bound_a_job_that_nobody_waits_for(head: FakeRayDashboard, store: Store) -> None:
     name = operator(wait=False, execution_timeout=timedelta(seconds=60)).execute(task_context(store))
 
