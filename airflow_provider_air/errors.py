@@ -18,6 +18,7 @@ AirError                        what happened, where, what to do
 │    ServeDeployError           a Serve application did not become healthy
 │    ModelRejectedError         a model version did not pass the gate
 │    MaterializationFailedError a feature store did not bring the features where they belong
+│    TaskReplacedError          another try has the task by now: leave alone what is that one's
 │    FeaturesNotFreshError      what a sensor's job waited for did not come in time
 ├─ DeadlineExceededError        a deadline passed; the last state seen is in the message
 └─ ProtocolError                an answer that we do not understand; never the success path
@@ -152,6 +153,10 @@ class FeaturesNotFreshError(RemoteFailureError):
 
 class DeadlineExceededError(AirError, TimeoutError):
     """A deadline passed; the message names the deadline and the last state seen."""
+
+
+class TaskReplacedError(RemoteFailureError):
+    """Airflow takes no word of this try any more: it was cleared, or another one runs in its place."""
 
 
 class ProtocolError(AirError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from functools import cache
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk.exceptions import AirflowRuntimeError
@@ -20,7 +21,7 @@ from airflow_provider_air.connections.deployment import deployment_id
 from airflow_provider_air.connections.misread import is_misread, spelled
 from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef, ClusterSpec
 from airflow_provider_air.contracts.names import TaskKey
-from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.errors import ConfigurationError, TaskReplacedError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -101,6 +102,33 @@ class WorkerBoard(XComBoard):
         self._ti.xcom_push(key=key, value=value)
 
 
+class WorkerStore:
+    """The state store of the task instance that a worker runs: Airflow's own accessor, by the worker's supervisor."""
+
+    def __init__(self, states: Any) -> None:
+        self._states = states
+
+    def get(self, key: str) -> Any:
+        """Give a value; None where there is none."""
+        return self._states.get(key)
+
+    def set(self, key: str, value: Any) -> None:
+        """
+        Write a value.
+
+        :raises TaskReplacedError: the api-server no longer knows this try: each try and clear has an id of its own
+            (read in Airflow 3.3's execution API)
+        """
+        try:
+            self._states.set(key, value)
+        except AirflowRuntimeError as error:
+            if (error.error.detail or {}).get("status_code") not in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+                raise
+            raise TaskReplacedError(
+                "Airflow no longer knows this try: the task was cleared, or another try of it runs"
+            ) from error
+
+
 def _names_of(ti: Any) -> dict[str, Any]:
     map_index = ti.map_index if isinstance(ti.map_index, int) else -1
     return {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": map_index}
@@ -165,7 +193,7 @@ def run_ports(context: Context, log: Log) -> Ports:
     from airflow_provider_air.runs.attempts import Ports
     from airflow_provider_air.runs.clock import RealClock
 
-    store: Any = context["task_state_store"]
+    store = WorkerStore(context["task_state_store"])
     return Ports(WorkerBoard(context["ti"]), CONNECTIONS, backend_of, log, RealClock(), _admission(), store)
 
 

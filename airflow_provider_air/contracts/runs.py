@@ -120,7 +120,11 @@ class Store(Protocol):
         """Give a value; None where there is none."""
 
     def set(self, key: str, value: Any) -> None:
-        """Write a value: plain JSON of at most 64 KiB."""
+        """
+        Write a value: plain JSON of at most 64 KiB.
+
+        :raises TaskReplacedError: another try has the task by now
+        """
 
 
 class Board(Protocol):

@@ -1,5 +1,5 @@
 """
-What all job operators share: their fields, and the edge between Airflow and a run.
+The edge between Airflow and a run, and what all job operators share.
 
 A workload's operator adds its fields, ``build_job`` and, where it reports a result, ``read_result``.
 """
@@ -38,17 +38,113 @@ if TYPE_CHECKING:
     from airflow_provider_air.runs.run import Run
 
 
-class RayJobOperator(BaseOperator):
+class RunOperator(BaseOperator):
+    """
+    Base of the operators whose work is a run: steps that are waited for on the worker or in the triggerer.
+
+    :param deferrable: wait in the triggerer without a worker slot; False waits on the worker, by the same code. By
+        default Airflow's ``[operators] default_deferrable``
+    :param deferral_grace_seconds: how long a worker waits in place before it defers, so that short work ends without;
+        by default ``[air] deferral_grace_seconds``
+    """
+
+    def __init__(
+        self, *, deferrable: bool = DEFAULT_DEFERRABLE, deferral_grace_seconds: float | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.deferrable = deferrable
+        self.deferral_grace_seconds = deferral_grace_seconds
+        self._run: Any = None
+        self._kill: KillQuestion | None = None
+        self._is_stopped = False
+
+    def open_run(self, context: Context) -> Any:
+        """Give the run: its steps, and how it is killed; runs in the worker, and asks for nothing remote."""
+        raise NotImplementedError
+
+    def begin(self, context: Context, run: Any) -> Wait | Done:
+        """Ask for what the task is about; runs in the worker."""
+        raise NotImplementedError
+
+    def done(self, context: Context, result: Any) -> Any:
+        """Give the task's XCom; runs in the worker."""
+        raise NotImplementedError
+
+    def execute(self, context: Context) -> Any:
+        """
+        Ask for it, and wait: in place for a while, then in the triggerer.
+
+        :raises AirflowFailException: the DAG, a connection or the environment is wrong; not retried
+        :raises AirError: this try failed; Airflow's retries apply
+        """
+        with airflow_errors():
+            run = self._open(context)
+            with self._within_its_time(run):
+                return self._go_on(context, run, self.begin(context, run))
+
+    def on_event(self, context: Context, event: Any) -> Any:
+        """Go on after a deferral; called by Airflow on a worker, with the trigger's event."""
+        with airflow_errors():
+            run = self._open(context)
+            with self._within_its_time(run):
+                return self._go_on(context, run, run.resume(event))
+
+    def on_kill(self) -> None:
+        """
+        Stop what runs where a person stopped the task, nobody can tell, or no try is left; else the next one goes on.
+
+        Runs inside a signal handler, so it is a request or two with all resolved beforehand, in less than 4 s.
+        """
+        self._is_stopped = True
+        if self._run is not None and self._kill is not None:
+            self._run.kill(self._kill.is_wanted)
+
+    @contextmanager
+    def _within_its_time(self, run: Any) -> Iterator[None]:
+        """Airflow's own alarm bounds what a worker does: where it rings, nothing after it would be heard."""
+        try:
+            yield
+        except AirflowTaskTimeout:
+            run.expire()
+            raise
+
+    def _open(self, context: Context) -> Any:
+        from airflow_provider_air.connections.task_states import KillQuestion
+
+        self._kill = KillQuestion(task_of(context))
+        self._run = self.open_run(context)
+        if self._is_stopped:
+            # Airflow goes on after its signal handler, which came before there was anything to stop.
+            self._run.kill(self._kill.is_wanted)
+        return self._run
+
+    def _go_on(self, context: Context, run: Any, step: Wait | Done) -> Any:
+        grace = grace_seconds(self.deferral_grace_seconds)
+        while isinstance(step, Wait):
+            if self.deferrable and step.what == "room":
+                # Tasks that start together would let each other pass: a worker counts its own admissions alone.
+                self._defer(context, step)
+            event = run.wait(step, time.time() + grace if self.deferrable else None)
+            if event is None:
+                self._defer(context, step)
+            step = run.resume(event)
+        return self.done(context, step.result)
+
+    def _defer(self, context: Context, step: Wait) -> None:
+        from airflow_provider_air.triggers.run import RayRunTrigger
+
+        trigger = RayRunTrigger(step=step.to_json(), task=task_of(context), not_before=not_before())
+        self.defer(trigger=trigger, method_name=self.on_event.__name__, timeout=backstop(step.until))
+
+
+class RayJobOperator(RunOperator):
     """
     Base of the operators that run one Ray job.
 
     :param cluster: a cluster spec (one without a name is this task's own), or the XCom of a task that made one
     :param ray_conn_id: the ``ray`` connection, where ``cluster`` is not given
     :param tracker: such as ``MlflowTracker()``, or a list of trackers: the run is noted there, whatever happens to it
-    :param deferrable: wait in the triggerer without a worker slot; False waits on the worker, by the same code. By
-        default Airflow's ``[operators] default_deferrable``
-    :param deferral_grace_seconds: how long a worker waits in place before it defers, so that short jobs end without;
-        by default ``[air] deferral_grace_seconds``
+    :param deferrable: and ``deferral_grace_seconds``: see :class:`RunOperator`
     :param on_clear: what a clear by a person does: ``auto`` resumes after anything but a success
     :param cluster_timeout_seconds: how long a cluster may take to become ready
     :param max_concurrent_jobs: how many live jobs the cluster takes; further ones wait without a worker slot
@@ -72,8 +168,6 @@ class RayJobOperator(BaseOperator):
         cluster: Any = None,
         ray_conn_id: str | None = None,
         tracker: Any = None,
-        deferrable: bool = DEFAULT_DEFERRABLE,
-        deferral_grace_seconds: float | None = None,
         on_clear: OnClear = "auto",
         cluster_timeout_seconds: float = 600.0,
         max_concurrent_jobs: int | None = None,
@@ -86,16 +180,12 @@ class RayJobOperator(BaseOperator):
         self.cluster = cluster
         self.ray_conn_id = ray_conn_id
         self.tracker = tracker
-        self.deferrable = deferrable
-        self.deferral_grace_seconds = deferral_grace_seconds
         self.on_clear: OnClear = on_clear
         self.cluster_timeout_seconds = cluster_timeout_seconds
         self.max_concurrent_jobs = max_concurrent_jobs
         self.unreachable_timeout_seconds = unreachable_timeout_seconds
         self.log_limit_bytes = log_limit_bytes
         self.keep_cluster: KeepCluster = keep_cluster
-        self._run: Run | None = None
-        self._kill: KillQuestion | None = None
 
     # What a workload's operator writes
 
@@ -156,24 +246,26 @@ class RayJobOperator(BaseOperator):
 
     # The edge to the run
 
-    def execute(self, context: Context) -> Any:
-        """
-        Run the job: adopt it where an earlier try started it, else submit it; then wait.
+    def open_run(self, context: Context) -> Run:
+        """Give the run of one job."""
+        # The engine loads where a task runs: a DAG that is only parsed pays for the fields.
+        from airflow_provider_air.runs.run import Run
 
-        :raises AirflowFailException: the DAG, a connection or the environment is wrong; not retried
-        :raises AirError: this try failed; Airflow's retries apply
-        """
-        with airflow_errors():
-            run = self._open(context)
-            with self._within_its_time(run):
-                return self._go_on(context, run, run.begin())
+        read_numbers(self)
+        return Run(self._plan(context), try_of(context), run_ports(context, self.log))
 
-    def on_event(self, context: Context, event: Any) -> Any:
-        """Go on after a deferral; called by Airflow on a worker, with the trigger's event."""
-        with airflow_errors():
-            run = self._open(context)
-            with self._within_its_time(run):
-                return self._go_on(context, run, run.resume(event))
+    def begin(self, context: Context, run: Run) -> Wait | Done:
+        """Adopt the job where an earlier try started it, else submit it."""
+        return run.begin()
+
+    def done(self, context: Context, result: Any) -> Any:
+        """Give the job's result, whose values Airflow takes."""
+        from airflow_provider_air.connections.values import carried
+
+        # The job has succeeded: nothing in its value may fail the task now.
+        result = carried(result, self.log)
+        self.push_result(context, result)
+        return result
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """
@@ -187,57 +279,6 @@ class RayJobOperator(BaseOperator):
                 if (done := run.trigger_failed()) is not None:
                     return self._go_on(context, run, done)
         return super().resume_execution(next_method, next_kwargs, context)
-
-    def on_kill(self) -> None:
-        """
-        Stop the job where a person stopped the task, nobody can tell, or no try is left; else the next one goes on.
-
-        Runs inside a signal handler, so it is a request or two with all resolved beforehand, in less than 4 s.
-        """
-        if self._run is not None and self._kill is not None:
-            self._run.kill(self._kill.is_wanted)
-
-    @contextmanager
-    def _within_its_time(self, run: Run) -> Iterator[None]:
-        """Airflow's own alarm bounds what a worker does: where it rings, nothing after it would be heard."""
-        try:
-            yield
-        except AirflowTaskTimeout:
-            run.expire()
-            raise
-
-    def _go_on(self, context: Context, run: Run, step: Wait | Done) -> Any:
-        grace = grace_seconds(self.deferral_grace_seconds)
-        while isinstance(step, Wait):
-            if self.deferrable and step.what == "room":
-                # Tasks that start together would let each other pass: a worker counts its own admissions alone.
-                self._defer(context, step)
-            event = run.wait(step, time.time() + grace if self.deferrable else None)
-            if event is None:
-                self._defer(context, step)
-            step = run.resume(event)
-        from airflow_provider_air.connections.values import carried
-
-        # The job has succeeded: nothing in its value may fail the task now.
-        result = carried(step.result, self.log)
-        self.push_result(context, result)
-        return result
-
-    def _defer(self, context: Context, step: Wait) -> None:
-        from airflow_provider_air.triggers.run import RayRunTrigger
-
-        trigger = RayRunTrigger(step=step.to_json(), task=task_of(context), not_before=not_before())
-        self.defer(trigger=trigger, method_name=self.on_event.__name__, timeout=backstop(step.until))
-
-    def _open(self, context: Context) -> Run:
-        # The engine loads where a task runs: a DAG that is only parsed pays for the fields.
-        from airflow_provider_air.connections.task_states import KillQuestion
-        from airflow_provider_air.runs.run import Run
-
-        read_numbers(self)
-        self._kill = KillQuestion(task_of(context))
-        self._run = Run(self._plan(context), try_of(context), run_ports(context, self.log))
-        return self._run
 
     def _plan(self, context: Context) -> Plan:
         from airflow_provider_air.runs.plan import Plan

@@ -2,129 +2,50 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, BaseOperatorLink
-from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.sdk import BaseOperatorLink
 
-from airflow_provider_air.connections.ports import chosen, found, run_ports, task_of, try_of
-from airflow_provider_air.connections.raising import airflow_errors
+from airflow_provider_air.connections.ports import chosen, found, run_ports, try_of
 from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.contracts.runs import Done, Wait
 from airflow_provider_air.errors import AirError, ConfigurationError
 from airflow_provider_air.links.ray import DASHBOARD_KEY, RayDashboardLink
-from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, grace_seconds, not_before
+from airflow_provider_air.operators.base import RunOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_air.connections.task_states import KillQuestion
     from airflow_provider_air.runs.cluster import ClusterRun
 
 
-class ClusterOperator(BaseOperator):
+class ClusterOperator(RunOperator):
     """
     Base of the operators that make or delete a cluster, and wait for that.
 
     :param cluster_timeout_seconds: how long it may take; ``execution_timeout`` where that is shorter
-    :param deferrable: wait in the triggerer; False waits on the worker. By default Airflow's
-        ``[operators] default_deferrable``
-    :param deferral_grace_seconds: how long a worker waits in place before it defers; by default
-        ``[air] deferral_grace_seconds``
+    :param deferrable: and ``deferral_grace_seconds``: see :class:`~airflow_provider_air.operators.base.RunOperator`
     """
 
     template_fields: Sequence[str] = ("cluster",)
 
-    def __init__(
-        self,
-        *,
-        cluster: Any,
-        cluster_timeout_seconds: float = 600.0,
-        deferrable: bool = DEFAULT_DEFERRABLE,
-        deferral_grace_seconds: float | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, cluster: Any, cluster_timeout_seconds: float = 600.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.cluster = cluster
         self.cluster_timeout_seconds = cluster_timeout_seconds
-        self.deferrable = deferrable
-        self.deferral_grace_seconds = deferral_grace_seconds
-        self._run: ClusterRun | None = None
-        self._kill: KillQuestion | None = None
 
-    def begin(self, context: Context, run: ClusterRun) -> Wait | Done:
-        """Ask for what the task is about; runs in the worker."""
-        raise NotImplementedError
+    def open_run(self, context: Context) -> ClusterRun:
+        """Give the run of one cluster."""
+        from airflow_provider_air.runs.cluster import ClusterRun
 
-    def done(self, context: Context, ref: ClusterRef) -> Any:
-        """Give the task's XCom; runs in the worker."""
-        raise NotImplementedError
-
-    def execute(self, context: Context) -> Any:
-        """
-        Ask for it, and wait: in place for a while, then in the triggerer.
-
-        :raises AirflowFailException: the cluster or its connection is wrong; not retried
-        :raises AirError: this try failed
-        """
-        with airflow_errors():
-            run = self._open(context)
-            with self._within_its_time(run):
-                return self._go_on(context, run, self.begin(context, run))
-
-    def on_event(self, context: Context, event: Any) -> Any:
-        """Go on after a deferral; called by Airflow on a worker, with the trigger's event."""
-        with airflow_errors():
-            run = self._open(context)
-            with self._within_its_time(run):
-                return self._go_on(context, run, run.resume(event))
-
-    def on_kill(self) -> None:
-        """Take back what was started, where a person stopped the task or no try is left; inside a signal handler."""
-        if self._run is not None and self._kill is not None:
-            self._run.kill(self._kill.is_wanted)
-
-    @contextmanager
-    def _within_its_time(self, run: ClusterRun) -> Iterator[None]:
-        """Airflow's own alarm bounds what a worker does: where it rings, nothing after it would be heard."""
-        try:
-            yield
-        except AirflowTaskTimeout:
-            run.expire()
-            raise
+        return ClusterRun(try_of(context), run_ports(context, self.log), timeout_seconds=self._seconds)
 
     @property
     def _seconds(self) -> float:
         """How long it may take: Airflow does not count while the task is deferred."""
         own = self.execution_timeout
         return self.cluster_timeout_seconds if own is None else min(self.cluster_timeout_seconds, own.total_seconds())
-
-    def _open(self, context: Context) -> ClusterRun:
-        from airflow_provider_air.connections.task_states import KillQuestion
-        from airflow_provider_air.runs.cluster import ClusterRun
-
-        ports = run_ports(context, self.log)
-        self._kill = KillQuestion(task_of(context))
-        self._run = ClusterRun(try_of(context), ports, timeout_seconds=self._seconds)
-        return self._run
-
-    def _go_on(self, context: Context, run: ClusterRun, step: Wait | Done) -> Any:
-        grace = grace_seconds(self.deferral_grace_seconds)
-        while isinstance(step, Wait):
-            event = run.wait(step, time.time() + grace if self.deferrable else None)
-            if event is None:
-                self._defer(context, step)
-            step = run.resume(event)
-        return self.done(context, step.result)
-
-    def _defer(self, context: Context, step: Wait) -> None:
-        from airflow_provider_air.triggers.run import RayRunTrigger
-
-        trigger = RayRunTrigger(step=step.to_json(), task=task_of(context), not_before=not_before())
-        self.defer(trigger=trigger, method_name=self.on_event.__name__, timeout=backstop(step.until))
 
 
 class RayCreateClusterOperator(ClusterOperator):

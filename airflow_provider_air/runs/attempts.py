@@ -22,7 +22,13 @@ from airflow_provider_air.contracts.clusters import (
     ClusterStatus,
 )
 from airflow_provider_air.drivers.wire.texts import shortened
-from airflow_provider_air.errors import AirError, ClusterUnreachableError, ConfigurationError, UnavailableError
+from airflow_provider_air.errors import (
+    AirError,
+    ClusterUnreachableError,
+    ConfigurationError,
+    TaskReplacedError,
+    UnavailableError,
+)
 from airflow_provider_air.runs.attached import Attached
 from airflow_provider_air.runs.ledger import LEDGER_KEY, MOST_KEPT_CHARACTERS, Attempt, Ledger, OnClear
 from airflow_provider_air.runs.names import owns
@@ -259,10 +265,12 @@ class Attempts:
         Write down what is asked for next.
 
         A worker that woke after another try took its place is refused here, and leaves alone what is that one's now;
-        where there is no other try, nothing may stay alive.
+        where Airflow is only away and there is no other try, nothing may stay alive.
         """
         try:
             return self.put(attempt, steps=self.at(attempt, step))
+        except TaskReplacedError:
+            raise
         except Exception:
             if self._has_next:
                 raise

@@ -15,7 +15,7 @@ from airflow_provider_air.contracts.clusters import (
     ClusterStatus,
 )
 from airflow_provider_air.contracts.runs import Done, Wait, What
-from airflow_provider_air.errors import ClusterFailedError, ProtocolError, UnavailableError
+from airflow_provider_air.errors import ClusterFailedError, JobStoppedError, ProtocolError, UnavailableError
 from airflow_provider_air.runs.attempts import patiently
 from airflow_provider_air.runs.ends import failure_of_cluster, failure_of_start
 from airflow_provider_air.runs.ledger import Attempt
@@ -42,6 +42,7 @@ class ClusterRun:
         self._ports = ports
         self._timeout_seconds = timeout_seconds
         self._made: ClusterRef | None = None
+        self._was_killed = False
 
     def create(self, spec: ClusterSpec) -> Wait | Done:
         """
@@ -51,6 +52,7 @@ class ClusterRun:
         :raises ClusterFailedError: it cannot start
         :raises UnavailableError: nobody answers
         """
+        self._refuse_if_killed()
         until = self._ports.clock.now() + self._timeout_seconds
         backend = self._ports.clusters(spec.backend)
         ref = self._made = backend.name_of(spec, self._key)
@@ -64,6 +66,7 @@ class ClusterRun:
                 self._take_back(ref)
             raise
         self._made = made
+        self._refuse_if_killed()
         return self._judge(made, self._patiently(made), until)
 
     def delete(self, ref: ClusterRef) -> Wait | Done:
@@ -113,7 +116,10 @@ class ClusterRun:
 
         :param is_wanted: whether a person did this, or nobody can tell; asked only where there is a next try
         """
-        if self._made is not None and (not self._has_next or is_wanted()):
+        if self._has_next and not is_wanted():
+            return
+        self._was_killed = True
+        if self._made is not None:
             self._take_back(self._made)
 
     def expire(self) -> None:
@@ -132,6 +138,13 @@ class ClusterRun:
         owner = ClusterOwner(self._key.deployment, self._key)
         listed = patiently(lambda: backend.list(owner), self._ports.clock, patience_seconds)
         return any(item.ref.name == ref.name for item in listed)
+
+    def _refuse_if_killed(self) -> None:
+        """Airflow goes on after its signal handler, which came before there was a cluster, or while it was made."""
+        if self._was_killed:
+            if self._made is not None:
+                self._take_back(self._made)
+            raise JobStoppedError("The task was stopped while its cluster was made")
 
     def _judge(self, ref: ClusterRef, status: ClusterStatus, until: float | None) -> Wait | Done:
         if status.state is ClusterState.READY:

@@ -23,11 +23,13 @@ from airflow_provider_air.runs.values import plain
 
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.jobs import Observation
-    from airflow_provider_air.contracts.runs import Board, Clock
+    from airflow_provider_air.contracts.runs import Board, Clock, Spawned
     from airflow_provider_air.ray_api.models import JobDetails
 
 PROGRESS_KEY = "progress"
 WRITE_SECONDS = 2.0
+# Airflow's own client asks again for about a minute.
+LONGEST_WRITE_SECONDS = 120.0
 WAITING = ("waiting_for", "waiting_since")
 
 
@@ -41,6 +43,7 @@ class Progress:
         self._written: dict[str, Any] = {}
         self._next_write = 0.0
         self._lock = asyncio.Lock()
+        self._writing: Spawned | None = None
         self._on_disk: dict[str, int] = {}
         self.is_taken_over = False
 
@@ -122,10 +125,29 @@ class Progress:
             # Lines reach the log file behind XComs (Airflow 3.3.2: another socket, 4 KiB per turn). Should the
             # triggerer be killed, only those of the write before are surely there; others are better shown twice.
             value = stamped if clean else stamped | self._on_disk
-            await self._clock.in_thread(self._board.write, PROGRESS_KEY, value)
+            await self._put(value)
             self._written = written
             self._on_disk = shown
             self._next_write = self._clock.now() + WRITE_SECONDS
+
+    async def _put(self, value: Mapping[str, Any]) -> None:
+        """Write after what is being written: the thread of a watch that was cancelled goes on, and might come last."""
+        if self._writing is not None:
+            await self._writing.wait(LONGEST_WRITE_SECONDS)
+        failed: list[Exception] = []
+
+        async def write() -> None:
+            try:
+                await self._clock.in_thread(self._board.write, PROGRESS_KEY, value)
+            except Exception as error:  # noqa: BLE001  # told to who waits for it
+                failed.append(error)
+
+        self._writing = self._clock.spawn(write())
+        await self._writing.wait(LONGEST_WRITE_SECONDS)
+        if failed:
+            raise failed[0]
+        if not self._writing.done():
+            raise TimeoutError(f"Airflow did not take the progress within {LONGEST_WRITE_SECONDS:g} s")
 
     def _shown(self) -> dict[str, int]:
         return {"log_offset": int(self._value["log_offset"]), "next_record": self.next_record}

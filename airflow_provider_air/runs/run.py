@@ -109,8 +109,10 @@ class Run:
         :param until: epoch seconds at which it gives up; then None, and a trigger can go on
         """
         clock = self._ports.clock
+        attempt = Attempt.from_json(step.attempt)
         while True:
-            self._kill.prepare(Attempt.from_json(step.attempt))
+            self._refuse_if_killed(attempt)
+            self._kill.prepare(attempt)
             slice_end = clock.now() + SLICE_SECONDS
             end = slice_end if until is None else min(until, slice_end)
             event = clock.run(Watch(step, self._ports).event(end))
@@ -213,8 +215,7 @@ class Run:
         # Named with the attempt's id: some kinds have a cluster for each.
         ref = target if isinstance(target, ClusterRef) else self._name(target, attempt)
         request = self._sending.check(self._build_info(ref), target)
-        kind = "job" if request.rollout is None else "rollout"
-        attempt = replace(attempt, kind=kind, cluster=ref.to_json())
+        attempt = replace(attempt, kind="job" if request.rollout is None else "rollout", cluster=ref.to_json())
         attempts.save(ledger.put(attempt))
         return self._have_cluster(attempt, target)
 
@@ -313,12 +314,11 @@ class Run:
         raise error
 
     def _send(self, attempt: Attempt) -> Wait | Done:
-        ref = attempt.cluster_ref
         self._refuse_if_killed(attempt)
         if attempt.is_named:
             self._sending.refuse_strangers(attempt)
         self._kill.prepare(attempt)
-        attempt, links = self._sending.send(attempt, self._build_info(ref))
+        attempt, links = self._sending.send(attempt, self._build_info(attempt.cluster_ref))
         self._refuse_if_killed(attempt)
         write_links(self._ports, links)
         return self._wait_for_end(attempt) if attempt.waits else self._detach(attempt)

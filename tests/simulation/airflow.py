@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_air.contracts.names import TaskKey
-from airflow_provider_air.errors import AirError, ConfigurationError, DeadlineExceededError
+from airflow_provider_air.errors import AirError, ConfigurationError, DeadlineExceededError, TaskReplacedError
 from tests.simulation.kernel import Group, Thread
 
 if TYPE_CHECKING:
@@ -31,10 +31,6 @@ REPORT_SECONDS = 30.0
 BACKSTOP_SECONDS = 120.0
 GAP_SECONDS = 35.0
 FINAL = ("success", "failed")
-
-
-class RefusedError(Exception):
-    """Airflow no longer takes this process's word: its task instance has been given to somebody else."""
 
 
 class AirflowAwayError(Exception):
@@ -146,7 +142,7 @@ class Worker:
 
         def answered() -> Any:
             if self.world.airflow.token != self.token:
-                raise RefusedError(kind)
+                raise TaskReplacedError(kind)
             if self.world.airflow.away_until > self.world.kernel.now:
                 raise AirflowAwayError(kind)
             return effect()
@@ -368,7 +364,7 @@ class Airflow:
             kernel.call("defer", lambda: self._defer(worker, text))
         except Exception as error:  # noqa: BLE001  # whatever fails a try
             failure = error
-            if not isinstance(error, (AirError, RefusedError, AirflowAwayError)):
+            if not isinstance(error, (AirError, AirflowAwayError)):
                 self.world.rules.bug(error)
             kernel.call("report", lambda: self._fail(worker.token, failure, "error"))
         except AlarmError as alarm:
@@ -629,12 +625,19 @@ class Airflow:
         self._hinder()
         kernel.note(group.name, "shuts down")
         self.triggerer = None
+        cleanups = []
         for run in self.runs:
             if run.group is group and not run.ended and run.thread is not None:
                 run.thread.cancel()
-                group.spawn(self._cleanup(run), lambda _, error: self._gone_quietly(error))
-        kernel.after(4.0, group.kill)
+                cleanups.append(group.spawn(self._cleanup(run), lambda _, error: self._gone_quietly(error)))
+        kernel.after(4.0, self._end_stop, group, cleanups)
         kernel.after(5.0 + 5.0 * kernel.random.random(), self._take_over)
+
+    def _end_stop(self, group: Group, cleanups: list[Thread]) -> None:
+        """SIGKILL, where the stop took too long: what was to be noted last is not."""
+        if not all(thread.done for thread in cleanups):
+            self.world.roughen(1)
+        group.kill()
 
     def _cleanup(self, run: TriggerRun) -> Callable[[], None]:
         kernel, engine = self.world.kernel, self.world.engine

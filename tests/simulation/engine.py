@@ -110,8 +110,11 @@ class RealEngine:
             admission=Admission(world.given),
         )
         this = Try(world.key, worker.try_number, worker.max_tries)
-        worker.run = Run(plan_of(world), this, ports)
-        return worker.run  # type: ignore[no-any-return]
+        run = worker.run = Run(plan_of(world), this, ports)
+        if worker.terminated:
+            # As operators do: Airflow goes on after a signal handler that had nothing to stop yet.
+            run.kill(lambda: self.is_wanted(worker))
+        return run
 
     def _go_on(self, worker: Worker, run: Run, step: Any) -> Any:
         shape, kernel = worker.world.scenario.shape, worker.world.kernel

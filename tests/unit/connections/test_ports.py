@@ -7,9 +7,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+from airflow.sdk.execution_time.comms import ErrorResponse
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 
-from airflow_provider_air.connections.ports import XComBoard, environment_of, run_ports, task_key_of, task_of, try_of
+from airflow_provider_air.connections.ports import (
+    WorkerStore,
+    XComBoard,
+    environment_of,
+    run_ports,
+    task_key_of,
+    task_of,
+    try_of,
+)
+from airflow_provider_air.errors import TaskReplacedError
 from airflow_provider_air.operators.submit import RaySubmitJobOperator
 from tests.deferrals import DEFERS, deferred
 from tests.fakes.ray_dashboard import FakeRayDashboard
@@ -122,3 +133,29 @@ def test_the_jobs_environment_has_it_and_the_authors_own_wins(head: FakeRayDashb
     assert (told["AIRFLOW_CTX_DAG_OWNER"], told["MODE"]) == ("bob", "daily")
     assert (told["AIRFLOW_CTX_DAG_ID"], told["AIRFLOW_CTX_TRY_NUMBER"]) == ("h3.данные", "3")
     assert told["AIRFLOW_CTX_DAG_RUN_ID"] == "manual__1\nsecond line"
+
+
+class Refusing:
+    """An accessor of Airflow's whose api-server refuses."""
+
+    def __init__(self, status_code: int | None) -> None:
+        detail = None if status_code is None else {"status_code": status_code, "message": "no", "detail": None}
+        self.error = AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail=detail))
+
+    def set(self, key: str, value: Any) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("status_code", "kind"),
+    [
+        (404, TaskReplacedError),
+        (410, TaskReplacedError),
+        (500, AirflowRuntimeError),
+        (403, AirflowRuntimeError),
+        (None, AirflowRuntimeError),
+    ],
+)
+def test_a_try_learns_that_another_one_has_its_place(status_code: int | None, kind: type[Exception]) -> None:
+    with pytest.raises(kind):
+        WorkerStore(Refusing(status_code)).set("air_ledger", {})

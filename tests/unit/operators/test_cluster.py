@@ -30,7 +30,13 @@ from airflow_provider_air.contracts.clusters import (
 )
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import AttemptInfo
-from airflow_provider_air.errors import AirError, ClusterFailedError, ConfigurationError, DeadlineExceededError
+from airflow_provider_air.errors import (
+    AirError,
+    ClusterFailedError,
+    ConfigurationError,
+    DeadlineExceededError,
+    JobStoppedError,
+)
 from airflow_provider_air.operators import submit as submitting
 from airflow_provider_air.operators.cluster import RayCreateClusterOperator, RayDeleteClusterOperator
 from airflow_provider_air.operators.group import RayClusterTaskGroup
@@ -559,3 +565,25 @@ def test_the_execution_timeout_of_a_setup_holds_while_it_is_deferred(clusters: C
 
     assert isinstance(pause.trigger, RayRunTrigger)
     assert 90 < pause.trigger.step["until"] - time.time() <= 100
+
+
+@pytest.mark.parametrize("when", ["before it is asked for", "while it is made"])
+def test_a_setup_that_is_killed_early_leaves_no_cluster(
+    clusters: Clusters, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Airflow goes on after its signal handler, for up to five seconds."""
+    task = create(cluster=LocalCluster())
+    supervisor.state = "failed"
+    ask = {"before it is asked for": "name_of", "while it is made": "ensure"}[when]
+    asked = getattr(Clusters, ask)
+
+    def killed_meanwhile(self: Clusters, *args: Any, **fields: Any) -> Any:
+        task.on_kill()
+        return asked(self, *args, **fields)
+
+    monkeypatch.setattr(Clusters, ask, killed_meanwhile)
+
+    with pytest.raises(JobStoppedError):
+        task.execute(task_context(Store()))
+
+    assert not clusters.states

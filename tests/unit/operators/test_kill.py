@@ -292,3 +292,25 @@ def test_a_kill_before_the_job_is_on_its_way_keeps_it_from_being_sent(
     killer.join(DEADLINE_SECONDS)
 
     assert head.jobs == {}
+
+
+@pytest.mark.parametrize("has_adopted", [False, True])
+def test_a_kill_before_there_is_anything_to_stop_starts_nothing_and_stops_what_is_there(
+    head: FakeRayDashboard, store: Store, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, has_adopted: bool
+) -> None:
+    """Airflow goes on after its signal handler, for up to five seconds."""
+    if has_adopted:
+        waiting(store)
+    task, read = operator(), Store.get
+    supervisor.state = "failed"
+
+    def killed_meanwhile(self: Store, *args: Any) -> Any:
+        task.on_kill()
+        return read(self, *args)
+
+    monkeypatch.setattr(Store, "get", killed_meanwhile)
+
+    with pytest.raises(JobStoppedError):
+        task.execute(task_context(store, try_number=2 if has_adopted else 1))
+
+    assert [job.status for job in head.jobs.values()] == ["STOPPED"] * has_adopted

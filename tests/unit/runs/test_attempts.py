@@ -12,7 +12,7 @@ from airflow_provider_air.clusters.existing.spec import ExistingCluster
 from airflow_provider_air.clusters.jobs_api import backend as jobs_api
 from airflow_provider_air.contracts.clusters import ClusterRef, ClusterState, ClusterStatus
 from airflow_provider_air.contracts.runs import Done, Wait
-from airflow_provider_air.errors import ClusterUnreachableError, ConfigurationError
+from airflow_provider_air.errors import ClusterUnreachableError, ConfigurationError, TaskReplacedError
 from airflow_provider_air.ray_api.transport import Transport
 from airflow_provider_air.runs.ledger import Attempt
 from airflow_provider_air.runs.names import metadata_of
@@ -286,3 +286,26 @@ def test_strays_of_a_name_that_the_deployment_had_are_ours(head: FakeRayDashboar
 
     assert task.attempts[0].submission_id == attempt.submission_id
     assert head.jobs["stray"].status == "STOPPED"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(TaskReplacedError("another try has it"), "RUNNING"), (ConnectionError("the api-server is away"), "STOPPED")],
+    ids=["replaced", "away"],
+)
+def test_a_last_try_that_wakes_late_leaves_alone_what_is_another_ones_now(
+    head: FakeRayDashboard, task: Task, monkeypatch: pytest.MonkeyPatch, error: Exception, status: str
+) -> None:
+    task.run(max_tries=0).begin()
+    [submission_id] = head.jobs
+    head.set_status(submission_id, "RUNNING")
+
+    def refuse(*args: Any) -> None:
+        raise error
+
+    run = task.run(max_tries=0)
+    monkeypatch.setattr(task.store, "set", refuse)
+    with pytest.raises(type(error)):
+        run.trigger_failed()
+
+    assert head.jobs[submission_id].status == status

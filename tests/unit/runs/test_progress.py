@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import threading
 from typing import Any
 
 import pytest
@@ -130,3 +131,38 @@ async def test_writes_do_not_overtake_each_other(board: Board) -> None:
     offsets = [value["log_offset"] for _, value in board.history]
     assert offsets == sorted(offsets)
     assert offsets[-1] == 19
+
+
+class SlowBoard(Board):
+    """Takes a value only when it is let; the thread that brings it knows of no cancellation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_slow = False
+        self.let = threading.Event()
+        self.began = threading.Event()
+
+    def write(self, key: str, value: Any) -> None:
+        if self.is_slow and not value["clean"]:
+            self.began.set()
+            assert self.let.wait(30)
+        super().write(key, value)
+
+
+async def test_the_last_word_of_a_watch_that_is_cancelled_is_not_overtaken_by_the_word_before() -> None:
+    board = SlowBoard()
+    shown = progress(board)
+    await shown.take_over()
+    board.is_slow = True
+    writing = asyncio.create_task(shown.write())
+    assert await asyncio.to_thread(board.began.wait, 30)
+    writing.cancel()
+
+    last = asyncio.create_task(shown.write(clean=True))
+    await asyncio.sleep(0.05)
+    board.let.set()
+    await last
+    while len(board.history) < 3:
+        await asyncio.sleep(0.01)
+
+    assert board.values["progress"]["clean"] is True
