@@ -86,9 +86,9 @@ class _Queue:
         del self.waiters[waiter]
         if self.looks is waiter:
             self.looks = None
-            for following in self.waiters:
-                following.woken.set()
-                break
+        # Whoever was woken last may only leave, too: until somebody looks, each wakes the next.
+        if self.looks is None and (following := next(iter(self.waiters), None)) is not None:
+            following.woken.set()
 
     def settle(self, given: Mapping[str, float], taken: int, now: float) -> None:
         self.silent_since = None

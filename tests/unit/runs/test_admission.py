@@ -223,6 +223,14 @@ async def test_another_one_looks_where_the_first_one_leaves(room: Room) -> None:
     assert await asyncio.wait_for(second, 30)
 
 
+async def test_another_one_looks_where_all_leave_that_were_given_a_place_at_once(room: Room) -> None:
+    first = [asyncio.create_task(room.wait(name)) for name in ("a", "b", "c", "d", "e")]
+    await asyncio.wait_for(asyncio.gather(*first[:2]), 30)
+    for last in ("a", "b", "c"):
+        await room.submit(last, "SUCCEEDED")
+    await asyncio.wait_for(asyncio.gather(*first), 30)
+
+
 async def test_who_waits_behind_others_gives_up_at_its_own_deadline(room: Room) -> None:
     await room.submit("other")
     first = asyncio.create_task(room.wait("a", limit=1))
