@@ -30,12 +30,14 @@ class Kill:
         self.is_over = False
         """What runs was stopped already."""
 
-    def prepare(self, attempt: Attempt | None) -> None:
-        """Resolve what stopping an attempt needs."""
-        ref = attempt.ref if attempt is not None and attempt.is_open else None
+    def prepare(self, *attempts: Attempt | None) -> None:
+        """Resolve what stopping these attempts needs, and none else."""
         self._acts = []
-        if attempt is None or ref is None:
-            return
+        for attempt in attempts:
+            if attempt is not None and attempt.is_open and (ref := attempt.ref) is not None:
+                self._prepare(attempt, ref)
+
+    def _prepare(self, attempt: Attempt, ref: ClusterRef) -> None:
         # The cluster first, which takes the job along: Airflow gives a worker five seconds for all (3.3.2).
         if ref.owned:
             self.add_deletion(ref)

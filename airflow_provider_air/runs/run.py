@@ -82,7 +82,7 @@ class Run:
         """
         with self._ending():
             self._attempts.open_try(max_tries=self._this.max_tries, on_clear=self._plan.on_clear)
-            self._kill.prepare(self._attempts.ledger.current)
+            self._kill.prepare(*self._attempts.ledger.earlier_open(), self._attempts.ledger.current)
             return self._act(self._settling.settle())
 
     def resume(self, event: Any) -> Wait | Done:

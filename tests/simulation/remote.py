@@ -525,9 +525,14 @@ class SimClusters:
     def delete(self, ref: ClusterRef) -> None:
         """Ask that it goes."""
 
+        airflow, group = self._world.airflow, self._world.kernel.thread.group
+        was_stale = airflow.is_stale(group)
+
         def effect() -> None:
             cluster = self._cluster(ref)
             if cluster is not None and self._backend != ExistingSim.backend:
+                if airflow.is_stale(group) and not was_stale:
+                    self._world.reason("a request of a process that was frozen in the middle of it", of="control")
                 self._world.rules.on_delete(cluster)
                 cluster.delete()
 

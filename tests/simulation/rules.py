@@ -19,6 +19,7 @@ What must hold, whatever happens. The exceptions are stated where they are made:
    same exception, and but for one whose maker died before it could write it down.
 7. *An end is reached*, and within ``execution_timeout``.
 8. *A try fails for a reason*: something went wrong within it that no patience helps against. So a clear runs again.
+   One such thing is a deletion that was on its way when its process was frozen: clusters are named, not fenced.
 9. *A stop has a cause*: a person, a deadline, a newer generation, a newer attempt, no try left; and the job goes by the
    same deadline as its task. Others' jobs are never stopped.
 10. *No bugs*: what comes out of the engine is an AirError; its signal handler asks nothing of Airflow.

@@ -587,3 +587,23 @@ def test_a_setup_that_is_killed_early_leaves_no_cluster(
         task.execute(task_context(Store()))
 
     assert not clusters.states
+
+
+def test_a_kill_while_what_was_cleared_is_stopped_takes_its_cluster_along(
+    clusters: Clusters, head: FakeRayDashboard, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store()
+    deferred(submit(), task_context(store))
+    task = submit()
+    supervisor.state = "failed"
+
+    def killed_meanwhile(*args: Any) -> None:
+        task.on_kill()
+        # What Airflow sends next.
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("airflow_provider_air.runs.attempts.Attempts.stop", killed_meanwhile)
+    with pytest.raises(KeyboardInterrupt):
+        task.execute(task_context(store, try_number=2, max_tries=4))
+
+    assert len(clusters.deleted) == 1
