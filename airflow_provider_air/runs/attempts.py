@@ -291,11 +291,14 @@ class Attempts:
         if not attempt.is_open:
             return
         stopped: Attempt | None = None
+        # A cluster that goes takes the job along, whatever it answers.
+        goes = attempt.ref is not None and attempt.ref.owned
         # It must not hide why the task ends.
         with self._ports.contained(f"Job {attempt.submission_id} could not be stopped"):
             # Whoever refuses us may let us in again: a token is rotated, a connection corrected.
             stopped = waiting.patiently(
                 lambda: self.stop(attempt, outcome, SHORT_PATIENCE_SECONDS),
+                patience_seconds=SHORT_PATIENCE_SECONDS if goes else PATIENCE_SECONDS,
                 on=AirError,
                 now=self._ports.clock.now,
                 sleep=self._ports.clock.sleep,
