@@ -24,16 +24,17 @@ def _cluster_of(case: Case) -> str:
     return str(case.attempts()[-1]["cluster"]["name"])
 
 
-def _freeze(home: ClusterHome) -> None:
+def _freeze(home: ClusterHome, stack: AirflowStack) -> None:
     """The cluster answers nobody, as on a machine that is out of breath."""
     for process in processes.of_cluster(home.folder):
         if process != home.supervisor():
             process.suspend()
 
 
-def _change_token(home: ClusterHome) -> None:
-    """Whoever asks from now on is refused; the head goes on with the old one."""
+def _change_token(home: ClusterHome, stack: AirflowStack) -> None:
+    """Whoever asks from now on is refused: the head goes on with the old one, and so would a trigger that has it."""
     home.token_file.write_text("another-token-" + "x" * 32)
+    stack.restart("triggerer")
 
 
 def _clusters() -> set[str]:
@@ -53,12 +54,16 @@ def _wait_gone(name: str) -> None:
     [
         ("own_killed", None, ""),
         pytest.param("own_unreachable", _freeze, "The cluster stopped answering", marks=pytest.mark.full),
-        pytest.param("own_refused", _change_token, "", marks=pytest.mark.full),
+        pytest.param("own_refused", _change_token, "refuses", marks=pytest.mark.full),
     ],
     ids=["killed", "unreachable", "refused"],
 )
 def test_nothing_is_left_of_a_last_try(
-    lonely_lab: RayLab, dag_id: str, harm: Callable[[ClusterHome], None] | None, says: str
+    lonely_lab: RayLab,
+    airflow_stack: AirflowStack,
+    dag_id: str,
+    harm: Callable[[ClusterHome, AirflowStack], None] | None,
+    says: str,
 ) -> None:
     with lonely_lab.case(dag_id) as case:
         case.start()
@@ -68,7 +73,7 @@ def test_nothing_is_left_of_a_last_try(
             case.wait_watched()
             case.mark_failed()
         else:
-            harm(ClusterHome.of(name))
+            harm(ClusterHome.of(name), airflow_stack)
         case.wait_state("failed")
         _wait_gone(name)
         assert says in case.log()
