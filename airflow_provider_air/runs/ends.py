@@ -20,7 +20,6 @@ from airflow_provider_air.contracts.history import MOST_BYTES
 from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings
 from airflow_provider_air.contracts.runs import Done
 from airflow_provider_air.drivers.wire.names import EXIT_CONFIGURATION, EXIT_NOT_AFTER
-from airflow_provider_air.drivers.wire.problems import ConfigurationProblem
 from airflow_provider_air.errors import (
     AirError,
     ClusterFailedError,
@@ -67,7 +66,6 @@ NO_PYTHON_HINT = (
     "The PATH of the cluster's jobs leads to no python: give the folder of the one that has Ray, by "
     "runtime_env={'env_vars': {'PATH': '/FOLDER:${PATH}'}}, or in the PATH of 'ray start'"
 )
-OUR_REFUSAL = ConfigurationProblem.__name__
 
 
 class Collecting:
@@ -316,7 +314,7 @@ def _failure_of_job(job: JobDetails, records: Sequence[dict[str, Any]]) -> AirEr
     end = find_end(records) or {}
     told = end.get("error") or {}
     exit_code = _exit_code_of(job)
-    if exit_code == EXIT_CONFIGURATION and told.get("type", OUR_REFUSAL) == OUR_REFUSAL and records:
+    if exit_code == EXIT_CONFIGURATION and told.get("type") != SystemExit.__name__ and records:
         return ConfigurationError(
             f"The job refuses its configuration: {told.get('message') or last_lines}", where=where
         )

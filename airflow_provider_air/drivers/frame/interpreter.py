@@ -24,7 +24,7 @@ def need_ray() -> None:
         return
     here = "this job's python is %s (Python %d.%d), which has no ray" % (sys.executable, *sys.version_info[:2])
     found = [python for python in _pythons_of_raylets() if os.access(python, os.X_OK)]
-    if not found or os.path.samefile(found[0], sys.executable):
+    if not found or found[0] == sys.executable:
         raise ConfigurationProblem(
             "%s; put the folder of the one that has it first: runtime_env={'env_vars': {'PATH': '/FOLDER:${PATH}'}}, "
             "or in the PATH of 'ray start'" % here
