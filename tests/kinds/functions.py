@@ -311,7 +311,8 @@ KINDS = [
         },
     ),
     Kind(
-        "`functools.partial`, an object that can be called, a method, an `async def`",
+        "a method, an `async def`; as `train_loop=` and the like also `functools.partial` and an object that can be "
+        "called, which Airflow's own decorators do not take",
         "called as they are; a coroutine is awaited",
         {
             "partial": Call(functools.partial(decorated, number=4), value=17),
