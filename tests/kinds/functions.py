@@ -80,7 +80,7 @@ class Scale(Base):
         return value * self.by * self.factor
 
     def method(self, value: float) -> float:
-        return super().__getattribute__("by") + value
+        return float(super().__getattribute__("by")) + value
 
     @classmethod
     def of_class(cls, value: float) -> float:
@@ -107,7 +107,7 @@ class MySkip(AirflowSkipException):
 
 
 LIMITS = {"low": 1, "high": 9}
-SQUARE = lambda number: number**2  # noqa: E731  # as people write it
+SQUARE: Callable[[int], int] = lambda number: number * number  # noqa: E731  # as people write it
 LOG = logging.getLogger("dag")
 BEGIN = pendulum.datetime(2026, 1, 2)
 ROWS = typing.NamedTuple("ROWS", [("a", int)])  # noqa: UP014
@@ -199,7 +199,7 @@ async def exits_late() -> None:
 
 
 def reports_a_skip() -> None:
-    from air_drivers import report  # type: ignore[import-not-found]  # its name on a cluster
+    from air_drivers import report  # its name on a cluster
 
     report.skip("no new files")
 

@@ -52,7 +52,7 @@ class _WhenImported:
     def find_spec(self, name: str, path: Optional[Sequence[str]] = None, target: Any = None) -> Any:
         if name != "ray":
             return None
-        sys.meta_path.remove(self)  # type: ignore[arg-type]  # a finder by its one method
+        sys.meta_path.remove(self)
         spec: Any = importlib.util.find_spec(name)
         if spec is None or spec.loader is None:
             return spec

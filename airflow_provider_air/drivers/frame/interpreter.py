@@ -6,7 +6,7 @@ import importlib.util
 import os
 import re
 import sys
-from typing import Iterator, List
+from typing import Any, Iterator, List
 
 from ..wire.problems import ConfigurationProblem
 
@@ -31,7 +31,8 @@ def need_ray() -> None:
         )
     print("%s: going on with %s" % (here, found[0]), file=sys.stderr, flush=True)
     os.environ["PATH"] = os.pathsep.join([os.path.dirname(found[0]), os.environ.get("PATH", os.defpath)])
-    os.execv(found[0], [found[0], "-m", sys.modules["__main__"].__spec__.parent, *sys.argv[1:]])  # type: ignore[union-attr]  # noqa: S606
+    spec: Any = sys.modules["__main__"].__spec__
+    os.execv(found[0], [found[0], "-m", spec.parent, *sys.argv[1:]])  # noqa: S606  # no shell wanted
 
 
 def _pythons_of_raylets() -> List[str]:

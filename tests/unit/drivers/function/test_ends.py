@@ -63,7 +63,7 @@ def test_the_log_says_which_thread_the_job_waits_for(bare: Path, run: Process) -
     def leaves_a_thread() -> None:
         import threading
 
-        from air_drivers.frame import running  # type: ignore[import-not-found]  # its name on a cluster
+        from air_drivers.frame import running  # its name on a cluster
 
         running.THREADS_SECONDS = 0.01
         wait = threading.Event().wait
