@@ -133,11 +133,13 @@ def test_one_that_airflow_has_not_heard_of_is_said_again_and_not_run_again(
     on_job(ends(head))
     with pytest.raises(AirflowSkipException):
         operator(deferrable=False, **fields).execute(task_context(store))
+    head.requests.clear()
 
     with pytest.raises(AirflowSkipException, match=why):
         operator(**fields).execute(task_context(store, try_number=2))
 
-    assert posts(head) == [200]
+    # Its cluster may be gone meanwhile.
+    assert not head.requests
 
 
 @ways
