@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,8 @@ from airflow_provider_air.drivers.wire.names import RECORDS_DIR, records_name
 def test_asking_ray_for_the_folder_leaves_the_connection_to_the_author(
     was_connected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ray = SimpleNamespace(connected=was_connected, is_initialized=lambda: ray.connected)
+    ray: Any = SimpleNamespace(connected=was_connected)
+    ray.is_initialized = lambda: ray.connected
     ray.init = lambda **_: setattr(ray, "connected", True)
     ray.shutdown = lambda: setattr(ray, "connected", False)
     node = SimpleNamespace(get_logs_dir_path=lambda: tmp_path)
