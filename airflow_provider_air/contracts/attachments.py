@@ -46,7 +46,8 @@ class Outcome:
     """
     How the attempt ended.
 
-    :param status: ``SUCCEEDED``, ``FAILED``, ``STOPPED``, ``LOST``, ``DEADLINE`` or ``ABANDONED``
+    :param status: ``SUCCEEDED``, ``SKIPPED`` (no failure: there was nothing to do), ``FAILED``, ``STOPPED``, ``LOST``,
+        ``DEADLINE`` or ``ABANDONED``
     :param result: what the job reported, for SUCCEEDED
     """
 

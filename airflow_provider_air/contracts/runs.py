@@ -108,9 +108,14 @@ class Wait:
 
 @dataclass(frozen=True)
 class Done:
-    """A run's last step: the result, safe in the ledger or the storage before its cluster goes."""
+    """
+    A run's last step: the result, safe in the ledger or the storage before its cluster goes.
+
+    :param skipped: why there was nothing to do, so that the task is skipped; None: it succeeded
+    """
 
     result: Any
+    skipped: str | None = None
 
 
 class Store(Protocol):

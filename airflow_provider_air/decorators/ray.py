@@ -13,7 +13,7 @@ from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_d
 
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.operators.submit import RaySubmitJobOperator
-from airflow_provider_air.workloads.function import ENTRYPOINT, function_payload
+from airflow_provider_air.workloads.function import ENTRYPOINT, code_of, function_payload
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -87,7 +87,7 @@ class _RayDecoratedOperator(DecoratedOperator, RaySubmitJobOperator):
         return {name: _without_pendulum(context[name]) for name in wanted}  # type: ignore[literal-required]
 
     def _code_folders(self, context: Context) -> list[str]:
-        folders = [str(Path(inspect.getfile(self.python_callable)).parent)]
+        folders = [str(Path(inspect.getfile(code_of(self.python_callable))).parent)]
         bundle = getattr(context["ti"], "bundle_instance", None)
         return folders if bundle is None else [*folders, str(bundle.path)]
 

@@ -9,18 +9,24 @@ In a script submitted with ``records=True``::
     report.metric({"rmse": 1.25}, step=3)
     report.result({"rmse": 1.25})
 
-In a function of ``@task.ray`` the return value is the result. Outside of such a job all calls do nothing, so
-the same code runs by hand. Only the process of the entrypoint reports; Ray's workers return values to it.
+``report.skip("no new files")`` ends the work there, and Airflow skips the task.
+
+In a function of ``@task.ray`` the return value is the result. Outside of such a job all other calls do nothing, so the
+same code runs by hand. Only the process of the entrypoint reports; Ray's workers return values to it, or raise.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Optional
+from typing import Any, Dict, NoReturn, Optional
 
 from .frame import own_records, stored_results
 from .wire.names import SUBMISSION_ID
+from .wire.problems import Skipped
 from .wire.records import encode
+
+# Here, since what ends a script may be an exception of a Ray task, before the script itself has reported anything.
+own_records.watch()
 
 
 def progress(message: str, done: Optional[float] = None, total: Optional[float] = None) -> None:
@@ -59,6 +65,17 @@ def result(value: Any) -> None:
     writer = own_records.opened()
     if writer is not None:
         stored_results.write(writer, os.environ[SUBMISSION_ID], encoded)
+
+
+def skip(why: str) -> NoReturn:
+    """
+    End the work because there is nothing to do: Airflow skips the task, as ``AirflowSkipException`` has it skipped.
+
+    Works in Ray's tasks, too, whose exceptions come to the entrypoint; and needs no Airflow on the cluster.
+
+    :raises Skipped: always; what ends the script or function
+    """
+    raise Skipped(why)
 
 
 def _write(kind: str, **fields: Any) -> None:

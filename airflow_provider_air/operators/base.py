@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
-from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.sdk.exceptions import AirflowSkipException, AirflowTaskTimeout
 
 from airflow_provider_air.attachments.checks import specs_of
 from airflow_provider_air.connections.ports import environment_of, group_of, run_ports, target_of, task_of, try_of
@@ -75,6 +75,7 @@ class RunOperator(BaseOperator):
         Ask for it, and wait: in place for a while, then in the triggerer.
 
         :raises AirflowFailException: the DAG, a connection or the environment is wrong; not retried
+        :raises AirflowSkipException: there was nothing to do
         :raises AirError: this try failed; Airflow's retries apply
         """
         with airflow_errors():
@@ -128,6 +129,8 @@ class RunOperator(BaseOperator):
             if event is None:
                 self._defer(context, step)
             step = run.resume(event)
+        if step.skipped is not None:
+            raise AirflowSkipException(step.skipped)
         return self.done(context, step.result)
 
     def _defer(self, context: Context, step: Wait) -> None:
@@ -161,6 +164,7 @@ class RayJobOperator(RunOperator):
     # Of the operators that take them.
     submission_id: str | None = None
     wait: bool = True
+    skip_on_exit_code: tuple[int, ...] = ()
 
     def __init__(
         self,
@@ -308,4 +312,5 @@ class RayJobOperator(RunOperator):
             wait=self.wait,
             submission_id=self.submission_id,
             keep_cluster=self.keep_cluster,
+            skip_on_exit_code=self.skip_on_exit_code,
         )

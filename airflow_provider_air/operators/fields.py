@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.drivers.wire.names import CONTEXT
+from airflow_provider_air.drivers.wire.names import CONTEXT, EXIT_CONFIGURATION, EXIT_NOT_AFTER
 from airflow_provider_air.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ NUMBERS = (
     "scaling_config",
     "time_budget_seconds",
 )
+# By which drivers tell what is no end of the author's code.
+OWN_EXIT_CODES = (EXIT_CONFIGURATION, EXIT_NOT_AFTER)
 INTEGER, NUMBER = re.compile(r"[+-]?\d+"), re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -61,6 +63,24 @@ def check_limit(limit: Any) -> None:
     """:raises ConfigurationError: this is no number of jobs that a cluster could take."""
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise ConfigurationError(f"'max_concurrent_jobs' must be a whole number of at least 1, not {limit!r}")
+
+
+def exit_codes(value: Any, name: str) -> tuple[int, ...]:
+    """
+    Give the exit codes that an author wrote, as one or several; None: none.
+
+    :raises ConfigurationError: this is something else, or one that tells of success or of the provider's own trouble
+    """
+    codes = (
+        () if value is None else tuple(value) if isinstance(value, (list, tuple, set, frozenset, range)) else (value,)
+    )
+    for code in codes:
+        if isinstance(code, bool) or not isinstance(code, int) or not 1 <= code <= 255 or code in OWN_EXIT_CODES:
+            raise ConfigurationError(
+                f"{name!r} must be exit codes from 1 to 255, not {value!r}",
+                hint=f"{' and '.join(map(str, OWN_EXIT_CODES))} are the provider's own",
+            )
+    return codes
 
 
 def check_fields(operator: BaseOperator) -> None:

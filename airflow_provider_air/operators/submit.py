@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
@@ -10,6 +10,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider_air.connections.ports import backend_of, found_target_of
 from airflow_provider_air.connections.raising import airflow_errors
 from airflow_provider_air.errors import RemoteFailureError
+from airflow_provider_air.operators.fields import exit_codes
 from airflow_provider_air.operators.stored import RayStoredJobOperator
 from airflow_provider_air.waiting import patiently
 from airflow_provider_air.workloads import fields
@@ -43,6 +44,9 @@ class RaySubmitJobOperator(RayStoredJobOperator):
         :class:`~airflow_provider_air.sensors.job.RayJobSensor`. A clear stops such a job first, as any live one
     :param submission_id: the job's id, by default a new one for each attempt; later attempts of the same task instance
         get ``-2``, ``-3``, … behind it. A job of this id that is not this task's is never touched: the task fails
+    :param skip_on_exit_code: the exit code, or codes, by which the entrypoint says that there was nothing to do: the
+        task is skipped. By default none, as with Airflow's other operators for remote work
+    :raises ConfigurationError: ``skip_on_exit_code`` is none
     """
 
     template_fields: Sequence[str] = (
@@ -81,6 +85,7 @@ class RaySubmitJobOperator(RayStoredJobOperator):
         metadata: Mapping[str, str] | None = None,
         wait: bool = True,
         submission_id: str | None = None,
+        skip_on_exit_code: int | Collection[int] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -96,6 +101,7 @@ class RaySubmitJobOperator(RayStoredJobOperator):
         self.entrypoint_label_selector = entrypoint_label_selector
         self.metadata = metadata
         self.wait = wait
+        self.skip_on_exit_code = exit_codes(skip_on_exit_code, "skip_on_exit_code")
         self.submission_id = submission_id
 
     def build_job(self, context: Context, info: BuildInfo) -> JobRequest:

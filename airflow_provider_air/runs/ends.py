@@ -36,7 +36,7 @@ from airflow_provider_air.errors import (
 from airflow_provider_air.ray_api.models import JobDetails, JobStatus
 from airflow_provider_air.runs.attempts import Attempts, Ports, refused_now
 from airflow_provider_air.runs.history import HISTORY_KEY, RunHistory
-from airflow_provider_air.runs.ledger import Attempt, keep, kept
+from airflow_provider_air.runs.ledger import SKIPPED, Attempt, keep, kept
 from airflow_provider_air.runs.plan import Collected, Plan
 from airflow_provider_air.runs.watch import log_entries
 
@@ -60,6 +60,13 @@ EXPIRED_HINT = (
     "role's DurationSeconds (AWS), or use credentials='ambient'"
 )
 
+# The shell's.
+EXIT_NOT_FOUND = 127
+NO_PYTHON_HINT = (
+    "The PATH of the cluster's jobs leads to no python: give the folder of the one that has Ray, by "
+    "runtime_env={'env_vars': {'PATH': '/FOLDER:${PATH}'}}, or in the PATH of 'ray start'"
+)
+
 
 class Collecting:
     """What one try collects; runs in the worker."""
@@ -76,10 +83,16 @@ class Collecting:
         :raises AirError: the job failed, or its result cannot be had
         """
         attempts, name = self._attempts, attempt.submission_id
-        if job.status is not JobStatus.SUCCEEDED:
+        if not is_good(attempt, job):
             raise self.fail(attempt, job)
+        if job.status is not JobStatus.SUCCEEDED:
+            records = self._records_at_hand(attempt, job)
+            return self._skip(attempt, records, f"The job ended with the exit code {_exit_code_of(job)}")
         try:
             records = self._records(attempt, job)
+            end = find_end(records) or {}
+            if end.get("status") == "skipped":
+                return self._skip(attempt, records, str(end.get("message") or ""))
             value = encoded_result_of(records, where=name) if attempt.expects_result else name
             result = self._read(attempt, value)
         except ResultLostError as error:
@@ -89,6 +102,26 @@ class Collecting:
         attempt = attempts.put(attempt, result_kept=self._keep_result(attempt, value))
         attempts.end(attempt, "SUCCEEDED", Outcome("SUCCEEDED", result=result), records)
         return Done(result)
+
+    def collect(self, attempt: Attempt, job: JobDetails | None) -> Done | None:
+        """
+        Collect what has ended while nobody looked; None after a failure, where this try begins the next attempt.
+
+        :raises ConfigurationError: it says that no retry can help
+        """
+        assert job is not None
+        if is_good(attempt, job):
+            return self.finish(attempt, job)
+        failure = self.fail(attempt, job)
+        if isinstance(failure, ConfigurationError):
+            raise failure
+        self._ports.log.warning("Its next attempt begins, since job %s has failed: %s", job.submission_id, failure)
+        return None
+
+    def _skip(self, attempt: Attempt, records: list[dict[str, Any]], why: str) -> Done:
+        self._keep_history(attempt, records)
+        self._attempts.end(attempt, SKIPPED, Outcome(SKIPPED, why), records)
+        return Done(None, skipped=why)
 
     def _read(self, attempt: Attempt, value: Any) -> Any:
         ref = attempt.cluster_ref
@@ -111,7 +144,9 @@ class Collecting:
         return True
 
     def collect_again(self, attempt: Attempt) -> Done | None:
-        """Give a success once more, of which Airflow has not heard; None where it cannot be read any more."""
+        """Give a good end once more, of which Airflow has not heard; None where it cannot be read any more."""
+        if attempt.phase == SKIPPED:
+            return Done(None, skipped=attempt.message)
         try:
             if not attempt.expects_result:
                 return Done(self._read(attempt, attempt.submission_id))
@@ -136,15 +171,19 @@ class Collecting:
 
     def fail(self, attempt: Attempt, job: JobDetails) -> AirError:
         """End an attempt whose job has failed, and give the error, by its records where they can be read."""
-        records: list[dict[str, Any]] = []
-        try:
-            records = self._records(attempt, job)
-        except AirError as error:
-            self._ports.log.warning("The records of job %s cannot be read: %s", job.submission_id, error)
+        records = self._records_at_hand(attempt, job)
         failure = self._plan.read_failure(failure_of_end("ended", job.submission_id, job, "", records))
         self._keep_history(attempt, records)
         self._attempts.end(attempt, job.status.value, Outcome(job.status.value, str(failure)), records)
         return failure
+
+    def _records_at_hand(self, attempt: Attempt, job: JobDetails) -> list[dict[str, Any]]:
+        """Give the records of a job that did not succeed, which is judged without them, too."""
+        try:
+            return self._records(attempt, job)
+        except AirError as error:
+            self._ports.log.warning("The records of job %s cannot be read: %s", job.submission_id, error)
+            return []
 
     def _keep_history(self, attempt: Attempt, records: list[dict[str, Any]]) -> None:
         """Keep for good what people want to see of an attempt; a convenience."""
@@ -189,14 +228,20 @@ class Collecting:
             raise
 
     def kept_success(self, attempt: Attempt) -> Done | None:
-        """Make the result of a job that has succeeded meanwhile safe before its cluster goes; None where it has not."""
+        """Make the result of a job that has ended well meanwhile safe before its cluster goes; else None."""
         if not attempt.is_open:
             return None
         with self._ports.contained(f"Job {attempt.submission_id} could not be asked"):
             look = self._attempts.look(attempt)
-            if look is not None and look.job is not None and look.job.status is JobStatus.SUCCEEDED:
+            if look is not None and look.job is not None and is_good(attempt, look.job):
                 return self.finish(attempt, look.job)
         return None
+
+
+def is_good(attempt: Attempt, job: JobDetails) -> bool:
+    """Whether an ended job has not failed: it succeeded, or its exit code tells of nothing to do."""
+    is_skip = job.status is JobStatus.FAILED and _exit_code_of(job) in attempt.skip_on_exit_code
+    return job.status is JobStatus.SUCCEEDED or is_skip
 
 
 def find_end(records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
@@ -268,8 +313,8 @@ def _failure_of_job(job: JobDetails, records: Sequence[dict[str, Any]]) -> AirEr
     last_lines = _told_by_installer(job.message) if is_setup else job.message.strip()
     end = find_end(records) or {}
     told = end.get("error") or {}
-    exit_code = job.exit_code if job.exit_code is not None else _exit_code_in(job.message)
-    if exit_code == EXIT_CONFIGURATION and records:
+    exit_code = _exit_code_of(job)
+    if exit_code == EXIT_CONFIGURATION and told.get("type") != SystemExit.__name__ and records:
         return ConfigurationError(
             f"The job refuses its configuration: {told.get('message') or last_lines}", where=where
         )
@@ -292,10 +337,18 @@ def _failure_of_job(job: JobDetails, records: Sequence[dict[str, Any]]) -> AirEr
             **details,
         )
     reason = f"{told['type']}: {told.get('message', '')}" if told.get("type") else f"exit code {exit_code}"
-    hint = EXPIRED_HINT if EXPIRED.search(f"{reason} {last_lines}") else None
+    if end.get("no_retry"):
+        return ConfigurationError(f"The job failed, and says that no retry can help: {reason}", where=where)
+    hint = _hint_of(exit_code, f"{reason} {last_lines}")
     return JobFailedError(
         f"The job failed: {reason}\nLast lines of the driver:\n{last_lines}\n", where=where, hint=hint, **details
     )
+
+
+def _hint_of(exit_code: int | None, told: str) -> str | None:
+    if exit_code == EXIT_NOT_FOUND and re.search(r"\bpython: (command )?not found", told):
+        return NO_PYTHON_HINT
+    return EXPIRED_HINT if EXPIRED.search(told) else None
 
 
 def _told_by_installer(message: str) -> str:
@@ -306,8 +359,10 @@ def _told_by_installer(message: str) -> str:
     return timed_out[0] if timed_out else message.strip()
 
 
-def _exit_code_in(message: str) -> int | None:
-    found = re.search(r"exit code (-?\d+)", message)
+def _exit_code_of(job: JobDetails) -> int | None:
+    if job.exit_code is not None:
+        return job.exit_code
+    found = re.search(r"exit code (-?\d+)", job.message)
     return int(found.group(1)) if found else None
 
 

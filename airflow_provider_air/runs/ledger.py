@@ -34,6 +34,9 @@ MOST_KEPT_CHARACTERS = 500
 OnClear = Literal["auto", "fresh", "resume"]
 KeepCluster = Literal["never", "on_failure"]
 DETACHED = "DETACHED"
+SKIPPED = "SKIPPED"
+# Of which the task is to hear again, if it has not.
+GOOD_PHASES = ("SUCCEEDED", SKIPPED)
 OPEN_PHASES = ("intended", "submitted", DETACHED)
 
 
@@ -60,7 +63,7 @@ class Attempt:
     One remote thing that was started for a generation, or the intent to start it.
 
     :param phase: ``intended``, ``submitted``, ``DETACHED`` (nobody waits for its end), or how it ended: ``SUCCEEDED``,
-        ``FAILED``, ``STOPPED``, ``LOST``, ``RESULT_LOST``, ``ABANDONED``
+        ``SKIPPED``, ``FAILED``, ``STOPPED``, ``LOST``, ``RESULT_LOST``, ``ABANDONED``
     :param is_named: its id is the author's, so somebody else may have a job of the same
     :param waits: whether the task waits for its end
     :param kind: ``job``, or ``rollout`` for what a ServeBackend runs
@@ -76,7 +79,8 @@ class Attempt:
     :param outcome: what its attachments were told of its end
     :param result_kept: whether its result is in the state store
     :param steps: when it took which step, in epoch seconds
-    :param message: why it ended badly
+    :param skip_on_exit_code: exit codes of its entrypoint by which it is skipped
+    :param message: why it ended badly, or was skipped
     """
 
     generation: int
@@ -107,6 +111,7 @@ class Attempt:
     result_kept: bool = False
     attachments: tuple[AttachmentEntry, ...] = ()
     steps: Mapping[str, float] = field(default_factory=dict)
+    skip_on_exit_code: tuple[int, ...] = ()
     message: str = ""
     key: Mapping[str, Any] = field(default_factory=dict)
 
@@ -178,7 +183,8 @@ class Attempt:
         if not isinstance(data, Mapping):
             raise ProtocolError(f"This is no attempt: {data!r}"[:300])
         entries = tuple(fields_of(AttachmentEntry, item) for item in data.get("attachments") or ())
-        return fields_of(cls, {**data, "attachments": entries})
+        codes = tuple(data.get("skip_on_exit_code") or ())
+        return fields_of(cls, {**data, "attachments": entries, "skip_on_exit_code": codes})
 
 
 @dataclass(frozen=True)
@@ -240,7 +246,7 @@ class Ledger:
         )
 
     def _succeeded(self) -> bool:
-        return bool(self.attempts) and self.attempts[-1].phase in ("SUCCEEDED", DETACHED)
+        return bool(self.attempts) and self.attempts[-1].phase in (*GOOD_PHASES, DETACHED)
 
     @property
     def current(self) -> Attempt | None:

@@ -88,6 +88,7 @@ class Plan:
     :param wait: whether the task waits for the job's end; if not, its result is the submission id
     :param submission_id: the author's own id for the first job; None: each gets a new one
     :param keep_cluster: whether a cluster of the task's own is left for people to look at, where an attempt fails
+    :param skip_on_exit_code: exit codes of the entrypoint that tell of nothing to do
     """
 
     workload: str
@@ -111,6 +112,7 @@ class Plan:
     wait: bool = True
     submission_id: str | None = None
     keep_cluster: KeepCluster = "never"
+    skip_on_exit_code: tuple[int, ...] = ()
 
     def terms(self, this: Try, last: Attempt | None, *, began: float, now: float) -> dict[str, Any]:
         """
@@ -131,6 +133,7 @@ class Plan:
             "unreachable_seconds": self.unreachable_timeout_seconds,
             "log_limit_bytes": self.log_limit_bytes,
             "keep_cluster": self.keep_cluster,
+            "skip_on_exit_code": self.skip_on_exit_code,
         }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.contracts.attachments import Outcome
 from airflow_provider_air.contracts.clusters import (
@@ -33,7 +33,6 @@ from airflow_provider_air.errors import (
     ProtocolError,
     UnavailableError,
 )
-from airflow_provider_air.ray_api.models import JobDetails, JobStatus
 from airflow_provider_air.runs.attached import Attached
 from airflow_provider_air.runs.attempts import Attempts, Ports
 from airflow_provider_air.runs.ends import Collecting, failure_of_cluster, failure_of_end, failure_of_start
@@ -44,6 +43,9 @@ from airflow_provider_air.runs.plan import BuildInfo, Plan, Try
 from airflow_provider_air.runs.sending import Sending, write_job_links, write_links
 from airflow_provider_air.runs.settling import Decision, Settling
 from airflow_provider_air.runs.watch import Watch, job_of
+
+if TYPE_CHECKING:
+    from airflow_provider_air.ray_api.models import JobDetails
 
 # A wait in place ends now and then to resolve anew how the job would be stopped: tokens and addresses age.
 SLICE_SECONDS = 600.0
@@ -154,22 +156,13 @@ class Run:
     def _act(self, decision: Decision) -> Wait | Done:
         acts: dict[str, Callable[[Attempt, JobDetails | None], Wait | Done | None]] = {
             "adopt": self._wait_for_end,
-            "collect": self._collect,
+            "collect": self._collecting.collect,
             "collect_again": self._collect_again,
             "detach": self._detach,
         }
         act, attempt = acts.get(decision.action, self._go_on), decision.attempt
         step = None if attempt is None else act(attempt, decision.job)
         return self._start() if step is None else step
-
-    def _collect(self, attempt: Attempt, job: JobDetails | None) -> Done | None:
-        """Collect what has ended while nobody looked; after a failure, this try begins the next attempt."""
-        assert job is not None
-        if job.status is JobStatus.SUCCEEDED:
-            return self._collecting.finish(attempt, job)
-        failure = self._collecting.fail(attempt, job)
-        self._ports.log.warning("Its next attempt begins, since job %s has failed: %s", job.submission_id, failure)
-        return None
 
     def _collect_again(self, attempt: Attempt, job: JobDetails | None) -> Done | None:
         done = self._collecting.collect_again(attempt)

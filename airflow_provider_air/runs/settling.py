@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from airflow_provider_air.contracts.attachments import Outcome
 from airflow_provider_air.errors import AirError
 from airflow_provider_air.runs.attempts import CLEARED_PATIENCE_SECONDS, EARLIER, Attempts, Ports
-from airflow_provider_air.runs.ledger import DETACHED, Attempt
+from airflow_provider_air.runs.ledger import DETACHED, GOOD_PHASES, Attempt
 from airflow_provider_air.waiting import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
@@ -56,12 +56,12 @@ class Settling:
         for attempt in attempts.ledger.earlier_open():
             self._end_earlier(attempt)
         current = attempts.ledger.current
-        if current is None or not (current.is_open or current.phase == "SUCCEEDED"):
+        if current is None or not (current.is_open or current.phase in GOOD_PHASES):
             # Whoever wrote down its end may have died before its cluster was left.
             for last in attempts.ledger.attempts[-1:]:
                 attempts.leave(last)
             return START
-        if current.phase == "SUCCEEDED":
+        if current.phase in GOOD_PHASES:
             return Decision("collect_again", current)
         if current.phase == DETACHED:
             return Decision("detach", current)

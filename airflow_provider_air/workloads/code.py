@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from airflow_provider_air.errors import ConfigurationError
-from airflow_provider_air.workloads.function import function_payload
+from airflow_provider_air.workloads.function import function_payload, unpickler
 
 Code = str | Callable[..., Any]
 IMPORT_PATH = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:|\.)[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")
@@ -43,4 +43,7 @@ def pack(code: Code, field: str, code_folders: Sequence[str]) -> tuple[Any, dict
         return code, {}
     call = function_payload(code, (), {}, code_folders=code_folders)
     file = f"{field}.pkl"
-    return {"payload": file, "python": json.loads(call["config.json"])["python"]}, {file: call["call.pkl"]}
+    return {"payload": file, "python": json.loads(call["config.json"])["python"]}, {
+        file: call["call.pkl"],
+        **unpickler(),
+    }

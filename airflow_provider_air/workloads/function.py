@@ -7,15 +7,21 @@ both would be pickled by reference to names that the cluster does not know.
 
 from __future__ import annotations
 
+import functools
+import inspect
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from cloudpickle import Pickler
 
 ENTRYPOINT = "python -m air_drivers.function"
 
@@ -30,33 +36,70 @@ def function_payload(
     """
     Pickle a call for ``drivers/function``; runs in the worker.
 
+    :param function: a function, or whatever else can be called
     :param code_folders: modules whose files lie below one of these travel by value
     :raises ConfigurationError: something cannot be pickled; the message names the argument
     """
     python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    name = getattr(code_of(function), "__name__", "?")
     with _by_value(_local_modules(function, code_folders)):
-        for name, value in [*((f"argument {i + 1}", v) for i, v in enumerate(args)), *kwargs.items()]:
-            _pickle(value, f"The argument {name!r} of {function.__name__}()")
-        call = _pickle((function, tuple(args), dict(kwargs)), f"The function {function.__name__}()")
-    return {"config.json": json.dumps({"python": python}).encode(), "call.pkl": call}
+        for argument, value in [*((f"argument {i + 1}", v) for i, v in enumerate(args)), *kwargs.items()]:
+            _pickle(value, f"The argument {argument!r} of {name}()")
+        call = _pickle((function, tuple(args), dict(kwargs)), f"The function {name}()")
+    return {"config.json": json.dumps({"python": python}).encode(), "call.pkl": call, **unpickler()}
+
+
+def code_of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the function, method or class that a callable runs: of a ``partial``, a decorated one, an object."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = inspect.unwrap(function)
+    return function if inspect.isroutine(function) or inspect.isclass(function) else type(function)
+
+
+def unpickler() -> dict[str, bytes]:
+    """Give the cloudpickle that makes the pickles, for the payload: another version need not understand them."""
+    import cloudpickle
+
+    folder = Path(cloudpickle.__file__).parent
+    return {f"cloudpickle/{file.name}": file.read_bytes() for file in sorted(folder.glob("*.py"))}
+
+
+def _pickler(file: io.BytesIO) -> Pickler:
+    import cloudpickle
+
+    class HintsAsText(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
+        """Type hints travel as text, as ``from __future__ import annotations`` makes them: nothing runs by them."""
+
+        def reducer_override(self, value: Any) -> Any:
+            reduced = super().reducer_override(value)
+            if isinstance(value, FunctionType) and isinstance(reduced, tuple):
+                # Source: cloudpickle 3.1, _function_getstate
+                hints = reduced[2][1].get("__annotations__") or {}
+                reduced[2][1]["__annotations__"] = {
+                    name: hint if isinstance(hint, str) else inspect.formatannotation(hint)
+                    for name, hint in hints.items()
+                }
+            return reduced
+
+    return HintsAsText(file)
 
 
 def _pickle(value: Any, what: str) -> bytes:
-    import cloudpickle
-
+    data = io.BytesIO()
     try:
-        data: bytes = cloudpickle.dumps(value)
+        _pickler(data).dump(value)
     except Exception as error:  # any class's __reduce__ may raise anything
         raise ConfigurationError(
             f"{what} cannot be pickled: {type(error).__name__}: {error}",
             hint="Pass plain data, and open connections, files and clients inside the function",
         ) from error
-    return data
+    return data.getvalue()
 
 
 def _local_modules(function: Callable[..., Any], folders: Sequence[str]) -> Iterator[ModuleType]:
     roots = [Path(folder).resolve() for folder in folders]
-    own = sys.modules.get(function.__module__)
+    own = sys.modules.get(code_of(function).__module__)
     if own is not None and own.__name__ != "__main__":
         yield own
     for module in list(sys.modules.values()):

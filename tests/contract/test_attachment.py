@@ -48,7 +48,7 @@ RECORDS: list[dict[str, Any]] = [
     {"v": 1, "seq": 4, "t": 5.0, "kind": "result", "value": {"rmse": 1.25}},
     {"v": 1, "seq": 5, "t": 6.0, "kind": "end", "status": "succeeded"},
 ]
-STATUSES = ["SUCCEEDED", "FAILED", "STOPPED", "LOST", "DEADLINE", "ABANDONED"]
+STATUSES = ["SUCCEEDED", "SKIPPED", "FAILED", "STOPPED", "LOST", "DEADLINE", "ABANDONED"]
 NOBODY = "http://127.0.0.1:9"
 
 

@@ -36,7 +36,10 @@ KEY_TAG = "air.key"
 TRIAL_TAG = "air.trial_id"
 # MLflow has no word for some of our outcomes.
 OUTCOME_TAG = "air.outcome"
-END_STATUS = {"SUCCEEDED": "FINISHED", "STOPPED": "KILLED", "DEADLINE": "KILLED", "ABANDONED": "KILLED"}
+END_STATUS = {
+    **dict.fromkeys(("SUCCEEDED", "SKIPPED"), "FINISHED"),
+    **dict.fromkeys(("STOPPED", "DEADLINE", "ABANDONED"), "KILLED"),
+}
 
 
 class MlflowTracking:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
+import io
+import os
 import pickle
 import sys
 from typing import Any
 
 from ..wire import imports
+from ..wire.names import PAYLOAD
 from ..wire.problems import ConfigurationProblem
+from .ends import STAND_INS
 from .running import Run
 
 
@@ -21,25 +24,35 @@ def check_python(expected: str) -> None:
     here = "%d.%d" % sys.version_info[:2]
     if here != expected:
         raise ConfigurationProblem(
-            "the function was pickled by Python %s but the cluster runs Python %s; use the same minor "
-            "version on both sides, or submit a script with RaySubmitJobOperator" % (expected, here)
+            "the function was pickled by Python %s but the cluster runs Python %s (%s); use the same minor "
+            "version on both sides, or submit a script with RaySubmitJobOperator" % (expected, here, sys.executable)
         )
 
 
-def load_call(data: bytes) -> Any:
-    """
-    Unpickle what to call; only ever what our own side shipped with this job.
+class _Unpickler(pickle.Unpickler):  # what our own side shipped with this job
+    def find_class(self, module: str, name: str) -> Any:
+        package, _, rest = module.partition(".")
+        if package == "cloudpickle":
+            # The one that made the pickle came along: others, Ray's own among them, need not understand it.
+            module = ".".join(filter(None, [os.environ[PAYLOAD], package, rest]))
+        try:
+            return super().find_class(module, name)
+        except ModuleNotFoundError as error:
+            if package == "airflow" and name in STAND_INS and str(error.name).startswith(package):
+                return STAND_INS[name]
+            raise
 
+
+def load_call(run: Run, name: str) -> Any:
+    """
+    Unpickle what to call: ``(function, args, kwargs)``.
+
+    :param name: of the payload's file
     :raises ConfigurationProblem: something that the function needs is not installed on the cluster
     """
+    data = io.BytesIO(run.payload(name))
     try:
-        importlib.import_module("cloudpickle")
-    except ImportError:
-        # The pickle names functions of "cloudpickle"; Ray carries a copy of it under its own name.
-        sys.modules["cloudpickle"] = importlib.import_module("ray.cloudpickle")
-        sys.modules["cloudpickle.cloudpickle"] = importlib.import_module("ray.cloudpickle.cloudpickle")
-    try:
-        return pickle.loads(data)  # noqa: S301  # what our own side shipped with this job
+        return _Unpickler(data).load()
     except ModuleNotFoundError as error:
         raise ConfigurationProblem(
             "the function needs the module %r, which is not on the cluster; put it into the code folder "
@@ -57,7 +70,7 @@ def author_object(run: Run, spec: Any, field: str) -> Any:
     if isinstance(spec, str):
         return imports.by_path(spec, field)
     check_python(spec["python"])
-    found, _, _ = load_call(run.payload(spec["payload"]))
+    found, _, _ = load_call(run, spec["payload"])
     return found
 
 

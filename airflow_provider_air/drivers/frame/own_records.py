@@ -10,7 +10,8 @@ import sys
 from typing import Any, Optional
 
 from ..wire.names import RECORDS_DIR, SUBMISSION_ID, records_name
-from ..wire.records import RecordWriter, error_of
+from ..wire.records import RecordWriter
+from .ends import end_of, is_skip
 
 _writer: Optional[RecordWriter] = None
 _failed: Optional[BaseException] = None
@@ -31,10 +32,15 @@ def _job_log_folder() -> str:
             return os.path.dirname(log)
     import ray
 
-    if not ray.is_initialized():
+    was_connected = ray.is_initialized()
+    if not was_connected:
         ray.init(log_to_driver=False)
     node: Any = ray._private.worker._global_node
-    return str(node.get_logs_dir_path())
+    folder = str(node.get_logs_dir_path())
+    if not was_connected:
+        # Ray takes one ray.init(), and that one is the author's.
+        ray.shutdown()
+    return folder
 
 
 def join(records: RecordWriter) -> None:
@@ -49,26 +55,29 @@ def opened() -> Optional[RecordWriter]:
     submission_id = os.environ.get(SUBMISSION_ID)
     if _writer is None and submission_id:
         _writer = RecordWriter(path_of(submission_id))
-        _watch_the_end()
+        atexit.register(_end)
     return _writer if submission_id else None
 
 
-def _watch_the_end() -> None:
+def watch() -> None:
+    """Note what ends a script of the user's inside a job; one that is skipped ends well."""
+    if not os.environ.get(SUBMISSION_ID):
+        return
     before = sys.excepthook
 
     def note(kind: Any, error: Any, trace: Any) -> None:
         global _failed
         _failed = error
+        if is_skip(error) and opened() is not None:
+            print("skipped: %s" % end_of(error)["message"], file=sys.stderr, flush=True)
+            # The one way from here to an exit code of its own.
+            raise SystemExit(0)
         before(kind, error, trace)
 
     sys.excepthook = note
-    atexit.register(_end)
 
 
 def _end() -> None:
     assert _writer is not None
-    if _failed is None:
-        _writer.write("end", status="succeeded")
-    else:
-        _writer.write("end", status="failed", error=error_of(_failed))
+    _writer.write("end", **({"status": "succeeded"} if _failed is None else end_of(_failed)))
     _writer.close()

@@ -19,8 +19,12 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol
 
 from ..wire.names import EXIT_CONFIGURATION, EXIT_NOT_AFTER, NOT_AFTER, PAYLOAD, SECRETS, SUBMISSION_ID
 from ..wire.problems import ConfigurationProblem
-from ..wire.records import RecordWriter, error_of
-from . import own_records
+from ..wire.records import RecordWriter
+from . import interpreter, own_records
+from .ends import end_of
+
+# How long threads that the work has left may take before the log says that the job waits for them.
+THREADS_SECONDS = 5.0
 
 
 class Tracked(Protocol):
@@ -46,6 +50,7 @@ class Run:
         self._payload = payload
         self.config: Dict[str, Any] = json.loads(self.payload("config.json")) if payload else {}
         self.records = RecordWriter(own_records.path_of(submission_id))
+        self._pid = os.getpid()
 
     def payload(self, name: str) -> bytes:
         """
@@ -65,6 +70,11 @@ class Run:
             return None
         with open(path, "rb") as file:
             return file.read()
+
+    def leave_if_forked(self, code: int = 0) -> None:
+        """End here where this is a child of the job's process, which the author's code has forked and let come back."""
+        if os.getpid() != self._pid:
+            os._exit(code)
 
 
 def shipped_folder(name: str) -> str:
@@ -119,8 +129,8 @@ def running(*openers: Opener) -> Iterator[Run]:
     """
     Frame a driver's work; writes the ``end`` record and exits with the code that tells the outcome.
 
-    Exit codes: 0 succeeded; 1 the user's code raised (traceback in the job's log); 64 the author must
-    fix something; 75 the not-after time passed.
+    Exit codes: 0 succeeded, or skipped; 1 the user's code raised (traceback in the job's log), or what it gave
+    ``sys.exit``; 64 the author must fix something; 75 the not-after time passed.
 
     :param openers: what opens the trackers that the environment asks for, and gives None where it asks for none
     """
@@ -131,7 +141,9 @@ def running(*openers: Opener) -> Iterator[Run]:
         threading.Thread(target=_end_at, args=(run, ended), daemon=True).start()
     code = 0
     tracked: List[Optional[Tracked]] = []
+    streams = sys.stdout, sys.stderr
     try:
+        interpreter.need_ray()
         for begin in openers:
             tracked.append(begin(run))
         yield run
@@ -140,19 +152,56 @@ def running(*openers: Opener) -> Iterator[Run]:
         print("configuration error: %s" % problem, file=sys.stderr, flush=True)
         _write_failure(run, problem)
         code = EXIT_CONFIGURATION
-    except Exception as error:
-        traceback.print_exc()
-        _write_failure(run, error)
-        code = 1
+    except BaseException as error:
+        # Whatever the author's code has done to them: the driver's own words are for the job's log.
+        sys.stdout, sys.stderr = streams
+        code = _end_by(run, error)
     finally:
+        sys.stdout, sys.stderr = streams
         ended.set()
         run.records.close()
         for each in filter(None, tracked):
             each.finish(code)
-        sys.stdout.flush()
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+        _tell_of_threads()
     if code:
         sys.exit(code)
 
 
+def _end_by(run: Run, error: BaseException) -> int:
+    """Say and write how the work has ended, whatever it raised, and give the exit code."""
+    end = end_of(error)
+    is_exit = isinstance(error, SystemExit)
+    with contextlib.suppress(Exception):
+        if end["status"] == "skipped":
+            print("skipped: %s" % end["message"], file=sys.stderr, flush=True)
+        elif is_exit:
+            print(error, file=sys.stderr, flush=True)
+        else:
+            traceback.print_exc()
+    code = 0 if end["status"] == "skipped" else _code_of(error) if isinstance(error, SystemExit) else 1
+    run.leave_if_forked(code)
+    run.records.write("end", **end)
+    return code
+
+
+def _code_of(error: SystemExit) -> int:
+    """Give the exit code of a ``sys.exit`` that came too early: 1 also for text, and for what would say success."""
+    return error.code if isinstance(error.code, int) and error.code & 0xFF else 1
+
+
+def _tell_of_threads() -> None:
+    """Have the log say why the job goes on: as any Python, this one waits for threads that are no daemons."""
+
+    left = [each for each in threading.enumerate() if not each.daemon and each is not threading.main_thread()]
+    if left:
+        names = ", ".join(each.name for each in left)
+        told = "the work has ended; the job goes on until its threads end: %s\n" % names
+        timer = threading.Timer(THREADS_SECONDS, sys.stderr.write, [told])
+        timer.daemon = True
+        timer.start()
+
+
 def _write_failure(run: Run, error: BaseException) -> None:
-    run.records.write("end", status="failed", error=error_of(error))
+    run.records.write("end", **end_of(error))

@@ -9,24 +9,44 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from typing import Any
 
 from ..frame import stored_results
 from ..frame.code import check_python, load_call
+from ..frame.connecting import connect_when_asked
 from ..frame.running import running
 from ..trackers import wandb_run
 from ..wire.problems import ConfigurationProblem
 from ..wire.records import EncodeError, encode
+
+# What a function returns that has not done its work yet, by the name of its type, and what does.
+UNDONE = {
+    "generator": "the function has a yield, so that calling it does nothing yet: return list(...) of what it yields",
+    "async_generator": "the function has a yield, so that calling it does nothing yet: return a list of what it yields",
+    "ObjectRef": "the function returned an ObjectRef, whose object ends with the job: return ray.get(...) of it",
+}
 
 
 def main() -> None:
     """Run the function and report its value."""
     with running(wandb_run.begin) as run:
         check_python(run.config["python"])
-        function, args, kwargs = load_call(run.payload("call.pkl"))
-        value = function(*stored_results.fetched(args), **stored_results.fetched(kwargs))
-        if inspect.iscoroutine(value):
-            value = asyncio.run(value)
+        connect_when_asked()
+        function, args, kwargs = load_call(run, "call.pkl")
+        value = _called(function, stored_results.fetched(args), stored_results.fetched(kwargs))
+        run.leave_if_forked()
         try:
             stored_results.write(run.records, run.submission_id, encode(value, "the return value"))
         except (EncodeError, stored_results.TooLarge) as error:
-            raise ConfigurationProblem(str(error)) from error
+            raise ConfigurationProblem(UNDONE.get(type(value).__name__, str(error))) from error
+
+
+def _called(function: Any, args: Any, kwargs: Any) -> Any:
+    """Give the function's value; an exit that tells of no failure ends it as a return does."""
+    try:
+        value = function(*args, **kwargs)
+        return asyncio.run(value) if inspect.iscoroutine(value) else value
+    except SystemExit as end:
+        if end.code in (None, 0):
+            return None
+        raise

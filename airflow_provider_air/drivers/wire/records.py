@@ -12,7 +12,8 @@ without gaps; the last line has the kind ``end``. Kinds and their fields:
 ``metric``     ``values`` ({name: number}), optional ``step`` (int), free fields
 ``checkpoint`` ``uri`` (str), optional ``values``
 ``result``     ``value``: an encoded value, see :func:`encode`
-``end``        ``status`` (``succeeded`` or ``failed``), optional ``error`` ({type, message})
+``end``        ``status`` (``succeeded``, ``failed`` or ``skipped``), optional ``error`` ({type, message}), ``message``
+               (why it was skipped), ``no_retry`` (true: no retry can help)
 =============  ==========================================================================
 """
 
@@ -32,7 +33,7 @@ import time
 import uuid
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from .texts import shortened
+from .texts import shortened, text_of
 
 VERSION = 1
 KINDS = ("progress", "metric", "checkpoint", "result", "end")
@@ -171,7 +172,7 @@ def _decode_array(value: Dict[str, Any]) -> Any:
 
 def error_of(error: BaseException) -> Dict[str, str]:
     """Give what the ``end`` record of a job that failed says of an exception."""
-    return {"type": type(error).__name__, "message": shortened(str(error), MAX_ERROR_CHARACTERS)}
+    return {"type": type(error).__name__, "message": shortened(text_of(error), MAX_ERROR_CHARACTERS)}
 
 
 class RecordWriter:

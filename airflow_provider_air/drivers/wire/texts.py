@@ -14,3 +14,17 @@ def shortened(text: str, limit: int) -> str:
     head = limit // 3
     tail = limit - head - 60
     return "%s\n[... %d characters are left out here ...]\n%s" % (text[:head], len(text) - head - tail, text[-tail:])
+
+
+def text_of(error: BaseException) -> str:
+    """
+    Give an exception's text, whatever it is: never raises, and holds nothing that UTF-8 does not take.
+
+    Of a group, also what it is made of.
+    """
+    try:
+        text = str(error)
+    except Exception as problem:
+        text = "(no text: its __str__ raises %s)" % type(problem).__name__
+    parts = ["%s: %s" % (type(part).__name__, text_of(part)) for part in getattr(error, "exceptions", ()) or ()]
+    return "; ".join([text, *parts]).encode("utf-8", "backslashreplace").decode("utf-8")

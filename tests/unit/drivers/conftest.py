@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import pytest
 
 from airflow_provider_air import drivers
@@ -19,6 +18,7 @@ from airflow_provider_air.drivers.frame.running import Run
 from airflow_provider_air.drivers.wire.names import RECORDS_DIR, records_name
 from airflow_provider_air.drivers.wire.problems import ConfigurationProblem
 from airflow_provider_air.drivers.wire.records import RecordBuffer
+from airflow_provider_air.workloads.function import function_payload
 
 HERE = ".".join(map(str, sys.version_info[:2]))
 Process = Callable[..., subprocess.CompletedProcess[str]]
@@ -67,14 +67,10 @@ def records(folder: Path) -> list[dict[str, Any]]:
 
 def ship(folder: Path, function: Any, *args: Any, python: str = HERE, **kwargs: Any) -> None:
     """Put a call into the payload, by value: the driver does not have the test's module."""
-    module = sys.modules[function.__module__]
-    cloudpickle.register_pickle_by_value(module)
-    try:
-        call = cloudpickle.dumps((function, args, kwargs))
-    finally:
-        cloudpickle.unregister_pickle_by_value(module)
-    (folder / "payload" / "call.pkl").write_bytes(call)
-    (folder / "payload" / "config.json").write_text(json.dumps({"python": python}))
+    payload = function_payload(function, args, kwargs, code_folders=[])
+    for name, data in {**payload, "config.json": json.dumps({"python": python}).encode()}.items():
+        (folder / "payload" / name).parent.mkdir(exist_ok=True)
+        (folder / "payload" / name).write_bytes(data)
 
 
 @pytest.fixture

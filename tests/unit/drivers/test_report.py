@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from airflow_provider_air.drivers.wire.records import decode
 from airflow_provider_air.runs.ends import encoded_result_of
 from tests.unit.drivers.conftest import Process, records
@@ -62,3 +64,33 @@ def test_a_child_of_the_script_cannot_spoil_its_records(folder: Path, run: Proce
 
     assert done.returncode == 0, done.stderr
     assert [item["kind"] for item in records(folder)] == ["progress", "result", "end"]
+
+
+SKIPS = {
+    "at once": "report.skip('no new files')",
+    "after a report": "report.progress('x')\nreport.skip('no new files')",
+    "by Airflow's own": "class AirflowSkipException(Exception): pass\nraise AirflowSkipException('no new files')",
+}
+
+
+@pytest.mark.parametrize("text", SKIPS.values(), ids=SKIPS.keys())
+def test_a_script_that_finds_nothing_to_do_ends_well_and_says_so(text: str, folder: Path, run: Process) -> None:
+    done = run(script(folder, text))
+
+    assert (done.returncode, done.stderr) == (0, "skipped: no new files\n")
+    end = records(folder)[-1]
+    assert (end["kind"], end["status"], end["message"]) == ("end", "skipped", "no new files")
+
+
+def test_a_script_that_gives_up_says_that_no_retry_can_help(folder: Path, run: Process) -> None:
+    text = "class AirflowFailException(Exception): pass\nreport.progress('x')\nraise AirflowFailException('bad table')"
+
+    assert run(script(folder, text)).returncode == 1
+    assert records(folder)[-1]["no_retry"] is True
+
+
+def test_a_skip_by_hand_raises_what_is_skipped(folder: Path, run: Process) -> None:
+    done = run(script(folder, "report.skip('no new files')"), AIR_SUBMISSION_ID="")
+
+    assert done.returncode == 1
+    assert "Skipped: no new files" in done.stderr

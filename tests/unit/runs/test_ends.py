@@ -124,6 +124,14 @@ def test_a_job_that_never_began_before_the_deadline_says_what_it_waited_for() ->
     assert "PENDING, waiting for resources to become available" in str(error)
 
 
+@pytest.mark.parametrize("shell", ["/bin/sh: 1: python: not found", "bash: line 1: python: command not found"])
+def test_a_cluster_whose_path_has_no_python_says_what_helps(shell: str) -> None:
+    error = failure_of_end("ended", "air-1", job(exit_code=127, message=shell), "")
+
+    assert isinstance(error, JobFailedError)
+    assert "runtime_env={'env_vars': {'PATH': '/FOLDER:${PATH}'}}" in str(error)
+
+
 def test_a_drivers_configuration_problem_is_not_retried() -> None:
     assert isinstance(failure_of_end("ended", "air-1", job(exit_code=64), "", [END]), ConfigurationError)
     assert isinstance(failure_of_end("ended", "air-1", job(exit_code=64), ""), JobFailedError)

@@ -47,6 +47,7 @@ def test_a_retry_stays_in_its_generation() -> None:
     ("phase", "on_clear", "resumes"),
     [
         ("SUCCEEDED", "auto", False),
+        ("SKIPPED", "auto", False),
         ("FAILED", "auto", True),
         ("STOPPED", "auto", True),
         ("LOST", "auto", True),

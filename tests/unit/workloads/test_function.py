@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import pickle
 import sys
+import threading
 from pathlib import Path
 
 import cloudpickle
 import pytest
 
+from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.workloads.code import pack
 from airflow_provider_air.workloads.function import function_payload
 
 
@@ -45,3 +49,15 @@ def test_a_helper_travels_that_was_found_through_a_link(tmp_path: Path, monkeypa
 
     function, args, kwargs = pickle.loads(payload["call.pkl"])
     assert function(*args, **kwargs) == 7
+
+
+def test_code_of_the_other_workloads_brings_its_cloudpickle_too() -> None:
+    told, files = pack(no_op, "train_loop", [])
+
+    assert told["payload"] == "train_loop.pkl"
+    assert {"train_loop.pkl", "cloudpickle/__init__.py", "cloudpickle/cloudpickle.py"} <= files.keys()
+
+
+def test_what_cannot_be_pickled_is_named_whatever_can_be_called() -> None:
+    with pytest.raises(ConfigurationError, match=r"The argument 'argument 1' of no_op\(\) cannot be pickled"):
+        function_payload(functools.partial(no_op), (threading.Lock(),), {}, code_folders=[])

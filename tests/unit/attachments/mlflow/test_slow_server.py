@@ -34,6 +34,7 @@ class SlowMlflow(LoopbackServer):
         self.late = self.lost = 0
         self.runs: list[dict[str, Any]] = []
         self.versions: list[dict[str, Any]] = []
+        self.updates: list[dict[str, Any]] = []
         self.url = ""
 
     async def _open(self) -> None:
@@ -71,6 +72,8 @@ class SlowMlflow(LoopbackServer):
         if call == "runs/search":
             tag, value = re.findall(r"[`'](.*?)[`']", body["filter"])
             return {"runs": [run for run in self.runs if {"key": tag, "value": value} in run["data"]["tags"]]}
+        if call == "runs/update":
+            self.updates.append(body)
         if call == "model-versions/search":
             return {"model_versions": self.versions}
         return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 from airflow_provider_air.drivers.wire.records import decode
@@ -82,7 +83,7 @@ def test_another_python_is_refused_before_the_pickle_is_opened(folder: Path, run
 
     assert done.returncode == 64
     assert "Python 3.8" in done.stderr
-    assert f"Python {HERE}" in done.stderr
+    assert f"Python {HERE} ({sys.executable})" in done.stderr
 
 
 def test_a_module_that_the_cluster_lacks_is_named(folder: Path, run: Process, tmp_path: Path) -> None:

@@ -1,0 +1,46 @@
+"""What the exception that ended the author's work says: it failed, for good or not, or there was nothing to do."""
+
+from __future__ import annotations
+
+from typing import Any, Dict
+
+from ..wire.problems import Skipped
+from ..wire.records import MAX_ERROR_CHARACTERS, error_of
+from ..wire.texts import shortened, text_of
+
+
+class AirflowException(Exception):
+    """Airflow's own, where the cluster has no Airflow: a failure, as any exception is."""
+
+
+class AirflowSkipException(AirflowException):
+    """Airflow's own, where the cluster has no Airflow: the task is skipped."""
+
+
+class AirflowFailException(AirflowException):
+    """Airflow's own, where the cluster has no Airflow: the task fails, and is not retried."""
+
+
+STAND_INS = {kind.__name__: kind for kind in (AirflowException, AirflowSkipException, AirflowFailException)}
+
+
+def is_skip(error: BaseException) -> bool:
+    """Whether it says that there is nothing to do: by our class, or by the name of Airflow's, wherever that lives."""
+    return isinstance(error, Skipped) or _is_called(error, AirflowSkipException.__name__)
+
+
+def end_of(error: BaseException) -> Dict[str, Any]:
+    """Give the fields of the ``end`` record."""
+    # What a Ray task has raised comes back inside an exception of Ray's, which is of the same class, too.
+    cause = getattr(error, "cause", None)
+    cause = cause if isinstance(cause, BaseException) else error
+    if is_skip(error):
+        return {"status": "skipped", "message": shortened(text_of(cause), MAX_ERROR_CHARACTERS)}
+    end: Dict[str, Any] = {"status": "failed", "error": error_of(error)}
+    if _is_called(error, AirflowFailException.__name__):
+        end["no_retry"] = True
+    return end
+
+
+def _is_called(error: BaseException, name: str) -> bool:
+    return any(kind.__name__ == name for kind in type(error).__mro__)
