@@ -41,6 +41,7 @@ def test_each_kind_has_inputs_of_its_own(name: str) -> None:
 if __name__ == "__main__":
     text = PAGE.read_text()
     for table in NAMES:
-        new = markdown(kinds_of(table))
-        text = re.sub(TABLE.format(table), lambda found, new=new: found[1] + new + found[3], text, flags=re.DOTALL)
+        head, tail = f"<!-- kinds: {table} -->\n", "\n<!-- end -->"
+        before, _, rest = text.partition(head)
+        text = before + head + markdown(kinds_of(table)) + tail + rest.partition(tail)[2]
     PAGE.write_text(text)
