@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
 
+from airflow_provider_air.connections.arguments import plain_argument
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.operators.submit import RaySubmitJobOperator
 from airflow_provider_air.workloads.function import ENTRYPOINT, function_payload
@@ -84,17 +84,12 @@ class _RayDecoratedOperator(DecoratedOperator, RaySubmitJobOperator):
                     f"The context variable {name!r} does not travel to the Ray cluster",
                     hint="Pass what the function needs of it as an argument, such as '{{ ds }}'",
                 )
-        return {name: _without_pendulum(context[name]) for name in wanted}  # type: ignore[literal-required]
+        return {name: plain_argument(context[name]) for name in wanted}  # type: ignore[literal-required]
 
     def _code_folders(self, context: Context) -> list[str]:
         folders = [str(Path(inspect.getfile(self.python_callable)).parent)]
         bundle = getattr(context["ti"], "bundle_instance", None)
         return folders if bundle is None else [*folders, str(bundle.path)]
-
-
-def _without_pendulum(value: Any) -> Any:
-    """Give Airflow's moments as Python's own: pendulum is pickled by name, and a cluster need not have it."""
-    return datetime.fromisoformat(value.isoformat()) if isinstance(value, datetime) else value
 
 
 def ray_task(

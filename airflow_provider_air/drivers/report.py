@@ -20,7 +20,6 @@ from typing import Any, Dict, Optional
 
 from .frame import own_records, stored_results
 from .wire.names import SUBMISSION_ID
-from .wire.records import encode
 
 
 def progress(message: str, done: Optional[float] = None, total: Optional[float] = None) -> None:
@@ -50,15 +49,14 @@ def result(value: Any) -> None:
     """
     Report the job's result, which becomes the task's XCom; the last one counts.
 
-    One that is too large for the metadata database goes to the task's ``storage``, and the XCom stands for it.
+    One that is too large for the metadata database goes to the task's ``storage``, and the XCom stands for it. What
+    does not travel inside of it becomes its short text, and the task's log says where.
 
-    :raises EncodeError: the value holds a type that does not travel
     :raises TooLarge: the value is over 4 MiB, and the task has no storage
     """
-    encoded = encode(value, "the result")
     writer = own_records.opened()
     if writer is not None:
-        stored_results.write(writer, os.environ[SUBMISSION_ID], encoded)
+        stored_results.write(writer, os.environ[SUBMISSION_ID], value, "the result")
 
 
 def _write(kind: str, **fields: Any) -> None:

@@ -15,7 +15,6 @@ from ..frame.code import check_python, load_call
 from ..frame.running import running
 from ..trackers import wandb_run
 from ..wire.problems import ConfigurationProblem
-from ..wire.records import EncodeError, encode
 
 
 def main() -> None:
@@ -27,6 +26,6 @@ def main() -> None:
         if inspect.iscoroutine(value):
             value = asyncio.run(value)
         try:
-            stored_results.write(run.records, run.submission_id, encode(value, "the return value"))
-        except (EncodeError, stored_results.TooLarge) as error:
+            stored_results.write(run.records, run.submission_id, value, "the return value")
+        except stored_results.TooLarge as error:
             raise ConfigurationProblem(str(error)) from error

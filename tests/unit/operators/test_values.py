@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_air import load_result
-from airflow_provider_air.drivers.wire.records import encode
+from airflow_provider_air.drivers.wire.values import encode
 from airflow_provider_air.errors import JobFailedError, ResultLostError
 from airflow_provider_air.operators.submit import RaySubmitJobOperator
 from airflow_provider_air.operators.train import RayTrainOperator

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from airflow_provider_air.runs.values import LEAST_INT, MOST_INT, is_simple, plain, text
+from airflow_provider_air.drivers.wire.texts import spelled
+from airflow_provider_air.runs.values import LEAST_INT, MOST_INT, is_simple, plain
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_what_people_are_shown_is_plain(value: Any, expected: Any) -> None:
 
 @pytest.mark.parametrize("value", ["данные", "日本 🚀", "\\udc80", "a\tb\n", "\x01"])
 def test_a_text_that_travels_is_left_alone(value: str) -> None:
-    assert text(value) == value
+    assert spelled(value) == value
     assert is_simple(value)
 
 

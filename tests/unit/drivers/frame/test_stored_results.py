@@ -14,7 +14,7 @@ from airflow_provider_air import SharedFolder, load_result
 from airflow_provider_air.connections.values import carried
 from airflow_provider_air.drivers.frame import stored_results
 from airflow_provider_air.drivers.wire import names
-from airflow_provider_air.drivers.wire.records import RecordWriter, encode
+from airflow_provider_air.drivers.wire.records import RecordWriter
 from airflow_provider_air.drivers.wire.stored_results import STORED, is_stored
 from airflow_provider_air.errors import ConfigurationError, ResultLostError
 
@@ -36,7 +36,7 @@ def stored(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def written(folder: Path, value: Any) -> Any:
     """Report a value as a driver does, and give what comes home."""
     writer = RecordWriter(str(folder / "records"))
-    stored_results.write(writer, "air-1", encode(value))
+    stored_results.write(writer, "air-1", value, "the return value")
     writer.close()
     return json.loads((folder / "records").read_text().splitlines()[-1])["value"]
 

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from airflow_provider_air.drivers.wire.records import decode
+from airflow_provider_air.drivers.wire.values import decode
 from airflow_provider_air.runs.ends import encoded_result_of
 from tests.unit.drivers.conftest import HERE, Process, records, ship
 
@@ -57,14 +57,25 @@ def test_a_function_that_raises_exits_1_with_its_trace_and_its_error(folder: Pat
     assert records(folder)[-1]["error"] == {"type": "KeyError", "message": "'column'"}
 
 
-def test_a_value_that_does_not_travel_is_the_authors_to_fix(folder: Path, run: Process) -> None:
-    ship(folder, lambda: {"model": object()})
+def test_a_value_that_does_not_travel_loses_only_itself(folder: Path, run: Process) -> None:
+    def work() -> object:
+        class Net:
+            def __str__(self) -> str:
+                return "Net" * 1000
+
+        return {"model": Net(), "auc": 0.9}
+
+    ship(folder, work)
     done = run("-m", "air_drivers.function")
 
-    assert done.returncode == 64
-    assert "the return value['model']" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert records(folder)[-1]["status"] == "failed"
+    assert done.returncode == 0, done.stderr
+    warning, result, end = records(folder)
+    assert (warning["kind"], warning["warning"]) == ("progress", True)
+    assert "the return value['model'] (" in warning["message"]
+    assert decode(result["value"])["auc"] == 0.9
+    assert decode(result["value"])["model"].startswith("NetNet")
+    assert len(decode(result["value"])["model"]) == 200
+    assert end["status"] == "succeeded"
 
 
 def test_a_value_that_is_too_large_is_the_authors_to_fix(folder: Path, run: Process) -> None:
