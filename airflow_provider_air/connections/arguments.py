@@ -19,9 +19,9 @@ def plain_argument(value: Any) -> Any:
     Also inside of lists, tuples, sets and dicts. All else is given as it is, the same object. Runs in the worker, and
     reads the XComs that it is to list.
     """
-    origin = _origin(value)
-    if origin == "lazy_object_proxy":  # Airflow wraps what it would have to ask for
+    if hasattr(type(value), "__factory__"):  # a lazy_object_proxy: Airflow wraps what it would have to ask for
         return plain_argument(value.__wrapped__)
+    origin = _origin(value)
     if is_of_mapped_tasks(value):
         return [plain_argument(item) for item in value]
     if origin == "airflow" and isinstance(value, Mapping) and not isinstance(value, dict):
@@ -41,7 +41,7 @@ def is_of_mapped_tasks(value: Any) -> bool:
 
 
 def _origin(value: Any) -> str:
-    return type(value).__module__.partition(".")[0]
+    return str(type(value).__module__).partition(".")[0]
 
 
 def _without_pendulum(value: Any, origin: str) -> Any:

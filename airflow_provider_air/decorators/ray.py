@@ -23,6 +23,22 @@ if TYPE_CHECKING:
 
 # Ray's words for a task's resources, which are the entrypoint's here: the function is the entrypoint.
 RESOURCES = ("num_cpus", "num_gpus", "memory", "resources", "label_selector")
+# Context variables that are Airflow itself, or ask it.
+STAYS = (
+    "asset_state_store",
+    "conn",
+    "dag",
+    "dag_run",
+    "inlet_events",
+    "macros",
+    "outlet_events",
+    "task",
+    "task_instance",
+    "task_state_store",
+    "ti",
+    "triggering_asset_events",
+    "var",
+)
 
 
 class _RayDecoratedOperator(DecoratedOperator, RaySubmitJobOperator):
@@ -69,17 +85,7 @@ class _RayDecoratedOperator(DecoratedOperator, RaySubmitJobOperator):
         parameters = list(inspect.signature(self.python_callable).parameters.values())[len(self.op_args) :]
         wanted = [p.name for p in parameters if p.name in context and p.name not in self.op_kwargs]
         for name in wanted:
-            if name in (
-                "ti",
-                "task_instance",
-                "task",
-                "dag",
-                "dag_run",
-                "outlet_events",
-                "inlet_events",
-                "conn",
-                "var",
-            ):
+            if name in STAYS:
                 raise ConfigurationError(
                     f"The context variable {name!r} does not travel to the Ray cluster",
                     hint="Pass what the function needs of it as an argument, such as '{{ ds }}'",

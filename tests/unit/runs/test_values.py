@@ -22,6 +22,7 @@ from airflow_provider_air.runs.values import LEAST_INT, MOST_INT, is_simple, pla
         ((1, {2}), [1, [2]]),
         ({1: b"x"}, {"1": "b'x'"}),
         (2**64, str(2**64)),
+        (1e30, "1e+30"),
         ("file-\udc80", "file-\\udc80"),
         ("a\0b", "a\\x00b"),
         ({"\udc80": 1}, {"\\udc80": 1}),
@@ -51,4 +52,6 @@ def test_integers_are_simple_as_far_as_the_line_takes_them(value: int) -> None:
         with pytest.raises(OverflowError):
             msgspec.msgpack.encode(beyond)
         assert not is_simple(beyond)
+        # What JSONB gives back of such a float.
+        assert not is_simple(float(beyond) * 2)
     assert is_simple(value)

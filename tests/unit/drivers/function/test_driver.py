@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 
+from airflow_provider_air import load_result
 from airflow_provider_air.drivers.wire.values import decode
 from airflow_provider_air.runs.ends import encoded_result_of
 from tests.unit.drivers.conftest import HERE, Process, records, ship
@@ -76,6 +78,26 @@ def test_a_value_that_does_not_travel_loses_only_itself(folder: Path, run: Proce
     assert decode(result["value"])["model"].startswith("NetNet")
     assert len(decode(result["value"])["model"]) == 200
     assert end["status"] == "succeeded"
+
+
+def test_a_table_travels_beside_its_numbers(folder: Path, run: Process) -> None:
+    def work() -> object:
+        import numpy
+        import pandas
+
+        table = pandas.DataFrame({"score": numpy.random.default_rng(1).random(200_000)})
+        return {"table": table, "head": table[:2], "loss": numpy.float32("nan"), "by": {1: table.score[0]}}
+
+    ship(folder, work)
+    done = run("-m", "air_drivers.function", AIR_STORAGE=str(folder / "storage"))
+
+    assert done.returncode == 0, done.stderr
+    value = decode(encoded_result_of(records(folder), where="air-1"))
+    assert value["table"]["air_stored_result"] == str(folder / "storage" / "results" / "air-1-1.parquet")
+    assert len(load_result(value["table"])) == 200_000
+    assert len(value["head"]) == 2
+    assert math.isnan(value["loss"])
+    assert list(value["by"]) == [1]
 
 
 def test_a_value_that_is_too_large_is_the_authors_to_fix(folder: Path, run: Process) -> None:

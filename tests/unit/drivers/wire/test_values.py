@@ -54,6 +54,26 @@ VALUES = [
 ]
 
 
+def random_value(source: random.Random, depth: int = 0) -> Any:
+    kinds = VALUES if depth > 3 else [*VALUES, "list", "tuple", "dict"]
+    kind = source.choice(kinds)
+    if kind == "list":
+        return [random_value(source, depth + 1) for _ in range(source.randint(0, 4))]
+    if kind == "tuple":
+        return tuple(random_value(source, depth + 1) for _ in range(source.randint(0, 4)))
+    if kind == "dict":
+        keys = ["a", "", TAG, "value", "ä"]
+        return {source.choice(keys): random_value(source, depth + 1) for _ in range(source.randint(0, 4))}
+    return kind
+
+
+def test_any_nesting_of_values_survives() -> None:
+    source = random.Random(2)
+    for _ in range(500):
+        value = random_value(source)
+        assert through_json(value) == value
+
+
 def through_json(value: Any) -> Any:
     return decode(json.loads(json.dumps(encode(value))))
 
@@ -88,26 +108,6 @@ def test_scalars_of_numpy_and_dataclasses_become_plain() -> None:
         "c": True,
     }
     assert through_json([Point(1, 2.5)]) == [{"x": 1, "y": 2.5}]
-
-
-def random_value(source: random.Random, depth: int = 0) -> Any:
-    kinds = VALUES if depth > 3 else [*VALUES, "list", "tuple", "dict"]
-    kind = source.choice(kinds)
-    if kind == "list":
-        return [random_value(source, depth + 1) for _ in range(source.randint(0, 4))]
-    if kind == "tuple":
-        return tuple(random_value(source, depth + 1) for _ in range(source.randint(0, 4)))
-    if kind == "dict":
-        keys = ["a", "", TAG, "value", "ä"]
-        return {source.choice(keys): random_value(source, depth + 1) for _ in range(source.randint(0, 4))}
-    return kind
-
-
-def test_any_nesting_of_values_survives() -> None:
-    source = random.Random(2)
-    for _ in range(500):
-        value = random_value(source)
-        assert through_json(value) == value
 
 
 @pytest.mark.parametrize(
