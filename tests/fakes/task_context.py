@@ -53,8 +53,8 @@ def over_the_line(message: Any) -> Any:
 
 def _stored(value: Any) -> Any:
     """Give a task's XCom as the database has it."""
-    where = {"dag_id": "flights", "task_id": "train", "run_id": "manual__1"}
-    return over_the_line(SetXCom(key="return_value", value=XCom.serialize_value(value), **where))
+    form = XCom.serialize_value(value)
+    return over_the_line(SetXCom(key="return_value", value=form, dag_id="flights", task_id="train", run_id="manual__1"))
 
 
 class Store:

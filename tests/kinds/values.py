@@ -203,7 +203,7 @@ FRAME = pandas.DataFrame(
         "id": [1152921504606846977, 2],
         "score": [0.5, NAN],
         "name": ["ä", None],
-        "at": pandas.to_datetime(["2026-01-02", None]),
+        "at": pandas.DatetimeIndex(["2026-01-02", pandas.NaT]),
         "kind": pandas.Categorical(["a", "b"]),
     },
     index=pandas.Index([7, 9], name="row"),
@@ -452,7 +452,8 @@ KINDS = [
             "series with numbers as labels": Way(pandas.Series({7: "a"}), ENCODED, loaded={7: "a"}),
             "series with labels twice": Way(pandas.Series([1, 2], index=["a", "a"]), loaded=[("a", 1), ("a", 2)]),
             "series of times": Way(
-                pandas.Series(pandas.to_datetime(["2026-01-02", None])), loaded=[datetime.datetime(2026, 1, 2), None]
+                pandas.Series(pandas.DatetimeIndex(["2026-01-02", pandas.NaT])),
+                loaded=[datetime.datetime(2026, 1, 2), None],
             ),
             "index": Way(pandas.Index(["a", "b"]), loaded=["a", "b"]),
             "array of Arrow": Way(pyarrow.chunked_array([[1, None]]), loaded=[1, None]),
@@ -530,7 +531,7 @@ KINDS = [
 # Of the last kind, whose texts are only roughly known.
 ROUGH: dict[str, Any] = {
     "a lock": threading.Lock(),
-    "a generator": (each for each in ()),
+    "a generator": iter(lambda: 1, 2),
     "a function": len,
     "what holds itself": itself(),
     "nested deeply": nested(300),

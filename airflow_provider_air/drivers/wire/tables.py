@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 from typing import Any, Dict, Optional
 
@@ -49,9 +50,7 @@ def from_parquet(library: str, data: bytes) -> Any:
     """
     file = io.BytesIO(data)
     if library == "polars":
-        import polars
-
-        return polars.read_parquet(file)
+        return importlib.import_module("polars").read_parquet(file)
     if library not in ("pandas", "pyarrow"):
         raise ValueError("unknown kind of table %r" % (library,))
     import pyarrow.parquet
