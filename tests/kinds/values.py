@@ -282,6 +282,7 @@ KINDS = [
             "array of objects": Way(numpy.array([Colour.RED, None, 1.5], dtype=object), loaded=["red", None, 1.5]),
             "array with fields": Way(numpy.array([(1, 2.5)], dtype="i4,f8"), loaded=[(1, 2.5)]),
             "masked array": Way(numpy.ma.masked_array([1, 2], mask=[False, True]), loaded=[1, None]),
+            "a masked element": Way([numpy.ma.masked_array([1, 2], mask=[False, True])[1]], loaded=[None]),
             "bfloat16": Way(Half([1.0, 2.0]), loaded=[1.0, 2.0]),
         },
     ),
