@@ -21,7 +21,8 @@ from airflow_provider_air.drivers.features import driver, join
 from airflow_provider_air.drivers.wire.feature_names import FEAST_REPO
 from airflow_provider_air.drivers.wire.names import records_name
 from airflow_provider_air.drivers.wire.problems import ConfigurationProblem
-from airflow_provider_air.drivers.wire.records import RecordBuffer, decode
+from airflow_provider_air.drivers.wire.records import RecordBuffer
+from airflow_provider_air.drivers.wire.values import decode
 from airflow_provider_air.runs.ends import encoded_result_of
 from airflow_provider_air.runs.plan import BuildInfo
 from airflow_provider_air.workloads.data import refs_of

@@ -11,11 +11,13 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.drivers.wire.records import TAG, EncodeError, Undecoded, encode
-from airflow_provider_air.runs.values import is_simple, plain, text
+from airflow_provider_air.drivers.wire.texts import spelled
+from airflow_provider_air.drivers.wire.values import TAG, Undecoded, encode
+from airflow_provider_air.runs.values import is_simple
 
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.runs import Log
@@ -45,7 +47,7 @@ def carried(value: Any, log: Log, name: str = "result") -> Any:
 
 def _listed(paths: Sequence[str]) -> str:
     more = len(paths) - MOST_PATHS
-    return text(", ".join(paths[:MOST_PATHS]) + (f" and {more} more" if more > 0 else ""))
+    return spelled(", ".join(paths[:MOST_PATHS]) + (f" and {more} more" if more > 0 else ""))
 
 
 class _Border:
@@ -59,17 +61,15 @@ class _Border:
     def carry(self, value: Any, path: str) -> Any:
         if is_simple(value) or _comes_home(value):
             return value
-        if isinstance(value, (float, decimal.Decimal)):
+        if _is_no_number(value):
             self.lost.append(path)
             return None
-        if isinstance(value, Undecoded) or (isinstance(value, dict) and not _has_plain_keys(value)):
-            return self._encode(value, path)
-        if isinstance(value, dict):
+        if isinstance(value, dict) and not isinstance(value, Undecoded) and _has_plain_keys(value):
             return {key: self.carry(item, f"{path}[{key!r}]") for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             items = [self.carry(item, f"{path}[{number}]") for number, item in enumerate(value)]
             return items if isinstance(value, list) else tuple(items)
-        if isinstance(value, (set, frozenset)) and all(_is_nan(item) or _comes_home(item) for item in value):
+        if isinstance(value, (set, frozenset)) and all(_is_no_number(item) or _comes_home(item) for item in value):
             return type(value)(self.carry(item, path) for item in value)
         if isinstance(value, datetime.datetime) and value.tzinfo is not None and _comes_home(utc := _in_utc(value)):
             # The same moment: Airflow reads no bare offset back.
@@ -77,19 +77,18 @@ class _Border:
         return self._encode(value, path)
 
     def _encode(self, value: Any, path: str) -> Any:
-        try:
-            form = encode(value, path)
-            if not _crosses(form):
-                form = {TAG: "json", "value": json.dumps(form)}
-        except (EncodeError, ValueError, RecursionError):
-            self.told.append(path)
-            return plain(value)
+        form = encode(value, path, self.told)
+        if is_simple(form):
+            # The text of what cannot travel.
+            return form
         self.encoded.append(path)
-        return form
+        return form if _crosses(form) else {TAG: "json", "value": json.dumps(form)}
 
 
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and not is_simple(value)
+def _is_no_number(value: Any) -> bool:
+    if isinstance(value, decimal.Decimal):
+        return not value.is_finite()
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _in_utc(value: datetime.datetime) -> datetime.datetime:
@@ -106,16 +105,24 @@ def _has_plain_keys(value: dict[Any, Any]) -> bool:
 def _comes_home(value: Any) -> bool:
     """Try a value's way there and back; one that could be taken for something encoded does not come home as itself."""
     try:
-        return TAG not in (sent := _sent(value)) and bool(_received(sent) == value)
+        return TAG not in (sent := _sent(value)) and _is_same(_received(sent), value)
     except Exception:  # noqa: BLE001  # whatever it is, it will not be raised after the job has succeeded
         return False
 
 
 def _crosses(value: Any) -> bool:
     try:
-        return bool(_received(_sent(value)) == value)
+        return _is_same(_received(_sent(value)), value)
     except Exception:  # noqa: BLE001  # as above
         return False
+
+
+def _is_same(found: Any, value: Any) -> bool:
+    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+        # An hour that comes twice is equal to none of another zone object.
+        return bool(_in_utc(found) == _in_utc(value))
+    # A table compares its cells, not itself.
+    return bool(value.equals(found) if hasattr(type(value), "equals") else found == value)
 
 
 def _sent(value: Any) -> str:
@@ -138,4 +145,15 @@ def _sent(value: Any) -> str:
 def _received(sent: str) -> Any:
     from airflow.sdk.serde import deserialize
 
-    return deserialize(json.loads(sent))
+    return deserialize(json.loads(sent, parse_float=_number))
+
+
+def _number(text: str) -> float:
+    """
+    Read a number with a point or an exponent.
+
+    :raises ValueError: Postgres' JSONB gives it back as an integer that Airflow's line to the next task does not take
+    """
+    if not is_simple(number := float(text)):
+        raise ValueError(text)
+    return number

@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
 
+from airflow_provider_air.connections.arguments import plain_argument
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.operators.submit import RaySubmitJobOperator
 from airflow_provider_air.workloads.function import ENTRYPOINT, code_of, function_payload
@@ -23,6 +23,22 @@ if TYPE_CHECKING:
 
 # Ray's words for a task's resources, which are the entrypoint's here: the function is the entrypoint.
 RESOURCES = ("num_cpus", "num_gpus", "memory", "resources", "label_selector")
+# Context variables that are Airflow itself, or ask it.
+STAYS = (
+    "asset_state_store",
+    "conn",
+    "dag",
+    "dag_run",
+    "inlet_events",
+    "macros",
+    "outlet_events",
+    "task",
+    "task_instance",
+    "task_state_store",
+    "ti",
+    "triggering_asset_events",
+    "var",
+)
 
 
 class _RayDecoratedOperator(DecoratedOperator, RaySubmitJobOperator):
@@ -69,32 +85,17 @@ class _RayDecoratedOperator(DecoratedOperator, RaySubmitJobOperator):
         parameters = list(inspect.signature(self.python_callable).parameters.values())[len(self.op_args) :]
         wanted = [p.name for p in parameters if p.name in context and p.name not in self.op_kwargs]
         for name in wanted:
-            if name in (
-                "ti",
-                "task_instance",
-                "task",
-                "dag",
-                "dag_run",
-                "outlet_events",
-                "inlet_events",
-                "conn",
-                "var",
-            ):
+            if name in STAYS:
                 raise ConfigurationError(
                     f"The context variable {name!r} does not travel to the Ray cluster",
                     hint="Pass what the function needs of it as an argument, such as '{{ ds }}'",
                 )
-        return {name: _without_pendulum(context[name]) for name in wanted}  # type: ignore[literal-required]
+        return {name: plain_argument(context[name]) for name in wanted}  # type: ignore[literal-required]
 
     def _code_folders(self, context: Context) -> list[str]:
         folders = [str(Path(inspect.getfile(code_of(self.python_callable))).parent)]
         bundle = getattr(context["ti"], "bundle_instance", None)
         return folders if bundle is None else [*folders, str(bundle.path)]
-
-
-def _without_pendulum(value: Any) -> Any:
-    """Give Airflow's moments as Python's own: pendulum is pickled by name, and a cluster need not have it."""
-    return datetime.fromisoformat(value.isoformat()) if isinstance(value, datetime) else value
 
 
 def ray_task(

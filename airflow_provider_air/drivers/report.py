@@ -23,7 +23,6 @@ from typing import Any, Dict, NoReturn, Optional
 from .frame import own_records, stored_results
 from .wire.names import SUBMISSION_ID
 from .wire.problems import Skipped
-from .wire.records import encode
 
 # Here, since what ends a script may be an exception of a Ray task, before the script itself has reported anything.
 own_records.watch()
@@ -56,15 +55,14 @@ def result(value: Any) -> None:
     """
     Report the job's result, which becomes the task's XCom; the last one counts.
 
-    One that is too large for the metadata database goes to the task's ``storage``, and the XCom stands for it.
+    One that is too large for the metadata database goes to the task's ``storage``, and the XCom stands for it. What
+    does not travel inside of it becomes its short text, and the task's log says where.
 
-    :raises EncodeError: the value holds a type that does not travel
     :raises TooLarge: the value is over 4 MiB, and the task has no storage
     """
-    encoded = encode(value, "the result")
     writer = own_records.opened()
     if writer is not None:
-        stored_results.write(writer, os.environ[SUBMISSION_ID], encoded)
+        stored_results.write(writer, os.environ[SUBMISSION_ID], value, "the result")
 
 
 def skip(why: str) -> NoReturn:

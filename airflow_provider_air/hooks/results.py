@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.connections.airflow import AirflowConnections
+from airflow_provider_air.connections.arguments import is_of_mapped_tasks
 from airflow_provider_air.drivers.wire import stored_results
 from airflow_provider_air.errors import ConfigurationError, ResultLostError
 from airflow_provider_air.storage.registry import spec_of
@@ -20,14 +21,15 @@ def load_result(value: Any, storage: Any = None) -> Any:
 
     Large results are in the task's storage; bytes, numpy arrays and whatever else Airflow's XComs do not carry are in
     the XCom in another form. Functions of ``@task.ray`` need no such call: their arguments are read on the cluster.
-    Runs in the worker, may read a connection; arrays need numpy here.
+    Runs in the worker, may read a connection; arrays need numpy here, tables their library and pyarrow.
 
-    :param value: the XCom; what stands for nothing is returned as it is
+    :param value: the XCom, also those of a mapped task, as a list then; what stands for nothing is returned as it is
     :param storage: the task's ``storage``; a shared folder need not be named again
-    :raises ConfigurationError: the result lies elsewhere than in this storage
+    :raises ConfigurationError: the result lies elsewhere than in this storage, or is a table without its library here
     :raises ResultLostError: it is gone, or is not what the job wrote
     :raises UnavailableError: the storage does not answer
     """
+    value = list(value) if is_of_mapped_tasks(value) else value
     return stored_results.restored(value, lambda told: _read(told, storage))
 
 
@@ -38,7 +40,10 @@ def _read(value: dict[str, Any], storage: Any) -> Any:
     if data is None:
         raise ResultLostError("The stored result is gone", where=place, hint="Clear the task that made it")
     try:
-        return stored_results.parse(value, data)
+        return stored_results.parse(value, data, lambda told: _read(told, storage))
+    except ImportError as error:
+        hint = "Install it where this task runs, or read the table in a @task.ray"
+        raise ConfigurationError(f"The stored table needs {error.name!r}", where=place, hint=hint) from error
     except (ValueError, TypeError, KeyError) as error:
         raise ResultLostError(f"The stored result cannot be read: {error}", where=place) from error
 

@@ -16,11 +16,12 @@ from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
 from airflow.sdk.exceptions import AirflowSkipException, AirflowTaskTimeout
 
 from airflow_provider_air.attachments.checks import specs_of
+from airflow_provider_air.connections.arguments import plain_argument
 from airflow_provider_air.connections.ports import environment_of, group_of, run_ports, target_of, task_of, try_of
 from airflow_provider_air.connections.raising import airflow_errors
 from airflow_provider_air.contracts.runs import Done, Wait
 from airflow_provider_air.contracts.storage import JobAccess, StorageSpec
-from airflow_provider_air.drivers.wire.records import decode
+from airflow_provider_air.drivers.wire.values import decode
 from airflow_provider_air.links.mlflow import MlflowRunLink
 from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink
 from airflow_provider_air.operators.fields import check_fields, check_sent, read_numbers, redacted
@@ -284,6 +285,12 @@ class RayJobOperator(RunOperator):
                     return self._go_on(context, run, done)
         return super().resume_execution(next_method, next_kwargs, context)
 
+    def _build(self, context: Context, info: BuildInfo) -> JobRequest:
+        # Only for a new job: what mapped tasks have returned is read from Airflow.
+        for name in self.template_fields:
+            setattr(self, name, plain_argument(getattr(self, name)))
+        return self.build_job(context, info)
+
     def _plan(self, context: Context) -> Plan:
         from airflow_provider_air.runs.plan import Plan
 
@@ -293,7 +300,7 @@ class RayJobOperator(RunOperator):
         return Plan(
             workload=self.workload,
             target=lambda: target_of(self, context),
-            build=lambda info: self.build_job(context, info),
+            build=lambda info: self._build(context, info),
             check=self.check_job,
             check_sent=check_sent,
             attachments=self.attachments,

@@ -22,7 +22,8 @@ class RayBatchInferenceOperator(RayDrivenOperator):
 
     :param predictor: ``lightgbm``, ``xgboost``, ``mlflow``; or ``module:Class`` or ``module:function`` in
         ``working_dir``; or the class or function itself
-    :param input_uri: URI, or ``{"uri", "format", "columns"}``; with ``features`` also ``{"sql"}``
+    :param input_uri: URI, several (a list, or the output of a mapped task), or ``{"uri", "format", "columns"}``; with
+        ``features`` also ``{"sql"}``
     :param output_uri: URI, or ``{"uri", "format", "columns"}``; written to a temporary prefix, then committed
     :param checkpoint: URI of the model: a checkpoint's folder, or ``models:/name/3``
     :param predictor_args: plain arguments of the predictor
@@ -58,7 +59,7 @@ class RayBatchInferenceOperator(RayDrivenOperator):
         self,
         *,
         predictor: str | Callable[..., Any],
-        input_uri: str | Mapping[str, Any],
+        input_uri: str | list[str] | Mapping[str, Any],
         output_uri: str | Mapping[str, Any],
         checkpoint: Any = None,
         predictor_args: Mapping[str, Any] | None = None,

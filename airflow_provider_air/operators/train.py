@@ -28,8 +28,8 @@ class RayTrainOperator(RayDrivenOperator):
     :param scaling_config: fields of Ray's ScalingConfig
     :param failure_config: fields of Ray's FailureConfig: restarts within one attempt
     :param checkpoint_config: fields of Ray's CheckpointConfig
-    :param datasets: name to URI, or to ``{"uri", "format", "columns", "split"}``; with ``features`` also to
-        ``{"sql", "columns", "split"}``
+    :param datasets: name to URI, to several (a list, or the output of a mapped task), or to ``{"uri", "format",
+        "columns", "split"}``; with ``features`` also to ``{"sql", "columns", "split"}``
     :param features: ``FeastFeatures``: the data is joined with a feature service first, each row as of its own time
     :param metric, mode: what says which report is best
     :param resources_timeout_seconds: how long a growing cluster may lack what the run needs

@@ -18,6 +18,7 @@ from airflow_provider_air.contracts.history import MOST_LIVE_BYTES
 from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings, JobBackend, Observation
 from airflow_provider_air.contracts.runs import Board, Clock, Log, Spawned, Wait, event_text
 from airflow_provider_air.drivers.wire.records import line_of
+from airflow_provider_air.drivers.wire.texts import spelled
 from airflow_provider_air.errors import AirError, ConfigurationError, ProtocolError, UnavailableError
 from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.runs.admission import Admission, Wish
@@ -26,7 +27,6 @@ from airflow_provider_air.runs.history import HISTORY_KEY, RunHistory
 from airflow_provider_air.runs.ledger import Attempt
 from airflow_provider_air.runs.notice import WaitNotice
 from airflow_provider_air.runs.progress import Progress
-from airflow_provider_air.runs.values import text
 from airflow_provider_air.waiting import backoff_seconds
 
 if TYPE_CHECKING:
@@ -273,7 +273,8 @@ class Watch:
             self._ports.log.info("%s", entry)
         for record in seen.records:
             if record["seq"] >= next_record and (line := line_of(record)):
-                self._ports.log.info("[%s] %s", record["kind"], text(line))
+                log = self._ports.log.warning if record.get("warning") is True else self._ports.log.info
+                log("[%s] %s", record["kind"], spelled(line))
 
     def _judge_by_owner(self, end: FollowEnd) -> FollowEnd:
         """A head that has lost its jobs may have taken somebody else's of the same id, where an author chose it."""

@@ -24,7 +24,7 @@ class BatchInferenceSpec:
     :param predictor: ``lightgbm``, ``xgboost`` or ``mlflow`` (a model that Ray's or MLflow's own code saved); or
         ``module:Class``, built once per actor as ``Class(model_folder, **predictor_args)`` and called per batch; or
         ``module:function``, called as ``function(batch, **predictor_args)``; or the class or function itself
-    :param input: URI, or a dict with ``uri``, ``format``, ``columns``
+    :param input: URI, a list of them, or a dict with ``uri``, ``format``, ``columns``
     :param output: URI, or a dict with ``uri``, ``format`` (parquet by default), ``columns``
     :param checkpoint: URI of a checkpoint's folder, or of a registered model (``models:/name/3``)
     :param predictor_args: plain arguments of the predictor
@@ -35,7 +35,7 @@ class BatchInferenceSpec:
     """
 
     predictor: code.Code
-    input: str | Mapping[str, Any]
+    input: str | list[str] | Mapping[str, Any]
     output: str | Mapping[str, Any]
     checkpoint: str | None = None
     predictor_args: Mapping[str, Any] | None = None

@@ -115,11 +115,11 @@ def data_format(value: Any, field: str, *, importable: bool) -> None:
 
 def dataset(spec: Any, field: str) -> None:
     """
-    Check one dataset: a URI, or a dict of :data:`DATASET_KEYS` with at least ``uri`` or ``sql``.
+    Check one dataset: a URI, a list of them, or a dict of :data:`DATASET_KEYS` with at least ``uri`` or ``sql``.
 
     :raises ConfigurationError: something in it is wrong
     """
-    if isinstance(spec, str):
+    if isinstance(spec, (str, list)):
         uri(spec, field)
         return
     mapping(spec, field)

@@ -28,7 +28,7 @@ class TrainSpec:
     :param scaling_config: fields of Ray's ScalingConfig; ``num_workers`` is 1 by default
     :param failure_config: fields of Ray's FailureConfig, such as ``max_failures`` within one attempt
     :param checkpoint_config: fields of Ray's CheckpointConfig, such as ``num_to_keep``
-    :param datasets: name to URI, or to a dict with ``uri``, ``format``, ``columns``, ``split`` ...
+    :param datasets: name to URI, to a list of them, or to a dict with ``uri``, ``format``, ``columns``, ``split`` ...
     :param metric: what says which report is best; must be in the first report
     :param mode: ``min`` or ``max``
     :param resources_timeout_seconds: how long a growing cluster may lack what the run needs

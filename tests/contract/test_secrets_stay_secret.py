@@ -14,7 +14,7 @@ import pytest
 from airflow.sdk import Asset
 
 from airflow_provider_air import MlflowTracker, RayTrainOperator, S3Storage, WandbTracker
-from airflow_provider_air.drivers.wire.records import encode
+from airflow_provider_air.drivers.wire.values import encode
 from airflow_provider_air.errors import UnavailableError
 from tests.deferrals import DEFERS, deferred, event_of, resume, write_records
 from tests.fakes.ray_dashboard import FakeRayDashboard

@@ -21,7 +21,7 @@ from airflow_provider_air import (
 )
 from airflow_provider_air.attachments.mlflow.server import MlflowServer
 from airflow_provider_air.drivers.wire.names import records_name
-from airflow_provider_air.drivers.wire.records import encode
+from airflow_provider_air.drivers.wire.values import encode
 from airflow_provider_air.errors import RemoteFailureError
 from airflow_provider_air.runs import attached
 from tests.deferrals import deferred, event_of, resume, write_records

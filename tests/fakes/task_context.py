@@ -21,12 +21,16 @@ from airflow.sdk.execution_time.comms import (
     GetTaskStates,
     GetVariable,
     GetXCom,
+    GetXComCount,
+    GetXComSequenceItem,
     PutVariable,
     SetTaskStateStore,
     SetXCom,
     TaskStatesResult,
     VariableResult,
+    XComCountResponse,
     XComResult,
+    XComSequenceIndexResult,
     _RequestFrame,
 )
 from airflow.sdk.execution_time.xcom import XCom
@@ -45,6 +49,12 @@ def over_the_line(message: Any) -> Any:
     frame = _RequestFrame(id=0, body=message.model_dump()).as_bytes()
     arrived = msgspec.msgpack.decode(frame[4:])[1]["value"]
     return json.loads(httpx.Request("POST", "http://airflow", json=arrived).content)
+
+
+def _stored(value: Any) -> Any:
+    """Give a task's XCom as the database has it."""
+    form = XCom.serialize_value(value)
+    return over_the_line(SetXCom(key="return_value", value=form, dag_id="flights", task_id="train", run_id="manual__1"))
 
 
 class Store:
@@ -111,10 +121,12 @@ class Supervisor:
     Stands at the other end of Airflow's line between a task or trigger and its supervisor.
 
     :param state: what it says of every task's state
+    :param mapped: what mapped tasks have returned, by task
     """
 
-    def __init__(self, state: str = "deferred") -> None:
+    def __init__(self, state: str = "deferred", mapped: dict[str, list[Any]] | None = None) -> None:
         self.state = state
+        self.mapped = {task: [_stored(value) for value in values] for task, values in (mapped or {}).items()}
         self.xcoms: dict[str, Any] = {}
         self.history: list[tuple[str, Any]] = []
         self.asked: list[GetTaskStates] = []
@@ -124,6 +136,8 @@ class Supervisor:
         if isinstance(message, SetXCom):
             self.xcoms[message.key] = value = over_the_line(message)
             self.history.append((message.key, value))
+        if isinstance(message, (GetXComCount, GetXComSequenceItem)):
+            return self._of_mapped(message)
         if isinstance(message, GetXCom):
             return XComResult(key=message.key, value=self.xcoms.get(message.key))
         if isinstance(message, PutVariable):
@@ -139,6 +153,14 @@ class Supervisor:
             states = {run: dict.fromkeys(names, self.state) for run in message.run_ids or []}
             return TaskStatesResult(task_states=states)
         return None
+
+    def _of_mapped(self, message: GetXComCount | GetXComSequenceItem) -> Any:
+        items = self.mapped[message.task_id]
+        if isinstance(message, GetXComCount):
+            return XComCountResponse(len=len(items))
+        if message.offset >= len(items):
+            return ErrorResponse(error=ErrorType.XCOM_NOT_FOUND)
+        return XComSequenceIndexResult(root=items[message.offset])
 
     async def asend(self, message: Any) -> Any:
         return self.send(message)

@@ -20,8 +20,8 @@ def read_all(specs: Dict[str, Any], field: str = "datasets") -> Dict[str, Any]:
     """
     Build every dataset, lazily: nothing is read but schemas, and those only where columns are named.
 
-    A spec is a URI, or ``{"uri", "format", "columns", "options", "split"}``; ``format`` is parquet, csv,
-    json or the import path of a reader; ``split`` is ``{"valid": 0.2}`` (one name and the share it gets),
+    A spec is a URI, a list of them, or ``{"uri", "format", "columns", "options", "split"}``; ``format`` is parquet,
+    csv, json or the import path of a reader; ``split`` is ``{"valid": 0.2}`` (one name and the share it gets),
     by hash of the column ``split_by`` where that is given, else at random by ``seed``.
 
     :raises ConfigurationProblem: absent data, an unknown format or column; the message names the dataset
@@ -46,8 +46,8 @@ def read_all(specs: Dict[str, Any], field: str = "datasets") -> Dict[str, Any]:
 
 
 def spec_of(value: Any) -> Dict[str, Any]:
-    """Give a dataset's spec, also where the author wrote its URI alone."""
-    return {"uri": value} if isinstance(value, str) else dict(value)
+    """Give a dataset's spec, also where the author wrote its URI, or several, alone."""
+    return {"uri": value} if isinstance(value, (str, list)) else dict(value)
 
 
 def anchored(specs: Dict[str, Any]) -> Dict[str, Any]:

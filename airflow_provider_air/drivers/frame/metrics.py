@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict
 
-from ..wire.records import encode
+from ..wire.values import encode
 
 # A result travels as one record of at most 4 MiB and as an XCom; all rows are in a file.
 MAX_RESULT_ROWS = 1000

@@ -8,45 +8,81 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from typing import Any, List, Optional
 
 from ..wire.names import STORAGE
 from ..wire.records import MAX_RECORD_BYTES, RecordWriter
 from ..wire.stored_results import STORED, parse, restored, told_of
+from ..wire.values import Undecoded, encode
 
 # What a metadata database takes without complaint. Without a storage the record's own limit counts.
 MAX_INLINE_BYTES = 1024 * 1024
+# As text in JSON, bytes are a third longer.
+MAX_INLINE_TABLE_BYTES = MAX_INLINE_BYTES * 3 // 4
 # Room for what a record holds beside its value.
 _FRAME_BYTES = 1024
+MOST_PLACES = 5
 
 
 class TooLarge(ValueError):
     """A result that fits into no record, and there is no storage."""
 
 
-def write(records: RecordWriter, submission_id: str, value: Any) -> None:
+def write(records: RecordWriter, submission_id: str, value: Any, where: str) -> None:
     """
-    Write the ``result`` record of an encoded value.
+    Write the ``result`` record of a value; what cannot travel of it becomes its short text, and a record says so.
 
+    :param where: how messages call the value
     :raises TooLarge: it fits into no record, and the task has no storage
     """
-    data = json.dumps(value, separators=(",", ":")).encode("utf-8")
     root = os.environ.get(STORAGE)
-    if len(data) <= (MAX_INLINE_BYTES if root else MAX_RECORD_BYTES - _FRAME_BYTES):
-        records.write("result", value=value)
-        return
-    if not root:
+    place = _Place(root, submission_id, records) if root else None
+    texts: List[str] = []
+    form = encode(value, where, texts, None if place is None else place.keep)
+    if texts:
+        more = " and %d more" % (len(texts) - MOST_PLACES) if len(texts) > MOST_PLACES else ""
+        places = ", ".join(texts[:MOST_PLACES]) + more
+        message = "only the text of these travels to Airflow; write them to storage and return their URI: " + places
+        records.write("progress", message=message, phase="result", warning=True)
+    data = json.dumps(form, separators=(",", ":")).encode("utf-8")
+    if len(data) <= (MAX_INLINE_BYTES if place else MAX_RECORD_BYTES - _FRAME_BYTES):
+        records.write("result", value=form)
+    elif place is not None:
+        records.write("result", value=place.put(data, "json"))
+    else:
         raise TooLarge(
             "the result is %d bytes, and at most %d travel; give the task storage=, which takes larger ones, or "
             "write it yourself and return its URI" % (len(data), MAX_RECORD_BYTES - _FRAME_BYTES)
         )
-    from ..data import files
 
-    uri = files.join(files.absolute(root), "results", submission_id + ".json")
-    filesystem, path = files.open_uri(uri, "storage")
-    files.write(filesystem, path, data)
-    records.write("progress", message="the result of %d bytes is at %s" % (len(data), uri), phase="result")
-    records.write("result", value=told_of(uri, data))
+
+class _Place:
+    """Where one job's results are in the task's storage: ``results/ID.json``, ``results/ID-1.parquet`` ..."""
+
+    def __init__(self, root: str, submission_id: str, records: RecordWriter) -> None:
+        self._root = root
+        self._submission_id = submission_id
+        self._records = records
+        self._tables = 0
+
+    def keep(self, library: str, data: bytes) -> Optional[Undecoded]:
+        """Put a table that is too large for a record, see :data:`~air_drivers.wire.values.Keep`."""
+        if len(data) <= MAX_INLINE_TABLE_BYTES:
+            return None
+        self._tables += 1
+        return self.put(data, "parquet", library)
+
+    def put(self, data: bytes, ending: str, table: Optional[str] = None) -> Undecoded:
+        """Write a file, and give what stands for it."""
+        from ..data import files
+
+        number = "-%d" % self._tables if table is not None else ""
+        name = "%s%s.%s" % (self._submission_id, number, ending)
+        uri = files.join(files.absolute(self._root), "results", name)
+        filesystem, path = files.open_uri(uri, "storage")
+        files.write(filesystem, path, data)
+        self._records.write("progress", message="the result of %d bytes is at %s" % (len(data), uri), phase="result")
+        return told_of(uri, data, table)
 
 
 def fetched(value: Any) -> Any:
@@ -55,15 +91,17 @@ def fetched(value: Any) -> Any:
 
     :raises FileNotFoundError: the file is gone
     :raises ValueError: it is not what was stored
+    :raises ImportError: it is a table, and its library is not installed here
     """
-    return restored(value, lambda told: parse(told, _read(told[STORED])))
+    return restored(value, _read)
 
 
-def _read(uri: str) -> bytes:
+def _read(told: Any) -> Any:
     from ..data import files
 
+    uri = told[STORED]
     filesystem, path = files.open_uri(uri, "argument")
     data = files.read(filesystem, path)
     if data is None:
         raise FileNotFoundError("the stored result %s is gone; clear the task that made it" % uri)
-    return data
+    return parse(told, data, _read)

@@ -17,7 +17,6 @@ from ..frame.connecting import connect_when_asked
 from ..frame.running import running
 from ..trackers import wandb_run
 from ..wire.problems import ConfigurationProblem
-from ..wire.records import EncodeError, encode
 
 # What a function returns that has not done its work yet, by the name of its type, and what does.
 UNDONE = {
@@ -35,10 +34,12 @@ def main() -> None:
         function, args, kwargs = load_call(run, "call.pkl")
         value = _called(function, stored_results.fetched(args), stored_results.fetched(kwargs))
         run.leave_if_forked()
+        if type(value).__name__ in UNDONE:
+            raise ConfigurationProblem(UNDONE[type(value).__name__])
         try:
-            stored_results.write(run.records, run.submission_id, encode(value, "the return value"))
-        except (EncodeError, stored_results.TooLarge) as error:
-            raise ConfigurationProblem(UNDONE.get(type(value).__name__, str(error))) from error
+            stored_results.write(run.records, run.submission_id, value, "the return value")
+        except stored_results.TooLarge as error:
+            raise ConfigurationProblem(str(error)) from error
 
 
 def _called(function: Any, args: Any, kwargs: Any) -> Any:

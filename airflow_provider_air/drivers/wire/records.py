@@ -7,167 +7,33 @@ Both sides import this one module: drivers write with :class:`RecordWriter`, Air
 A file holds lines ``{"v": 1, "seq": N, "t": SECONDS, "kind": KIND, ...fields}``. ``seq`` counts from 0
 without gaps; the last line has the kind ``end``. Kinds and their fields:
 
-=============  ==========================================================================
-``progress``   ``message`` (str), optional ``done`` and ``total`` (numbers), free fields
+=============  ==================================================================================
+``progress``   ``message`` (str), optional ``done`` and ``total`` (numbers), ``warning`` (bool), free fields
 ``metric``     ``values`` ({name: number}), optional ``step`` (int), free fields
 ``checkpoint`` ``uri`` (str), optional ``values``
-``result``     ``value``: an encoded value, see :func:`encode`
+``result``     ``value``: an encoded value, see :func:`~air_drivers.wire.values.encode`
 ``end``        ``status`` (``succeeded``, ``failed`` or ``skipped``), optional ``error`` ({type, message}), ``message``
                (why it was skipped), ``no_retry`` (true: no retry can help)
-=============  ==========================================================================
+=============  ==================================================================================
 """
 
 from __future__ import annotations
 
-import base64
-import dataclasses
-import datetime
-import decimal
 import fcntl
 import json
-import math
 import os
-import sys
 import threading
 import time
-import uuid
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional
 
 from .texts import shortened, text_of
 
 VERSION = 1
 KINDS = ("progress", "metric", "checkpoint", "result", "end")
-TAG = "__air__"
 # One record must fit into memory many times over on the reading side, and into one HTTP read.
 MAX_RECORD_BYTES = 4 * 1024 * 1024
 # Of an exception's text: a character may take twelve bytes of a record.
 MAX_ERROR_CHARACTERS = 300_000
-
-
-class EncodeError(TypeError):
-    """A value has a type that does not travel as a record."""
-
-
-class Undecoded(Dict[str, Any]):
-    """An array as it travelled, where there is no numpy to decode it."""
-
-
-def encode(value: Any, where: str = "value") -> Any:  # noqa: C901  # one flat list of types
-    """
-    Turn a Python value into plain JSON, keeping its type where JSON has none.
-
-    Takes None, bool, int, float, str, bytes, list, tuple, set, dict with string keys, date, datetime,
-    timedelta, Decimal, UUID, numpy scalars and arrays (not of objects), and dataclasses (as dicts).
-
-    :raises EncodeError: any other type; the message names the place inside the value
-    """
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else _tagged("float", repr(float(value)))
-    if isinstance(value, (list, tuple, set, frozenset)):
-        items = [encode(item, "%s[%d]" % (where, i)) for i, item in enumerate(value)]
-        return items if isinstance(value, list) else _tagged("tuple" if isinstance(value, tuple) else "set", items)
-    if isinstance(value, dict):
-        return _encode_dict(value, where)
-    for kind, tag, to_plain in _SCALARS:
-        if isinstance(value, kind):
-            return _tagged(tag, to_plain(value))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = dataclasses.fields(value)
-        return {f.name: encode(getattr(value, f.name), "%s.%s" % (where, f.name)) for f in fields}
-    return _encode_numpy(value, where)
-
-
-def _tagged(tag: str, plain: Any) -> Dict[str, Any]:
-    return {TAG: tag, "value": plain}
-
-
-def _encode_dict(value: Dict[Any, Any], where: str) -> Dict[str, Any]:
-    if isinstance(value, Undecoded):
-        return dict(value)
-    for key in value:
-        if not isinstance(key, str):
-            raise EncodeError("%s has a key of type %s; keys must be str" % (where, type(key).__name__))
-    plain = {key: encode(item, "%s[%r]" % (where, key)) for key, item in value.items()}
-    return _tagged("dict", plain) if TAG in plain else plain
-
-
-def _encode_numpy(value: Any, where: str) -> Any:
-    # Looked up, not imported: where numpy is not loaded, no value can be numpy's.
-    numpy: Any = sys.modules.get("numpy")
-    if numpy is not None and isinstance(value, numpy.generic):
-        return encode(value.item(), where)
-    if numpy is not None and isinstance(value, numpy.ndarray) and value.dtype.kind in "biufcmMSU":
-        raw = base64.b64encode(numpy.ascontiguousarray(value).tobytes()).decode("ascii")
-        return {TAG: "ndarray", "dtype": value.dtype.str, "shape": list(value.shape), "value": raw}
-    raise EncodeError(
-        "%s is of type %s.%s, which does not travel back to Airflow; return plain Python values, "
-        "numpy arrays or dataclasses, or write it to storage and return its URI"
-        % (where, type(value).__module__, type(value).__qualname__)
-    )
-
-
-def _base64(value: Any) -> str:
-    return base64.b64encode(bytes(value)).decode("ascii")
-
-
-# datetime before date: a datetime is a date as well.
-_SCALARS: List[Tuple[Any, str, Callable[[Any], Any]]] = [
-    ((bytes, bytearray), "bytes", _base64),
-    (datetime.datetime, "datetime", datetime.datetime.isoformat),
-    (datetime.date, "date", datetime.date.isoformat),
-    (datetime.timedelta, "timedelta", datetime.timedelta.total_seconds),
-    (decimal.Decimal, "decimal", str),
-    (uuid.UUID, "uuid", str),
-]
-
-
-def decode(value: Any) -> Any:
-    """
-    Undo :func:`encode`; where there is no numpy, an array stays :class:`Undecoded`.
-
-    :raises ValueError: an unknown tag or a malformed value
-    """
-    if isinstance(value, list):
-        return [decode(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    tag = value.get(TAG)
-    if tag is None:
-        return {key: decode(item) for key, item in value.items()}
-    if tag == "ndarray":
-        return _decode_array(value)
-    if tag not in _DECODERS:
-        raise ValueError("unknown value tag %r" % (tag,))
-    return _DECODERS[tag](value["value"])
-
-
-_DECODERS: Dict[str, Callable[[Any], Any]] = {
-    "float": float,
-    "bytes": base64.b64decode,
-    "tuple": lambda raw: tuple(decode(item) for item in raw),
-    "set": lambda raw: {decode(item) for item in raw},
-    "dict": lambda raw: {key: decode(item) for key, item in raw.items()},
-    "datetime": datetime.datetime.fromisoformat,
-    "date": datetime.date.fromisoformat,
-    "timedelta": lambda raw: datetime.timedelta(seconds=raw),
-    "decimal": decimal.Decimal,
-    "uuid": uuid.UUID,
-    # Not of this schema's encode(): how Airflow's side holds in an XCom what JSON there does not take.
-    "json": lambda raw: decode(json.loads(raw)),
-}
-
-
-def _decode_array(value: Dict[str, Any]) -> Any:
-    try:
-        import numpy
-    except ImportError:
-        return Undecoded(value)
-    array = numpy.frombuffer(base64.b64decode(value["value"]), dtype=numpy.dtype(value["dtype"]))
-    return array.reshape(value["shape"]).copy()
 
 
 def error_of(error: BaseException) -> Dict[str, str]:

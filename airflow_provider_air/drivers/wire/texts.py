@@ -27,4 +27,9 @@ def text_of(error: BaseException) -> str:
     except Exception as problem:
         text = "(no text: its __str__ raises %s)" % type(problem).__name__
     parts = ["%s: %s" % (type(part).__name__, text_of(part)) for part in getattr(error, "exceptions", ()) or ()]
-    return "; ".join([text, *parts]).encode("utf-8", "backslashreplace").decode("utf-8")
+    return spelled("; ".join([text, *parts]))
+
+
+def spelled(text: str) -> str:
+    r"""Give a text that every line and database carries: what is not UTF-8, and NUL, as ``\udc80`` and ``\x00``."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")

@@ -16,7 +16,7 @@ import pytest
 
 from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.contracts.jobs import JobRequest
-from airflow_provider_air.drivers.wire.records import decode
+from airflow_provider_air.drivers.wire.values import decode
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.models import JobDetails, JobStatus
 from airflow_provider_air.ray_api.packages import upload

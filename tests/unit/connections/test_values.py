@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import datetime
 import decimal
 import json
 import math
+import random
 import sys
 import uuid
 from typing import Any
@@ -15,8 +17,11 @@ import pytest
 
 from airflow_provider_air import load_result
 from airflow_provider_air.connections.values import carried
-from airflow_provider_air.drivers.wire.records import TAG, decode, encode
+from airflow_provider_air.drivers.frame import stored_results
+from airflow_provider_air.drivers.wire.values import TAG, decode, encode
 from tests.fakes.task_context import FakeTaskInstance
+from tests.kinds import parameters
+from tests.kinds.values import ENCODED, KINDS, ROUGH, Way, is_same
 
 ZONE = datetime.timezone(datetime.timedelta(hours=5, minutes=30))
 
@@ -35,14 +40,97 @@ class Lines:
         self.warnings.append(message % values)
 
 
-def home(value: Any, log: Lines | None = None) -> Any:
+def home(value: Any, log: Lines | None = None, texts: list[str] | None = None) -> Any:
     """Give the XCom of what a driver returned: from its record over the border and Airflow's own line."""
-    travelled = json.loads(json.dumps(encode(value)))
+    form = encode(value, "the return value", [] if texts is None else texts)
+    travelled = json.loads(json.dumps(form, allow_nan=False))
     task = FakeTaskInstance()
-    task.xcom_push("return_value", carried(decode(travelled), log or Lines()))
+    found = carried(decode(travelled), log or Lines())
+    if found is None:
+        # Airflow pushes nothing then.
+        return None
+    task.xcom_push("return_value", found)
     # As Postgres' JSONB would refuse it.
     assert "\0" not in repr(task.xcoms)
     return task.xcoms["return_value"]
+
+
+VALUES, NAMES = parameters(KINDS)
+
+
+@pytest.mark.parametrize("way", VALUES, ids=NAMES)
+def test_what_people_return_comes_home(way: Way) -> None:
+    log = Lines()
+    texts: list[str] = []
+    found = home(way.value, log, texts)
+    loaded = load_result(found)
+
+    assert is_same(loaded, way.expected), loaded
+    if way.xcom is ENCODED:
+        assert not is_same(found, way.expected)
+        assert "load_result" in log.infos[0]
+    else:
+        assert is_same(found, way.expected), found
+        assert log.infos == []
+    assert (way.told is None) == (log.warnings + texts == [])
+    assert way.told is None or way.told in (log.warnings + texts)[0]
+
+
+@pytest.mark.parametrize("way", VALUES, ids=NAMES)
+def test_what_people_return_is_an_argument_of_the_next(way: Way) -> None:
+    """On the cluster, of the XCom that Airflow hands to the next ``@task.ray``, wherever it stands."""
+    xcom = home(way.value)
+
+    assert is_same(stored_results.fetched((1, {"of": [xcom]})), (1, {"of": [way.expected]}))
+
+
+@pytest.mark.parametrize("value", ROUGH.values(), ids=ROUGH.keys())
+def test_what_is_nobodys_data_is_told(value: Any) -> None:
+    texts: list[str] = []
+    home({"odd": value, "auc": 0.9}, texts=texts)
+
+    assert texts[0].startswith("the return value['odd']")
+
+
+def test_a_value_of_all_kinds_comes_home() -> None:
+    everything = {name: way.value for name, way in zip(NAMES, VALUES, strict=True)}
+
+    loaded = load_result(home(everything))
+
+    assert {n: w.expected for n, w in zip(NAMES, VALUES, strict=True) if not is_same(loaded[n], w.expected)} == {}
+
+
+# What is told or lost is told so by place; a bare offset is kept inside of what is held as it travelled.
+LEAVES = [w for w, name in zip(VALUES, NAMES, strict=True) if w.told is None and name != "bare offset"]
+KEYS: list[Any] = ["a", "", "ä", "__air__", "value", "__classname__", 1, 1.5, None, (1, "b"), datetime.date(2026, 1, 2)]
+
+
+def any_value(source: random.Random, depth: int = 0) -> tuple[Any, Any]:
+    """Give a value of all kinds, nested at random, and what becomes of it."""
+    kind = source.choice(["leaf"] if depth > 3 else ["leaf", "list", "tuple", "dict", "deque", "ordered"])
+    if kind == "leaf":
+        way = source.choice(LEAVES)
+        return way.value, way.expected
+    items = [any_value(source, depth + 1) for _ in range(source.randint(0, 4))]
+    values, expected = [value for value, _ in items], [found for _, found in items]
+    if kind in ("dict", "ordered"):
+        keys = source.sample(KEYS, len(items))
+        made: Any = dict if kind == "dict" else collections.OrderedDict
+        return made(zip(keys, values, strict=True)), dict(zip(keys, expected, strict=True))
+    if kind == "tuple":
+        return tuple(values), tuple(expected)
+    return (values if kind == "list" else collections.deque(values)), expected
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_nesting_comes_home(seed: int) -> None:
+    """Over Airflow's own serializer, msgpack and JSON without NaN; and on to the cluster as an argument."""
+    source = random.Random(seed)
+    for _ in range(60):
+        value, expected = any_value(source)
+        found = home(value)
+        assert is_same(load_result(found), expected)
+        assert is_same(stored_results.fetched([found]), [expected])
 
 
 AS_ITSELF: list[Any] = [
@@ -160,7 +248,7 @@ def test_nothing_that_leaves_is_raised_about() -> None:
     found = carried({"odd": Odd(), 1: 2}, log)
 
     FakeTaskInstance().xcom_push("return_value", found)
-    assert found == {"odd": "odd \\udc80", "1": 2}
+    assert load_result(found) == {"odd": "odd \\udc80", 1: 2}
     assert len(log.warnings) == 1
 
 

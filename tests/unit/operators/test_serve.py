@@ -15,7 +15,7 @@ from airflow.sdk.log import mask_secret
 
 from airflow_provider_air.clusters.local.spec import LocalCluster
 from airflow_provider_air.drivers.wire.names import records_name
-from airflow_provider_air.drivers.wire.records import encode
+from airflow_provider_air.drivers.wire.values import encode
 from airflow_provider_air.errors import JobInfrastructureError, ServeDeployError
 from airflow_provider_air.operators.serve import (
     RayServeDeleteOperator,

@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
 from airflow_provider_air.contracts.jobs import JobRequest
-from airflow_provider_air.drivers.wire.records import encode
+from airflow_provider_air.drivers.wire.values import encode
 from airflow_provider_air.operators.driven import RayDrivenOperator
 from airflow_provider_air.runs.plan import BuildInfo
 from airflow_provider_air.storage.gcs import GcsStorage

@@ -20,7 +20,7 @@ from airflow_provider_air.attachments.mlflow.tracker import MlflowTracker
 from airflow_provider_air.clusters.jobs_api import backend as jobs_api
 from airflow_provider_air.clusters.local.spec import LocalCluster
 from airflow_provider_air.drivers.wire.names import records_name
-from airflow_provider_air.drivers.wire.records import TAG, encode
+from airflow_provider_air.drivers.wire.values import TAG, encode
 from airflow_provider_air.errors import (
     ClusterUnreachableError,
     DeadlineExceededError,

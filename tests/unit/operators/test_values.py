@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_air import load_result
-from airflow_provider_air.drivers.wire.records import encode
+from airflow_provider_air.drivers.wire.values import encode
 from airflow_provider_air.errors import JobFailedError, ResultLostError
 from airflow_provider_air.operators.submit import RaySubmitJobOperator
 from airflow_provider_air.operators.train import RayTrainOperator
@@ -17,6 +17,10 @@ from airflow_provider_air.runs.ledger import LEDGER_KEY
 from tests.deferrals import deferred, event_of, resume, write_records
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, Supervisor, task_context
+from tests.kinds import parameters
+from tests.kinds.values import FRAME, KINDS, is_same
+
+VALUES, NAMES = parameters(KINDS)
 
 END: dict[str, Any] = {"kind": "end", "status": "succeeded"}
 TRAINED: dict[str, Any] = {
@@ -66,6 +70,23 @@ def test_bytes_come_home(value: Any, head: FakeRayDashboard, store: Store) -> No
     found = pushed(head, operator(), task_context(store), {"kind": "result", "value": encode(value)}, END)
 
     assert load_result(found) == value
+
+
+def test_what_people_return_comes_home(head: FakeRayDashboard, store: Store) -> None:
+    everything = {name: way.value for name, way in zip(NAMES, VALUES, strict=True)}
+    record = {"kind": "result", "value": encode(everything, texts=[])}
+
+    loaded = load_result(pushed(head, operator(), task_context(store), record, END))
+
+    assert [n for n, w in zip(NAMES, VALUES, strict=True) if not is_same(loaded[n], w.expected)] == []
+
+
+@pytest.mark.parametrize("value", [FRAME, {"table": FRAME}], ids=["alone", "inside"])
+def test_a_small_frame_is_the_xcom(value: Any, head: FakeRayDashboard, store: Store) -> None:
+    """As of Airflow's own ``@task``: any task may pull it."""
+    assert is_same(
+        pushed(head, operator(), task_context(store), {"kind": "result", "value": encode(value)}, END), value
+    )
 
 
 def test_a_success_that_airflow_has_not_heard_of_comes_home_alike(head: FakeRayDashboard, store: Store) -> None:

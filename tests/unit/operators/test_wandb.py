@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
 from airflow_provider_air import WandbSyncOperator
-from airflow_provider_air.drivers.wire.records import encode
+from airflow_provider_air.drivers.wire.values import encode
 from airflow_provider_air.runs.plan import BuildInfo
 from tests.deferrals import event_of, resume, write_records
 from tests.fakes.ray_dashboard import FakeRayDashboard

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_air.drivers.wire.records import decode, encode
+from airflow_provider_air.drivers.wire.values import decode, encode
 from airflow_provider_air.errors import ResultLostError
 from airflow_provider_air.runs.ends import encoded_result_of, find_end
 

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from airflow_provider_air.runs.values import LEAST_INT, MOST_INT, is_simple, plain, text
+from airflow_provider_air.drivers.wire.texts import spelled
+from airflow_provider_air.runs.values import LEAST_INT, MOST_INT, is_simple, plain
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,7 @@ from airflow_provider_air.runs.values import LEAST_INT, MOST_INT, is_simple, pla
         ((1, {2}), [1, [2]]),
         ({1: b"x"}, {"1": "b'x'"}),
         (2**64, str(2**64)),
+        (1e30, "1e+30"),
         ("file-\udc80", "file-\\udc80"),
         ("a\0b", "a\\x00b"),
         ({"\udc80": 1}, {"\\udc80": 1}),
@@ -39,7 +41,7 @@ def test_what_people_are_shown_is_plain(value: Any, expected: Any) -> None:
 
 @pytest.mark.parametrize("value", ["данные", "日本 🚀", "\\udc80", "a\tb\n", "\x01"])
 def test_a_text_that_travels_is_left_alone(value: str) -> None:
-    assert text(value) == value
+    assert spelled(value) == value
     assert is_simple(value)
 
 
@@ -50,4 +52,6 @@ def test_integers_are_simple_as_far_as_the_line_takes_them(value: int) -> None:
         with pytest.raises(OverflowError):
             msgspec.msgpack.encode(beyond)
         assert not is_simple(beyond)
+        # What JSONB gives back of such a float.
+        assert not is_simple(float(beyond) * 2)
     assert is_simple(value)

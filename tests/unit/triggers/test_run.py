@@ -41,11 +41,14 @@ class Lines:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.warnings: list[str] = []
 
     def info(self, message: str, *values: object) -> None:
         self.lines.append(message % values if values else message)
 
-    warning = info
+    def warning(self, message: str, *values: object) -> None:
+        self.info(message, *values)
+        self.warnings.append(self.lines[-1])
 
 
 def trigger(lines: Lines | None = None, *, task: dict[str, Any] = TASK, **fields: Any) -> RayRunTrigger:
@@ -219,6 +222,7 @@ async def test_records_are_shown_and_kept_as_progress(head: FakeRayDashboard, su
     records: list[dict[str, Any]] = [
         {"kind": "progress", "message": "epoch", "done": 3, "total": 10},
         {"kind": "metric", "values": {"rmse": 1.25}, "step": 3},
+        {"kind": "progress", "message": "only the text travels", "warning": True},
         {"kind": "end", "status": "succeeded"},
     ]
     for number, record in enumerate(records):
@@ -227,7 +231,8 @@ async def test_records_are_shown_and_kept_as_progress(head: FakeRayDashboard, su
 
     await event(trigger(lines, has_records=True))
 
-    assert lines.lines == ["[progress] epoch (3/10)", "[metric] step 3: rmse=1.25"]
+    assert lines.warnings == ["[progress] only the text travels"]
+    assert lines.lines == ["[progress] epoch (3/10)", "[metric] step 3: rmse=1.25", *lines.warnings]
     assert supervisor.xcoms["progress"]["values"] == {"rmse": 1.25}
 
 

@@ -8,7 +8,7 @@ import math
 import numpy
 
 from airflow_provider_air.drivers.frame.metrics import MAX_RESULT_BYTES, MAX_RESULT_ROWS, fitted, numbers, plain
-from airflow_provider_air.drivers.wire.records import decode
+from airflow_provider_air.drivers.wire.values import decode
 
 
 def test_reported_values_become_what_a_record_takes() -> None:

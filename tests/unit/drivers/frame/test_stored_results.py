@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import logging
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
 import numpy
+import pandas
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from airflow_provider_air import SharedFolder, load_result
 from airflow_provider_air.connections.values import carried
 from airflow_provider_air.drivers.frame import stored_results
 from airflow_provider_air.drivers.wire import names
-from airflow_provider_air.drivers.wire.records import RecordWriter, encode
+from airflow_provider_air.drivers.wire.records import RecordWriter
 from airflow_provider_air.drivers.wire.stored_results import STORED, is_stored
+from airflow_provider_air.drivers.wire.values import decode, encode
 from airflow_provider_air.errors import ConfigurationError, ResultLostError
+from tests.fakes.task_context import FakeTaskInstance
+from tests.kinds.values import is_same
 
 BIG = "x" * (stored_results.MAX_INLINE_BYTES + 1)
 
@@ -36,7 +45,7 @@ def stored(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def written(folder: Path, value: Any) -> Any:
     """Report a value as a driver does, and give what comes home."""
     writer = RecordWriter(str(folder / "records"))
-    stored_results.write(writer, "air-1", encode(value))
+    stored_results.write(writer, "air-1", value, "the return value")
     writer.close()
     return json.loads((folder / "records").read_text().splitlines()[-1])["value"]
 
@@ -117,3 +126,108 @@ def test_a_result_is_read_from_its_own_storage_only(stored: Any, tmp_path: Path)
         load_result(stored, SharedFolder(str(tmp_path / "another")))
     with pytest.raises(ConfigurationError, match="lies in a bucket"):
         load_result({**stored, STORED: "s3://models/results/air-1.json"})
+
+
+# Tables
+
+LARGE = pandas.DataFrame({"id": numpy.arange(200_000), "score": numpy.random.default_rng(1).random(200_000)})
+
+
+def all_of(folder: Path, value: Any) -> tuple[Any, list[dict[str, Any]]]:
+    """Report a value as a driver does, and give its XCom and all records."""
+    found = written(folder, value)
+    task = FakeTaskInstance()
+    task.xcom_push("return_value", carried(decode(found), logging.getLogger()))
+    records = [json.loads(line) for line in (folder / "records").read_text().splitlines()]
+    return task.xcoms["return_value"], records
+
+
+@pytest.mark.parametrize(
+    ("value", "tables"),
+    [
+        (LARGE, 1),
+        ({"predictions": LARGE, "auc": 0.9, "more": [(LARGE,)]}, 2),
+        ({"predictions": LARGE, "text": BIG, "blob": b"x"}, 1),
+        (pyarrow.Table.from_pandas(LARGE), 1),
+        ({7: LARGE}, 1),
+        ({"small": LARGE[:3], "large": LARGE}, 1),
+    ],
+    ids=["alone", "inside", "inside of what is large itself", "of Arrow", "under another key", "beside a small one"],
+)
+def test_large_tables_are_parquet_in_the_storage(
+    value: Any, tables: int, tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(names.STORAGE, str(place))
+    xcom, records = all_of(tmp_path, value)
+
+    assert len(str(xcom)) < 10_000
+    files = sorted(place.glob("results/*.parquet"))
+    assert [file.name for file in files] == [f"air-1-{number + 1}.parquet" for number in range(tables)]
+    assert pandas.read_parquet(files[0]).equals(LARGE)
+    assert is_same(load_result(xcom), value)
+    assert is_same(stored_results.fetched(((xcom,), {"of": xcom})), ((value,), {"of": value}))
+    assert not isinstance(value, dict) or "auc" not in value or xcom["auc"] == 0.9
+    assert any("is at" in record.get("message", "") for record in records)
+
+
+def test_a_large_table_without_storage_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(stored_results.TooLarge, match="give the task storage="):
+        written(tmp_path, pandas.concat([LARGE] * 4))
+
+
+def test_a_table_without_its_library_here_says_so(tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(names.STORAGE, str(place))
+    xcom, _ = all_of(tmp_path, LARGE)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(ConfigurationError, match=r"needs 'pyarrow\.parquet'"):
+        load_result(xcom)
+
+
+def test_a_table_passes_a_worker_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    travelled = encode({"table": LARGE[:3]})
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "pyarrow.parquet", None)
+        xcom = carried(decode(travelled), logging.getLogger())
+
+    assert xcom == travelled
+    assert is_same(load_result(xcom), {"table": LARGE[:3]})
+
+
+class PolarsFrame:
+    """Polars is not installed here: a table with its way to a file and back."""
+
+    def __init__(self, table: Any) -> None:
+        self.table = table
+
+    def write_parquet(self, file: Any) -> None:
+        pyarrow.parquet.write_table(self.table, file)
+
+    def equals(self, other: PolarsFrame) -> bool:
+        return bool(self.table.equals(other.table))
+
+
+class PolarsSeries:
+    def to_list(self) -> list[Any]:
+        return [1, None]
+
+
+def test_tables_of_polars_come_home(tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    polars = types.ModuleType("polars")
+    polars.DataFrame = PolarsFrame  # type: ignore[attr-defined]
+    polars.Series = PolarsSeries  # type: ignore[attr-defined]
+    polars.read_parquet = lambda file: PolarsFrame(pyarrow.parquet.read_table(file))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "polars", polars)
+    monkeypatch.setenv(names.STORAGE, str(place))
+    small, large = PolarsFrame(pyarrow.table({"a": [1, 2]})), PolarsFrame(pyarrow.Table.from_pandas(LARGE))
+
+    xcom, _ = all_of(tmp_path, {"small": small, "large": large, "series": PolarsSeries()})
+
+    assert is_same(load_result(xcom), {"small": small, "large": large, "series": [1, None]})
+    assert [file.name for file in place.glob("results/*")] == ["air-1-1.parquet"]
+    assert is_same(stored_results.fetched(xcom["small"]), small)
+
+
+def test_an_argument_keeps_its_own_type() -> None:
+    given = collections.defaultdict(list, a=[1])
+
+    assert type(stored_results.fetched((given,))[0]) is collections.defaultdict

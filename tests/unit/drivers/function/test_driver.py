@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
 
-from airflow_provider_air.drivers.wire.records import decode
+from airflow_provider_air import load_result
+from airflow_provider_air.drivers.wire.values import decode
 from airflow_provider_air.runs.ends import encoded_result_of
 from tests.unit.drivers.conftest import HERE, Process, records, ship
 
@@ -58,14 +60,45 @@ def test_a_function_that_raises_exits_1_with_its_trace_and_its_error(folder: Pat
     assert records(folder)[-1]["error"] == {"type": "KeyError", "message": "'column'"}
 
 
-def test_a_value_that_does_not_travel_is_the_authors_to_fix(folder: Path, run: Process) -> None:
-    ship(folder, lambda: {"model": object()})
+def test_a_value_that_does_not_travel_loses_only_itself(folder: Path, run: Process) -> None:
+    def work() -> object:
+        class Net:
+            def __str__(self) -> str:
+                return "Net" * 1000
+
+        return {"model": Net(), "auc": 0.9}
+
+    ship(folder, work)
     done = run("-m", "air_drivers.function")
 
-    assert done.returncode == 64
-    assert "the return value['model']" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert records(folder)[-1]["status"] == "failed"
+    assert done.returncode == 0, done.stderr
+    warning, result, end = records(folder)
+    assert (warning["kind"], warning["warning"]) == ("progress", True)
+    assert "the return value['model'] (" in warning["message"]
+    assert decode(result["value"])["auc"] == 0.9
+    assert decode(result["value"])["model"].startswith("NetNet")
+    assert len(decode(result["value"])["model"]) == 200
+    assert end["status"] == "succeeded"
+
+
+def test_a_table_travels_beside_its_numbers(folder: Path, run: Process) -> None:
+    def work() -> object:
+        import numpy
+        import pandas
+
+        table = pandas.DataFrame({"score": numpy.random.default_rng(1).random(200_000)})
+        return {"table": table, "head": table[:2], "loss": numpy.float32("nan"), "by": {1: table.score[0]}}
+
+    ship(folder, work)
+    done = run("-m", "air_drivers.function", AIR_STORAGE=str(folder / "storage"))
+
+    assert done.returncode == 0, done.stderr
+    value = decode(encoded_result_of(records(folder), where="air-1"))
+    assert value["table"]["air_stored_result"] == str(folder / "storage" / "results" / "air-1-1.parquet")
+    assert len(load_result(value["table"])) == 200_000
+    assert len(value["head"]) == 2
+    assert math.isnan(value["loss"])
+    assert list(value["by"]) == [1]
 
 
 def test_a_value_that_is_too_large_is_the_authors_to_fix(folder: Path, run: Process) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_air.drivers.wire.records import decode
+from airflow_provider_air.drivers.wire.values import decode
 from airflow_provider_air.runs.ends import find_end
 from tests.kinds import functions, parameters
 from tests.kinds.functions import KINDS, Call
