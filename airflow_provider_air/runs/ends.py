@@ -19,7 +19,7 @@ from airflow_provider_air.contracts.clusters import ClusterRef, ClusterState, Cl
 from airflow_provider_air.contracts.history import MOST_BYTES
 from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings
 from airflow_provider_air.contracts.runs import Done
-from airflow_provider_air.drivers.wire.names import EXIT_CONFIGURATION, EXIT_NOT_AFTER
+from airflow_provider_air.drivers.wire.names import EXIT_CONFIGURATION, EXIT_NOT_AFTER, EXIT_UNAVAILABLE
 from airflow_provider_air.errors import (
     AirError,
     ClusterFailedError,
@@ -55,6 +55,7 @@ EXPIRED = re.compile(
 )
 # Source: ray/_private/runtime_env/utils.py
 INSTALLER_OUTPUT = re.compile(r"^Last \d+ lines of stdout:\n((?: {4}.*(?:\n|$)|\n)+)", re.MULTILINE)
+AWAY_HINT = "It was asked again for a while: a retry asks again, and resumes where the workload can"
 EXPIRED_HINT = (
     "The job's credentials seem to have expired: a retry gets new ones and resumes. Where jobs run longer, raise the "
     "role's DurationSeconds (AWS), or use credentials='ambient'"
@@ -269,12 +270,13 @@ def _failure_of_job(job: JobDetails, records: Sequence[dict[str, Any]]) -> AirEr
     end = find_end(records) or {}
     told = end.get("error") or {}
     exit_code = job.exit_code if job.exit_code is not None else _exit_code_in(job.message)
-    if exit_code == EXIT_CONFIGURATION and records:
+    if exit_code == EXIT_CONFIGURATION and records and job.error_type in USER_ERRORS:
         return ConfigurationError(
             f"The job refuses its configuration: {told.get('message') or last_lines}", where=where
         )
     if exit_code == EXIT_NOT_AFTER and "not-after" in job.message:
         return DeadlineExceededError("The job passed its not-after time and ended itself", where=where)
+    is_away = exit_code == EXIT_UNAVAILABLE and told.get("type") == "Unavailable"
     details: dict[str, Any] = {"error_type": job.error_type, "exit_code": exit_code, "last_lines": last_lines}
     if is_setup:
         return JobInfrastructureError(
@@ -284,6 +286,10 @@ def _failure_of_job(job: JobDetails, records: Sequence[dict[str, Any]]) -> AirEr
             "{'config': {'setup_timeout_seconds': …}} in it",
             **details,
         )
+    if is_away:
+        said = str(told.get("message"))
+        hint = EXPIRED_HINT if EXPIRED.search(said) else AWAY_HINT
+        return JobInfrastructureError(f"What the job needs is away: {said}", where=where, hint=hint, **details)
     if job.error_type not in USER_ERRORS:
         return JobInfrastructureError(
             f"Ray could not run the job ({job.error_type}): {last_lines}",
