@@ -276,7 +276,6 @@ def _failure_of_job(job: JobDetails, records: Sequence[dict[str, Any]]) -> AirEr
         )
     if exit_code == EXIT_NOT_AFTER and "not-after" in job.message:
         return DeadlineExceededError("The job passed its not-after time and ended itself", where=where)
-    is_away = exit_code == EXIT_UNAVAILABLE and told.get("type") == "Unavailable"
     details: dict[str, Any] = {"error_type": job.error_type, "exit_code": exit_code, "last_lines": last_lines}
     if is_setup:
         return JobInfrastructureError(
@@ -286,10 +285,10 @@ def _failure_of_job(job: JobDetails, records: Sequence[dict[str, Any]]) -> AirEr
             "{'config': {'setup_timeout_seconds': …}} in it",
             **details,
         )
-    if is_away:
+    if exit_code == EXIT_UNAVAILABLE and told.get("type") == "Unavailable":
         said = str(told.get("message"))
-        hint = EXPIRED_HINT if EXPIRED.search(said) else AWAY_HINT
-        return JobInfrastructureError(f"What the job needs is away: {said}", where=where, hint=hint, **details)
+        helps = EXPIRED_HINT if EXPIRED.search(said) else AWAY_HINT
+        return JobInfrastructureError(f"What the job needs is away: {said}", where=where, hint=helps, **details)
     if job.error_type not in USER_ERRORS:
         return JobInfrastructureError(
             f"Ray could not run the job ({job.error_type}): {last_lines}",

@@ -50,6 +50,8 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _kind_of_one(error: BaseException) -> Optional[str]:
+    if isinstance(getattr(error, "orig", None), BaseException):
+        return None  # SQLAlchemy's, which says less than the database's own
     for look in (_by_status, _by_sql_state, _by_words, _by_name):
         kind = look(error)
         if kind is not None:
