@@ -141,17 +141,22 @@ def test_a_region_that_cannot_be_asked_is_no_malformed_uri(monkeypatch: pytest.M
 
 
 class Flaky:
-    """A folder whose next calls fail, as a storage's do that is away."""
+    """
+    A folder whose next calls fail, as a storage's do that is away.
+
+    :ivar away: how many calls
+    :ivar only: of which name; all where it is empty
+    """
 
     type_name = "s3"
 
     def __init__(self, folder: Path) -> None:
         self._files: Any = pyarrow.fs.SubTreeFileSystem(str(folder), pyarrow.fs.LocalFileSystem())
-        self.away = 0
+        self.away, self.only = 0, ""
 
     def __getattr__(self, name: str) -> Any:
         def call(*arguments: Any, **options: Any) -> Any:
-            if self.away:
+            if self.away and self.only in ("", name):
                 self.away -= 1
                 raise OSError("AWS Error SLOW_DOWN during PutObject operation: reduce your request rate")
             return getattr(self._files, name)(*arguments, **options)
@@ -178,6 +183,7 @@ def do(what: str, flaky: Flaky) -> Any:
             pass
     flaky.away = 3
     if what == "commit":
+        flaky.only = "move"
         output.commit([{"file": "part"}], {})
         return sorted(files.names("s3://out/output"))
     if what == "read":

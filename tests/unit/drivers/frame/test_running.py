@@ -94,6 +94,8 @@ class Tracker:
         print("finished with", exit_code, flush=True)
         if "fails" in how:
             raise ConnectionRefusedError(111, "Connection refused")
+        # As a tracker does that sends what is left before Python may end.
+        threading.Thread(target=threading.Event().wait, daemon=False).start()
         threading.Event().wait()
 
 with running.running(lambda run: Tracker()) as run:
