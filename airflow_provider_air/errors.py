@@ -10,7 +10,7 @@ AirError                        what happened, where, what to do
 │    ClusterNotReadyError       the cluster is there but cannot take work (yet)
 ├─ RemoteFailureError           this try failed on the remote side; Airflow's retries apply
 │    JobFailedError             the user's code failed
-│    JobInfrastructureError     Ray failed around the user's code
+│    JobInfrastructureError     Ray, or what the job needs, failed around the user's code
 │    JobStoppedError            somebody stopped the job
 │    JobLostError               the job was seen once and is gone
 │    ResultLostError            the job succeeded but its result did not come home
@@ -116,7 +116,7 @@ class JobFailedError(RemoteFailureError):
 
 
 class JobInfrastructureError(JobFailedError):
-    """Ray could not start or lost the job's supervisor: the user's code is not to blame."""
+    """Ray could not start or lost the job's supervisor, or what the job needs was away: its code is not to blame."""
 
 
 class JobStoppedError(RemoteFailureError):

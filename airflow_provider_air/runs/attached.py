@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_air.attachments import registry
 from airflow_provider_air.drivers.wire.texts import shortened
@@ -13,11 +12,14 @@ from airflow_provider_air.errors import AirError, ConfigurationError
 from airflow_provider_air.runs.ledger import MOST_KEPT_CHARACTERS, AttachmentEntry, Attempt
 
 if TYPE_CHECKING:
-    from airflow_provider_air.contracts.attachments import Additions, AttachmentSpec, Outcome
+    from airflow_provider_air.contracts.attachments import Additions, Attachment, AttachmentSpec, Outcome
     from airflow_provider_air.contracts.connections import Connections
     from airflow_provider_air.contracts.jobs import JobRequest
     from airflow_provider_air.contracts.runs import AttemptInfo, Clock, Log, Spawned
 
+T = TypeVar("T")
+# Asks again for a while where nobody answers.
+Patience = Callable[[Callable[[], Any]], Any]
 HAND_OVER_SECONDS = 10.0
 # Where a server is away it is asked ever more seldom, and what it misses it gets at the end.
 LONGEST_PAUSE_SECONDS = 300.0
@@ -38,31 +40,30 @@ class Attached:
         """Give what the ledger keeps of specs; plain JSON without secrets."""
         return tuple(AttachmentEntry(registry.to_json(spec)) for spec in specs)
 
-    def probe(self) -> None:
+    def probe(self, patiently: Patience) -> None:
         """
         See that all can come along, before any cluster starts; runs in the worker.
 
+        :param patiently: how a required one is asked
         :raises AirError: a required one cannot
         """
         for entry in self._entries:
-            with self._unless_required(entry):
-                registry.from_json(entry.spec).open(self._connections).probe()
+            self._ask(entry, lambda attachment: attachment.probe(), patiently)
 
     def before_submit(
-        self, attempt: AttemptInfo, request: JobRequest
+        self, attempt: AttemptInfo, request: JobRequest, patiently: Patience
     ) -> tuple[JobRequest, tuple[AttachmentEntry, ...], dict[str, str]]:
         """
         Prepare the remote sides and give the job what they want it to have; runs in the worker.
 
+        :param patiently: how a required one is asked
         :return: the request, what the ledger keeps, and the pages to link to
         :raises AirError: a required one cannot come along
         """
         entries: list[AttachmentEntry] = []
         links: dict[str, str] = {}
         for entry in self._entries:
-            added: Additions | None = None
-            with self._unless_required(entry):
-                added = registry.from_json(entry.spec).open(self._connections).before_submit(attempt)
+            added = self._ask(entry, lambda attachment: attachment.before_submit(attempt), patiently)
             if added is None:
                 entries.append(replace(entry, state=None))
                 continue
@@ -71,14 +72,21 @@ class Attached:
             entries.append(replace(entry, state=dict(added.state), told=None, untold=None))
         return request, tuple(entries), links
 
-    @contextmanager
-    def _unless_required(self, entry: AttachmentEntry) -> Iterator[None]:
+    def _ask(self, entry: AttachmentEntry, ask: Callable[[Attachment], T], patiently: Patience) -> T | None:
+        """Ask one; None where it cannot come along, and need not."""
+        spec = registry.from_json(entry.spec)
+
+        def asked() -> T:
+            return ask(spec.open(self._connections))
+
         try:
-            yield
+            found: T = patiently(asked) if spec.required else asked()
+            return found
         except Exception as error:
-            if isinstance(error, ConfigurationError) or registry.from_json(entry.spec).required:
+            if isinstance(error, ConfigurationError) or spec.required:
                 raise
             self._log.warning("Going on without %s: %s", entry.spec["kind"], error)
+            return None
 
     def on_records(self, attempt: AttemptInfo, records: Sequence[Mapping[str, Any]]) -> None:
         """

@@ -19,7 +19,7 @@ from airflow_provider_air.contracts.clusters import ClusterRef, ClusterState, Cl
 from airflow_provider_air.contracts.history import MOST_BYTES
 from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings
 from airflow_provider_air.contracts.runs import Done
-from airflow_provider_air.drivers.wire.names import EXIT_CONFIGURATION, EXIT_NOT_AFTER
+from airflow_provider_air.drivers.wire.names import EXIT_CONFIGURATION, EXIT_NOT_AFTER, EXIT_UNAVAILABLE
 from airflow_provider_air.errors import (
     AirError,
     ClusterFailedError,
@@ -55,6 +55,7 @@ EXPIRED = re.compile(
 )
 # Source: ray/_private/runtime_env/utils.py
 INSTALLER_OUTPUT = re.compile(r"^Last \d+ lines of stdout:\n((?: {4}.*(?:\n|$)|\n)+)", re.MULTILINE)
+AWAY_HINT = "It was asked again for a while: a retry asks again, and resumes where the workload can"
 EXPIRED_HINT = (
     "The job's credentials seem to have expired: a retry gets new ones and resumes. Where jobs run longer, raise the "
     "role's DurationSeconds (AWS), or use credentials='ambient'"
@@ -314,28 +315,16 @@ def _failure_of_job(job: JobDetails, records: Sequence[dict[str, Any]]) -> AirEr
     end = find_end(records) or {}
     told = end.get("error") or {}
     exit_code = _exit_code_of(job)
-    if exit_code == EXIT_CONFIGURATION and told.get("type") != SystemExit.__name__ and records:
+    is_exit = told.get("type") == SystemExit.__name__
+    if exit_code == EXIT_CONFIGURATION and records and job.error_type in USER_ERRORS and not is_exit:
         return ConfigurationError(
             f"The job refuses its configuration: {told.get('message') or last_lines}", where=where
         )
     if exit_code == EXIT_NOT_AFTER and "not-after" in job.message:
         return DeadlineExceededError("The job passed its not-after time and ended itself", where=where)
     details: dict[str, Any] = {"error_type": job.error_type, "exit_code": exit_code, "last_lines": last_lines}
-    if is_setup:
-        return JobInfrastructureError(
-            f"Ray could not set up the job's runtime environment ({job.error_type}):\n{last_lines}\n",
-            where=where,
-            hint="Mend the packages of 'runtime_env', let the cluster reach their index, or give it more time by "
-            "{'config': {'setup_timeout_seconds': …}} in it",
-            **details,
-        )
-    if job.error_type not in USER_ERRORS:
-        return JobInfrastructureError(
-            f"Ray could not run the job ({job.error_type}): {last_lines}",
-            where=where,
-            hint="Retry; if it stays, look at the cluster",
-            **details,
-        )
+    if job.error_type not in USER_ERRORS or (exit_code == EXIT_UNAVAILABLE and told.get("type") == "Unavailable"):
+        return _failure_around_job(job, str(told.get("message")), is_setup=is_setup, details=details)
     reason = f"{told['type']}: {told.get('message', '')}" if told.get("type") else f"exit code {exit_code}"
     if end.get("no_retry"):
         return ConfigurationError(f"The job failed, and says that no retry can help: {reason}", where=where)
@@ -349,6 +338,29 @@ def _hint_of(exit_code: int | None, told: str) -> str | None:
     if exit_code == EXIT_NOT_FOUND and re.search(r"\bpython: (command )?not found", told):
         return NO_PYTHON_HINT
     return EXPIRED_HINT if EXPIRED.search(told) else None
+
+
+def _failure_around_job(
+    job: JobDetails, said: str, *, is_setup: bool, details: dict[str, Any]
+) -> JobInfrastructureError:
+    where, last_lines = job.submission_id, details["last_lines"]
+    if is_setup:
+        return JobInfrastructureError(
+            f"Ray could not set up the job's runtime environment ({job.error_type}):\n{last_lines}\n",
+            where=where,
+            hint="Mend the packages of 'runtime_env', let the cluster reach their index, or give it more time by "
+            "{'config': {'setup_timeout_seconds': …}} in it",
+            **details,
+        )
+    if job.error_type in USER_ERRORS:
+        helps = EXPIRED_HINT if EXPIRED.search(said) else AWAY_HINT
+        return JobInfrastructureError(f"What the job needs is away: {said}", where=where, hint=helps, **details)
+    return JobInfrastructureError(
+        f"Ray could not run the job ({job.error_type}): {last_lines}",
+        where=where,
+        hint="Retry; if it stays, look at the cluster",
+        **details,
+    )
 
 
 def _told_by_installer(message: str) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_air.attachments.checks import check_attachments
@@ -43,7 +43,7 @@ class Sending:
         self._request: JobRequest | None = None
         self._fetched: tuple[float, tuple[JobAccess, ...]] | None = None
 
-    @functools.cached_property
+    @cached_property
     def _storage_spec(self) -> StorageSpec | None:
         return self._plan.storage()
 
@@ -52,7 +52,7 @@ class Sending:
         """Where the task's storage is, as the cluster reaches it; asks nobody."""
         return None if self._storage_spec is None else self._storage_spec.uri()
 
-    @functools.cached_property
+    @cached_property
     def specs(self) -> tuple[AttachmentSpec, ...]:
         """
         The task's attachments; asks nobody.
@@ -77,9 +77,10 @@ class Sending:
             _check_unwatched(request, info, self.specs)
         self._ports.clusters(target.backend).check(target, request)
         if self._storage is not None:
-            self._storage.probe()
-        self._accesses()
-        Attached(Attached.entries_of(self.specs), self._ports.connections, self._ports.log).probe()
+            self._attempts.patiently(self._storage.probe)
+        self._attempts.patiently(self._accesses)
+        attached = Attached(Attached.entries_of(self.specs), self._ports.connections, self._ports.log)
+        attached.probe(self._attempts.patiently)
         return request
 
     def build(self, info: BuildInfo) -> JobRequest:
@@ -107,7 +108,7 @@ class Sending:
             self._fetched = (now, (*stored, self._plan.environment()))
         return self._fetched[1]
 
-    @functools.cached_property
+    @cached_property
     def _storage(self) -> Storage | None:
         spec = self._storage_spec
         return spec.open(self._ports.connections) if spec is not None and self._is_reached else None
@@ -144,7 +145,7 @@ class Sending:
         request = self.build(info)
         told = replace(attempt.info, parameters=self._plan.parameters(), inputs=request.inputs, outputs=request.outputs)
         attached = Attached(attempt.attachments, self._ports.connections, self._ports.log)
-        request, entries, links = attached.before_submit(told, request)
+        request, entries, links = attached.before_submit(told, request, self._attempts.patiently)
         # Written down at once: what was prepared elsewhere must be told of the end, whatever becomes of the rest.
         attempt = self._attempts.put(attempt, attachments=entries)
         prepared = self._prepare(request, attempt)
@@ -169,7 +170,7 @@ class Sending:
 
     def _prepare(self, request: JobRequest, attempt: Attempt) -> PreparedJob:
         request = replace(request, context_env=self._plan.context_env())
-        for access in self._accesses():
+        for access in self._attempts.patiently(self._accesses):
             request = request.given(access.env_vars, access.secrets)
         metadata = metadata_of(
             self._attempts.key,
@@ -187,9 +188,9 @@ class Sending:
         storage = self._storage
         for package in packages:
             path = f"{CODE_FOLDER}/{package.name}"
-            if storage is not None and storage.stat(path) is None:
+            if storage is not None and self._attempts.patiently(partial(storage.stat, path)) is None:
                 self._ports.log.info("Writing %d MiB of code to %s", len(package.data) >> 20, storage.uri(path))
-                storage.put(path, package.data)
+                self._attempts.patiently(partial(storage.put, path, package.data))
 
     def _submit(self, attempt: Attempt, prepared: PreparedJob) -> Accepted:
         jobs, log = self._attempts.jobs(attempt), self._ports.log

@@ -240,11 +240,14 @@ def test_a_refused_key_is_for_the_author_to_fix(take: Any, sync: Sync) -> None:
     assert not list(offline.glob("wandb/*/*.synced"))
 
 
-def test_a_dead_server_is_worth_a_retry(take: Any, sync: Sync) -> None:
+def test_a_dead_server_is_worth_a_retry(take: Any, sync: Sync, tmp_path: Path) -> None:
+    patience = tmp_path / "air_drivers" / "wire" / "outages.py"
+    patience.write_text(patience.read_text().replace("PATIENCE_SECONDS = 60.0", "PATIENCE_SECONDS = 1.0"))
     offline = take("short")
     done = sync(offline, url="http://127.0.0.1:9")
 
-    assert done.code == 1
+    assert done.code == 69
+    assert "asking again" in done.errors
     assert "W&B at http://127.0.0.1:9 does not answer" in done.errors
     assert not list(offline.glob("wandb/*/*.synced"))
 

@@ -105,7 +105,7 @@ class MlflowServer:
             raise UnavailableError(
                 f"MLflow does not answer: {str(error) or type(error).__name__}", where=self.base_url
             ) from error
-        if answer.status_code >= 500 or answer.status_code == 429:
+        if answer.status_code >= 500 or answer.status_code in (408, 425, 429):
             raise UnavailableError(f"MLflow answered {answer.status_code} to {path}", where=self.base_url)
         return self._read(answer, path)
 

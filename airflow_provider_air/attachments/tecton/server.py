@@ -185,7 +185,7 @@ class TectonServer:
                 said = str(error) or type(error).__name__
                 failure = UnavailableError(f"Tecton does not answer: {said}", where=self.base_url)
             else:
-                if answer.status_code < 500 and answer.status_code != 429:
+                if answer.status_code < 500 and answer.status_code not in (408, 425, 429):
                     return self._read(answer, route)
                 failure = UnavailableError(f"Tecton answered {answer.status_code} to {route}", where=self.base_url)
             if pause is None:

@@ -41,6 +41,7 @@ class WandbTracker:
     :param mode: ``online``, or ``offline``: the run's files stay below ``offline_dir``, for ``wandb sync``
     :param offline_dir: a folder on the cluster that outlives the job
     :param tags: of the run
+    :param required: False lets the work go on without W&B where that is away
     """
 
     kind: ClassVar[str] = "wandb"
@@ -118,6 +119,7 @@ class WandbTracking:
         is_tune = attempt.workload == "tune"
         given: dict[str, str | None] = {
             names.WANDB_ENABLED: "trials" if is_tune else "run",
+            names.WANDB_OPTIONAL: None if spec.required else "1",
             names.WANDB_CONFIG: None if is_tune else _config(attempt),
             "WANDB_RUN_ID": None if is_tune else run_id,
             "WANDB_NAME": None if is_tune else attempt.run_name,

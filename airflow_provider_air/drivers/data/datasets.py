@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, Callable, Dict, List
 
-from ..wire import imports
+from ..wire import imports, outages
 from ..wire.problems import ConfigurationProblem
 from . import files
 
@@ -25,6 +25,7 @@ def read_all(specs: Dict[str, Any], field: str = "datasets") -> Dict[str, Any]:
     by hash of the column ``split_by`` where that is given, else at random by ``seed``.
 
     :raises ConfigurationProblem: absent data, an unknown format or column; the message names the dataset
+    :raises Unavailable: the storage is away
     """
     import ray.data
 
@@ -66,6 +67,7 @@ def read_one(spec: Dict[str, Any], field: str) -> Any:
     Build one dataset, see :func:`read_all`.
 
     :raises ConfigurationProblem: absent data, an unknown format or column; the message names ``field``
+    :raises Unavailable: the storage is away
     """
     import ray.data
 
@@ -92,12 +94,8 @@ def read_one(spec: Dict[str, Any], field: str) -> Any:
 
 def _read(reader: Any, uris: List[str], options: Dict[str, Any], kind: str, field: str) -> Any:
     paths, options = _by_token(reader, uris, options, kind, field)
-    try:
-        return reader(paths if len(paths) > 1 else paths[0], **options)
-    except Exception as error:
-        raise ConfigurationProblem(
-            "%s: cannot read %s as %s: %s: %s" % (field, ", ".join(uris), kind, type(error).__name__, error)
-        ) from error
+    cannot = "%s: cannot read %s as %s" % (field, ", ".join(uris), kind)
+    return outages.asked(lambda: reader(paths if len(paths) > 1 else paths[0], **options), cannot)
 
 
 def _by_token(reader: Any, uris: List[str], options: Dict[str, Any], kind: str, field: str) -> Any:
@@ -138,11 +136,9 @@ def column_names(dataset: Any, field: str) -> List[str]:
     List a dataset's columns; reads one file's head where the format has no schema of its own.
 
     :raises ConfigurationProblem: the data cannot be read
+    :raises Unavailable: the storage is away, or the node that reads has died
     """
-    try:
-        schema = dataset.schema()
-    except Exception as error:
-        raise ConfigurationProblem("%s: cannot read the schema: %s" % (field, error)) from error
+    schema = outages.asked(dataset.schema, "%s: cannot read the schema" % field)
     return list(schema.names) if schema is not None else []
 
 

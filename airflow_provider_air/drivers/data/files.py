@@ -9,19 +9,10 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import pyarrow.fs
 
+from ..wire import outages
 from ..wire.problems import ConfigurationProblem
 
 DEFAULT_STORAGE_PATH = "~/ray_results"
-
-# How Arrow words what no later attempt can mend.
-_FINAL = (
-    "NO_SUCH_BUCKET",
-    "ACCESS_DENIED",
-    "INVALID_ACCESS_KEY_ID",
-    "NOT_FOUND:",
-    "PERMISSION_DENIED",
-    "UNAUTHENTICATED",
-)
 
 
 def join(uri: str, *parts: str) -> str:
@@ -35,12 +26,11 @@ def open_uri(uri: str, field: str) -> Tuple[Any, str]:
     Find the filesystem of a URI or absolute path, and the path on it.
 
     :raises ConfigurationProblem: no filesystem for it; the message names ``field``
+    :raises Unavailable: the storage, which is asked for a bucket's region, is away
     """
-    try:
-        filesystem, path = located(uri)
-    except Exception as error:
-        raise ConfigurationProblem("%s: %r is no usable URI or absolute path: %s" % (field, uri, error)) from error
-    return filesystem, path
+    cannot = "%s: %r is no usable URI or absolute path"
+    # Arrow has no way to look at a URI alone.
+    return outages.asked(lambda: located(uri), cannot % (field, uri), away="%s: cannot open %s" % (field, uri))
 
 
 def located(uri: str) -> Tuple[Any, str]:
@@ -83,14 +73,13 @@ def must_exist(uri: str, field: str) -> None:
     Check that a file or folder is there.
 
     :raises ConfigurationProblem: it is not, or the storage refuses to tell
+    :raises Unavailable: the storage is away
     """
     if uri.startswith(("http://", "https://")):
         return  # pyarrow has no filesystem for it; Ray Data reads it through fsspec
     filesystem, path = open_uri(uri, field)
-    try:
-        info = filesystem.get_file_info(path.rstrip("/"))
-    except OSError as error:
-        raise ConfigurationProblem("%s: cannot look at %s: %s" % (field, uri, error)) from error
+    cannot = "%s: cannot look at %s" % (field, uri)
+    info = outages.asked(lambda: filesystem.get_file_info(path.rstrip("/")), cannot)
     if info.type == pyarrow.fs.FileType.NotFound:
         raise ConfigurationProblem("%s: there is no file or folder at %s" % (field, uri))
 
@@ -101,19 +90,14 @@ def must_take_files(uri: str, field: str) -> None:
 
     It is removed where that is allowed: where nothing may be, it stays.
 
-    :raises ConfigurationProblem: there is no such bucket, or it denies us; whatever may pass is raised as it is
+    :raises ConfigurationProblem: there is no such bucket, or it denies us
+    :raises Unavailable: the storage is away
     """
     filesystem, path = open_uri(uri, field)
     if filesystem.type_name == "local":
         return
     probe = "%s/air-probe-%s" % (path.rstrip("/"), uuid.uuid4().hex[:8])
-    try:
-        write(filesystem, probe, b"probe")
-    except OSError as error:
-        if isinstance(error, (FileNotFoundError, PermissionError)) or any(sign in str(error) for sign in _FINAL):
-            message = "%s: this cluster cannot write to %s: %s" % (field, uri, error)
-            raise ConfigurationProblem(message) from error
-        raise
+    outages.asked(lambda: _write(filesystem, probe, b"probe"), "%s: this cluster cannot write to %s" % (field, uri))
     with contextlib.suppress(OSError):
         filesystem.delete_file(probe)
 
@@ -123,6 +107,7 @@ def storage_of(config: Dict[str, Any]) -> str:
     Say where a run's folder goes; Ray's own default where the author names nothing.
 
     :raises ConfigurationProblem: no filesystem for it, or a bucket that is absent or denies this cluster
+    :raises Unavailable: the storage is away
     """
     uri = absolute(os.path.expanduser(config.get("storage_path") or DEFAULT_STORAGE_PATH))
     must_take_files(uri, "storage_path")
@@ -130,18 +115,34 @@ def storage_of(config: Dict[str, Any]) -> str:
 
 
 def names(uri: str) -> List[str]:
-    """List what a folder holds; nothing where there is no folder."""
-    filesystem, path = located(uri)
-    selector = pyarrow.fs.FileSelector(path, allow_not_found=True)
-    return [info.base_name for info in filesystem.get_file_info(selector)]
+    """
+    List what a folder holds; nothing where there is no folder.
+
+    :raises Unavailable: the storage is away
+    """
+
+    def look() -> List[str]:
+        filesystem, path = located(uri)
+        selector = pyarrow.fs.FileSelector(path, allow_not_found=True)
+        return [info.base_name for info in filesystem.get_file_info(selector)]
+
+    return outages.patiently(look, "cannot list %s" % uri)
 
 
 def read(filesystem: Any, path: str) -> Optional[bytes]:
-    """Read a small file, or give None where there is none."""
-    try:
+    """
+    Read a small file, or give None where there is none.
+
+    :raises Unavailable: the storage is away
+    """
+
+    def look() -> bytes:
         with filesystem.open_input_stream(path) as stream:
             data: bytes = stream.read()
             return data
+
+    try:
+        return outages.patiently(look, "cannot read %s" % path)
     except FileNotFoundError:
         return None
 
@@ -152,8 +153,17 @@ def make_folder(filesystem: Any, path: str) -> None:
         filesystem.create_dir(path, recursive=True)
 
 
-def write(filesystem: Any, path: str, data: bytes) -> None:
-    """Write a small file so that a reader sees the old content or the new, never a part."""
+def write(filesystem: Any, path: str, data: bytes, patience: Optional[float] = None) -> None:
+    """
+    Write a small file so that a reader sees the old content or the new, never a part.
+
+    :param patience: for how many seconds a storage that is away is asked again; by default as long as all others
+    :raises Unavailable: the storage is away
+    """
+    outages.patiently(lambda: _write(filesystem, path, data), "cannot write %s" % path, patience)
+
+
+def _write(filesystem: Any, path: str, data: bytes) -> None:
     make_folder(filesystem, os.path.dirname(path))
     if filesystem.type_name != "local":
         # Object stores show an object only once it is complete.

@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Optional
 
 import pyarrow.fs
 
+from ..wire import outages
 from ..wire.problems import ConfigurationProblem
 from . import files
 
@@ -47,12 +48,13 @@ class StagedOutput:
 
         :return: the manifest, where an earlier attempt of this run has committed
         :raises ConfigurationProblem: the folder holds files that are not ours to replace
+        :raises Unavailable: the storage is away
         """
         intent = self._json(INTENT)
         if intent is not None:
             self._finish(intent)
         manifest = self._json(MANIFEST)
-        self._clear_staging()
+        outages.patiently(self._clear_staging, "output.uri: cannot clear %s" % self._uri)
         if manifest is not None and manifest.get("run_name") == self._run_name:
             return manifest
         ours = set((manifest or {}).get("files", []))
@@ -67,7 +69,11 @@ class StagedOutput:
         return None
 
     def commit(self, parts: List[Dict[str, Any]], result: Dict[str, Any]) -> None:
-        """Replace what an earlier run left by this attempt's files."""
+        """
+        Replace what an earlier run left by this attempt's files.
+
+        :raises Unavailable: the storage is away; the next attempt goes on from here
+        """
         intent = {
             "run_name": self._run_name,
             "attempt": self.attempt,
@@ -80,6 +86,9 @@ class StagedOutput:
 
     def _finish(self, intent: Dict[str, Any]) -> None:
         # Every step may be repeated: a kill anywhere in here is finished by the next attempt.
+        outages.patiently(lambda: self._take_steps(intent), "output.uri: cannot commit to %s" % self._uri)
+
+    def _take_steps(self, intent: Dict[str, Any]) -> None:
         self._delete(MANIFEST)
         with concurrent.futures.ThreadPoolExecutor(MOVE_THREADS) as pool:
             list(pool.map(self._delete, intent["remove"]))
@@ -94,7 +103,7 @@ class StagedOutput:
         if self._exists(staged):
             self._fs.move(staged, self._at(name))
         elif not self._exists(self._at(name)):
-            raise OSError("the staged file %s is gone; clear the task to write the output again" % staged)
+            raise FileNotFoundError("the staged file %s is gone; clear the task to write the output again" % staged)
 
     def _clear_staging(self) -> None:
         if self._exists(self._at(STAGING)):

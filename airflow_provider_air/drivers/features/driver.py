@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, List
 
 from ..frame.running import Run, running
 from ..trackers import wandb_run
+from ..wire import outages
 from ..wire.problems import ConfigurationProblem
 from . import feast_store
 from .join import join_once
@@ -75,11 +76,12 @@ def wait_until_fresh(run: Run) -> Dict[str, Any]:
     ``feature_views``.
 
     :raises NotFresh: they are not in time
+    :raises Unavailable: the registry is away
     """
     config, store, told = run.config, feast_store.opened(os.getcwd()), ""
     end = time.monotonic() + float(config["timeout_seconds"])
     while True:
-        store.refresh_registry()
+        outages.patiently(store.refresh_registry, feast_store.REGISTRY_AWAY)
         done = _wanted_watermarks(store, config.get("feature_views"))
         late = _late(done, datetime.datetime.fromisoformat(config["fresh_at"]))
         if done and not late:

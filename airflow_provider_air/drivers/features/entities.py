@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, List
 
 from ..data import datasets, files
+from ..wire import outages
 from ..wire.problems import ConfigurationProblem
 
 TIMESTAMP = "event_timestamp"
@@ -16,6 +17,7 @@ def read(spec: Dict[str, Any], keys: List[str], field: str) -> Any:
 
     :param keys: the columns that must be there beside :data:`TIMESTAMP`
     :raises ConfigurationProblem: absent data, a format of the author's own, an absent column, no rows, no times
+    :raises Unavailable: the storage is away
     """
     import pandas
 
@@ -54,7 +56,8 @@ def _frame(uri: str, kind: str, field: str) -> Any:
 
     files.must_exist(uri, field)
     filesystem, path = files.open_uri(uri, field)
-    try:
+
+    def rows() -> Any:
         return pyarrow.dataset.dataset(path, filesystem=filesystem, format=kind).to_table().to_pandas()
-    except (OSError, ValueError) as error:
-        raise ConfigurationProblem("%s: cannot read %s: %s" % (field, uri, error)) from error
+
+    return outages.asked(rows, "%s: cannot read %s" % (field, uri))

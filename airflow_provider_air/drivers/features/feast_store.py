@@ -7,8 +7,11 @@ import os
 import re
 from typing import Any, Dict
 
+from ..wire import outages
 from ..wire.feature_names import CONFIG_FILE
 from ..wire.problems import ConfigurationProblem
+
+REGISTRY_AWAY = "repo: Feast's registry does not answer"
 
 
 def feast() -> Any:
@@ -31,6 +34,7 @@ def opened(repo: str) -> Any:
     Open the store of a repository's folder.
 
     :raises ConfigurationProblem: feast is absent, the folder is no repository, or its registry would go with the job
+    :raises Unavailable: its registry is away
     """
     library = feast()
     # A time without a zone is UTC in Postgres, too, and not of the server's zone.
@@ -44,10 +48,7 @@ def opened(repo: str) -> Any:
         told = yaml.safe_load(os.path.expandvars(file.read())) or {}
     registry = told.get("registry")
     _check_place("registry", registry.get("path") if isinstance(registry, dict) else registry)
-    try:
-        return library.FeatureStore(repo_path=repo)
-    except Exception as error:
-        raise ConfigurationProblem("repo: Feast does not open it: %s" % error) from error
+    return outages.asked(lambda: library.FeatureStore(repo_path=repo), "repo: Feast does not open it")
 
 
 def _check_place(field: str, path: Any) -> None:
@@ -71,9 +72,10 @@ def service(store: Any, name: str) -> Any:
     Look up a feature service.
 
     :raises ConfigurationProblem: the registry does not know it; the message names those that it does
+    :raises Unavailable: the registry is away
     """
     try:
-        return store.get_feature_service(name)
+        return outages.patiently(lambda: store.get_feature_service(name), REGISTRY_AWAY)
     except feast().errors.FeatureServiceNotFoundException as error:
         names = ", ".join(sorted(known.name for known in store.list_feature_services())) or "none"
         raise ConfigurationProblem(
@@ -83,5 +85,10 @@ def service(store: Any, name: str) -> Any:
 
 
 def views(store: Any) -> Dict[str, Any]:
-    """Give the views that hold values, by name: all but on-demand ones."""
-    return {view.name: view for view in [*store.list_feature_views(), *store.list_stream_feature_views()]}
+    """
+    Give the views that hold values, by name: all but on-demand ones.
+
+    :raises Unavailable: the registry is away
+    """
+    found = outages.patiently(lambda: [*store.list_feature_views(), *store.list_stream_feature_views()], REGISTRY_AWAY)
+    return {view.name: view for view in found}

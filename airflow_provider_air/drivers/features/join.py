@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Tuple
 
 from ..data import datasets, files, staging
 from ..frame.running import Run, shipped_folder
+from ..wire import outages
 from ..wire.feature_names import FEAST_REPO, FEATURES_FILE
 from ..wire.problems import ConfigurationProblem
 from . import entities, feast_store, sql_join
@@ -143,7 +144,10 @@ def _joined(store: Any, service: Any, frame: Any, keys: List[str], field: str) -
     # By number, numbering included, a third of what a merge by keys and times costs (pandas 2.3).
     asked = frame[on].assign(**{ROW: frame.groupby(on, sort=False, dropna=False, observed=True).ngroup()})
     rows = asked.drop_duplicates(ROW)
-    found = store.get_historical_features(entity_df=rows, features=service).to_df()
+    found = outages.patiently(
+        lambda: store.get_historical_features(entity_df=rows, features=service).to_df(),
+        "%s: the offline store does not give the features" % field,
+    )
     if found[ROW].duplicated().any():
         raise sql_join.repeated(field, len(found), len(rows))
     values = found.astype({ROW: "int64"}).drop(columns=on).set_index(ROW)
@@ -169,8 +173,12 @@ def _write(staged: Any, table: Any) -> Dict[str, Any]:
     filesystem, folder = files.open_uri(staged.staging_uri, "output")
     files.make_folder(filesystem, folder)
     name = "%s-0.parquet" % staged.attempt
-    with filesystem.open_output_stream("%s/%s" % (folder, name)) as stream:
-        pyarrow.parquet.write_table(table, stream)
+
+    def write() -> None:
+        with filesystem.open_output_stream("%s/%s" % (folder, name)) as stream:
+            pyarrow.parquet.write_table(table, stream)
+
+    outages.patiently(write, "output: cannot write to %s" % folder)
     return {"file": name, "rows": table.num_rows}
 
 

@@ -13,7 +13,8 @@ import datetime
 from typing import Any, Iterator, List, Tuple
 
 from ..data import datasets
-from ..wire.problems import ConfigurationProblem
+from ..wire.error_kinds import chain, kind_of, mistake_in
+from ..wire.problems import ConfigurationProblem, Unavailable
 from . import entities
 from .entities import TIMESTAMP
 
@@ -23,21 +24,6 @@ COUNTED = "SELECT air_entities.*, COUNT(*) OVER () AS air_rows FROM (\n%s\n) air
 # They join frames; the last takes text for the address of a CSV file.
 WITHOUT_SQL = frozenset({"chronon", "dask", "duckdb", "file", "ray"})
 NO_ROWS = "EntitySQLEmptyResults"
-# By name, as the classes are those of each database's own package: of PEP 249, Feast, BigQuery, Spark and Trino.
-QUERY_ERRORS = frozenset(
-    {
-        "ProgrammingError",
-        "DataError",
-        "EntityTimestampInferenceException",
-        "FeastEntityDFMissingColumnsError",
-        "EntityDFNotDateTime",
-        "BadRequest",
-        "NotFound",
-        "AnalysisException",
-        "ParseException",
-        "TrinoUserError",
-    }
-)
 
 
 def takes_sql(store: Any) -> bool:
@@ -52,6 +38,7 @@ def joined(store: Any, service: Any, sql: str, keys: List[str], field: str) -> T
     :param keys: the columns that must be there beside :data:`TIMESTAMP`
     :raises ConfigurationProblem: a store without SQL, a query that it does not run or that gives no rows, an
         absent column or one with a feature's name, several values of one time
+    :raises Unavailable: the store is away
     """
     if not takes_sql(store):
         raise ConfigurationProblem(
@@ -107,20 +94,23 @@ def _type(store: Any) -> str:
 
 @contextlib.contextmanager
 def _told(field: str) -> Iterator[None]:
-    """Tell a query that the store refuses, which no retry mends, from a store that is away."""
+    """
+    Tell a query that the store refuses, which no retry mends, from a store that is away.
+
+    That is not asked again here: what it was asked may run there still, and leaves a table each time.
+    """
     try:
         yield
     except Exception as error:
-        each: Any = error
-        while each is not None:
-            names = {kind.__name__ for kind in type(each).__mro__}
-            if NO_ROWS in names:
-                raise _no_rows(field) from error
-            if names & QUERY_ERRORS:
-                raise ConfigurationProblem(
-                    "%s: the offline store does not run the query: %s" % (field, str(each).strip())
-                ) from error
-            each = each.__cause__
+        if any(type(each).__name__ == NO_ROWS for each in chain(error)):
+            raise _no_rows(field) from error
+        mistake = mistake_in(error)
+        if mistake is not None:
+            raise ConfigurationProblem(
+                "%s: the offline store does not run the query: %s" % (field, str(mistake).strip())
+            ) from error
+        if kind_of(error) is not None:
+            raise Unavailable("%s: the offline store is away: %s" % (field, str(error).strip())) from error
         raise
 
 

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar
 
 import ray
 
-from ..wire.problems import ConfigurationProblem
+from ..wire.problems import ConfigurationProblem, Unavailable
 from .running import Run
 
 Bundle = Dict[str, float]
@@ -52,11 +52,12 @@ def run_when_it_fits(
 
     Config: ``fixed_size`` (the cluster cannot grow: fail at once) and ``resources_timeout_seconds``
     (how long it may take to grow). Work starts at once even so, since its demand is what makes an
-    autoscaler grow the cluster.
+    autoscaler grow the cluster. Once it makes progress, nobody asks any more what the cluster has.
 
     :param field: the config field that asks for the resources, for the message
     :param tick: called about every 0.1 s in the driver's main thread; what it raises ends the job
-    :raises ConfigurationProblem: the cluster is too small and cannot grow, or did not in time
+    :raises ConfigurationProblem: the cluster is too small and cannot grow; before the work starts
+    :raises Unavailable: the cluster is too small and did not grow in time
     """
     watch = _Watch(run, field, bundles)
     outcome: Dict[str, Any] = {}
@@ -91,6 +92,7 @@ class _Watch:
         self._next_look = 0.0
         self._said = ""
         self._enough = False
+        run.records.followers.append(self._note)
         self.look()
         if self._enough:
             self._say_if_busy()
@@ -103,17 +105,26 @@ class _Watch:
         if missing is None:
             self._enough = True
             return
+        if _is_placed(self._bundles[0]):
+            # Whatever the totals say, such as those of a cluster that has shrunk since.
+            self._enough = True
+            return
         if self._run.config.get("fixed_size"):
             raise ConfigurationProblem(
                 "%s: more than the cluster can ever give: %s, and it cannot grow. Ask for less, or for a larger "
                 "cluster" % (self._field, missing)
             )
         if time.monotonic() > self._deadline:
-            raise ConfigurationProblem(
+            raise Unavailable(
                 "%s: the cluster did not grow enough in %g s: %s. Ask for less, allow more nodes, or raise "
                 "resources_timeout_seconds" % (self._field, self._timeout, missing)
             )
         self._say("waiting for the cluster to grow: %s" % missing)
+
+    def _note(self, record: Dict[str, Any]) -> None:
+        """Take a record: what reports, or has something done, has what it needs."""
+        if record["kind"] in ("metric", "checkpoint") or record.get("done"):
+            self._enough = True
 
     def _say_if_busy(self) -> None:
         asked, free = _sum(self._bundles), ray.available_resources()
@@ -127,6 +138,20 @@ class _Watch:
         if message != self._said:
             self._said = message
             self._run.records.write("progress", message=message, phase="resources")
+
+
+def _is_placed(bundle: Bundle) -> bool:
+    """
+    Whether Ray has found room for what this job asked for as a group: the workers of a Train run, a trial.
+
+    Source: Ray 2.60, the id of a placement group ends with its job's
+
+    :param bundle: one of the group's
+    """
+    job = str(ray.get_runtime_context().get_job_id())
+    groups = [group for name, group in ray.util.placement_group_table().items() if name.endswith(job)]
+    placed = [held for group in groups if group["state"] == "CREATED" for held in group["bundles"].values()]
+    return any(all(held.get(name, 0.0) + 1e-9 >= amount for name, amount in bundle.items()) for held in placed)
 
 
 def _sum(bundles: Sequence[Bundle]) -> Bundle:

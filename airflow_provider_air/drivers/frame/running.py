@@ -17,8 +17,16 @@ import time
 import traceback
 from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol
 
-from ..wire.names import EXIT_CONFIGURATION, EXIT_NOT_AFTER, NOT_AFTER, PAYLOAD, SECRETS, SUBMISSION_ID
-from ..wire.problems import ConfigurationProblem
+from ..wire.names import (
+    EXIT_CONFIGURATION,
+    EXIT_NOT_AFTER,
+    EXIT_UNAVAILABLE,
+    NOT_AFTER,
+    PAYLOAD,
+    SECRETS,
+    SUBMISSION_ID,
+)
+from ..wire.problems import ConfigurationProblem, Unavailable
 from ..wire.records import RecordWriter
 from . import interpreter, own_records
 from .ends import end_of
@@ -90,6 +98,10 @@ def shipped_folder(name: str) -> str:
     raise ConfigurationProblem("the shipped folder %r is on no entry of sys.path: %s" % (name, sys.path))
 
 
+# How long a tracker may take for what it has not sent yet, where the job has no time of its own.
+FINISH_SECONDS = 600.0
+# Before the job's time is over, so that its end is still seen in time.
+SEEN_SECONDS = 15.0
 Opener = Callable[[Run], Optional[Tracked]]
 
 
@@ -130,7 +142,8 @@ def running(*openers: Opener) -> Iterator[Run]:
     Frame a driver's work; writes the ``end`` record and exits with the code that tells the outcome.
 
     Exit codes: 0 succeeded, or skipped; 1 the user's code raised (traceback in the job's log), or what it gave
-    ``sys.exit``; 64 the author must fix something; 75 the not-after time passed.
+    ``sys.exit``; 64 the author must fix something; 69 something that the job needs was away; 75 the not-after time
+    passed.
 
     :param openers: what opens the trackers that the environment asks for, and gives None where it asks for none
     """
@@ -152,6 +165,10 @@ def running(*openers: Opener) -> Iterator[Run]:
         print("configuration error: %s" % problem, file=sys.stderr, flush=True)
         _write_failure(run, problem)
         code = EXIT_CONFIGURATION
+    except Unavailable as problem:
+        print("unavailable: %s" % problem, file=sys.stderr, flush=True)
+        _write_failure(run, problem)
+        code = EXIT_UNAVAILABLE
     except BaseException as error:
         # Whatever the author's code has done to them: the driver's own words are for the job's log.
         sys.stdout, sys.stderr = streams
@@ -160,11 +177,12 @@ def running(*openers: Opener) -> Iterator[Run]:
         sys.stdout, sys.stderr = streams
         ended.set()
         run.records.close()
-        for each in filter(None, tracked):
-            each.finish(code)
+        is_finished = _finish(tracked, code, run.not_after)
         with contextlib.suppress(Exception):
             sys.stdout.flush()
         _tell_of_threads()
+    if not is_finished:
+        os._exit(code)  # else the tracker would go on at Python's exit
     if code:
         sys.exit(code)
 
@@ -201,6 +219,28 @@ def _tell_of_threads() -> None:
         timer = threading.Timer(THREADS_SECONDS, sys.stderr.write, [told])
         timer.daemon = True
         timer.start()
+
+
+def _finish(tracked: List[Optional[Tracked]], code: int, not_after: Optional[float]) -> bool:
+    """Give trackers the end, which they may take until the job's own time ends; what becomes of it fails no job."""
+    threads = [threading.Thread(target=_finish_one, args=(each, code), daemon=True) for each in tracked if each]
+    for thread in threads:
+        thread.start()
+    end = time.time() + FINISH_SECONDS
+    end = end if not_after is None else min(end, not_after - SEEN_SECONDS)
+    for thread in threads:
+        thread.join(max(0.0, end - time.time()))
+    is_finished = not any(thread.is_alive() for thread in threads)
+    if not is_finished:
+        print("the tracker did not take the end of the run in time", file=sys.stderr, flush=True)
+    return is_finished
+
+
+def _finish_one(each: Tracked, code: int) -> None:
+    try:
+        each.finish(code)
+    except Exception as error:
+        print("the tracker did not take the end of the run: %s" % error, file=sys.stderr, flush=True)
 
 
 def _write_failure(run: Run, error: BaseException) -> None:

@@ -13,8 +13,10 @@ import sys
 from typing import Any, Dict, List, Optional
 
 from ..frame.running import Run
-from ..wire.names import WANDB_CONFIG, WANDB_ENABLED
-from ..wire.problems import ConfigurationProblem
+from ..wire import outages
+from ..wire.names import WANDB_CONFIG, WANDB_ENABLED, WANDB_OPTIONAL
+from ..wire.problems import ConfigurationProblem, Unavailable
+from .wandb_sync.server import Server
 
 
 class WandbRun:
@@ -52,17 +54,33 @@ def begin(run: Run) -> Optional[WandbRun]:
     """
     Open the run where the environment asks for one, and let it follow the records.
 
-    :raises ConfigurationProblem: wandb is not on the cluster, or refuses
+    Where trials have runs of their own, W&B is only asked whether it is there.
+
+    :raises ConfigurationProblem: wandb is not on the cluster, or W&B refuses
+    :raises Unavailable: W&B is away, and the author wants no work without it
     """
-    if os.environ.get(WANDB_ENABLED) != "run":
+    if not os.environ.get(WANDB_ENABLED):
         return None
     wandb = _wandb()
     try:
-        opened = WandbRun(wandb.init(config=json.loads(os.environ.get(WANDB_CONFIG) or "{}")))
-    except wandb.Error as error:
-        raise ConfigurationProblem("tracker: W&B does not open the run: %s" % error) from error
+        if os.environ[WANDB_ENABLED] != "run":
+            outages.asked(_look, "tracker: W&B cannot be asked")
+            return None
+        config = json.loads(os.environ.get(WANDB_CONFIG) or "{}")
+        # It has asked for as long as its own settings say.
+        opened = WandbRun(outages.asked(lambda: wandb.init(config=config), "tracker: W&B does not open the run", 0))
+    except Unavailable as error:
+        if not os.environ.get(WANDB_OPTIONAL):
+            raise
+        run.records.write("progress", message="going on without W&B: %s" % error, phase="tracker")
+        return None
     run.records.followers.append(opened.take)
     return opened
+
+
+def _look() -> None:
+    if os.environ.get("WANDB_MODE") == "online":
+        Server(os.environ["WANDB_BASE_URL"], os.environ["WANDB_API_KEY"]).check_key()
 
 
 def tune_callbacks() -> List[Any]:

@@ -16,7 +16,8 @@ from ..frame import code, resources
 from ..frame.metrics import fitted, numbers, plain
 from ..frame.running import Run, running
 from ..trackers import wandb_run
-from ..wire.problems import ConfigurationProblem
+from ..wire import outages
+from ..wire.problems import ConfigurationProblem, Unavailable
 from . import trainers
 from .history import History, Row
 
@@ -52,7 +53,10 @@ def _train(run: Run, started: float) -> Dict[str, Any]:
         trainer = build(name, storage_path, [callback], config.get("train_loop_config"), data)
         tick = reports.follow(mailbox, history, report.row)
         result = resources.run_when_it_fits(run, "scaling_config", bundles, lambda: _fit(trainer), tick)
-    reports.save_history(history, storage_path, name)
+    try:
+        reports.save_history(history, storage_path, name)
+    except Unavailable as error:  # what was trained is worth more
+        run.records.write("progress", message="the history in storage is not whole: %s" % error, phase="end")
     value = report.result(history, _kept(result), resumed_from)
     value["history_uri"] = reports.history_uri(storage_path, name)
     value["features"] = joined
@@ -83,7 +87,9 @@ def _align(history: History, storage_path: str, name: str) -> Optional[str]:
 
     path, filesystem = files.for_ray(files.join(storage_path, name))
     try:
-        last = Result.from_path(path, filesystem)
+        last = outages.patiently(
+            lambda: Result.from_path(path, filesystem), "storage_path: cannot look for checkpoints in %s" % storage_path
+        )
     except RuntimeError:  # nothing there: a first attempt, or one that never reached a checkpoint
         history.resume_at(None, None)
         return None

@@ -19,6 +19,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 from ray.train import UserCallback
 
 from ..data import files
+from ..wire.problems import Unavailable
 from .history import FILE, History, Row
 
 # Of the controller's time, at most one part in twenty goes into writing the history file.
@@ -92,8 +93,8 @@ class ReportProgress(UserCallback):  # type: ignore[misc, unused-ignore]
     def _flush(self) -> None:
         started = time.monotonic()
         try:
-            save_history(self._history, self._storage_path, self._run_name)
-        except OSError as error:  # the driver writes the file once more at the end
+            save_history(self._history, self._storage_path, self._run_name, patience=0)
+        except (OSError, Unavailable) as error:  # the driver writes the file once more at the end
             print("the metrics history was not written: %s" % error, file=sys.stderr, flush=True)
         ended = time.monotonic()
         self._next_flush = ended + FLUSH_COST_FACTOR * (ended - started)
@@ -110,15 +111,24 @@ def history_uri(storage_path: str, run_name: str) -> str:
 
 
 def load_history(storage_path: str, run_name: str) -> History:
-    """Read what earlier attempts left; empty where there is nothing."""
+    """
+    Read what earlier attempts left; empty where there is nothing.
+
+    :raises Unavailable: the storage is away
+    """
     filesystem, path = files.open_uri(history_uri(storage_path, run_name), "storage_path")
     return History.parse(files.read(filesystem, path) or b"")
 
 
-def save_history(history: History, storage_path: str, run_name: str) -> None:
-    """Write the history file of a run."""
-    filesystem, path = files.open_uri(history_uri(storage_path, run_name), "storage_path")
-    files.write(filesystem, path, history.dump())
+def save_history(history: History, storage_path: str, run_name: str, patience: Optional[float] = None) -> None:
+    """
+    Write the history file of a run.
+
+    :param patience: see :func:`air_drivers.data.files.write`
+    :raises Unavailable: the storage is away
+    """
+    filesystem, path = files.located(history_uri(storage_path, run_name))
+    files.write(filesystem, path, history.dump(), patience)
 
 
 def follow(mailbox: ReportMailbox, history: History, on_row: Callable[[Row], None]) -> Callable[[], None]:

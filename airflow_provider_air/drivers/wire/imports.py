@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from .problems import ConfigurationProblem
+from .error_kinds import OUTAGE, kind_of
+from .problems import ConfigurationProblem, Unavailable
 
 
 def by_path(path: str, field: str) -> Any:
@@ -15,6 +16,7 @@ def by_path(path: str, field: str) -> Any:
     :param path: where the object lives, importable from the job's working directory
     :param field: the config field the path comes from, for the message
     :raises ConfigurationProblem: the module or the name cannot be imported
+    :raises Unavailable: the module asks something, when it is imported, that is away
     """
     module_name, colon, name = path.partition(":")
     if not colon:
@@ -24,6 +26,8 @@ def by_path(path: str, field: str) -> Any:
     try:
         found = importlib.import_module(module_name)
     except Exception as error:
+        if kind_of(error) == OUTAGE:
+            raise Unavailable("%s: importing %r: %s: %s" % (field, module_name, type(error).__name__, error)) from error
         raise ConfigurationProblem(
             "%s: cannot import %r on the cluster: %s: %s. Is the file in the code folder (working_dir), and is "
             "everything it imports installed there?" % (field, module_name, type(error).__name__, error)

@@ -24,9 +24,13 @@ GCS_TOKEN_EXPIRES = "AIR_GCS_TOKEN_EXPIRES"  # noqa: S105  # a name
 # "run": the driver writes one run to W&B; "trials": Tune's callback writes one for each trial.
 WANDB_ENABLED = "RAY_AIRFLOW_WANDB"
 WANDB_CONFIG = "RAY_AIRFLOW_WANDB_CONFIG"
+# Set where the work goes on without W&B when that is away.
+WANDB_OPTIONAL = "RAY_AIRFLOW_WANDB_OPTIONAL"
 
 # sysexits.h EX_CONFIG region: the author must change something, a retry cannot help.
 EXIT_CONFIGURATION = 64
+# sysexits.h EX_UNAVAILABLE: something that the job needs was away, a retry asks again.
+EXIT_UNAVAILABLE = 69
 # The job reached its not-after time: refused to start, or ended itself.
 EXIT_NOT_AFTER = 75
 

@@ -1,4 +1,4 @@
-"""How the author's work, or a driver, ends other than by success: what the author must fix, and nothing to do."""
+"""How the author's work, or a driver, ends other than by success: what must be fixed, what is away, nothing to do."""
 
 from __future__ import annotations
 
@@ -9,3 +9,15 @@ class ConfigurationProblem(Exception):
 
 class Skipped(Exception):
     """The author's code finds that there is nothing to do: the job succeeds, and the task is skipped."""
+
+
+class Unavailable(Exception):
+    """
+    Something that the job needs is away still; ends the driver with exit code 69, so that Airflow's retry asks again.
+
+    :param again: whether it is of use to ask again at once: not where this attempt's credentials have expired
+    """
+
+    def __init__(self, message: str, again: bool = True) -> None:
+        super().__init__(message)
+        self.again = again

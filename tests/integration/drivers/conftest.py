@@ -63,9 +63,16 @@ class DriverJob:
 
     def problem(self) -> str:
         """Wait for the end by a configuration error, and give its one message."""
+        return self._told(64, "ConfigurationProblem")
+
+    def outage(self) -> str:
+        """Wait for the end by what is away still, and give its one message."""
+        return self._told(69, "Unavailable")
+
+    def _told(self, code: int, kind: str) -> str:
         details = self.ended().details()
         end = self.records()[-1]
-        assert (details.exit_code, end["kind"], end["error"]["type"]) == (64, "end", "ConfigurationProblem")
+        assert (details.exit_code, end["kind"], end["error"]["type"]) == (code, "end", kind)
         return str(end["error"]["message"])
 
     def records(self) -> list[dict[str, Any]]:

@@ -59,6 +59,7 @@ PROBLEMS: dict[str, tuple[str, Mapping[str, Any], list[str]]] = {
         ["algorithm 'PPO'", "'torch'", "runtime_env"],
     ),
 }
+OUTAGES = {"a growing cluster that does not grow"}
 if importlib.util.find_spec("torch") is not None:
     del PROBLEMS["torch is absent"]  # here it cannot be shown
 
@@ -90,5 +91,6 @@ def jobs(submit: Submit, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_bad_input_is_named(name: str, jobs: dict[str, DriverJob]) -> None:
-    problem = jobs[name].problem()
+    # What may grow later is worth a retry.
+    problem = jobs[name].outage() if name in OUTAGES else jobs[name].problem()
     assert [part for part in PROBLEMS[name][2] if part not in problem] == [], problem

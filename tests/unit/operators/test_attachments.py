@@ -17,13 +17,16 @@ from airflow.sdk.log import mask_secret
 from airflow_provider_air.attachments.registry import from_json
 from airflow_provider_air.errors import DeadlineExceededError, JobFailedError, JobLostError, UnavailableError
 from airflow_provider_air.triggers.run import RayRunTrigger
-from tests.deferrals import deferred, event_of, resume
+from tests.deferrals import deferred, event_of, resume, write_records
 from tests.fakes.attachment import CALLS, SERVERS, FakeCatalog, FakeTracker, FakeTrackerSpec, RemoteRun
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, Supervisor, task_context
+from tests.kinds import parameters
+from tests.kinds.outages import ATTACHMENTS, Away
 from tests.unit.operators.test_submit import ledger, on_job, operator, posts
 
 __all__ = ["on_job"]
+AWAY, AWAY_NAMES = parameters(ATTACHMENTS)
 
 
 @pytest.fixture
@@ -244,3 +247,47 @@ def test_an_optional_one_that_fails_anywhere_leaves_the_job_alone(
 
     assert name in head.jobs
     assert only_run(tracker).status == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("away", AWAY, ids=AWAY_NAMES)
+def test_one_that_fails_is_met_by_when_and_why_it_does(
+    head: FakeRayDashboard, store: Store, on_job: Any, tracker: FakeTracker, away: Away
+) -> None:
+    def succeed(name: str) -> None:
+        metric = {"kind": "metric", "values": {"loss": 1.0}}
+        write_records(head, name, metric, {"kind": "result", "value": 7}, {"kind": "end", "status": "succeeded"})
+        head.set_status(name, "SUCCEEDED")
+
+    CALLS.clear()
+    catalog = FakeCatalog("catalog", fails=away.fails, failure=away.failure, required=away.required)
+    task = operator(tracker=[catalog, FakeTrackerSpec("here")], deferrable=False, records=True)
+
+    if away.end == "succeeds":
+        on_job(succeed)
+        task.execute(task_context(store))
+        untold = ledger(store)[0]["attachments"][0]["untold"]
+        assert ("fails in" in str(untold)) is (away.fails[0] in ("on_end", "on_records"))
+        assert only_run(tracker).status == "SUCCEEDED"
+        return
+    expected = {"fails": AirflowFailException, "retried": UnavailableError}[away.end]
+    with pytest.raises(expected, match=f"fails in {away.fails[0]}"):
+        task.execute(task_context(store))
+    # Only what may be back is asked again here.
+    asked = [call for call, _ in CALLS.get("catalog", []) if call in away.fails]
+    assert (len(asked) > 2) is (away.end == "retried" and away.fails != ["open"])
+    assert posts(head) == []
+
+
+def test_one_that_is_back_soon_holds_up_nothing(
+    head: FakeRayDashboard, store: Store, on_job: Any, tracker: FakeTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([True, True])
+
+    def probe(self: FakeTracker) -> None:
+        if next(answers, False):
+            raise UnavailableError("The tracking server does not answer")
+
+    monkeypatch.setattr(FakeTracker, "probe", probe)
+    on_job(lambda name: head.set_status(name, "SUCCEEDED"))
+
+    assert tracked(deferrable=False).execute(task_context(store)) in head.jobs

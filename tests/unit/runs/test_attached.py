@@ -71,7 +71,7 @@ def log() -> Lines:
 def attached(log: Lines, *specs: Any) -> Attached:
     """Give attachments that are prepared for the attempt."""
     prepared = Attached(Attached.entries_of(specs), CONNECTIONS, log)
-    _, entries, _ = prepared.before_submit(INFO, JobRequest("true", payload={}))
+    _, entries, _ = prepared.before_submit(INFO, JobRequest("true", payload={}), lambda ask: ask())
     return Attached(entries, CONNECTIONS, log)
 
 
@@ -242,7 +242,9 @@ async def test_a_kill_does_not_wait_for_a_hanging_tracker(
     hanging: Hanging, task: Task, log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("airflow_provider_air.runs.watch.TELLING_SECONDS", 0.05)
-    _, entries, _ = attached(log, FakeTrackerSpec("hanging")).before_submit(INFO, JobRequest("true", payload={}))
+    _, entries, _ = attached(log, FakeTrackerSpec("hanging")).before_submit(
+        INFO, JobRequest("true", payload={}), lambda ask: ask()
+    )
     ref = {"backend": "existing", "name": "ray_default"}
     attempt = replace(ATTEMPT, cluster=ref, attachments=entries)
 

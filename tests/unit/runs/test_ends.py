@@ -19,6 +19,10 @@ from airflow_provider_air.errors import (
 )
 from airflow_provider_air.ray_api.models import JobDetails, JobStatus
 from airflow_provider_air.runs.ends import failure_of_end
+from tests.kinds import parameters
+from tests.kinds.outages import ENDS, Ended
+
+ENDED, END_NAMES = parameters(ENDS)
 
 
 def job(status: JobStatus = JobStatus.FAILED, **fields: Any) -> JobDetails:
@@ -142,3 +146,24 @@ def test_the_exit_code_is_read_from_rays_words_where_it_is_missing() -> None:
 
     assert isinstance(error, JobFailedError)
     assert error.exit_code == -9
+
+
+@pytest.mark.parametrize("ended", ENDED, ids=END_NAMES)
+def test_what_the_code_is_not_to_blame_for_is_retried(ended: Ended) -> None:
+    records = [{"kind": "end", "status": "failed", "error": ended.record}] if ended.record else []
+    error = failure_of_end("ended", "air-1", job(**ended.fields), "", records)
+
+    assert type(error).__name__ == ended.error
+
+
+def test_what_a_driver_found_away_is_told_in_its_words_with_what_helps() -> None:
+    def failure(message: str) -> AirError:
+        end = {**END, "error": {"type": "Unavailable", "message": message}}
+        return failure_of_end("ended", "air-1", job(exit_code=69, message="a\nlast"), "", [end])
+
+    away, expired = failure("storage_path: S3 says 503"), failure("storage_path: ExpiredToken")
+    assert str(away).startswith("What the job needs is away: storage_path: S3 says 503 [air-1]. ")
+    assert "a retry asks again" in str(away.hint)
+    assert "a retry gets new ones" in str(expired.hint)
+    assert isinstance(away, JobInfrastructureError)
+    assert (away.exit_code, away.last_lines) == (69, "a\nlast")

@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_air.clusters.jobs_api import backend as jobs_api
 from airflow_provider_air.contracts.runs import Wait
 from airflow_provider_air.contracts.storage import JobAccess
-from airflow_provider_air.errors import ClusterUnreachableError
+from airflow_provider_air.errors import ClusterUnreachableError, UnavailableError
 from airflow_provider_air.runs import sending
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.unit.runs.conftest import Task
@@ -23,6 +23,7 @@ class Counted:
 
     calls: list[str] = field(default_factory=list)
     worker_can_open: bool = True
+    away: int = 0
 
     def uri(self, path: str = "") -> str:
         return f"memory://counted/{path}"
@@ -33,9 +34,13 @@ class Counted:
 
     def probe(self) -> None:
         self.calls.append("probe")
+        if self.calls.count("probe") <= self.away:
+            raise UnavailableError("The storage does not answer")
 
     def access(self, *, lifetime: timedelta | None) -> JobAccess:
         self.calls.append("access")
+        if self.calls.count("access") <= self.away:
+            raise UnavailableError("Nobody gives credentials")
         return JobAccess({"NUMBER": str(len(self.calls))})
 
     def environment(self) -> JobAccess:
@@ -52,6 +57,21 @@ def test_a_storage_is_opened_and_asked_once_for_each_submission(task: Task, head
     assert isinstance(task.run(**counted.plan()).begin(), Wait)
 
     assert counted.calls == ["open", "probe", "access", "environment"]
+
+
+def test_a_storage_that_is_away_for_a_moment_is_asked_again(task: Task, head: FakeRayDashboard) -> None:
+    counted = Counted(away=2)
+
+    assert isinstance(task.run(**counted.plan()).begin(), Wait)
+
+    assert counted.calls == ["open", *["probe"] * 3, *["access"] * 3, "environment"]
+
+
+def test_a_storage_that_is_away_still_is_left_to_the_next_try(task: Task, head: FakeRayDashboard) -> None:
+    with pytest.raises(UnavailableError, match="The storage does not answer"):
+        task.run(**Counted(away=10_000).plan()).begin()
+
+    assert not head.jobs
 
 
 def test_credentials_that_have_aged_while_something_was_waited_for_are_fetched_anew(

@@ -19,6 +19,7 @@ import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ...frame.running import Run, running
+from ...wire import outages
 from ...wire.problems import ConfigurationProblem
 from .. import wandb_run
 from . import offline_files, upload
@@ -64,7 +65,7 @@ def sync(run: Run) -> Dict[str, Any]:
     Config: ``offline_dir``, ``settle_seconds``, ``clean``, optional ``project`` and ``entity``.
 
     :raises ConfigurationProblem: there is no such folder, wandb is absent or too old, the key is refused
-    :raises ServerAway: W&B does not answer
+    :raises Unavailable: W&B does not answer
     :raises NotAllUploaded: some could not be uploaded, all others were
     """
     config = run.config
@@ -77,7 +78,7 @@ def sync(run: Run) -> Dict[str, Any]:
     failed = list(found.damaged)
     if found.runs:
         server = Server(os.environ["WANDB_BASE_URL"], os.environ["WANDB_API_KEY"])
-        server.check_key()
+        outages.patiently(server.check_key, "W&B cannot be asked")
         target = upload.Target(server, config.get("entity"), config.get("project"), run.not_after)
         total = len(failed) + sum(len(pieces) for pieces in found.runs)
         for pieces in found.runs:

@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_air.drivers.wire.names import records_name
+from tests.kinds import parameters
+from tests.kinds.outages import FINISHES
 from tests.unit.drivers.conftest import HERE, Process, records, ship
+
+ENDS, FINISH_NAMES = parameters(FINISHES)
 
 
 @pytest.mark.parametrize("payload", ["", "absent"])
@@ -60,3 +64,64 @@ def test_drivers_need_neither_us_nor_airflow(folder: Path, run: Process) -> None
     code = "import sys, air_drivers.function, air_drivers.report; print([m for m in sys.modules if 'airflow' in m])"
 
     assert run("-c", code).stdout == "[]\n"
+
+
+def test_what_is_away_still_ends_the_job_by_a_code_of_its_own(folder: Path, run: Process) -> None:
+    def work() -> None:
+        from air_drivers.wire.problems import Unavailable
+
+        raise Unavailable("storage_path: S3 says 503")
+
+    ship(folder, work)
+    done = run("-m", "air_drivers.function")
+
+    assert done.returncode == 69
+    assert "unavailable: storage_path: S3 says 503" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert records(folder)[-1]["error"] == {"type": "Unavailable", "message": "storage_path: S3 says 503"}
+
+
+# A tracker that is odd at the end, and work that fails where the test wants it.
+FINISHING = """
+import sys, threading
+from air_drivers.frame import running
+
+how, seconds = sys.argv[1], float(sys.argv[2])
+running.FINISH_SECONDS = seconds
+
+class Tracker:
+    def finish(self, exit_code):
+        print("finished with", exit_code, flush=True)
+        if "fails" in how:
+            raise ConnectionRefusedError(111, "Connection refused")
+        # As a tracker does that sends what is left before Python may end.
+        threading.Thread(target=threading.Event().wait, daemon=False).start()
+        threading.Event().wait()
+
+with running.running(lambda run: Tracker()) as run:
+    if "failure" in how:
+        raise KeyError("y")
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), list(zip(FINISH_NAMES, ENDS, strict=True)))
+def test_a_tracker_that_does_not_take_the_end_of_a_run_changes_nothing(
+    folder: Path, run: Process, name: str, code: int
+) -> None:
+    done = run("-c", FINISHING, name, "0.3", AIR_PAYLOAD="")
+
+    assert done.returncode == code, done.stderr
+    assert f"finished with {code}" in done.stdout
+    assert "the tracker did not take the end of the run" in done.stderr
+    assert records(folder)[-1]["status"] == ("failed" if code else "succeeded")
+
+
+def test_a_tracker_does_not_hold_the_job_past_its_own_time(folder: Path, run: Process) -> None:
+    from airflow_provider_air.drivers.frame.running import SEEN_SECONDS
+
+    before = time.time()
+    done = run("-c", FINISHING, "it hangs", "600", AIR_PAYLOAD="", AIR_NOT_AFTER=repr(before + SEEN_SECONDS + 3))
+
+    assert done.returncode == 0, done.stderr
+    assert "in time" in done.stderr
+    assert time.time() < before + SEEN_SECONDS + 3

@@ -9,7 +9,11 @@ import pytest
 
 from airflow_provider_air.drivers.train import trainers
 from airflow_provider_air.drivers.wire.problems import ConfigurationProblem
+from tests.kinds import parameters
+from tests.kinds.outages import ROOM, Asked
 from tests.unit.drivers.conftest import said
+
+ROOMS, ROOM_NAMES = parameters(ROOM)
 
 
 def loop(config: dict[str, Any]) -> None:
@@ -43,6 +47,14 @@ def test_a_trainer_gets_what_its_class_does_not_know_refused(tmp_path: Path) -> 
 def test_a_run_needs_its_workers_and_one_more_cpu_to_read_for_them() -> None:
     pytest.importorskip("ray.train")
     two = trainers.scaling({"scaling_config": {"num_workers": 2, "use_gpu": True}})
-    assert trainers.bundles(two, with_datasets=False) == [{"CPU": 1, "GPU": 1.0}] * 2
+    assert trainers.bundles(two, with_datasets=False) == [{"GPU": 1}] * 2
     some = trainers.scaling({"scaling_config": {"num_workers": [1, 4], "resources_per_worker": {"CPU": 2}}})
     assert trainers.bundles(some, with_datasets=True) == [{"CPU": 2}, {"CPU": 1.0}]
+
+
+@pytest.mark.parametrize("asked", ROOMS, ids=ROOM_NAMES)
+def test_a_worker_is_counted_as_ray_counts_it(asked: Asked) -> None:
+    pytest.importorskip("ray.train")
+    scaling = trainers.scaling({"scaling_config": asked.scaling})
+
+    assert trainers.bundles(scaling, with_datasets=False) == [asked.each] * scaling.num_workers
