@@ -148,7 +148,14 @@ class FeastFreshnessSensor(_FeastOperator):
     """
 
     workload = "feast_freshness"
-    template_fields: Sequence[str] = (*_FeastOperator.template_fields, "feature_views", "fresh_at")
+    template_fields: Sequence[str] = (
+        *_FeastOperator.template_fields,
+        "feature_views",
+        "fresh_at",
+        "timeout",
+        "poke_interval",
+        "soft_fail",
+    )
 
     def __init__(
         self,
