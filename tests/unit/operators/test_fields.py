@@ -24,8 +24,10 @@ from tests.given_code import Templated
 from tests.kinds import parameters
 from tests.kinds.code import KINDS
 
-PUBLIC = [getattr(airflow_provider_air, name) for name in airflow_provider_air.__all__]
-OPERATORS = [kind for kind in PUBLIC if inspect.isclass(kind) and issubclass(kind, BaseOperator)]
+PUBLIC: list[Any] = [getattr(airflow_provider_air, name) for name in airflow_provider_air.__all__]
+OPERATORS: list[type[BaseOperator]] = [
+    kind for kind in PUBLIC if inspect.isclass(kind) and issubclass(kind, BaseOperator)
+]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +169,7 @@ def test_without_native_rendering_a_number_is_no_text() -> None:
 NOT_TEMPLATED = {"deferrable", "predictor", "train_loop", "trainable", "python_callable", "op_args", "op_kwargs"}
 
 
-@pytest.mark.parametrize("kind", sorted(OPERATORS, key=lambda kind: kind.__name__), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", OPERATORS, ids=[kind.__name__ for kind in OPERATORS])
 def test_whatever_a_person_would_template_can_be(kind: type[BaseOperator]) -> None:
     own = [
         base for base in kind.__mro__ if base.__module__.startswith("airflow_provider_air") and "__init__" in vars(base)

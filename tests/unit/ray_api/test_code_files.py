@@ -35,8 +35,8 @@ NAMES = [
 PATTERNS = (
     """
 *.csv|data|data/|/data|data/*|!data/keep.txt|!keep.txt|**/lib|lib/**|a/**/b|*|!*/|!e.py|/*|!/lib|# comment||\\#c|\\!d
-[ab]|?.csv|/lib/|lib/*.csv|**|**/|!lib|  |x.csv |data/\\ |e.p[xy]|[!a]|./data|data//|/|a/|!a/|a/../data|**/data/**|ä*|[!]a]
-[]a]|[^a]|a[|\\*|a\\|***|a**b|!data|/**|/**/a|a/*/b|**a|  !lib |[ab|\\a?|!|!/
+[ab]|?.csv|/lib/|lib/*.csv|**|**/|!lib|  |x.csv |data/\\ |e.p[xy]|[!a]|./data|data//|/|a/|!a/|a/../data|**/data/**|ä*
+[!]a]|[]a]|[^a]|a[|\\*|a\\|***|a**b|!data|/**|/**/a|a/*/b|**a|  !lib |[ab|\\a?|!|!/
 """.strip()
     .replace("\n", "|")
     .split("|")
