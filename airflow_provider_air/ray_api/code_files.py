@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TypeVar
 
 from airflow_provider_air.errors import ConfigurationError
@@ -49,6 +49,16 @@ class CodeFile:
     size_bytes: int = 0
     read: Callable[[], bytes] = bytes
     is_executable: bool = False
+
+
+def located(source: str | PurePath, roots: Sequence[Path]) -> Path:
+    """
+    Find what an author names: a relative path starts at the first of ``roots`` that has it, else at the process's own.
+
+    :return: an absolute path, which exists if any does
+    """
+    places = [Path(os.path.abspath(root)) / source for root in (*roots, Path.cwd())]
+    return next((place for place in places if place.exists()), places[0])
 
 
 def default_excludes() -> tuple[str, ...]:

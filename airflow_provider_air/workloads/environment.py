@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from airflow_provider_air.errors import ConfigurationError
-from airflow_provider_air.workloads.local_code import located
+from airflow_provider_air.ray_api.code_files import located
 from airflow_provider_air.workloads.requirements import expanded, packages_of, read_text
 
 INSTALLERS = ("pip", "uv", "conda")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_air.addresses import check_bare
 from airflow_provider_air.errors import ConfigurationError, PackageTooLargeError
-from airflow_provider_air.ray_api.code_files import TARS
+from airflow_provider_air.ray_api.code_files import TARS, located
 from airflow_provider_air.ray_api.packages import Package, package_path, package_wheel
 
 if TYPE_CHECKING:
@@ -22,16 +22,6 @@ _SHOWN = "Ray shows it to whoever can list jobs: ship a folder, or let the clust
 REMOTE_SCHEMES = ("gcs", "s3", "gs", "http", "https", "azure", "abfss", "file", "local")
 # What Ray unpacks, by field (2.60, ``_common/runtime_env_package.py``).
 REMOTE_ARCHIVES = {"working_dir": (".zip", *TARS), "py_modules": (".zip", ".whl", *TARS)}
-
-
-def located(source: str | PurePath, roots: Sequence[Path]) -> Path:
-    """
-    Find what an author names: a relative path starts at the first of ``roots`` that has it, else at the process's own.
-
-    :return: an absolute path, which exists if any does
-    """
-    places = [Path(os.path.abspath(root)) / source for root in (*roots, Path.cwd())]
-    return next((place for place in places if place.exists()), places[0])
 
 
 def check_excludes(name: str, patterns: Any) -> tuple[str, ...]:
