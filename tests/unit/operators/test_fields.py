@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG, BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.log import mask_secret
 
 import airflow_provider_air
@@ -20,6 +21,7 @@ from airflow_provider_air.operators.submit import RaySubmitJobOperator
 from airflow_provider_air.operators.tune import RayTuneOperator
 from airflow_provider_air.ray_api.models import JobSubmission
 from airflow_provider_air.workloads.smoke import SmokeTest
+from tests.fakes.task_context import Store, task_context
 from tests.given_code import Templated
 from tests.kinds import parameters
 from tests.kinds.code import KINDS
@@ -127,6 +129,19 @@ NEEDED: dict[str, dict[str, Any]] = {
     "RayServeDeleteOperator": {"application": "a"},
     "TectonMaterializeOperator": {"workspace": "w", "feature_view": "f", "start": "2026-01-01", "end": "2026-01-02"},
     "MlflowPromoteOperator": {"model_name": "m", "metric": "r", "mode": "min"},
+    "MlflowModelSensor": {"model_name": "m"},
+    "TectonReadySensor": {"workspace": "w", "feature_view": "f"},
+    "RayGetJobOperator": {"submission_id": "x"},
+    "RayDeleteJobOperator": {"submission_id": "x"},
+    "RayJobSensor": {"submission_id": "x"},
+    "RayServeSensor": {"application": "a"},
+    "FeastApplyOperator": {"repo": "r"},
+    "FeastJoinOperator": {"repo": "r", "feature_service": "f", "output_uri": "s3://b/o"},
+    "FeastMaterializeOperator": {"repo": "r"},
+    "FeastFreshnessSensor": {"repo": "r"},
+    "WandbSyncOperator": {"offline_dir": "/w"},
+    "RayCreateClusterOperator": {"cluster": None},
+    "RayDeleteClusterOperator": {"cluster": None},
 }
 
 
@@ -163,6 +178,16 @@ def test_a_text_that_is_no_truth_value_names_its_field(text: str) -> None:
 def test_without_native_rendering_a_number_is_no_text() -> None:
     metadata: Any = {"team": 1}
     assert rendered(RaySubmitJobOperator(task_id="a", entrypoint="true", metadata=metadata)).metadata == {"team": 1}
+
+
+@pytest.mark.parametrize("kind", OPERATORS, ids=[kind.__name__ for kind in OPERATORS])
+def test_each_reads_what_its_templates_gave_before_anything_else(kind: type[BaseOperator], store: Store) -> None:
+    needed = NEEDED.get(kind.__name__, {})
+    task: Any = kind(task_id="a", **needed)
+    task.template_fields, task.clean = ("clean",), "maybe"
+
+    with pytest.raises((AirflowFailException, ConfigurationError), match="'clean' must be True or False"):
+        task.execute(task_context(store))
 
 
 # Airflow decides by them where the DAG is parsed; and what may be a function it would call where it is templated.
