@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import cache
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk.exceptions import AirflowRuntimeError
@@ -22,6 +23,7 @@ from airflow_provider_air.connections.misread import is_misread, spelled
 from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef, ClusterSpec
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.errors import ConfigurationError, TaskReplacedError
+from airflow_provider_air.workloads.rendered import read_rendered
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -207,6 +209,30 @@ def watch_ports(task: Mapping[str, Any], log: Log) -> WatchPorts:
     from airflow_provider_air.runs.watch import WatchPorts
 
     return WatchPorts(XComBoard(task), CONNECTIONS, backend_of, log, RealClock(), _admission())
+
+
+def bundle_folder(context: Context) -> Path | None:
+    """Give the folder of the DAG's bundle; None where the process has none."""
+    bundle = getattr(context["ti"], "bundle_instance", None)
+    return None if bundle is None else Path(str(bundle.path))
+
+
+def local_roots(task: Any, context: Context) -> tuple[Path, ...]:
+    """Give where a task's relative paths start: the folder of the DAG's file, then that of its bundle."""
+    file = task.dag.fileloc if task.has_dag() else None
+    bundle = bundle_folder(context)
+    return (*(() if file is None else (Path(file).parent,)), *(() if bundle is None else (bundle,)))
+
+
+def read_fields(task: Any) -> None:
+    """
+    Make of an operator's or sensor's rendered fields what their templates meant; in the worker.
+
+    :raises ConfigurationError: text in the place of a truth value is none
+    """
+    own = getattr(task, "render_template_as_native_obj", None)
+    is_native = (task.has_dag() and task.dag.render_template_as_native_obj) if own is None else own
+    read_rendered(task, is_native=is_native)
 
 
 def enclosing_group(task: Any) -> Any:

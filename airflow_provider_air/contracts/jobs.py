@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -33,10 +33,11 @@ class JobRequest:
     """
     What a workload wants to run, before it has a name.
 
-    :param entrypoint: the shell command
-    :param working_dir: a local folder that is shipped, a URI that Ray loads, or None
-    :param excludes: glob patterns of what is not shipped
-    :param runtime_env: Ray's own runtime environment; local folders in it are shipped
+    :param entrypoint: the shell command, or the list of its words
+    :param working_dir: a local folder, archive or file that is shipped, a URI that Ray loads, or None
+    :param excludes: patterns of what is not shipped, as Ray reads them
+    :param runtime_env: Ray's own runtime environment; local code in it is shipped, and files of packages are read
+    :param local_roots: where relative paths of local code and files start: at the first of them that has it
     :param payload: files for one of our drivers; with it the job writes records
     :param folders: local folders that travel with a payload, by the name that each gets on ``sys.path``
     :param driver_env: environment that the provider adds, beside the author's ``env_vars``; anybody can read it
@@ -50,10 +51,11 @@ class JobRequest:
     :param rollout: the applications to serve and how, for a ServeBackend that needs no job for it; JSON
     """
 
-    entrypoint: str
-    working_dir: str | None = None
+    entrypoint: str | PurePath | Sequence[str | float | PurePath]
+    working_dir: str | PurePath | None = None
     excludes: Sequence[str] = ()
     runtime_env: Mapping[str, Any] = field(default_factory=dict)
+    local_roots: tuple[Path, ...] = ()
     resources: EntrypointResources = EntrypointResources()
     metadata: Mapping[str, str] = field(default_factory=dict)
     payload: Mapping[str, bytes] | None = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
 
 from airflow_provider_air.connections.arguments import plain_argument
+from airflow_provider_air.connections.ports import bundle_folder
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.operators.submit import RaySubmitJobOperator
 from airflow_provider_air.workloads.function import ENTRYPOINT, code_of, function_payload
@@ -94,8 +95,8 @@ class _RayDecoratedOperator(DecoratedOperator, RaySubmitJobOperator):
 
     def _code_folders(self, context: Context) -> list[str]:
         folders = [str(Path(inspect.getfile(code_of(self.python_callable))).parent)]
-        bundle = getattr(context["ti"], "bundle_instance", None)
-        return folders if bundle is None else [*folders, str(bundle.path)]
+        bundle = bundle_folder(context)
+        return folders if bundle is None else [*folders, str(bundle)]
 
 
 def ray_task(

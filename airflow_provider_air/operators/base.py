@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator, BaseOperatorLink
@@ -17,14 +18,23 @@ from airflow.sdk.exceptions import AirflowSkipException, AirflowTaskTimeout
 
 from airflow_provider_air.attachments.checks import specs_of
 from airflow_provider_air.connections.arguments import plain_argument
-from airflow_provider_air.connections.ports import environment_of, group_of, run_ports, target_of, task_of, try_of
+from airflow_provider_air.connections.ports import (
+    environment_of,
+    group_of,
+    local_roots,
+    read_fields,
+    run_ports,
+    target_of,
+    task_of,
+    try_of,
+)
 from airflow_provider_air.connections.raising import airflow_errors
 from airflow_provider_air.contracts.runs import Done, Wait
 from airflow_provider_air.contracts.storage import JobAccess, StorageSpec
 from airflow_provider_air.drivers.wire.values import decode
 from airflow_provider_air.links.mlflow import MlflowRunLink
 from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink
-from airflow_provider_air.operators.fields import check_fields, check_sent, read_numbers, redacted
+from airflow_provider_air.operators.fields import check_fields, check_sent, redacted
 from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, grace_seconds, not_before
 
 if TYPE_CHECKING:
@@ -48,6 +58,8 @@ class RunOperator(BaseOperator):
     :param deferral_grace_seconds: how long a worker waits in place before it defers, so that short work ends without;
         by default ``[air] deferral_grace_seconds``
     """
+
+    template_fields: Sequence[str] = ("deferral_grace_seconds",)
 
     def __init__(
         self, *, deferrable: bool = DEFAULT_DEFERRABLE, deferral_grace_seconds: float | None = None, **kwargs: Any
@@ -113,6 +125,7 @@ class RunOperator(BaseOperator):
     def _open(self, context: Context) -> Any:
         from airflow_provider_air.connections.task_states import KillQuestion
 
+        read_fields(self)
         self._kill = KillQuestion(task_of(context))
         self._run = self.open_run(context)
         if self._is_stopped:
@@ -159,7 +172,18 @@ class RayJobOperator(RunOperator):
         until the task's next try, or its expiry; ``never``: it always goes with the attempt
     """
 
-    template_fields: Sequence[str] = ("cluster", "ray_conn_id", "tracker")
+    template_fields: Sequence[str] = (
+        *RunOperator.template_fields,
+        "cluster",
+        "ray_conn_id",
+        "tracker",
+        "on_clear",
+        "cluster_timeout_seconds",
+        "max_concurrent_jobs",
+        "unreachable_timeout_seconds",
+        "log_limit_bytes",
+        "keep_cluster",
+    )
     operator_extra_links: Sequence[BaseOperatorLink] = (RayJobLink(), RayDashboardLink(), MlflowRunLink())
     workload: ClassVar[str] = "submit"
     # Of the operators that take them.
@@ -256,7 +280,6 @@ class RayJobOperator(RunOperator):
         # The engine loads where a task runs: a DAG that is only parsed pays for the fields.
         from airflow_provider_air.runs.run import Run
 
-        read_numbers(self)
         return Run(self._plan(context), try_of(context), run_ports(context, self.log))
 
     def begin(self, context: Context, run: Run) -> Wait | Done:
@@ -289,7 +312,7 @@ class RayJobOperator(RunOperator):
         # Only for a new job: what mapped tasks have returned is read from Airflow.
         for name in self.template_fields:
             setattr(self, name, plain_argument(getattr(self, name)))
-        return self.build_job(context, info)
+        return replace(self.build_job(context, info), local_roots=local_roots(self, context))
 
     def _plan(self, context: Context) -> Plan:
         from airflow_provider_air.runs.plan import Plan

@@ -48,6 +48,7 @@ class RayBatchInferenceOperator(RayDrivenOperator):
         "batch_format",
         "concurrency",
         "resources_per_actor",
+        "resources_timeout_seconds",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         **RayDrivenOperator.template_fields_renderers,

@@ -28,7 +28,7 @@ class ClusterOperator(RunOperator):
     :param deferrable: and ``deferral_grace_seconds``: see :class:`~airflow_provider_air.operators.base.RunOperator`
     """
 
-    template_fields: Sequence[str] = ("cluster",)
+    template_fields: Sequence[str] = (*RunOperator.template_fields, "cluster", "cluster_timeout_seconds")
 
     def __init__(self, *, cluster: Any, cluster_timeout_seconds: float = 600.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)

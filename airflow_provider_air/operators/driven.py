@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.sdk import Asset
 
 from airflow_provider_air.attachments.checks import specs_of
+from airflow_provider_air.connections.ports import bundle_folder
 from airflow_provider_air.operators.stored import RayStoredJobOperator
 from airflow_provider_air.workloads.data import refs_of
 
@@ -28,8 +29,8 @@ class RayDrivenOperator(RayStoredJobOperator):
     """
     Base of the operators whose work our own driver does on the cluster.
 
-    :param working_dir: a local folder with the author's code, or a URI that Ray loads
-    :param excludes: glob patterns of files that are not shipped
+    :param working_dir: a local folder with the author's code, an archive, a ``.py`` file, or a URI that Ray loads
+    :param excludes: patterns of files that are not shipped, as Ray reads them
     :param runtime_env: Ray's runtime environment; never put secrets in, Ray shows it
     :param storage: where runs keep what must outlive the cluster: ``SharedFolder``, ``S3Storage``, ``GcsStorage``, a
         path, or a URI that the cluster reaches by itself; without it a retry resumes only from the head's own disk
@@ -54,7 +55,7 @@ class RayDrivenOperator(RayStoredJobOperator):
     def __init__(
         self,
         *,
-        working_dir: str | None = None,
+        working_dir: str | PurePath | None = None,
         excludes: Sequence[str] = (),
         runtime_env: Mapping[str, Any] | None = None,
         driver_num_cpus: float | None = None,
@@ -118,8 +119,8 @@ class RayDrivenOperator(RayStoredJobOperator):
         folders = [
             str(Path(inspect.getfile(f)).parent) for f in functions if inspect.isroutine(f) or inspect.isclass(f)
         ]
-        bundle = getattr(context["ti"], "bundle_instance", None)
-        return folders if bundle is None else [*folders, str(bundle.path)]
+        bundle = bundle_folder(context)
+        return folders if bundle is None else [*folders, str(bundle)]
 
     def tracked_parameters(self) -> Mapping[str, Any]:
         """Give the settings that a tracker notes: of the operator's template fields, those that are its own."""

@@ -7,12 +7,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_provider_air.attachments.feast.features import check_repo, check_service
-from airflow_provider_air.connections.ports import waits_since
+from airflow_provider_air.connections.ports import local_roots, waits_since
 from airflow_provider_air.errors import AirError, ConfigurationError, FeaturesNotFreshError, JobFailedError
 from airflow_provider_air.operators.driven import RayDrivenOperator
 from airflow_provider_air.workloads import fields
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 class _FeastOperator(RayDrivenOperator):
     template_fields: Sequence[str] = (*RayDrivenOperator.template_fields, "repo")
 
-    def __init__(self, *, repo: str, **kwargs: Any) -> None:
+    def __init__(self, *, repo: str | PurePath, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.repo = repo
 
@@ -46,7 +47,7 @@ class _FeastOperator(RayDrivenOperator):
         if self.working_dir is not None:
             raise ConfigurationError("'working_dir' is the feature repository here", hint="Give 'repo' alone")
         request = self.driver_job(ENTRYPOINT, self.payload(context, info))
-        return dataclasses.replace(request, working_dir=check_repo(self.repo))
+        return dataclasses.replace(request, working_dir=check_repo(self.repo, local_roots(self, context)))
 
 
 class FeastJoinOperator(_FeastOperator):
@@ -148,7 +149,14 @@ class FeastFreshnessSensor(_FeastOperator):
     """
 
     workload = "feast_freshness"
-    template_fields: Sequence[str] = (*_FeastOperator.template_fields, "feature_views", "fresh_at")
+    template_fields: Sequence[str] = (
+        *_FeastOperator.template_fields,
+        "feature_views",
+        "fresh_at",
+        "timeout",
+        "poke_interval",
+        "soft_fail",
+    )
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.drivers.wire.names import CONTEXT, EXIT_CONFIGURATION, EXIT_NOT_AFTER
+from airflow_provider_air.drivers.wire.names import CONTEXT, EXIT_CONFIGURATION, EXIT_NOT_AFTER, EXIT_UNAVAILABLE
 from airflow_provider_air.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -15,46 +15,8 @@ if TYPE_CHECKING:
     from airflow_provider_air.contracts.jobs import PreparedJob
 
 
-# What is a number, or holds numbers, by Ray's own words.
-NUMBERS = (
-    "batch_size",
-    "checkpoint_config",
-    "concurrency",
-    "driver_num_cpus",
-    "entrypoint_memory",
-    "entrypoint_num_cpus",
-    "entrypoint_num_gpus",
-    "entrypoint_resources",
-    "failure_config",
-    "max_concurrent_trials",
-    "max_failed_trials",
-    "num_samples",
-    "resources_per_actor",
-    "resources_per_trial",
-    "scaling_config",
-    "time_budget_seconds",
-)
 # By which drivers tell what is no end of the author's code.
-OWN_EXIT_CODES = (EXIT_CONFIGURATION, EXIT_NOT_AFTER)
-INTEGER, NUMBER = re.compile(r"[+-]?\d+"), re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-
-
-def read_numbers(operator: BaseOperator) -> None:
-    """Make numbers of what a template gave as text, in the fields that hold numbers; runs in the worker."""
-    for name in set(NUMBERS) & vars(operator).keys():
-        setattr(operator, name, _numbers_in(getattr(operator, name)))
-
-
-def _numbers_in(value: Any) -> Any:
-    if isinstance(value, str):
-        text = value.strip()
-        return int(text) if INTEGER.fullmatch(text) else float(text) if NUMBER.fullmatch(text) else value
-    if isinstance(value, Mapping):
-        # A label's value is text, also where it looks like a number.
-        return {key: item if key == "label_selector" else _numbers_in(item) for key, item in value.items()}
-    return [_numbers_in(item) for item in value] if isinstance(value, list) else value
-
-
+OWN_EXIT_CODES = (EXIT_CONFIGURATION, EXIT_UNAVAILABLE, EXIT_NOT_AFTER)
 # Scheme and host of an address without credentials, which are refused where addresses are read.
 HOST = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^/\s@\"']+(?![^/\s\"']*@)")
 

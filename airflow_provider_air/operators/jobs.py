@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_air.connections.ports import backend_of, found_target_of
+from airflow_provider_air.connections.ports import backend_of, found_target_of, read_fields
 from airflow_provider_air.connections.raising import airflow_errors
 from airflow_provider_air.errors import ConfigurationError, JobLostError
 from airflow_provider_air.waiting import patiently
@@ -58,7 +58,7 @@ class RayListJobsOperator(JobsOperator):
     :param limit: how many at most
     """
 
-    template_fields: Sequence[str] = (*JobsOperator.template_fields, "status", "metadata")
+    template_fields: Sequence[str] = (*JobsOperator.template_fields, "status", "metadata", "limit")
 
     def __init__(
         self,
@@ -81,6 +81,7 @@ class RayListJobsOperator(JobsOperator):
         :raises UnavailableError: the cluster does not answer
         """
         with airflow_errors():
+            read_fields(self)
             fields.mapping(self.metadata, "metadata")
             fields.number(self.limit, "limit", minimum=1, integer=True)
             wanted = self._statuses()
@@ -116,7 +117,7 @@ class RayGetJobOperator(JobsOperator):
     :param missing_ok: whether an unknown job is None instead of an error
     """
 
-    template_fields: Sequence[str] = (*JobsOperator.template_fields, "submission_id")
+    template_fields: Sequence[str] = (*JobsOperator.template_fields, "submission_id", "missing_ok")
 
     def __init__(self, *, submission_id: str, missing_ok: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -132,6 +133,7 @@ class RayGetJobOperator(JobsOperator):
         :raises UnavailableError: the cluster does not answer
         """
         with airflow_errors():
+            read_fields(self)
             fields.submission_id(self.submission_id)
             jobs = self.jobs(context)
             job = patiently(lambda: jobs.look(self.submission_id)).job
@@ -168,6 +170,7 @@ class RayDeleteJobOperator(JobsOperator):
         :raises UnavailableError: the cluster does not answer
         """
         with airflow_errors():
+            read_fields(self)
             fields.submission_id(self.submission_id)
             jobs = self.jobs(context)
             was_known = patiently(lambda: jobs.delete(self.submission_id))

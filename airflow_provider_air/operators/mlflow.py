@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_provider_air.connections.ports import read_fields
 from airflow_provider_air.connections.raising import airflow_errors
 from airflow_provider_air.errors import ConfigurationError, ModelRejectedError
 from airflow_provider_air.hooks.mlflow import MlflowHook
@@ -40,10 +41,14 @@ class MlflowPromoteOperator(BaseOperator):
     template_fields: Sequence[str] = (
         "mlflow_conn_id",
         "model_name",
+        "metric",
+        "mode",
         "version",
         "threshold",
         "min_improvement",
+        "same_tag",
         "alias",
+        "on_rejection",
     )
     operator_extra_links: Sequence[BaseOperatorLink] = (MlflowModelLink(),)
 
@@ -84,6 +89,7 @@ class MlflowPromoteOperator(BaseOperator):
         from airflow_provider_air.attachments.mlflow.models import ModelRegistry
 
         with airflow_errors():
+            read_fields(self)
             gate = self._gate()
             server = MlflowHook(self.mlflow_conn_id).get_conn()
             registry = ModelRegistry(server)

@@ -32,7 +32,17 @@ class RayRLlibOperator(RayDrivenOperator):
 
     workload = "rllib"
     result_keys = ("metrics", "checkpoint", "run_name")
-    template_fields: Sequence[str] = (*RayDrivenOperator.template_fields, "config", "env_config", "stop")
+    template_fields: Sequence[str] = (
+        *RayDrivenOperator.template_fields,
+        "algorithm",
+        "environment",
+        "config",
+        "env_config",
+        "stop",
+        "checkpoint_frequency",
+        "checkpoints_to_keep",
+        "resources_timeout_seconds",
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         **RayDrivenOperator.template_fields_renderers,
         "config": "json",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperatorLink
@@ -37,7 +38,11 @@ class ServeJobOperator(RayJobOperator):
     :param lock_timeout_seconds: how long to wait for another job that changes the same application
     """
 
-    template_fields: Sequence[str] = RayJobOperator.template_fields
+    template_fields: Sequence[str] = (
+        *RayJobOperator.template_fields,
+        "healthy_timeout_seconds",
+        "lock_timeout_seconds",
+    )
     operator_extra_links: Sequence[BaseOperatorLink] = (RayServePageLink(), RayJobLink(), RayDashboardLink())
     workload: ClassVar[str] = "serve"
 
@@ -106,7 +111,8 @@ class RayServeDeployOperator(ServeJobOperator):
     :param deployments: options of its deployments in Serve's own spelling, by name or as a list:
         ``{"Model": {"num_replicas": 2, "user_config": {"model_uri": "..."}}}``
     :param config: instead of the above a whole Serve config: one application, or ``{"applications": [...]}``
-    :param working_dir: a local folder to ship, or a URI; it stays on the cluster as long as a replica uses it
+    :param working_dir: a local folder, archive or ``.py`` file to ship, or a URI; it stays on the cluster as long as
+        a replica uses it
     :param runtime_env: Ray's runtime environment for the applications; never put secrets in, Serve shows it
     :param features: ``FeastFeatures`` or ``TectonFeatures``: replicas read the feature service's online values by
         ``from air_features import OnlineFeatures``
@@ -132,7 +138,9 @@ class RayServeDeployOperator(ServeJobOperator):
         "runtime_env",
         "features",
         "smoke_test",
+        "strategy",
         "http_options",
+        "drain_seconds",
         "endpoint_url",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
@@ -157,7 +165,7 @@ class RayServeDeployOperator(ServeJobOperator):
         args: Mapping[str, Any] | None = None,
         deployments: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         config: Mapping[str, Any] | None = None,
-        working_dir: str | None = None,
+        working_dir: str | PurePath | None = None,
         excludes: Sequence[str] = (),
         runtime_env: Mapping[str, Any] | None = None,
         features: Any = None,
@@ -207,7 +215,7 @@ class RayServeDeployOperator(ServeJobOperator):
         return dataclasses.replace(
             super().build_job(context, info),
             working_dir=self.working_dir,
-            excludes=tuple(self.excludes),
+            excludes=self.excludes,
             runtime_env=self.runtime_env or {},
         )
 
@@ -266,7 +274,7 @@ class RayServeDeleteOperator(ServeJobOperator):
     :param missing_ok: whether an application that is not there is fine
     """
 
-    template_fields: Sequence[str] = (*ServeJobOperator.template_fields, "application")
+    template_fields: Sequence[str] = (*ServeJobOperator.template_fields, "application", "missing_ok")
 
     def __init__(self, *, application: str, missing_ok: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)

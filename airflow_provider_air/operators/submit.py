@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_air.connections.ports import backend_of, found_target_of
+from airflow_provider_air.connections.ports import backend_of, found_target_of, read_fields
 from airflow_provider_air.connections.raising import airflow_errors
 from airflow_provider_air.errors import RemoteFailureError
 from airflow_provider_air.operators.fields import exit_codes
@@ -30,12 +31,14 @@ class RaySubmitJobOperator(RayStoredJobOperator):
     ``storage``, a result of more than 1 MiB is written there, and the XCom stands for it: see
     :func:`~airflow_provider_air.hooks.results.load_result`.
 
-    :param entrypoint: the shell command, run by the cluster's shell in the job's working directory. What others write,
-        such as ``{{ dag_run.conf[...] }}``, is an injection here: give it by ``env_vars`` of ``runtime_env``, and write
-        ``"$NAME"``
-    :param working_dir: a local folder to ship, or a URI that Ray loads (``s3://…/code.zip``)
-    :param excludes: glob patterns of files that are not shipped
-    :param runtime_env: Ray's runtime environment; never put secrets in, Ray shows it
+    :param entrypoint: the shell command, run by the cluster's shell in the job's working directory; or the list of its
+        words, which no shell reads. In a command, what others write, such as ``{{ dag_run.conf[...] }}``, is an
+        injection: give it as a word of a list, or by ``env_vars`` of ``runtime_env``, and write ``"$NAME"``
+    :param working_dir: what to ship: a local folder, an archive, or a ``.py`` file, where a relative path starts at the
+        DAG file's folder, or at its bundle's; or a URI that Ray loads (``s3://…/code.zip``)
+    :param excludes: patterns of files that are not shipped, as Ray reads them
+    :param runtime_env: Ray's runtime environment, in which ``pip``, ``uv`` and ``conda`` may name files that are read
+        here, on the worker; never put secrets in, Ray shows it
     :param records: ship ``air_drivers`` so that the script can ``from air_drivers import report``
     :param entrypoint_num_cpus, entrypoint_num_gpus, entrypoint_memory, entrypoint_resources,
         entrypoint_label_selector: what the entrypoint itself reserves; memory is in bytes
@@ -62,6 +65,8 @@ class RaySubmitJobOperator(RayStoredJobOperator):
         "entrypoint_memory",
         "entrypoint_resources",
         "entrypoint_label_selector",
+        "records",
+        "wait",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "entrypoint": "bash",
@@ -72,8 +77,8 @@ class RaySubmitJobOperator(RayStoredJobOperator):
     def __init__(
         self,
         *,
-        entrypoint: str,
-        working_dir: str | None = None,
+        entrypoint: str | PurePath | Sequence[str | float | PurePath],
+        working_dir: str | PurePath | None = None,
         excludes: Sequence[str] = (),
         runtime_env: Mapping[str, Any] | None = None,
         records: bool = False,
@@ -151,6 +156,7 @@ class RayStopJobOperator(BaseOperator):
         from airflow_provider_air.runs.clock import RealClock
 
         with airflow_errors():
+            read_fields(self)
             fields.submission_id(self.submission_id)
             # Found, not made: to stop a job is no reason to start a cluster.
             ref = found_target_of(self, context)

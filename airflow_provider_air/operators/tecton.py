@@ -14,7 +14,7 @@ from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from airflow_provider_air.attachments.tecton.server import Materialization, Window
-from airflow_provider_air.connections.ports import task_of, try_of
+from airflow_provider_air.connections.ports import read_fields, task_of, try_of
 from airflow_provider_air.connections.raising import airflow_errors
 from airflow_provider_air.errors import (
     AirError,
@@ -53,7 +53,17 @@ class TectonMaterializeOperator(BaseOperator):
     :param overwrite: write again what a job has written before
     """
 
-    template_fields: Sequence[str] = ("tecton_conn_id", "workspace", "feature_view", "start", "end")
+    template_fields: Sequence[str] = (
+        "tecton_conn_id",
+        "workspace",
+        "feature_view",
+        "start",
+        "end",
+        "online",
+        "offline",
+        "overwrite",
+        "poll_interval_seconds",
+    )
 
     def __init__(
         self,
@@ -91,6 +101,7 @@ class TectonMaterializeOperator(BaseOperator):
         :raises AirflowFailException: a field or the connection is wrong, or Tecton refuses; not retried
         """
         with airflow_errors():
+            read_fields(self)
             window = self._window()
             server = TectonHook(self.tecton_conn_id).get_conn()
             timeout = self.execution_timeout

@@ -50,6 +50,8 @@ class RayTrainOperator(RayDrivenOperator):
         "checkpoint_config",
         "metric",
         "mode",
+        "resources_timeout_seconds",
+        "report_interval_seconds",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         **RayDrivenOperator.template_fields_renderers,

@@ -60,6 +60,8 @@ class RayTuneOperator(RayDrivenOperator):
         "trainer",
         "failure_config",
         "checkpoint_config",
+        "resources_timeout_seconds",
+        "report_interval_seconds",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         **RayDrivenOperator.template_fields_renderers,

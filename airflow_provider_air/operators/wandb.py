@@ -41,6 +41,8 @@ class WandbSyncOperator(RayDrivenOperator):
         "offline_dir",
         "project",
         "entity",
+        "clean",
+        "settle_seconds",
     )
 
     def __init__(

@@ -9,24 +9,28 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
+import stat
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pathspec
-
 from airflow_provider_air.errors import ConfigurationError, PackageTooLargeError
+from airflow_provider_air.ray_api.code_files import (
+    TARS,
+    ZIPS,
+    CodeFile,
+    checked_name,
+    files_of_archive,
+    files_of_file,
+    files_of_folder,
+)
 from airflow_provider_air.ray_api.requests import MAX_PACKAGE_BYTES, get_package, put_package
 
 if TYPE_CHECKING:
     from airflow_provider_air.ray_api.client import RayClient
 
-# What never belongs into a job; more can be excluded by the author.
-ALWAYS_EXCLUDED = (".git", ".venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", "*.pyc")
 # A fixed time stamp makes equal content equal bytes; ZIP's calendar starts in 1980.
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -67,48 +71,88 @@ def package_folder(
     folder: Path,
     *,
     prefix: str = "",
-    excludes: tuple[str, ...] = (),
+    excludes: Sequence[str] = (),
     field_name: str = "working_dir",
     limit_bytes: int | None = None,
-    may_link_out: bool = False,
     obeys_ignore_files: bool = False,
+    links_within: Sequence[Path] | None = (),
 ) -> Package:
     """
-    Pack a folder of code, which may be reached by a link; linked folders inside are left out.
+    Pack a folder of code, which may be reached by a link; for what travels see :mod:`.code_files`.
 
     :param prefix: folder inside the archive that the files go below
-    :param excludes: glob patterns on file and folder names or on paths relative to ``folder``
+    :param excludes: Ray's patterns of what stays out, beside Ray's own default
     :param field_name: the argument that named the folder, for messages
     :param limit_bytes: of the archive; by default what Ray takes
-    :param may_link_out: whether files may be links to what lies elsewhere, as some installers make them
-    :param obeys_ignore_files: leave out what a ``.gitignore`` or ``.rayignore`` in any of its folders names, as Ray
-        does with a local ``working_dir`` (2.60); ``RAY_RUNTIME_ENV_IGNORE_GITIGNORE=1`` is heard, too
-    :raises ConfigurationError: the folder is absent or empty, or a file of it is a link that leads out of it
+    :param obeys_ignore_files: whether ``.gitignore`` and ``.rayignore`` are heard
+    :param links_within: folders that links may lead into, beside ``folder`` itself; None: anywhere
+    :raises ConfigurationError: the folder is absent or empty, or something in it cannot travel; the message says what
     :raises PackageTooLargeError: it is too large
     """
     if not folder.is_dir():
         raise ConfigurationError(
             "The code folder does not exist or is no folder", where=str(folder), hint=f"Fix '{field_name}'"
         )
-    limit_bytes = limit_bytes or MAX_PACKAGE_BYTES
-    root = folder.resolve()
-    buffer = io.BytesIO()
-    count, total = 0, 0
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, relative in _walk(folder, ALWAYS_EXCLUDED + excludes, _ignore_files() if obeys_ignore_files else ()):
-            if not may_link_out and not path.resolve().is_relative_to(root):
-                raise _leads_out(path, field_name)
-            size = path.stat().st_size
-            total += size
-            # Code compresses about fourfold; far above that there is no need to read on.
-            if total > 8 * limit_bytes:
-                raise _too_large(total, str(folder), limit_bytes)
-            mode = 0o755 if os.access(path, os.X_OK) else 0o644
-            archive.writestr(_entry(f"{prefix}{relative}", mode), _content(path, field_name))
-            count += 1
-    if not count:
-        raise ConfigurationError("The code folder has no files to ship", where=str(folder), hint=f"Fix '{field_name}'")
-    return _named(buffer.getvalue(), str(folder), limit_bytes)
+    files = files_of_folder(
+        folder, field_name, excludes=excludes, obeys_ignore_files=obeys_ignore_files, links_within=links_within
+    )
+    return _package(files, folder, prefix, field_name, limit_bytes)
+
+
+def package_path(
+    path: Path,
+    *,
+    prefix: str = "",
+    excludes: Sequence[str] = (),
+    field_name: str = "working_dir",
+    limit_bytes: int | None = None,
+    links_within: Sequence[Path] = (),
+) -> Package:
+    """
+    Pack what an author names: a folder, an archive as Ray takes it, a wheel, or one Python file.
+
+    A ``prefix`` stands before a folder's files, and before an archive's. Parameters and errors are else those of
+    :func:`package_folder`; ignore files are heard.
+    """
+    if not path.is_file():
+        return package_folder(
+            path,
+            prefix=prefix,
+            excludes=excludes,
+            field_name=field_name,
+            limit_bytes=limit_bytes,
+            obeys_ignore_files=True,
+            links_within=links_within,
+        )
+    if path.name.endswith((*ZIPS, *TARS)):
+        return _package(files_of_archive(path, field_name), path, prefix, field_name, limit_bytes)
+    if path.suffix == ".py":
+        return _package(files_of_file(path, field_name), path, prefix, field_name, limit_bytes)
+    raise ConfigurationError(
+        f"'{field_name}' is a file that is no code to ship",
+        where=str(path),
+        hint=f"Name a folder, an archive ({', '.join((*ZIPS, *TARS))}) or a .py file",
+    )
+
+
+def package_wheel(path: Path, field_name: str) -> Package:
+    """
+    Give a wheel as it is, for Ray to install; its name tells its content by a build tag.
+
+    Ray knows wheels by their names alone: without that, one that was built again would stay what it was.
+
+    :raises ConfigurationError: it cannot be read, or its name is no wheel's
+    :raises PackageTooLargeError: it is too large
+    """
+    parts = path.stem.split("-")
+    if len(parts) not in (5, 6):
+        raise ConfigurationError(f"'{field_name}' names a wheel whose name is none of a wheel's", where=str(path))
+    (file,) = files_of_file(path, field_name)
+    data = file.read()
+    if len(data) > MAX_PACKAGE_BYTES:
+        raise _too_large(len(data), str(path), MAX_PACKAGE_BYTES)
+    build = f"{parts[2] if len(parts) == 6 else 1}_{hashlib.sha256(data).hexdigest()[:16]}"
+    return Package("-".join((*parts[:2], build, *parts[-3:])) + ".whl", data)
 
 
 def upload(client: RayClient, package: Package) -> None:
@@ -121,67 +165,28 @@ def upload(client: RayClient, package: Package) -> None:
         client.send(put_package(package.name, package.data))
 
 
-def _ignore_files() -> tuple[str, ...]:
-    git = () if os.environ.get("RAY_RUNTIME_ENV_IGNORE_GITIGNORE") == "1" else (".gitignore",)
-    return (*git, ".rayignore")
-
-
-def _walk(folder: Path, excludes: tuple[str, ...], ignore_files: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
-    def excluded(name: str, relative: str) -> bool:
-        return any(fnmatch(name, p) or fnmatch(relative, p) or fnmatch(relative, p.rstrip("/")) for p in excludes)
-
-    ignoring: dict[Path, _Ignoring] = {}
-    for root, folders, names in os.walk(folder):
-        place = Path(root)
-        here = place.relative_to(folder)
-        rules = ignoring[place] = _Ignoring.of(place, ignore_files, ignoring.get(place.parent))
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not excluded(name, (here / name).as_posix()) and not rules.names(place / name, is_folder=True)
-        )
-        for name in sorted(names):
-            relative = (here / name).as_posix()
-            path = place / name
-            if path.is_file() and not excluded(name, relative) and not rules.names(path):
-                yield path, relative
-
-
-@dataclass(frozen=True)
-class _Ignoring:
-    """What the ignore files of a folder and of those above it leave out, each by paths below its own folder."""
-
-    rules: tuple[tuple[Path, pathspec.GitIgnoreSpec], ...] = ()
-
-    @classmethod
-    def of(cls, folder: Path, names: tuple[str, ...], above: _Ignoring | None) -> _Ignoring:
-        lines = [(folder / name).read_text(errors="replace") for name in names if (folder / name).is_file()]
-        own = [(folder, pathspec.GitIgnoreSpec.from_lines(text.splitlines())) for text in lines]
-        return cls((*(above.rules if above else ()), *own))
-
-    def names(self, path: Path, *, is_folder: bool = False) -> bool:
-        end = "/" if is_folder else ""
-        return any(rule.match_file(path.relative_to(place).as_posix() + end) for place, rule in self.rules)
-
-
-def _leads_out(path: Path, field_name: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"A file of '{field_name}' is a link that leads out of the folder, to what its author may not want to ship",
-        where=str(path),
-        hint="Copy what it names into the folder, or leave it out by 'excludes'",
-    )
-
-
-def _content(path: Path, field_name: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"A file of '{field_name}' cannot be read: {error}", where=str(path)) from error
+def _package(files: Iterable[CodeFile], source: Path, prefix: str, field_name: str, limit_bytes: int | None) -> Package:
+    limit_bytes = limit_bytes or MAX_PACKAGE_BYTES
+    buffer = io.BytesIO()
+    count, total = 0, 0
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in files:
+            total += file.size_bytes
+            # Code compresses about fourfold; far above that there is no need to read on.
+            if total > 8 * limit_bytes:
+                raise _too_large(total, str(source), limit_bytes)
+            name = f"{prefix}{checked_name(file, field_name)}"
+            archive.writestr(_entry(name, 0o755 if file.is_executable else 0o644), file.read())
+            count += not name.endswith("/")
+    if not count:
+        raise ConfigurationError("There are no files of code to ship", where=str(source), hint=f"Fix '{field_name}'")
+    return _named(buffer.getvalue(), str(source), limit_bytes)
 
 
 def _entry(name: str, mode: int) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(name, ZIP_TIME)
-    info.external_attr = (0o100000 | mode) << 16
+    kind, mode = (stat.S_IFDIR, 0o755) if name.endswith("/") else (stat.S_IFREG, mode)
+    info.external_attr = (kind | mode) << 16
     info.compress_type = zipfile.ZIP_DEFLATED
     return info
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
-from airflow_provider_air.connections.ports import waits_since
+from airflow_provider_air.connections.ports import read_fields, waits_since
 from airflow_provider_air.connections.raising import sensor_errors
 from airflow_provider_air.errors import UnavailableError
 from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop
@@ -77,6 +77,8 @@ class DeferrableSensor(BaseSensorOperator):
         :raises AirflowSensorTimeout: an earlier try, or this one, has used up the time
         :raises AirflowSkipException: instead of an error, by ``soft_fail`` or ``never_fail``
         """
+        with sensor_errors(soft_fail=self.soft_fail, never_fail=self.never_fail):
+            read_fields(self)
         if self.waits_on_worker():
             return super().execute(context)
         with sensor_errors(soft_fail=self.soft_fail, never_fail=self.never_fail):
@@ -101,6 +103,7 @@ class DeferrableSensor(BaseSensorOperator):
     def on_event(self, context: Context, event: Any) -> Any:
         """Judge what the trigger saw; called by Airflow on a worker."""
         with sensor_errors(soft_fail=self.soft_fail, never_fail=self.never_fail):
+            read_fields(self)
             return self.judge(event)
 
     def poke(self, context: Context) -> PokeReturnValue:

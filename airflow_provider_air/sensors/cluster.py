@@ -31,7 +31,7 @@ class RayClusterSensor(DeferrableSensor):
     :param min_nodes: how many nodes must be alive, the head included; above 1 it is asked on the worker
     """
 
-    template_fields: Sequence[str] = ("cluster", "ray_conn_id")
+    template_fields: Sequence[str] = ("cluster", "ray_conn_id", "min_nodes")
 
     def __init__(
         self,

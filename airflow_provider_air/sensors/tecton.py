@@ -32,7 +32,14 @@ class TectonReadySensor(DeferrableSensor):
     :param store: ``offline`` or ``online``
     """
 
-    template_fields: Sequence[str] = ("tecton_conn_id", "workspace", "feature_view", "feature_service", "ready_at")
+    template_fields: Sequence[str] = (
+        "tecton_conn_id",
+        "workspace",
+        "feature_view",
+        "feature_service",
+        "ready_at",
+        "store",
+    )
 
     def __init__(
         self,

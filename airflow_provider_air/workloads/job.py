@@ -10,24 +10,19 @@ from __future__ import annotations
 import importlib.resources
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from airflow_provider_air.addresses import check_bare
 from airflow_provider_air.contracts.jobs import EntrypointResources, JobRequest, PreparedJob
 from airflow_provider_air.contracts.names import digest
 from airflow_provider_air.drivers.wire import names as driver_names
-from airflow_provider_air.errors import ConfigurationError, PackageTooLargeError
+from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.ray_api.models import JobSubmission
 from airflow_provider_air.ray_api.packages import Package, package_files, package_folder
 from airflow_provider_air.ray_api.requests import MAX_ENTRYPOINT_BYTES, MAX_ENVIRONMENT_BYTES
+from airflow_provider_air.workloads.entrypoint import command_of
+from airflow_provider_air.workloads.environment import environment_of
+from airflow_provider_air.workloads.local_code import ship_code
 from airflow_provider_air.workloads.secrets import HOOK, pack_secrets, with_secrets
-
-# It is in the worker's memory while it is written.
-MAX_STAGED_BYTES = 1024 * 1024 * 1024
-_SHOWN = "Ray shows it to whoever can list jobs: ship a folder, or let the cluster's own secret store open the place"
-REMOTE_SCHEMES = ("gcs", "s3", "gs", "https", "azure", "abfss", "file", "local")
 
 
 def prepare(
@@ -41,14 +36,14 @@ def prepare(
     :param not_after: epoch seconds after which the job must not start; our drivers also end themselves then
     :raises ConfigurationError: something is wrong or too large; the message names the argument
     """
-    _check(request)
-    environment = dict(request.runtime_env)
-    packages, staged = _ship_working_dir(request, environment)
-    packages += _ship_modules(request, environment)
+    entrypoint = command_of(request.entrypoint)
+    _check_metadata(request.metadata)
+    _check_resources(request.resources)
+    environment = environment_of(request.runtime_env, request.local_roots)
+    packages, staged = ship_code(request, environment)
     own = _check_env_vars(environment.get("env_vars") or {})
     context_env = {name: value for name, value in request.context_env.items() if name not in own}
     env_vars = {**context_env, **own}
-    entrypoint = request.entrypoint
     if request.payload is not None:
         payload = _payload_package(request.payload)
         shipped = [package_folder(path, prefix=f"{name}/", field_name=name) for name, path in request.folders.items()]
@@ -91,26 +86,6 @@ def prepare(
     return PreparedJob(submission, tuple(packages), tuple(staged), request.rollout)
 
 
-def _check(request: JobRequest) -> None:
-    if not isinstance(request.entrypoint, str) or not request.entrypoint.strip():
-        raise ConfigurationError("'entrypoint' is empty", hint="Give the shell command that the job runs")
-    if "\0" in request.entrypoint:
-        raise ConfigurationError("'entrypoint' holds a NUL character", hint="No process can be started with it")
-    if not isinstance(request.runtime_env, Mapping):
-        raise ConfigurationError(f"'runtime_env' must be a dict, not {type(request.runtime_env).__name__}")
-    _check_excludes("excludes", request.excludes)
-    _check_metadata(request.metadata)
-    _check_resources(request.resources)
-    try:
-        json.dumps(dict(request.runtime_env))
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"'runtime_env' is no plain JSON: {error}") from None
-    installers = [name for name in ("pip", "uv", "conda") if request.runtime_env.get(name)]
-    if len(installers) > 1:
-        # Ray accepts such a job and fails it later, as if the cluster were to blame (2.60).
-        raise ConfigurationError(f"'runtime_env' names {' and '.join(installers)}", hint="Ray takes one of them")
-
-
 def _check_resources(resources: EntrypointResources) -> None:
     """:raises ConfigurationError: an amount is negative or no number; the message names it."""
     for name in ("resources", "label_selector"):
@@ -139,81 +114,6 @@ def _check_metadata(metadata: Any) -> None:
             raise ConfigurationError(f"The metadata key {key!r} is reserved", hint="Use one without the prefix air_")
 
 
-def _check_excludes(name: str, patterns: Any) -> tuple[str, ...]:
-    # A lone string is a sequence too: of one-letter patterns, "*" among them.
-    if not isinstance(patterns, (list, tuple)) or not all(isinstance(pattern, str) for pattern in patterns):
-        raise ConfigurationError(f"'{name}' must be a list of glob patterns, not {patterns!r}")
-    return tuple(patterns)
-
-
-def _ship_working_dir(request: JobRequest, environment: dict[str, Any]) -> tuple[list[Package], list[Package]]:
-    """Give what goes to Ray, and what goes to the storage because it is too large for that."""
-    inside = environment.pop("working_dir", None)
-    if inside and request.working_dir:
-        raise ConfigurationError("'working_dir' is given twice", hint="Leave it out of 'runtime_env'")
-    source = inside if request.working_dir is None else request.working_dir
-    if source is None:
-        return [], []
-    more = _check_excludes("runtime_env excludes", environment.pop("excludes", ()))
-    excludes = (*request.excludes, *more)
-    try:
-        package = _package_of(source, "working_dir", excludes=excludes)
-    except PackageTooLargeError:
-        if request.code_uri is None:
-            raise
-        # Of an archive from elsewhere, Ray takes the one folder at its top away (2.60).
-        staged = package_folder(
-            Path(source), prefix="code/", excludes=excludes, limit_bytes=MAX_STAGED_BYTES, obeys_ignore_files=True
-        )
-        environment["working_dir"] = _loadable(f"{request.code_uri}/{staged.name}")
-        return [], [staged]
-    environment["working_dir"] = source if package is None else package.uri
-    return ([] if package is None else [package]), []
-
-
-def _loadable(place: str) -> str:
-    """Give a path as the URI by which Ray loads it; a URI stays as it is."""
-    return place if "://" in place else Path(place).as_uri()
-
-
-def _ship_modules(request: JobRequest, environment: dict[str, Any]) -> list[Package]:
-    modules = environment.get("py_modules")
-    if not modules:
-        return []
-    if not isinstance(modules, (list, tuple)):
-        raise ConfigurationError(f"'py_modules' must be a list of folders or URIs, not {modules!r}")
-    packages, uris = [], []
-    for source in modules:
-        # The folder itself is what gets imported, so it keeps its name inside the archive.
-        prefix = f"{Path(str(source)).resolve().name}/"
-        package = _package_of(source, "py_modules", prefix=prefix, excludes=tuple(request.excludes))
-        packages += [] if package is None else [package]
-        uris.append(source if package is None else package.uri)
-    environment["py_modules"] = uris
-    return packages
-
-
-def _package_of(source: Any, field_name: str, *, prefix: str = "", excludes: tuple[str, ...] = ()) -> Package | None:
-    if not isinstance(source, str) or not source:
-        raise ConfigurationError(f"'{field_name}' must be a folder or a URI, not {source!r}")
-    if "://" in source:
-        check_bare(source, f"'{field_name}'", hint=_SHOWN)
-    scheme = urlsplit(source).scheme
-    if "://" not in source:
-        return package_folder(
-            Path(source), prefix=prefix, excludes=excludes, field_name=field_name, obeys_ignore_files=True
-        )
-    if scheme not in REMOTE_SCHEMES:
-        raise ConfigurationError(
-            f"Ray cannot load '{field_name}' from {scheme}://",
-            where=source,
-            hint=f"Use one of: {', '.join(REMOTE_SCHEMES)}",
-        )
-    if scheme not in ("gcs", "local") and not source.endswith((".zip", ".whl", ".tar.gz", ".tgz", ".tar.xz")):
-        raise ConfigurationError(f"A remote '{field_name}' must be an archive such as .zip", where=source)
-    return None
-
-
 def _check_env_vars(env_vars: Any) -> dict[str, str]:
     if not isinstance(env_vars, Mapping):
         raise ConfigurationError(f"'env_vars' must map str to str, not {env_vars!r}")
@@ -239,7 +139,7 @@ def _drivers_package() -> Package:
     """Pack our drivers under the name that they have on the cluster."""
     root = importlib.resources.files("airflow_provider_air.drivers")
     with importlib.resources.as_file(root) as folder:
-        return package_folder(folder, prefix="air_drivers/", may_link_out=True)
+        return package_folder(folder, prefix="air_drivers/", links_within=None)
 
 
 def _payload_name(payload: Mapping[str, bytes]) -> str:

@@ -31,7 +31,20 @@ class SmokeTest:
     :param timeout_seconds: how long one answer may take at all
     """
 
-    template_fields: ClassVar[tuple[str, ...]] = ("path", "body", "headers", "json_subset", "json_path", "regex")
+    template_fields: ClassVar[tuple[str, ...]] = (
+        "path",
+        "method",
+        "body",
+        "headers",
+        "expected_status",
+        "json_subset",
+        "json_path",
+        "regex",
+        "max_latency_seconds",
+        "samples",
+        "warmup_requests",
+        "timeout_seconds",
+    )
 
     path: str = ""
     method: str | None = None

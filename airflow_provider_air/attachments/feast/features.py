@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_air.attachments.online import online_module
 from airflow_provider_air.contracts.attachments import Additions, Outcome
 from airflow_provider_air.drivers.wire.feature_names import CONFIG_FILE, FEAST_REPO, FEAST_SERVICE, FEATURES_FILE
 from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.ray_api.code_files import located
 
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.connections import Connections
@@ -126,16 +127,21 @@ def check_service(name: Any) -> None:
         raise ConfigurationError(f"'feature_service' must be a name, not {name!r}")
 
 
-def check_repo(repo: Any) -> str:
+def check_repo(repo: Any, roots: Sequence[Path] = ()) -> str:
     """
     Look for the repository's configuration, before it travels; in the worker.
 
+    :param roots: where a relative path starts
+    :return: its absolute path, or its URI
     :raises ConfigurationError: it is no folder with a ``feature_store.yaml``
     """
-    if not isinstance(repo, str) or not repo:
+    if not isinstance(repo, (str, PurePath)) or not str(repo):
         raise ConfigurationError(f"'repo' must be a folder or the URI of an archive, not {repo!r}")
-    if "://" not in repo and not (Path(repo) / CONFIG_FILE).is_file():
+    if "://" in str(repo):
+        return str(repo)
+    folder = located(repo, roots)
+    if not (folder / CONFIG_FILE).is_file():
         raise ConfigurationError(
-            f"'repo' has no {CONFIG_FILE}", where=repo, hint="Name the feature repository's folder"
+            f"'repo' has no {CONFIG_FILE}", where=str(folder), hint="Name the feature repository's folder"
         )
-    return repo
+    return str(folder)

@@ -52,7 +52,19 @@ class LocalCluster:
     """
 
     backend: ClassVar[str] = "local"
-    template_fields: ClassVar[tuple[str, ...]] = ("name", "resources", "env_vars", "pass_env", "python")
+    template_fields: ClassVar[tuple[str, ...]] = (
+        "name",
+        "num_cpus",
+        "num_gpus",
+        "object_store_memory_bytes",
+        "resources",
+        "env_vars",
+        "pass_env",
+        "ttl_seconds",
+        "idle_timeout_seconds",
+        "startup_timeout_seconds",
+        "python",
+    )
 
     name: str | None = None
     num_cpus: int | None = None

@@ -24,6 +24,8 @@ from tests.fakes.task_context import Store, task_context
 
 SECRET = "hunter2-do-not-show"  # the value that must not leave
 
+LICENSE = Path(__file__).parents[3] / "LICENSE"
+
 
 @dataclass
 class Bad:
@@ -89,11 +91,13 @@ BAD = [
     _connection("another service at the address", "404", "dashboard's address", host="{head}/elsewhere"),
     # What to run
     _fields("empty entrypoint", "'entrypoint'", "shell command", entrypoint=" "),
-    _fields("entrypoint as a list", "'entrypoint'", "shell command", entrypoint=["python", "a.py"]),
+    _fields("entrypoint of no words", "'entrypoint'", "shell command", entrypoint=[]),
+    _fields("entrypoint with an empty word", "Word 2 of 'entrypoint'", "Leave it out", entrypoint=["python", ""]),
+    _fields("entrypoint with a word that is none", "Word 2 of 'entrypoint'", "bool", entrypoint=["python", True]),
     _fields("entrypoint with NUL", "'entrypoint'", "NUL", entrypoint="echo \0"),
     _fields("huge entrypoint", "'entrypoint'", "working_dir", entrypoint="x" * 120_000),
     _fields("absent code folder", "/nowhere/code", "'working_dir'", working_dir="/nowhere/code"),
-    _fields("code folder that is a file", "working_dir", __file__, working_dir=__file__),
+    _fields("code folder that is a file", "working_dir", "LICENSE", ".py", working_dir=str(LICENSE)),
     _fields("empty code folder", "no files", "'working_dir'", working_dir="{empty}"),
     _fields("empty name of a code folder", "'working_dir'", "folder or a URI", working_dir=""),
     _fields("oversized code folder", "too large", "excludes", working_dir="{large}"),

@@ -290,7 +290,9 @@ def test_the_time_for_freshness_counts_over_all_tries(
     assert [each["timeout_seconds"] for each in waits] == [pytest.approx(3600, abs=60), pytest.approx(3000, abs=60)]
 
 
-@pytest.mark.parametrize(("options", "says"), [({"timeout": -1}, "'timeout'"), ({"poke_interval": "5"}, "'poke_inter")])
+@pytest.mark.parametrize(
+    ("options", "says"), [({"timeout": -1}, "'timeout'"), ({"poke_interval": "soon"}, "'poke_inter")]
+)
 def test_a_malformed_wait_for_freshness_starts_nothing(
     head: FakeRayDashboard, repo: Path, options: dict[str, Any], says: str
 ) -> None:

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG, BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.log import mask_secret
-from jinja2.sandbox import SandboxedEnvironment
 
+import airflow_provider_air
+from airflow_provider_air.clusters.local.spec import LocalCluster
+from airflow_provider_air.connections.ports import read_fields
 from airflow_provider_air.contracts.jobs import PreparedJob
 from airflow_provider_air.errors import ConfigurationError
-from airflow_provider_air.operators.fields import check_limit, check_secrets, check_sent, read_numbers
+from airflow_provider_air.operators.fields import check_limit, check_secrets, check_sent
+from airflow_provider_air.operators.serve import RayServeDeployOperator
 from airflow_provider_air.operators.submit import RaySubmitJobOperator
 from airflow_provider_air.operators.tune import RayTuneOperator
 from airflow_provider_air.ray_api.models import JobSubmission
+from airflow_provider_air.workloads.smoke import SmokeTest
+from tests.fakes.task_context import Store, task_context
+from tests.given_code import Templated
+from tests.kinds import parameters
+from tests.kinds.code import KINDS
+
+PUBLIC: list[Any] = [getattr(airflow_provider_air, name) for name in airflow_provider_air.__all__]
+OPERATORS: list[type[BaseOperator]] = [
+    kind for kind in PUBLIC if inspect.isclass(kind) and issubclass(kind, BaseOperator)
+]
 
 
 @pytest.mark.parametrize(
@@ -61,8 +77,8 @@ def test_a_wrong_limit_is_refused(limit: Any) -> None:
 
 def rendered(task: Any, **params: Any) -> Any:
     """Render a task's fields as Airflow does, and let it read its numbers."""
-    task.render_template_fields({"params": params}, SandboxedEnvironment())
-    read_numbers(task)
+    task.render_template_fields({"params": params}, task.get_template_env() if task.has_dag() else None)
+    read_fields(task)
     return task
 
 
@@ -98,6 +114,94 @@ def test_what_is_no_number_stays_as_it_was_written() -> None:
 
     tune = RayTuneOperator(task_id="b", param_space={}, metric="m", mode="min", trainable="t:t", **wrong)
     assert rendered(tune).num_samples == "many"
+
+
+TEMPLATED = {name: one for one, name in zip(*parameters(KINDS), strict=True) if isinstance(one, Templated)}
+# What the operators of the table need beside the field that a template fills.
+NEEDED: dict[str, dict[str, Any]] = {
+    "RayTuneOperator": {"param_space": {}, "metric": "m", "mode": "min", "trainable": "t:t"},
+    "RayTrainOperator": {"train_loop": "t:t"},
+    "RayRLlibOperator": {"algorithm": "PPO", "environment": "CartPole-v1", "stop": {}},
+    "RayBatchInferenceOperator": {"predictor": "p:p", "input_uri": "s3://b/i", "output_uri": "s3://b/o"},
+    "RaySubmitJobOperator": {"entrypoint": "true"},
+    "RayStopJobOperator": {"submission_id": "x"},
+    "RayServeScaleOperator": {"application": "a", "replicas": {}},
+    "RayServeDeleteOperator": {"application": "a"},
+    "TectonMaterializeOperator": {"workspace": "w", "feature_view": "f", "start": "2026-01-01", "end": "2026-01-02"},
+    "MlflowPromoteOperator": {"model_name": "m", "metric": "r", "mode": "min"},
+    "MlflowModelSensor": {"model_name": "m"},
+    "TectonReadySensor": {"workspace": "w", "feature_view": "f"},
+    "RayGetJobOperator": {"submission_id": "x"},
+    "RayDeleteJobOperator": {"submission_id": "x"},
+    "RayJobSensor": {"submission_id": "x"},
+    "RayServeSensor": {"application": "a"},
+    "FeastApplyOperator": {"repo": "r"},
+    "FeastJoinOperator": {"repo": "r", "feature_service": "f", "output_uri": "s3://b/o"},
+    "FeastMaterializeOperator": {"repo": "r"},
+    "FeastFreshnessSensor": {"repo": "r"},
+    "WandbSyncOperator": {"offline_dir": "/w"},
+    "RayCreateClusterOperator": {"cluster": None},
+    "RayDeleteClusterOperator": {"cluster": None},
+}
+
+
+@pytest.mark.parametrize("one", TEMPLATED.values(), ids=TEMPLATED.keys())
+def test_a_template_means_what_the_field_is(one: Templated) -> None:
+    fields = {**NEEDED.get(one.operator, {}), one.name: one.template}
+    with DAG("d", schedule=None, render_template_as_native_obj=one.is_native):
+        task = getattr(airflow_provider_air, one.operator)(task_id="a", **fields)
+
+    found = getattr(rendered(task, n=4, yes=True, day=20261129 if one.is_native else "20261129"), one.name)
+
+    assert (found, type(found)) == (one.becomes, type(one.becomes))
+
+
+def test_a_template_means_what_the_field_is_in_clusters_and_smoke_tests() -> None:
+    number: Any = "{{ params.n }}"
+    task = RaySubmitJobOperator(
+        task_id="a", entrypoint="true", cluster=LocalCluster(num_cpus=number, ttl_seconds=number)
+    )
+    cluster = rendered(task, n=4).cluster
+    assert (cluster.num_cpus, cluster.ttl_seconds) == (4, 4)
+
+    deploy = RayServeDeployOperator(task_id="b", import_path="m:a", smoke_test={"default": SmokeTest(samples=number)})
+    assert rendered(deploy, n=4).smoke_test["default"].samples == 4
+
+
+@pytest.mark.parametrize("text", ["maybe", "", "1"])
+def test_a_text_that_is_no_truth_value_names_its_field(text: str) -> None:
+    wait: Any = "{{ params.text }}"
+    with pytest.raises(ConfigurationError, match="'wait' must be True or False"):
+        rendered(RaySubmitJobOperator(task_id="a", entrypoint="true", wait=wait), text=text)
+
+
+def test_without_native_rendering_a_number_is_no_text() -> None:
+    metadata: Any = {"team": 1}
+    assert rendered(RaySubmitJobOperator(task_id="a", entrypoint="true", metadata=metadata)).metadata == {"team": 1}
+
+
+@pytest.mark.parametrize("kind", OPERATORS, ids=[kind.__name__ for kind in OPERATORS])
+def test_each_reads_what_its_templates_gave_before_anything_else(kind: type[BaseOperator], store: Store) -> None:
+    needed = NEEDED.get(kind.__name__, {})
+    task: Any = kind(task_id="a", **needed)
+    task.template_fields, task.clean = ("clean",), "maybe"
+
+    with pytest.raises((AirflowFailException, ConfigurationError), match="'clean' must be True or False"):
+        task.execute(task_context(store))
+
+
+# Airflow decides by them where the DAG is parsed; and what may be a function it would call where it is templated.
+NOT_TEMPLATED = {"deferrable", "predictor", "train_loop", "trainable", "python_callable", "op_args", "op_kwargs"}
+
+
+@pytest.mark.parametrize("kind", OPERATORS, ids=[kind.__name__ for kind in OPERATORS])
+def test_whatever_a_person_would_template_can_be(kind: type[BaseOperator]) -> None:
+    own = [
+        base for base in kind.__mro__ if base.__module__.startswith("airflow_provider_air") and "__init__" in vars(base)
+    ]
+    names = {name for base in own for name in inspect.signature(base).parameters} - {"kwargs"}
+
+    assert names - set(kind.template_fields) - NOT_TEMPLATED == set()
 
 
 def test_a_weak_password_is_no_secret_where_it_names_a_host_or_an_owner() -> None:

@@ -136,10 +136,32 @@ def test_what_is_excluded_may_lead_anywhere(code: Path, secret: Path) -> None:
     assert "settings.cfg" not in names(package_folder(code, excludes=("*.cfg",)))
 
 
-def test_linked_folders_are_not_entered(code: Path, secret: Path) -> None:
-    (code / "more").symlink_to(secret.parent)
+def test_a_linked_folder_is_entered_where_it_does_not_lead_out(code: Path, secret: Path) -> None:
+    (code / "more").symlink_to("lib")
+    assert names(package_folder(code)) == ["main.py", "data/big.csv", "data/keep.txt", "lib/a.py", "more/a.py"]
 
-    assert names(package_folder(code)) == ["main.py", "data/big.csv", "data/keep.txt", "lib/a.py"]
+    (code / "more").unlink()
+    (code / "more").symlink_to(secret.parent)
+    with pytest.raises(ConfigurationError, match="leads out"):
+        package_folder(code)
+
+
+def test_a_link_may_lead_into_what_the_folder_is_a_part_of(code: Path) -> None:
+    shared = code.parent / "shared"
+    shared.mkdir()
+    (shared / "util.py").write_text("x")
+    (code / "util.py").symlink_to("../shared/util.py")
+    (code / "shared").symlink_to("../shared")
+
+    assert {"util.py", "shared/util.py"} <= set(names(package_folder(code, links_within=[code.parent])))
+
+
+def test_a_link_back_to_a_folder_above_says_so(code: Path) -> None:
+    (code / "lib" / "all").symlink_to("..")
+
+    with pytest.raises(ConfigurationError, match="leads back to a folder above") as raised:
+        package_folder(code)
+    assert "lib/all" in str(raised.value)
 
 
 def test_a_folder_that_is_reached_by_links_is_shipped(code: Path) -> None:
@@ -155,7 +177,7 @@ def test_a_folder_that_is_reached_by_links_is_shipped(code: Path) -> None:
     (mounted / "..2026" / "main.py").write_text("x")
     (mounted / "..data").symlink_to("..2026")
     (mounted / "main.py").symlink_to("..data/main.py")
-    assert names(package_folder(mounted)) == ["main.py", "..2026/main.py"]
+    assert names(package_folder(mounted)) == ["main.py", "..2026/main.py", "..data/main.py"]
 
 
 def test_files_in_memory_are_packed_in_any_order_alike() -> None:

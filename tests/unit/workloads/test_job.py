@@ -5,19 +5,28 @@ from __future__ import annotations
 import importlib
 import io
 import os
+import shutil
 import subprocess
 import sys
 import time
 import zipfile
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import parse_wheel_filename
+from packaging.version import Version
+from ray.runtime_env import RuntimeEnv
 
 from airflow_provider_air.contracts.jobs import EntrypointResources, JobRequest, PreparedJob
 from airflow_provider_air.errors import ConfigurationError, PackageTooLargeError
 from airflow_provider_air.workloads.job import prepare
+from tests.given_code import Archive, Given, plant
+from tests.kinds import parameters
+from tests.kinds.code import KINDS
 
 
 def prepared(request: JobRequest, *, not_after: float | None = None, **metadata: str) -> PreparedJob:
@@ -252,6 +261,90 @@ def test_what_is_wrong_is_named(name: str, fields: Mapping[str, Any]) -> None:
     with pytest.raises(ConfigurationError) as raised:
         prepared(JobRequest(**{"entrypoint": "x", **fields}))
     assert name in str(raised.value)
+
+
+GIVEN = {name: given for given, name in zip(*parameters(KINDS), strict=True) if isinstance(given, Given)}
+
+
+@pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN.keys())
+def test_code_as_people_have_it(given: Given, tmp_path: Path) -> None:
+    plant(tmp_path, given.tree)
+    request = JobRequest(**{"entrypoint": "x", "local_roots": (tmp_path,), **given.fields})
+
+    if given.says:
+        with pytest.raises(ConfigurationError) as raised:
+            prepared(request)
+        assert [words for words in given.says if words not in str(raised.value)] == [], str(raised.value)
+        return
+    job = prepared(request)
+    if given.shipped is not None:
+        assert files(job) == given.shipped
+    sent = {"entrypoint": job.submission.entrypoint, **job.submission.runtime_env}
+    assert {name: sent.get(name) for name in given.sent or {}} == (given.sent or {})
+
+
+def test_relative_code_starts_at_the_first_root_that_has_it(
+    code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(tmp_path, {"dags/team/lib/a.py": "x", "dags/shared/b.py": "x", "dags/lib/c.py": "x"})
+    roots = (tmp_path / "dags" / "team", tmp_path / "dags")
+
+    def shipped(place: str) -> list[set[str]]:
+        return files(prepared(JobRequest("x", working_dir=place, local_roots=roots)))
+
+    assert (shipped("lib"), shipped("shared"), shipped("../shared")) == ([{"a.py"}], [{"b.py"}], [{"b.py"}])
+    monkeypatch.chdir(tmp_path)
+    assert shipped("code") == [{"train.py", "data.csv"}]
+
+
+def test_a_link_changes_nothing_of_a_package(code: Path, tmp_path: Path) -> None:
+    """As git-sync moves it from one revision to the next."""
+    (tmp_path / "rev-2").mkdir()
+    for file in code.iterdir():
+        (tmp_path / "rev-2" / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "current").symlink_to("code")
+    modules = {"py_modules": [str(tmp_path / "current")]}
+
+    first = prepared(JobRequest("x", working_dir=str(tmp_path / "current"), runtime_env=modules))
+    (tmp_path / "current").unlink()
+    (tmp_path / "current").symlink_to("rev-2")
+
+    assert prepared(JobRequest("x", working_dir=str(tmp_path / "current"), runtime_env=modules)) == first
+
+
+def test_a_wheel_that_was_built_again_has_another_name(tmp_path: Path) -> None:
+    wheel = tmp_path / "my_code-1.0-py3-none-any.whl"
+    plant(tmp_path, {wheel.name: Archive({"a.py": "1"})})
+    (first,) = prepared(JobRequest("x", runtime_env={"py_modules": [wheel]})).packages
+    plant(tmp_path, {wheel.name: Archive({"a.py": "2"})})
+    (second,) = prepared(JobRequest("x", runtime_env={"py_modules": [wheel]})).packages
+
+    assert first.name != second.name
+    assert {parse_wheel_filename(one.name)[:2] for one in (first, second)} == {("my-code", Version("1.0"))}
+    assert second.data == wheel.read_bytes()
+
+
+def test_rays_own_runtime_env_is_taken(tmp_path: Path) -> None:
+    plant(tmp_path, {"r.txt": "a\nb"})
+    ours = RuntimeEnv(pip=str(tmp_path / "r.txt"), env_vars={"A": "1"})
+
+    sent = prepared(JobRequest("x", runtime_env=ours)).submission.runtime_env
+
+    assert (sent["pip"]["packages"], sent["env_vars"]) == (["a", "b"], {"A": "1"})
+
+
+def test_a_lock_whose_packages_are_needed_under_many_conditions_is_read(tmp_path: Path) -> None:
+    root = Path(__file__).parents[3]
+    shutil.copy(root / "uv.lock", tmp_path)
+    shutil.copy(root / "pyproject.toml", tmp_path)
+
+    lines = prepared(JobRequest("x", runtime_env={"uv": tmp_path})).submission.runtime_env["uv"]
+
+    found = [Requirement(line) for line in lines]
+    assert {"apache-airflow", "httpx", "websockets"} <= {one.name for one in found}
+    here = [one for one in found if one.marker is None or one.marker.evaluate()]
+    assert all(version(one.name) in one.specifier for one in here if one.name in ("httpx", "cloudpickle", "deprecated"))
+    assert len({one.name for one in here}) == len(here)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,338 @@
+"""
+Code as people have it: what is shipped, what is read where the DAG runs, and what templates may say.
+
+An input is a :class:`~tests.given_code.Given`, or a :class:`~tests.given_code.Templated`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from tests.given_code import (
+    CODE,
+    HASHED,
+    LOCK,
+    LOCKED,
+    PROJECT,
+    SIGNED,
+    Archive,
+    Given,
+    Link,
+    Templated,
+    below,
+    names,
+    reads,
+    refuses,
+    runs,
+    ships,
+)
+from tests.kinds import Kind
+
+KINDS = [
+    Kind(
+        "a folder as `working_dir`, by text or `pathlib.Path`; relative to the DAG file's folder, or to its bundle",
+        "its files, empty folders too, with their executable bits; the package's name is that of the content",
+        {
+            "folder": ships(CODE, {"main.py", "lib/a.py"}),
+            "folder as Path": ships(CODE, {"main.py", "lib/a.py"}, Path("code")),
+            "folder with a dot": ships(CODE, {"main.py", "lib/a.py"}, "./code/"),
+            "folder of the bundle, from below": ships(CODE, {"a.py"}, "code/lib/../lib"),
+            "folder of the runtime_env": Given(names(working_dir=Path("code")), CODE, [{"main.py", "lib/a.py"}]),
+            "empty folders": ships({**CODE, "code/out/logs": None}, {"main.py", "lib/a.py", "out/logs/"}),
+            "names with spaces and umlauts": ships(below("cö de", "mäin file.py"), {"mäin file.py"}, "cö de"),
+            "absent folder": refuses({}, "'working_dir'", "does not exist", "bundle", working_dir="nowhere"),
+            "folder of no files": refuses({"code/out": None}, "'working_dir'", "no files", working_dir="code"),
+            "name that is no UTF-8": refuses(
+                below("code", "caf\udce9.py"), "UTF-8", "'working_dir'", working_dir="code"
+            ),
+            "name with a backslash": refuses(below("code", "a\\b.py"), "does not unpack", working_dir="code"),
+        },
+    ),
+    Kind(
+        "`.git`, `.venv`, `venv`, `__pycache__`",
+        "stay at home, as with Ray; `!venv` and `!venv/**` in `excludes` bring one along, as does Ray's own variable",
+        {
+            "what Ray leaves out": ships(
+                {**CODE, **below("code", "venv/x", ".venv/x", ".git/HEAD", "lib/__pycache__/a.pyc")},
+                {"main.py", "lib/a.py"},
+            ),
+            "a venv that is asked for": ships(
+                {**CODE, **below("code", "venv/x")}, {"main.py", "lib/a.py", "venv/x"}, excludes=["!venv", "!venv/**"]
+            ),
+        },
+    ),
+    Kind(
+        "`.gitignore`, `.rayignore`, `excludes`",
+        "mean what they mean to Ray 2.60, which is not all that git means: `!folder` brings nothing inside of it back",
+        {
+            "gitignore": ships({**CODE, "code/.gitignore": "lib"}, {"main.py", ".gitignore"}),
+            "rayignore": ships({**CODE, "code/.rayignore": "*.py\n!main.py"}, {"main.py", ".rayignore"}),
+            "nested": ships({**CODE, "code/lib/.gitignore": "/a.py"}, {"main.py", "lib/.gitignore"}),
+            "one file cannot take back another's": ships(
+                {**CODE, "code/.gitignore": "lib", "code/.rayignore": "!lib"}, {"main.py", ".gitignore", ".rayignore"}
+            ),
+            "excludes": ships(CODE, {"main.py"}, excludes=["/lib/*"]),
+            "excludes of the runtime_env": Given(names(working_dir="code", excludes=["lib"]), CODE, [{"main.py"}]),
+            "excludes with a slash": ships(CODE, {"main.py"}, excludes=["lib/"]),
+            "later lines win": ships(CODE, {"main.py", "lib/a.py"}, excludes=["*.py", "!a.py", "!main.py"]),
+            "all but": refuses(CODE, "no files", working_dir="code", excludes=["*", "!lib/a.py"]),
+            "excludes as text": refuses(CODE, "'excludes'", "list", working_dir="code", excludes="lib"),
+            "no pattern": refuses(CODE, "'[z-a]'", "pattern", working_dir="code", excludes=["[z-a]"]),
+        },
+    ),
+    Kind(
+        "symbolic links, as git-sync, a ConfigMap or a monorepo makes them",
+        "their content travels, by the names that the links have; those that lead nowhere are left out. A link out of "
+        "both the folder and the DAG's bundle, or back to a folder above it, is an error that names it",
+        {
+            "linked folder": ships({**CODE, "code/more": Link("lib")}, {"main.py", "lib/a.py", "more/a.py"}),
+            "linked file": ships({**CODE, "code/b.py": Link("lib/a.py")}, {"main.py", "lib/a.py", "b.py"}),
+            "reached by a link": ships({**CODE, "current": Link("code")}, {"main.py", "lib/a.py"}, "current"),
+            "elsewhere in the bundle": ships(
+                {**CODE, "shared/u.py": "", "code/shared": Link("../shared")}, {"main.py", "lib/a.py", "shared/u.py"}
+            ),
+            "leads nowhere": ships({**CODE, "code/gone": Link("/nowhere")}, {"main.py", "lib/a.py"}),
+            "out of the bundle": refuses(
+                {**CODE, "code/etc": Link("/etc")}, "'working_dir'", "leads out", "code/etc", working_dir="code"
+            ),
+            "a loop": refuses({**CODE, "code/lib/up": Link("..")}, "leads back", "lib/up", working_dir="code"),
+            "a loop by itself": ships({**CODE, "code/me": Link("me")}, {"main.py", "lib/a.py"}),
+        },
+    ),
+    Kind(
+        "an archive (`.zip`, `.tar.gz`, `.tgz`, `.tar.xz`) or a wheel as `working_dir`; a single `.py` file",
+        "unpacked there, as it is; the file at the top. Any other file is an error",
+        {
+            "zip": ships({"code.zip": Archive({"main.py": "x", "lib/a.py": "x"})}, {"main.py", "lib/a.py"}, "code.zip"),
+            "tar.gz": ships({"code.tar.gz": Archive({"main.py": "x"})}, {"main.py"}, Path("code.tar.gz")),
+            "tgz": ships({"code.tgz": Archive({"code/main.py": "x"})}, {"code/", "code/main.py"}, "code.tgz"),
+            "tar.xz": ships({"code.tar.xz": Archive({"main.py": "x"})}, {"main.py"}, "code.tar.xz"),
+            "wheel": ships({"m-1-py3-none-any.whl": Archive({"m.py": "x"})}, {"m.py"}, "m-1-py3-none-any.whl"),
+            "single file": ships(CODE, {"main.py"}, "code/main.py"),
+            "other file": refuses({"code.csv": "1"}, "'working_dir'", ".py", working_dir="code.csv"),
+            "broken zip": refuses({"code.zip": "x"}, "'working_dir'", "cannot be read", working_dir="code.zip"),
+            "broken tar": refuses({"code.tgz": "x"}, "'working_dir'", "cannot be read", working_dir="code.tgz"),
+            "archive that leads out": refuses(
+                {"code.zip": Archive({"../a.py": "x"})}, "'working_dir'", "not unpack", working_dir="code.zip"
+            ),
+        },
+    ),
+    Kind(
+        "a URI as `working_dir`: `http(s)` with or without a signature, `s3`, `gs`, `azure`, `abfss`, `file`, `local`",
+        "Ray loads it; what Ray could not load, or would show a password, is an error",
+        {
+            "https": Given({"working_dir": "https://h/c.zip"}, sent={"working_dir": "https://h/c.zip"}),
+            "http": Given({"working_dir": "http://h/c.tar.gz"}, sent={"working_dir": "http://h/c.tar.gz"}),
+            "signed": Given({"working_dir": SIGNED}, sent={"working_dir": SIGNED}),
+            "s3": Given({"working_dir": "s3://b/c.zip"}, sent={"working_dir": "s3://b/c.zip"}),
+            "gs": Given({"working_dir": "gs://b/c.tar.xz"}, sent={"working_dir": "gs://b/c.tar.xz"}),
+            "local": Given({"working_dir": "local:///app"}, sent={"working_dir": "local:///app"}),
+            "wheel from elsewhere": refuses({}, "'working_dir'", ".zip", working_dir="s3://b/m-1-py3-none-any.whl"),
+            "signed, and no archive": refuses({}, "'working_dir'", ".zip", working_dir="https://h/c?name=x.zip"),
+            "relative local": refuses({}, "'working_dir'", "local:///app", working_dir="local://app"),
+            "password": refuses({}, "'working_dir'", "password", working_dir="https://me:pw@h/c.zip"),
+        },
+    ),
+    Kind(
+        "`py_modules`: folders, `.py` files, archives, wheels, URIs",
+        "each as its import wants it: a folder by the name that it is given, a wheel installed by Ray, anew when it "
+        "was built again under the same version",
+        {
+            "module folder": Given(names(py_modules=["code/lib"]), CODE, [{"lib/a.py"}]),
+            "module folder by Path": Given(names(py_modules=[Path("code") / "lib"]), CODE, [{"lib/a.py"}]),
+            "module folder by a link": Given(names(py_modules=["l"]), {**CODE, "l": Link("code/lib")}, [{"l/a.py"}]),
+            "module file": Given(names(py_modules=["code/main.py"]), CODE, [{"main.py"}]),
+            "modules but excludes": Given(names(py_modules=["code"], excludes=["lib"]), CODE, [{"code/main.py"}]),
+            "module wheel": Given(
+                names(py_modules=["m-1-py3-none-any.whl"]), {"m-1-py3-none-any.whl": Archive({"m.py": "x"})}, [{"m.py"}]
+            ),
+            "module archive": Given(names(py_modules=["m.zip"]), {"m.zip": Archive({"m/a.py": "x"})}, [{"m/a.py"}]),
+            "remote wheel": Given(
+                names(py_modules=["s3://b/m-1-py3-none-any.whl"]), sent={"py_modules": ["s3://b/m-1-py3-none-any.whl"]}
+            ),
+            "absent module": refuses({}, "'py_modules'", "does not exist", **names(py_modules=["nowhere"])),
+            "wheel of no name": refuses(
+                {"m.whl": Archive({"m.py": "x"})}, "'py_modules'", **names(py_modules=["m.whl"])
+            ),
+        },
+    ),
+    Kind(
+        "`pip` or `uv` as the path of a `requirements.txt`, with `-r`, comments, hashes, options, markers",
+        "read on the worker, and sent as a list. A constraints file, or what is on the worker alone, is an error that "
+        "says what to do instead",
+        {
+            "requirements": reads({"r.txt": "a==1\n\n# no\nb>=2 # why\n"}, "pip", "r.txt", ["a==1", "b>=2"]),
+            "requirements for uv": reads({"r.txt": "a==1"}, "uv", Path("r.txt"), ["a==1"]),
+            "requirements in a dict": reads(
+                {"r.txt": "a"}, "pip", {"packages": "r.txt", "pip_check": True}, {"packages": ["a"], "pip_check": True}
+            ),
+            "requirements of Windows": reads(
+                {"r.txt": "\ufeffa\r\nb \\\r\n  >=1\r\n"}, "pip", "r.txt", ["a", "b   >=1"]
+            ),
+            "includes": reads(
+                {"r/a.txt": "-r ../b.txt\na", "b.txt": "--requirement=c.txt\nb", "c.txt": "-rd.txt", "d.txt": "d"},
+                "pip",
+                "r/a.txt",
+                ["d", "b", "a"],
+            ),
+            "hashes": reads({"r.txt": HASHED}, "pip", "r.txt", [HASHED.replace("\\\n", "").strip()]),
+            "options and addresses": reads(
+                {
+                    "r.txt": "--extra-index-url https://i/#x\n-e git+https://g/r#egg=a\nb @ https://h/b.whl\nc;python_version<'4'"
+                },
+                "pip",
+                "r.txt",
+                [
+                    "--extra-index-url https://i/#x",
+                    "-e git+https://g/r#egg=a",
+                    "b @ https://h/b.whl",
+                    "c;python_version<'4'",
+                ],
+            ),
+            "what the cluster includes": reads(
+                {},
+                "pip",
+                ["-r ${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}/r.txt", "-c https://h/c.txt", "-r /image/r.txt"],
+                ["-r ${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}/r.txt", "-c https://h/c.txt", "-r /image/r.txt"],
+            ),
+            "a list that includes": reads({"r.txt": "a\nb"}, "pip", ["x", "-r r.txt"], ["x", "a", "b"]),
+            "nothing to install": Given(names(pip="r.txt"), {"r.txt": "# nothing\n"}, sent={"pip": None}),
+            "absent requirements": refuses({}, "'runtime_env.pip'", "r.txt", "list", **names(pip="r.txt")),
+            "a package as text": refuses({}, "'runtime_env.uv'", "list", **names(uv="numpy")),
+            "include of itself": refuses({"r.txt": "-r r.txt"}, "includes itself", **names(pip="r.txt")),
+            "constraints": refuses({"r.txt": "-c c.txt"}, "constraints c.txt", "Pin", **names(pip="r.txt")),
+            "a folder of the worker": refuses(
+                {"r.txt": "-e ./lib"}, "'-e ./lib'", "'py_modules'", **names(pip="r.txt")
+            ),
+            "a wheel of the worker": refuses({}, "'w/m.whl'", "'py_modules'", **names(uv=["w/m.whl"])),
+            "two installers": refuses({}, "pip and uv", **names(pip=["a"], uv=["b"])),
+        },
+    ),
+    Kind(
+        "`pip` or `uv` as a `pyproject.toml`, an `uv.lock`, or the folder of a project",
+        "what the project depends on; in the versions of the `uv.lock` beside it, without groups for development, Ray "
+        "itself, and the project's own code. Other locks are an error that names the way",
+        {
+            "pyproject": reads(
+                {"pyproject.toml": PROJECT}, "uv", "pyproject.toml", ["httpx[http2]>=0.27", "mine-core"]
+            ),
+            "pyproject with a lock": reads(
+                {"p/pyproject.toml": PROJECT, "p/uv.lock": LOCK}, "uv", "p/pyproject.toml", LOCKED
+            ),
+            "lock": reads({"uv.lock": LOCK}, "pip", "uv.lock", LOCKED),
+            "project folder": reads({"p/pyproject.toml": PROJECT, "p/uv.lock": LOCK}, "uv", Path("p"), LOCKED),
+            "folder of requirements": reads({"p/requirements.txt": "a"}, "pip", "p", ["a"]),
+            "folder of nothing": refuses({"p": None}, "lists no packages", "uv.lock", **names(uv="p")),
+            "lock that is older": refuses(
+                {"pyproject.toml": PROJECT.replace("httpx", "polars"), "uv.lock": LOCK},
+                "lacks polars",
+                "uv lock",
+                **names(uv="pyproject.toml"),
+            ),
+            "lock of tomorrow": refuses({"uv.lock": "version = 2"}, "not known", **names(uv="uv.lock")),
+            "poetry": refuses({"poetry.lock": ""}, "poetry.lock", "poetry export", **names(pip="poetry.lock")),
+            "project of poetry": refuses(
+                {"pyproject.toml": "[tool.poetry]"}, "[project]", "requirements.txt", **names(uv="pyproject.toml")
+            ),
+            "no TOML": refuses({"pyproject.toml": "]"}, "no TOML", **names(uv="pyproject.toml")),
+        },
+    ),
+    Kind(
+        "`conda` as the path of an `environment.yml`",
+        "read on the worker, with what its `pip` part includes; a name stays that of an environment on the cluster",
+        {
+            "environment.yml": reads(
+                {"e/environment.yml": "dependencies:\n- python=3.11\n- pip:\n  - -r r.txt\n", "e/r.txt": "a"},
+                "conda",
+                "e/environment.yml",
+                {"dependencies": ["python=3.11", {"pip": ["a"]}]},
+            ),
+            "environment.yaml by Path": reads(
+                {"environment.yaml": "dependencies: [a]"}, "conda", Path("environment.yaml"), {"dependencies": ["a"]}
+            ),
+            "name of an environment": reads({}, "conda", "pytorch_p310", "pytorch_p310"),
+            "no environment": refuses({"e.yml": "just text"}, "'runtime_env.conda'", **names(conda="e.yml")),
+            "no YAML": refuses({"e.yml": "a: [b"}, "'runtime_env.conda'", "YAML", **names(conda="e.yml")),
+        },
+    ),
+    Kind(
+        "`entrypoint` as a list of words: text, numbers, paths",
+        "quoted word by word: no shell reads what a template put there. An empty word is an error",
+        {
+            "words": runs(["python", "train.py", "--name", "a b; rm *"], "python train.py --name 'a b; rm *'"),
+            "numbers as words": runs(("python", "t.py", "--n", 3, 0.5), "python t.py --n 3 0.5"),
+            "paths as words": runs(["python", PurePosixPath("my code/t.py")], "python 'my code/t.py'"),
+            "one path": runs(Path("run all.sh"), "'run all.sh'"),
+            "no words": refuses({}, "'entrypoint' is empty", entrypoint=[]),
+            "empty word": refuses({}, "Word 2 of 'entrypoint' is empty", entrypoint=["python", " "]),
+            "truth value as a word": refuses({}, "Word 2 of 'entrypoint'", "bool", entrypoint=["python", True]),
+            "list in a list": refuses({}, "Word 2 of 'entrypoint'", "list", entrypoint=["python", ["a"]]),
+        },
+    ),
+    Kind(
+        'a number, True or False from a template, such as `num_samples="{{ params.n }}"`',
+        "read as what the field is, in all operators, sensors, clusters and smoke tests; what is the author's own "
+        "(`train_loop_config`, `param_space`, `args`, `user_config`) stays as it is written",
+        {
+            "samples": Templated("RayTuneOperator", "num_samples", "{{ params.n }}", 4),
+            "search": Templated(
+                "RayTuneOperator",
+                "scheduler",
+                {"name": "asha", "args": {"max_t": "{{ params.n }}"}},
+                {"name": "asha", "args": {"max_t": 4}},
+            ),
+            "scaling": Templated(
+                "RayTrainOperator",
+                "scaling_config",
+                {"num_workers": "{{ params.n }}", "use_gpu": "{{ params.yes }}", "label_selector": {"rack": "7"}},
+                {"num_workers": 4, "use_gpu": True, "label_selector": {"rack": "7"}},
+            ),
+            "seconds": Templated("RayTrainOperator", "resources_timeout_seconds", "{{ params.n }}.5", 4.5),
+            "loop config": Templated("RayTrainOperator", "train_loop_config", {"lr": "{{ params.n }}"}, {"lr": "4"}),
+            "RLlib": Templated("RayRLlibOperator", "config", {"lr": "1e-{{ params.n }}"}, {"lr": 1e-4}),
+            "batch": Templated("RayBatchInferenceOperator", "concurrency", ["1", "{{ params.n }}"], [1, 4]),
+            "jobs at once": Templated("RaySubmitJobOperator", "max_concurrent_jobs", "{{ params.n }}", 4),
+            "log limit": Templated("RaySubmitJobOperator", "log_limit_bytes", "{{ params.n }}", 4),
+            "GPUs": Templated("RaySubmitJobOperator", "entrypoint_num_gpus", "0.{{ params.n }}", 0.4),
+            "waiting": Templated("RaySubmitJobOperator", "wait", "{{ not params.yes }}", False),
+            "records": Templated("RaySubmitJobOperator", "records", "{{ params.yes | tojson }}", True),
+            "replicas": Templated("RayServeScaleOperator", "replicas", {"Model": "{{ params.n }}"}, {"Model": 4}),
+            "deployments": Templated(
+                "RayServeDeployOperator",
+                "deployments",
+                {"M": {"num_replicas": "{{ params.n }}", "user_config": {"k": "4"}}},
+                {"M": {"num_replicas": 4, "user_config": {"k": "4"}}},
+            ),
+            "port": Templated("RayServeDeployOperator", "http_options", {"port": "800{{ params.n }}"}, {"port": 8004}),
+            "missing": Templated("RayServeDeleteOperator", "missing_ok", "{{ params.yes }}", True),
+            "overwriting": Templated("TectonMaterializeOperator", "overwrite", "{{ params.yes }}", True),
+            "improvement": Templated("MlflowPromoteOperator", "min_improvement", "0.{{ params.n }}", 0.4),
+            "nodes": Templated("RayClusterSensor", "min_nodes", "{{ params.n }}", 4),
+            "limit": Templated("RayListJobsOperator", "limit", "{{ params.n }}", 4),
+        },
+    ),
+    Kind(
+        "a DAG with `render_template_as_native_obj`",
+        "the same; and a day or an id that looks like a number is text again where text is meant",
+        {
+            "native number": Templated("RayTuneOperator", "num_samples", "{{ params.n }}", 4, is_native=True),
+            "native truth": Templated("RaySubmitJobOperator", "wait", "{{ params.yes }}", True, is_native=True),
+            "native variable": Templated(
+                "RaySubmitJobOperator",
+                "runtime_env",
+                {"env_vars": {"DAY": "{{ params.day }}"}},
+                {"env_vars": {"DAY": "20261129"}},
+                is_native=True,
+            ),
+            "native metadata": Templated(
+                "RaySubmitJobOperator", "metadata", {"day": "{{ params.day }}"}, {"day": "20261129"}, is_native=True
+            ),
+            "native id": Templated(
+                "RayStopJobOperator", "submission_id", "{{ params.day }}", "20261129", is_native=True
+            ),
+            "native words": Templated(
+                "RaySubmitJobOperator", "entrypoint", ["a", "{{ params.day }}"], ["a", 20261129], is_native=True
+            ),
+        },
+    ),
+]
