@@ -191,7 +191,9 @@ def test_each_reads_what_its_templates_gave_before_anything_else(kind: type[Base
 
 
 # Airflow decides by them where the DAG is parsed; and what may be a function it would call where it is templated.
-NOT_TEMPLATED = {"deferrable", "predictor", "train_loop", "trainable", "python_callable", "op_args", "op_kwargs"}
+NOT_TEMPLATED = {"deferrable", "predictor", "train_loop", "trainable", "python_callable", "op_args", "op_kwargs"} | {
+    "skip_on_exit_code"
+}
 
 
 @pytest.mark.parametrize("kind", OPERATORS, ids=[kind.__name__ for kind in OPERATORS])
