@@ -9,8 +9,9 @@ import re
 import sys
 from typing import Any, Optional
 
+from ..wire.failures import error_of
 from ..wire.names import RECORDS_DIR, SUBMISSION_ID, records_name
-from ..wire.records import RecordWriter, error_of
+from ..wire.records import RecordWriter
 
 _writer: Optional[RecordWriter] = None
 _failed: Optional[BaseException] = None

@@ -17,9 +17,10 @@ import time
 import traceback
 from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol
 
+from ..wire.failures import error_of
 from ..wire.names import EXIT_CONFIGURATION, EXIT_NOT_AFTER, NOT_AFTER, PAYLOAD, SECRETS, SUBMISSION_ID
 from ..wire.problems import ConfigurationProblem
-from ..wire.records import RecordWriter, error_of
+from ..wire.records import RecordWriter
 from . import own_records
 
 

@@ -32,15 +32,11 @@ import time
 import uuid
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from .texts import shortened
-
 VERSION = 1
 KINDS = ("progress", "metric", "checkpoint", "result", "end")
 TAG = "__air__"
 # One record must fit into memory many times over on the reading side, and into one HTTP read.
 MAX_RECORD_BYTES = 4 * 1024 * 1024
-# Of an exception's text: a character may take twelve bytes of a record.
-MAX_ERROR_CHARACTERS = 300_000
 
 
 class EncodeError(TypeError):
@@ -167,11 +163,6 @@ def _decode_array(value: Dict[str, Any]) -> Any:
         return Undecoded(value)
     array = numpy.frombuffer(base64.b64decode(value["value"]), dtype=numpy.dtype(value["dtype"]))
     return array.reshape(value["shape"]).copy()
-
-
-def error_of(error: BaseException) -> Dict[str, str]:
-    """Give what the ``end`` record of a job that failed says of an exception."""
-    return {"type": type(error).__name__, "message": shortened(str(error), MAX_ERROR_CHARACTERS)}
 
 
 class RecordWriter:

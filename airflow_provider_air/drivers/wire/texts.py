@@ -1,6 +1,14 @@
-"""Texts for places that hold only so much."""
+"""Texts for places that hold only so much, or no colours."""
 
 from __future__ import annotations
+
+import re
+
+# Colours, cursors, titles, links; then what else is no text, but for tabs and line ends.
+_UNPRINTED = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+_DRAWN_OVER = re.compile(r"^[^\n]*\r(?=[^\r\n])", re.MULTILINE)
 
 
 def shortened(text: str, limit: int) -> str:
@@ -14,3 +22,8 @@ def shortened(text: str, limit: int) -> str:
     head = limit // 3
     tail = limit - head - 60
     return "%s\n[... %d characters are left out here ...]\n%s" % (text[:head], len(text) - head - tail, text[-tail:])
+
+
+def unstyled(text: str) -> str:
+    """Leave out what only a terminal understands; of what was drawn over itself, as a bar is, the last state stays."""
+    return text if text.isprintable() else _UNPRINTED.sub("", _DRAWN_OVER.sub("", text))
