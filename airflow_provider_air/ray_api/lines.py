@@ -139,7 +139,7 @@ class LogLines:
         found: list[str] = []
         self._write(self._raw, self.read_to - len(self._raw), found)
         self._tell_left_out(found)
-        found += self._changed([row for row in self._rows if _readable(row.text)])
+        found += self._changed([row for row in self._rows if _readable(row.text).strip()])
         self._raw = b""
         self._begin(self.read_to)
         return found

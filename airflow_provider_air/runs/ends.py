@@ -20,6 +20,7 @@ from airflow_provider_air.contracts.history import MOST_BYTES
 from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings
 from airflow_provider_air.contracts.runs import Done
 from airflow_provider_air.drivers.wire.names import EXIT_CONFIGURATION, EXIT_NOT_AFTER
+from airflow_provider_air.drivers.wire.texts import unstyled
 from airflow_provider_air.errors import (
     AirError,
     ClusterFailedError,
@@ -33,6 +34,7 @@ from airflow_provider_air.errors import (
     ProtocolError,
     ResultLostError,
 )
+from airflow_provider_air.ray_api.lines import lines_of
 from airflow_provider_air.ray_api.models import JobDetails, JobStatus
 from airflow_provider_air.runs.attempts import Attempts, Ports, refused_now
 from airflow_provider_air.runs.history import HISTORY_KEY, RunHistory
@@ -58,6 +60,11 @@ INSTALLER_OUTPUT = re.compile(r"^Last \d+ lines of stdout:\n((?: {4}.*(?:\n|$)|\
 EXPIRED_HINT = (
     "The job's credentials seem to have expired: a retry gets new ones and resumes. Where jobs run longer, raise the "
     "role's DurationSeconds (AWS), or use credentials='ambient'"
+)
+MISSING = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
+MISSING_HINT = (
+    "{0} is not where the job runs: add the package to runtime_env={{'pip': ['{1}']}}, or, where it is your own, its "
+    "folder to the job's working_dir"
 )
 
 
@@ -265,7 +272,8 @@ def _failure_of_job(job: JobDetails, records: Sequence[dict[str, Any]]) -> AirEr
         return ProtocolError("A job that succeeded was treated as a failure", where=where)
     is_setup = job.error_type == "RUNTIME_ENV_SETUP_FAILURE"
     # Ray gives the last ten lines of the log, and bounds them; but all of what an installer says.
-    last_lines = _told_by_installer(job.message) if is_setup else job.message.strip()
+    told_by_ray = _told_by_installer(job.message) if is_setup else job.message.strip()
+    last_lines = unstyled("\n".join(lines_of(told_by_ray)))
     end = find_end(records) or {}
     told = end.get("error") or {}
     exit_code = job.exit_code if job.exit_code is not None else _exit_code_in(job.message)
@@ -291,17 +299,29 @@ def _failure_of_job(job: JobDetails, records: Sequence[dict[str, Any]]) -> AirEr
             hint="Retry; if it stays, look at the cluster",
             **details,
         )
-    reason = f"{told['type']}: {told.get('message', '')}" if told.get("type") else f"exit code {exit_code}"
-    hint = EXPIRED_HINT if EXPIRED.search(f"{reason} {last_lines}") else None
+    reason = f"exit code {exit_code}"
+    if told.get("type"):
+        reason = ": ".join(filter(None, [str(told["type"]), unstyled(str(told.get("message") or ""))]))
     return JobFailedError(
-        f"The job failed: {reason}\nLast lines of the driver:\n{last_lines}\n", where=where, hint=hint, **details
+        f"The job failed: {reason}\nLast lines of the driver:\n{last_lines}\n",
+        where=where,
+        hint=_hint(reason, last_lines),
+        **details,
     )
+
+
+def _hint(reason: str, last_lines: str) -> str | None:
+    if EXPIRED.search(f"{reason} {last_lines}"):
+        return EXPIRED_HINT
+    if found := MISSING.search("\n".join([reason, *last_lines.splitlines()[-1:]])):
+        return MISSING_HINT.format(found[1], found[1].partition(".")[0])
+    return None
 
 
 def _told_by_installer(message: str) -> str:
     """Leave out what Ray wraps around what an installer said, or around its own word on it (2.60)."""
     if outputs := INSTALLER_OUTPUT.findall(message):
-        return "\n".join(textwrap.dedent(outputs[-1]).strip().splitlines()[-LAST_LINES:])
+        return "\n".join(lines_of(textwrap.dedent(outputs[-1]).strip())[-LAST_LINES:])
     timed_out = re.search(r"Failed to install runtime_env within the timeout of [\d.]+ seconds", message)
     return timed_out[0] if timed_out else message.strip()
 

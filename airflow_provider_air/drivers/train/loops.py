@@ -31,7 +31,7 @@ def stamped(loop: Callable[..., Any]) -> Callable[..., Any]:
             if _travels(error):
                 raise
             replaced = TrainLoopFailed(str(raised_of(error)))
-            setattr(replaced, STAMP, getattr(error, STAMP, None))
+            stamp(replaced, error)
             raise replaced from error
 
     return run

@@ -85,10 +85,14 @@ def text_of(error: Any) -> str:
     return str(_joined(found)) if found else unstyled(str(error)).strip()
 
 
-def stamp(error: BaseException) -> None:
-    """Note on an exception when it was raised, and what it says: its causes and its time do not travel otherwise."""
+def stamp(error: BaseException, like: Optional[BaseException] = None) -> None:
+    """
+    Note on an exception when it was raised, and what it says: its causes and its time do not travel otherwise.
+
+    :param like: what it stands for, and says
+    """
     with contextlib.suppress(Exception):  # some let nobody write on them
-        setattr(error, STAMP, (time.time(), tuple(raised_of(error))))
+        setattr(error, STAMP, (time.time(), tuple(raised_of(like or error))))
 
 
 def raised_of(error: BaseException) -> Raised:
@@ -96,7 +100,7 @@ def raised_of(error: BaseException) -> Raised:
     try:
         return _raised_of(error)
     except Exception:
-        return Raised(type(error).__name__, _message(error))
+        return Raised(type(error).__name__, _said_by(error))
 
 
 def _raised_of(error: BaseException) -> Raised:
@@ -111,8 +115,8 @@ def _raised_of(error: BaseException) -> Raised:
         return Raised(type(inner).__name__, "worker %d: %s" % (rank, raised_of(first)))
     found = _in_traceback(_traceback_of(layers))
     if found and _says_less(inner):
-        # Of a function that failed on a block of data, or of an exception that could not be moved.
-        return _joined(found[1:] if len(found) > 1 and _is_a(inner, "UserCodeException") else found)
+        # A function that failed on a block of data, or an exception that could not be moved.
+        return _joined([each for each in found if each[1] != "UserCodeException"] or found)
     return Raised(type(inner).__name__, _message(inner), tuple(_causes(inner, found)))
 
 
@@ -156,16 +160,18 @@ def _cause_of(error: BaseException) -> Tuple[str, Optional[BaseException]]:
 
 
 def _message(error: BaseException, depth: int = 0) -> str:
-    try:
-        text = unstyled(str(error)).strip("\n")
-    except Exception as problem:
-        text = "(its text cannot be had: %s)" % type(problem).__name__
-    if not text:
-        text = _place_of(error)
+    text = _said_by(error) or _place_of(error)
     if isinstance(error, SyntaxError) and error.text:
         text = "%s: %s" % (text, error.text.strip())
     notes = [unstyled(str(note)) for note in getattr(error, "__notes__", None) or ()]
     return "\n".join([text, *notes[:MOST_MEMBERS], *_members(error, depth)])
+
+
+def _said_by(error: BaseException) -> str:
+    try:
+        return unstyled(str(error)).strip("\n")
+    except Exception as problem:
+        return "(its text cannot be had: %s)" % type(problem).__name__
 
 
 def _place_of(error: BaseException) -> str:
