@@ -58,7 +58,7 @@ class Workers:
 
 def tqdm_bar(count: int, *, leave: bool = True) -> bytes:
     """Give what tqdm writes for one bar of a fixed width, without its clock."""
-    from tqdm import tqdm
+    from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
     file = io.StringIO()
     for _ in tqdm(range(count), file=file, mininterval=0, leave=leave, bar_format="{percentage:3.0f}%|{bar:10}|"):
@@ -68,7 +68,7 @@ def tqdm_bar(count: int, *, leave: bool = True) -> bytes:
 
 def nested_bars() -> bytes:
     """Give what tqdm writes for a bar inside of another."""
-    from tqdm import tqdm
+    from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
     file, form = io.StringIO(), "{desc}: {percentage:3.0f}%"
     for _ in tqdm(range(3), file=file, mininterval=0, bar_format=form, desc="outer"):
@@ -204,8 +204,9 @@ def fail(error: BaseException) -> None:
 
 def caused() -> None:
     """Fail because of another failure."""
+    row: dict[str, int] = {}
     try:
-        {}["user_id"]
+        row["user_id"]
     except KeyError as error:
         raise ValueError("row 7 is bad") from error
 
@@ -418,13 +419,15 @@ def _died() -> BaseException:
     from ray.exceptions import ActorDiedError
     from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
-    return WorkerHealthCheckFailedError("A worker health check failed.", ActorDiedError())
+    error: BaseException = WorkerHealthCheckFailedError("A worker health check failed.", ActorDiedError())
+    return error
 
 
 def _timed_out() -> BaseException:
     from ray.train.v2._internal.exceptions import BroadcastCollectiveTimeoutError
 
-    return BroadcastCollectiveTimeoutError(1800.0, [3], 1800.0)
+    error: BaseException = BroadcastCollectiveTimeoutError(1800.0, [3], 1800.0)
+    return error
 
 
 def _nccl() -> BaseException:

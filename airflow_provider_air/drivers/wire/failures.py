@@ -207,7 +207,7 @@ def _in_traceback(text: str) -> List[Tuple[str, str, str]]:
     """Read a traceback's text: what was raised, and each of its causes with what it is to the one before."""
     # Every other part is what stands between two of them.
     parts = _BETWEEN.split(unstyled(text))
-    found = []
+    found: List[Tuple[str, str, str]] = []
     for index in range(len(parts) - 1, -1, -2):
         raised = _at_the_end_of(parts[index])
         if raised is not None and len(found) <= MOST_CAUSES:

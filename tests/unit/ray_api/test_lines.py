@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import pytest
 
 from airflow_provider_air.ray_api import lines
 from airflow_provider_air.ray_api.lines import BAR_SECONDS, LogLines, lines_of
-from tests.kinds.logs import STATES, Written, nested_bars, rich_bars, tqdm_bar
-from tests.kinds.logs import named as inputs
+from tests.kinds.logs import STATES, Written, named, nested_bars, rich_bars, tqdm_bar
 
-LOGS = inputs(Written)
+LOGS = named(Written)
 ONE_BELOW_THE_OTHER = ("a bar in a bar", "two bars of rich")
 SHORT = [(name, written) for name, written in LOGS if len(written.log) < 8000]
-
-
-def named(cases: list[tuple[str, Any]]) -> Any:
-    return pytest.mark.parametrize("written", [value for _, value in cases], ids=[name for name, _ in cases])
+BLOCKS = [(name, written) for name, written in SHORT if name in ONE_BELOW_THE_OTHER]
+OTHERS = [(name, written) for name, written in SHORT if name not in ONE_BELOW_THE_OTHER]
 
 
 def read(log: LogLines, data: bytes, size: int) -> list[str]:
@@ -26,7 +22,7 @@ def read(log: LogLines, data: bytes, size: int) -> list[str]:
     return [line for at in range(start, len(data), size) for line in log.feed(data[at : at + size])]
 
 
-@named(LOGS)
+@pytest.mark.parametrize("written", [value for _, value in LOGS], ids=[name for name, _ in LOGS])
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1 << 20])
 def test_reads_of_any_size_give_the_same_lines(written: Written, size: int) -> None:
     log = LogLines()
@@ -44,13 +40,13 @@ def taken_over(data: bytes, cut: int) -> list[str]:
     return [line for line in shown if line.strip()]
 
 
-@named([(name, written) for name, written in SHORT if name not in ONE_BELOW_THE_OTHER])
+@pytest.mark.parametrize("written", [value for _, value in OTHERS], ids=[name for name, _ in OTHERS])
 def test_who_takes_over_at_any_byte_leaves_no_gap_and_repeats_nothing(written: Written) -> None:
     for cut in range(0, len(written.log), 1 if len(written.log) < 1000 else 7):
         assert taken_over(written.log, cut) == [line for line in written.lines if line.strip()], cut
 
 
-@named([(name, written) for name, written in SHORT if name in ONE_BELOW_THE_OTHER])
+@pytest.mark.parametrize("written", [value for _, value in BLOCKS], ids=[name for name, _ in BLOCKS])
 def test_who_takes_over_among_bars_that_are_drawn_anew_takes_the_first_for_a_line_at_most(written: Written) -> None:
     for cut in range(0, len(written.log), 5):
         shown = iter(found := taken_over(written.log, cut))

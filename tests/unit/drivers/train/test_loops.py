@@ -15,7 +15,7 @@ from tests.kinds.logs import Rigid, Workers, caused, named, raised_by
 RANKS = named(Workers)
 
 
-def moved(error: BaseException) -> Any:
+def moved(error: Any) -> Any:
     """Give it as the driver gets it: by pickle."""
     from ray import cloudpickle
 
@@ -35,7 +35,7 @@ def test_the_worker_that_failed_first_is_blamed_and_all_are_in_the_log(
     pytest.importorskip("ray.train")
     raised: dict[int, BaseException] = {}
     for rank, make in workers.failures.items():
-        monkeypatch.setattr(failures.time, "time", lambda rank=rank: workers.seconds.get(rank, 0.0))
+        monkeypatch.setattr("time.time", lambda rank=rank: workers.seconds.get(rank, 0.0))
         error = make()
         # A worker that died had no time to say when.
         is_own = not type(error).__name__.startswith("WorkerHealth")
