@@ -110,9 +110,11 @@ def test_what_is_added_to_a_bar_that_was_shown_is_shown_with_it_and_alone_by_ano
     assert log.state(BAR_SECONDS, is_still=True) == ["step 2"]
     other = LogLines(log.offset)
 
-    assert log.feed(data[14:]) == ["step 2, done"]
-    assert other.feed(data[14:]) == [", done"]
-    assert log.offset == other.offset == len(data)
+    log.feed(data[14:-1] + b"\r")
+    late = LogLines(log.offset)
+
+    assert log.feed(b"\n") == ["step 2, done"]
+    assert other.feed(data[14:]) == late.feed(b", done\r\n") == [", done"]
 
 
 def test_a_short_wait_between_return_and_line_end_shows_nothing_twice() -> None:
@@ -156,6 +158,21 @@ def test_no_cursor_goes_up_without_an_end() -> None:
     log.feed(b"\x1b[9999A\rtop" * 1000)
 
     assert len(log._rows) <= lines.MOST_ROWS
+
+
+@pytest.mark.parametrize("size", [1, 50, 1000, 100_000])
+def test_plain_lines_and_drawn_ones_are_told_apart_wherever_a_read_ends(size: int) -> None:
+    line, bar = b"one of many \x1b[31mlines\x1b[0m\n", b"\r10%\r20%\r30%\n"
+    long = b"x" * (lines.LINE_LIMIT_BYTES + 1) + b"\n" if size > 1 else b""
+    data = line * 20 + bar + line * 3 + long + line + b"\n" + bar * 2 + line * 2
+    log = LogLines()
+    shown = read(log, data, size) + log.rest()
+
+    plain, cut = "one of many \x1b[31mlines\x1b[0m", []
+    if long:
+        cut = [f"{'x' * lines.LINE_LIMIT_BYTES} […]", "[1 more bytes of that line are left out]"]
+    assert shown == [plain] * 20 + ["30%"] + [plain] * 3 + cut + [plain, "", "30%", "30%", plain, plain]
+    assert log.offset == len(data)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5])

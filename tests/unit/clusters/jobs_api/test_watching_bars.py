@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from airflow_provider_air.clusters.jobs_api import watching
 from airflow_provider_air.clusters.jobs_api.watching import JobWatch
 from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings, Observation
+from airflow_provider_air.ray_api import feed
 from airflow_provider_air.ray_api.feed import borrow_feed
 from airflow_provider_air.ray_api.lines import BAR_SECONDS
 from airflow_provider_air.ray_api.transport import Transport
@@ -31,8 +33,8 @@ class Watched:
         self._settings = FollowSettings("job", **settings)
 
     async def to_the_end(self) -> None:
-        async with asyncio.timeout(SECONDS), borrow_feed("head", self._open) as feed:
-            async for seen in JobWatch(feed, self._settings, lambda: self.now).follow():
+        async with asyncio.timeout(SECONDS), borrow_feed("head", self._open) as shared:
+            async for seen in JobWatch(shared, self._settings, lambda: self.now).follow():
                 if isinstance(seen, FollowEnd):
                     return
                 self._take(seen)
@@ -44,10 +46,11 @@ class Watched:
         self.lines += seen.lines
         self.offset = seen.log_offset
 
-    async def shows(self, lines: list[str]) -> None:
-        async with asyncio.timeout(SECONDS):
-            while self.lines != lines:
-                await asyncio.sleep(0.01)
+    async def shows(self, lines: list[str], seconds: float = SECONDS) -> None:
+        end = time.monotonic() + seconds
+        while self.lines != lines:
+            assert time.monotonic() < end, self.lines
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("written", [value for _, value in LOGS], ids=[name for name, _ in LOGS])
@@ -87,12 +90,15 @@ async def test_a_bar_that_goes_on_is_shown_when_its_time_has_come_and_taken_over
 async def test_a_bar_is_not_read_seldom_while_there_is_more_of_it(
     head: FakeRayDashboard, transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "READ_BYTES", 500)
+    """Forty reads, each as late after the one before as the first one, or half as late again."""
+    monkeypatch.setattr(watching, "READ_BYTES", 40)
     monkeypatch.setattr(watching, "QUIET_LOG_SECONDS", 600.0)
+    monkeypatch.setattr(feed, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(feed, "YOUNG_POLL_SECONDS", 0.01)
     bar = "".join(f"\r{number:3d}% of a bar" for number in range(101))
     head.add_job("job", log=bar + "\n")
     watched = Watched(transport)
     following = asyncio.create_task(watched.to_the_end())
-    await watched.shows(["100% of a bar"])
+    await watched.shows(["100% of a bar"], 10.0)
     head.set_status("job", "SUCCEEDED")
     await following
