@@ -178,8 +178,9 @@ class Observation:
     """
     What is new since the last one.
 
-    :param lines: complete log lines
-    :param log_offset: bytes of the log covered by the lines so far
+    :param lines: complete log lines, and now and then the state of a progress bar that goes on
+    :param log_offset: bytes of the log that who goes on need not see again: their text was in the lines so far, or was
+        replaced by a later one
     :param records: new records, as the record schema has them
     :param tasks: how many Ray tasks are in which state, by function; None where that was not asked
     :param waiting_for: what a job waits for that has not begun (its environment, resources, its turn), as it reads on

@@ -35,7 +35,8 @@ from airflow_provider_air.errors import (
 )
 from airflow_provider_air.runs.attached import Attached
 from airflow_provider_air.runs.attempts import Attempts, Ports
-from airflow_provider_air.runs.ends import Collecting, failure_of_cluster, failure_of_end, failure_of_start
+from airflow_provider_air.runs.ends import Collecting
+from airflow_provider_air.runs.failures import failure_of_cluster, failure_of_end, failure_of_start
 from airflow_provider_air.runs.killing import Kill
 from airflow_provider_air.runs.ledger import DETACHED, Attempt
 from airflow_provider_air.runs.names import run_name

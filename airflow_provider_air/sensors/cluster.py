@@ -52,7 +52,7 @@ class RayClusterSensor(DeferrableSensor):
 
     def look(self, context: Context) -> PokeReturnValue:
         """Look once; silence is no answer yet."""
-        from airflow_provider_air.runs.ends import failure_of_cluster
+        from airflow_provider_air.runs.failures import failure_of_cluster
 
         ref = found_target_of(self, context)
         try:
@@ -76,7 +76,7 @@ class RayClusterSensor(DeferrableSensor):
 
     def judge(self, event: Any) -> None:
         """Raise what the trigger saw but a cluster that is ready."""
-        from airflow_provider_air.runs.ends import failure_of_cluster
+        from airflow_provider_air.runs.failures import failure_of_cluster
 
         if not isinstance(event, dict) or event.get("what") != "cluster":
             raise ProtocolError(f"The trigger's event is not about a cluster: {event!r}"[:500])

@@ -68,7 +68,7 @@ class RayJobSensor(DeferrableSensor):
 
     def judge(self, event: Any) -> str:
         """Give the job's id where it has succeeded."""
-        from airflow_provider_air.runs.ends import failure_of_end
+        from airflow_provider_air.runs.failures import failure_of_end
 
         if not isinstance(event, dict) or event.get("submission_id") != self.submission_id:
             raise ProtocolError(f"The trigger's event is not about job {self.submission_id}: {event!r}"[:500])
@@ -87,7 +87,7 @@ class RayJobSensor(DeferrableSensor):
         return found_target_of(self, context)
 
     def _success_of(self, job: JobDetails | None) -> str:
-        from airflow_provider_air.runs.ends import failure_of_end
+        from airflow_provider_air.runs.failures import failure_of_end
 
         if job is None:
             raise JobLostError("The cluster does not know the job", where=self.submission_id)

@@ -408,20 +408,22 @@ KINDS = [
         {
             "AirflowException": failed(raises(AirflowException, "away"), "AirflowException", "away"),
             "ValueError": failed(raises(ValueError, "bad"), "ValueError", "bad"),
-            "without a text": failed(raises(ValueError), "ValueError", ""),
+            "without a text": failed(raises(ValueError), "ValueError", "raised in work (<dynamic-code>, line N)"),
             "cannot be pickled": failed(raises(Odd), "Odd", "odd"),
-            "__str__ raises": failed(raises(Mute), "Mute", "(no text: its __str__ raises RuntimeError)"),
+            "__str__ raises": failed(raises(Mute), "Mute", "(its text cannot be had: RuntimeError)"),
             "no UTF-8": failed(raises(OSError, "caf\udce9"), "OSError", "caf\\udce9"),
             "a group": failed(
                 groups,
                 "ExceptionGroup",
-                "two shards (2 sub-exceptions); ValueError: a; ExceptionGroup: inner (1 sub-exception); KeyError: 'b'",
+                "two shards (2 sub-exceptions)\n- ValueError: a\n- ExceptionGroup: inner (1 sub-exception)\n  - KeyError: 'b'",
             ),
             "a group of what no except takes": failed(
-                groups_an_interrupt, "BaseExceptionGroup", "stopped (1 sub-exception); KeyboardInterrupt: x"
+                groups_an_interrupt, "BaseExceptionGroup", "stopped (1 sub-exception)\n- KeyboardInterrupt: x"
             ),
             "CancelledError": failed(cancelled, "CancelledError", "the loop is closed"),
-            "KeyboardInterrupt": failed(raises(KeyboardInterrupt), "KeyboardInterrupt", ""),
+            "KeyboardInterrupt": failed(
+                raises(KeyboardInterrupt), "KeyboardInterrupt", "raised in work (<dynamic-code>, line N)"
+            ),
         },
     ),
     Kind(

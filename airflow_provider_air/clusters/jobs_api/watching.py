@@ -6,7 +6,6 @@ Completion is decided by the Jobs API alone. Reading a log may fail; that never 
 
 from __future__ import annotations
 
-import codecs
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -19,6 +18,7 @@ from airflow_provider_air.drivers.wire.names import records_name
 from airflow_provider_air.drivers.wire.records import RecordBuffer
 from airflow_provider_air.errors import AirError, ConfigurationError
 from airflow_provider_air.ray_api.feed import POLL_SECONDS, ClusterFeed, Look
+from airflow_provider_air.ray_api.lines import LogLines
 from airflow_provider_air.ray_api.logs import job_log_name
 from airflow_provider_air.ray_api.requests import summarize_tasks
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from airflow_provider_air.ray_api.models import JobDetails
 
 READ_BYTES = 256 * 1024
-LINE_LIMIT_BYTES = 64 * 1024
 # After the job's end its files are complete; this is how long a failing read of them is tried again.
 DRAIN_SECONDS = 20.0
 QUIET_LOG_SECONDS = 8.0
@@ -44,8 +43,7 @@ class JobWatch:
         self._feed = feed
         self._settings = settings
         self._now = now
-        self._log_offset = settings.log_offset
-        self._rest = b""
+        self._log = LogLines(settings.log_offset)
         self._records = RecordBuffer()
         self._next_read: float | None = None
         self._read_interval = 0.0
@@ -72,7 +70,7 @@ class JobWatch:
                     if look.job.status.is_terminal:
                         async for seen in self._drain(look.job):
                             yield seen
-                        yield FollowEnd("ended", look.job, log_rest=self._log_offset if self._has_more else None)
+                        yield FollowEnd("ended", look.job, log_rest=self._log.offset if self._has_more else None)
                         return
                     yield await self._observe(look.job)
                 end = self._judge(look)
@@ -81,13 +79,15 @@ class JobWatch:
                     return
                 if look.job is None:
                     # Nothing was learnt, but who follows may want to look at the time.
-                    yield Observation(log_offset=self._log_offset)
+                    yield Observation(log_offset=self._log.offset)
 
     async def _observe(self, job: JobDetails) -> Observation:
-        seen = Observation(job, log_offset=self._log_offset)
+        seen, read_to = Observation(job, log_offset=self._log.offset), self._log.read_to
         if self._is_read_due():
             seen = await self._read_quietly(job)
-            self._schedule(bool(seen.lines or seen.records))
+            # A bar gives few lines, and may be far longer than one read.
+            is_behind = self._log.read_to - read_to >= READ_BYTES
+            self._schedule(is_behind or bool(seen.lines or seen.records))
         waiting_for = await self._pending.of(job)
         return replace(seen, tasks=await self._count_tasks(job), waiting_for=waiting_for)
 
@@ -150,7 +150,7 @@ class JobWatch:
             return await self._read(job)
         except AirError:
             # The next look decides whether the cluster is in trouble; a log failure never fails a job.
-            return Observation(job, log_offset=self._log_offset)
+            return Observation(job, log_offset=self._log.offset)
 
     async def _drain(self, job: JobDetails) -> AsyncIterator[Observation]:
         """Read on until the files of the ended job give nothing more."""
@@ -174,13 +174,12 @@ class JobWatch:
             if not self._may_still_come(job, end):
                 break
             await self._feed.look(job.submission_id)
-        last = [self._rest.decode("utf-8", "replace")] if self._rest else []
-        self._log_offset += len(self._rest)
-        self._rest = b""
+        # What is left to others begins where this one has not shown everything.
+        last = [] if self._has_more or self._capped else self._log.rest()
         if problem is not None:
             last.append(f"[the log's end could not be read: {problem}]")
         if last:
-            yield Observation(job, last, self._log_offset)
+            yield Observation(job, last, self._log.offset)
 
     def _may_still_come(self, job: JobDetails, end: float) -> bool:
         # The closing record may be an instant behind the state where the file is on another node.
@@ -190,7 +189,7 @@ class JobWatch:
     @property
     def _position(self) -> tuple[int, int]:
         """How far both files were read, half lines included."""
-        return self._log_offset + len(self._rest), self._records.offset
+        return self._log.read_to, self._records.offset
 
     async def _read(self, job: JobDetails) -> Observation:
         name = self._settings.submission_id
@@ -205,7 +204,7 @@ class JobWatch:
         except ValueError as error:
             lines = [*lines, f"[the job's records cannot be read on: {error}]"]
             self._settings = replace(self._settings, has_records=False)
-        return Observation(job, lines, self._log_offset, records)
+        return Observation(job, lines, self._log.offset, records)
 
     async def _read_records(self, job: JobDetails, name: str) -> list[dict[str, Any]]:
         if not self._settings.has_records or self._records.complete:
@@ -216,25 +215,13 @@ class JobWatch:
     async def _read_lines(self, job: JobDetails, name: str) -> list[str]:
         if self._capped or self._leave_rest:
             return []
-        start = self._log_offset + len(self._rest)
+        start = self._log.read_to
         data = await self._feed.logs.read(job, job_log_name(name), start, READ_BYTES)
-        self._has_more = False
-        if not data:
-            return []
-        *whole, rest = (self._rest + data).split(b"\n")
-        if len(rest) > LINE_LIMIT_BYTES:
-            whole, rest = [*whole, rest], b""
-        limit = self._settings.lines_at_once
-        if limit is not None and len(whole) > limit:
-            # What is not observed now is read again: cheap beside what showing a line costs.
-            self._has_more, rest = True, b""
-            self._log_offset += sum(len(line) + 1 for line in whole[:limit])
-            whole = whole[:limit]
-        else:
-            self._log_offset = start + len(data) - len(rest)
-        self._rest = rest
-        lines = [codecs.decode(line.rstrip(b"\r"), "utf-8", "replace") for line in whole]
-        if self._log_offset >= self._settings.log_limit_bytes:
-            self._capped, self._has_more, self._rest = True, False, b""
-            lines.append(f"[the first {self._log_offset} bytes of the log are shown; {whole_log_of(name)}]")
+        lines = self._log.feed(data, self._settings.lines_at_once)
+        # What is not observed now is read again: cheap beside what showing a line costs.
+        self._has_more = self._log.read_to < start + len(data)
+        lines += self._log.state(self._now(), is_still=not data)
+        if self._log.offset >= self._settings.log_limit_bytes:
+            self._capped, self._has_more = True, False
+            lines.append(f"[the first {self._log.offset} bytes of the log are shown; {whole_log_of(name)}]")
         return lines

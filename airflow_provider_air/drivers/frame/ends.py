@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Dict
 
+from ..wire.failures import MAX_ERROR_CHARACTERS, error_of, said_by
 from ..wire.problems import Skipped
-from ..wire.records import MAX_ERROR_CHARACTERS, error_of
-from ..wire.texts import shortened, text_of
+from ..wire.texts import shortened, spelled
 
 
 class AirflowException(Exception):
@@ -35,7 +35,7 @@ def end_of(error: BaseException) -> Dict[str, Any]:
     cause = getattr(error, "cause", None)
     cause = cause if isinstance(cause, BaseException) else error
     if is_skip(error):
-        return {"status": "skipped", "message": shortened(text_of(cause), MAX_ERROR_CHARACTERS)}
+        return {"status": "skipped", "message": spelled(shortened(said_by(cause), MAX_ERROR_CHARACTERS))}
     end: Dict[str, Any] = {"status": "failed", "error": error_of(error)}
     if _is_called(error, AirflowFailException.__name__):
         end["no_retry"] = True

@@ -62,6 +62,7 @@ class Observer:
         self._shown: Dict[str, float] = {}
         self.total: Optional[int] = None
         self.ended = 0  # grows with every trial that ends; the scheduler saves the experiment's state then
+        self.failed: List[str] = []  # ids of trials, in the order in which they failed
         self.problem: Optional[str] = None
 
     def check(self) -> None:
@@ -140,6 +141,7 @@ class TrialProgress(Callback):  # type: ignore[misc, unused-ignore]
         """Say that a trial failed."""
         if OBSERVER:
             OBSERVER.ended += 1
+            OBSERVER.failed.append(trial.trial_id)
             OBSERVER.changed(trials, trial, "failed")
 
 

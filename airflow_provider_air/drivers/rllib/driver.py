@@ -17,14 +17,15 @@ from ..frame.resources import Bundle
 from ..frame.running import Run, running
 from ..trackers import wandb_run
 from ..wire import imports
-from ..wire.problems import ConfigurationProblem
+from ..wire.failures import text_of
+from ..wire.problems import ConfigurationProblem, WorkFailed
 
 # What of RLlib's hundreds of numbers is shown and comes home.
 SHOWN = ("training_iteration", "num_env_steps_sampled_lifetime", "num_episodes_lifetime", "time_total_s")
 SHOWN_BELOW = ("env_runners/", "evaluation/env_runners/")
 
 
-class AlgorithmFailed(Exception):
+class AlgorithmFailed(WorkFailed):
     """The algorithm or the environment raised; the whole story is in the job's log."""
 
 
@@ -118,7 +119,7 @@ def flat(result: Dict[str, Any]) -> Dict[str, Any]:
 
 def _result(run: Run, result: Any, uri: str) -> Dict[str, Any]:
     if result.error is not None:
-        raise AlgorithmFailed(str(result.error).strip().splitlines()[-1]) from result.error
+        raise AlgorithmFailed(text_of(result.error))
     checkpoint = None
     if result.checkpoint is not None:
         checkpoint = files.join(uri, *str(result.checkpoint.path).rstrip("/").split("/")[-2:])

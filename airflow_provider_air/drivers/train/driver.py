@@ -18,7 +18,7 @@ from ..frame.running import Run, running
 from ..trackers import wandb_run
 from ..wire import outages
 from ..wire.problems import ConfigurationProblem, Unavailable
-from . import trainers
+from . import loops, trainers
 from .history import History, Row
 
 
@@ -70,15 +70,7 @@ def _fit(trainer: Any) -> Any:
     try:
         return trainer.fit()
     except TrainingFailedError as error:
-        failures = getattr(error, "worker_failures", None) or {}
-        for rank, failure in sorted(failures.items()):
-            cause = getattr(failure, "_base_exc", failure)
-            raise TrainLoopFailed("worker %d: %s: %s" % (rank, type(cause).__name__, cause)) from error
-        raise
-
-
-class TrainLoopFailed(Exception):
-    """The author's loop raised on a worker; the whole story is in the job's log."""
+        raise loops.failure(error) from error
 
 
 def _align(history: History, storage_path: str, name: str) -> Optional[str]:

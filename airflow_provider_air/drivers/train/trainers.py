@@ -10,6 +10,7 @@ from ..data import files
 from ..frame.resources import Bundle
 from ..wire import imports
 from ..wire.problems import ConfigurationProblem
+from .loops import stamped
 
 # Short name -> (class, package that the cluster needs beside Ray). Ray Train v2 (Ray >= 2.51).
 TRAINERS = {
@@ -127,7 +128,7 @@ def builder(config: Dict[str, Any], loop: Callable[..., Any]) -> Callable[..., A
         )
         try:
             return chosen(
-                loop,
+                stamped(loop),
                 train_loop_config=loop_config,
                 scaling_config=scaling_config,
                 run_config=run_config,

@@ -21,13 +21,13 @@ from ..frame.running import Run, running
 from ..trackers import wandb_run
 from ..train import trainers
 from ..wire import spaces
-from ..wire.problems import ConfigurationProblem
+from ..wire.problems import ConfigurationProblem, WorkFailed
 from . import search
 
 FINGERPRINT = "air_experiment.json"
 
 
-class TrialsFailed(Exception):
+class TrialsFailed(WorkFailed):
     """More trials failed than ``max_failed_trials`` allows; a retry runs those again."""
 
 
@@ -186,10 +186,10 @@ def _result(run: Run, grid: Any, uri: str) -> Dict[str, Any]:
     failed = [row for row in rows if row["status"] == "failed"]
     allowed = int(run.config.get("max_failed_trials") or 0)
     if len(failed) > allowed:
-        last = (failed[0]["error"] or "").strip().splitlines()[-1:]
+        first = _first(failed)
         raise TrialsFailed(
             "%d of %d trials failed, max_failed_trials allows %d; trial %s: %s"
-            % (len(failed), len(rows), allowed, failed[0]["trial_id"], last[0] if last else "unknown error")
+            % (len(failed), len(rows), allowed, first["trial_id"], first["error"] or "unknown error")
         )
     best = _best(run, rows)
     value = {
@@ -204,6 +204,14 @@ def _result(run: Run, grid: Any, uri: str) -> Dict[str, Any]:
         "trials_failed": len(failed),
     }
     return fitted(value, "trials")
+
+
+def _first(failed: List[Dict[str, Any]]) -> Dict[str, Any]:
+    """Pick the trial that failed first in this attempt; of those that failed before it, any."""
+    from ..frame import experiment
+
+    order = experiment.OBSERVER.failed if experiment.OBSERVER else []
+    return min(failed, key=lambda row: order.index(row["trial_id"]) if row["trial_id"] in order else len(order))
 
 
 def _best(run: Run, rows: List[Dict[str, Any]]) -> Dict[str, Any]:

@@ -11,6 +11,7 @@ from ..data import datasets, files
 from ..frame import experiment
 from ..frame.metrics import plain
 from ..train import trainers
+from ..wire.failures import text_of
 from ..wire.texts import shortened
 
 # The result holds one for each trial; the log has them whole.
@@ -84,7 +85,7 @@ def _row(result: Any, base: Dict[str, Any], experiment_uri: str) -> Dict[str, An
         "metrics": experiment.user_metrics(metrics),
         "checkpoint": _last_checkpoint(result, trial, experiment_uri),
         "seconds": metrics.get("time_total_s"),
-        "error": shortened(str(result.error), MAX_TRIAL_ERROR_CHARACTERS) if result.error else None,
+        "error": shortened(text_of(result.error), MAX_TRIAL_ERROR_CHARACTERS) if result.error else None,
     }
 
 

@@ -21,3 +21,7 @@ class Unavailable(Exception):
     def __init__(self, message: str, again: bool = True) -> None:
         super().__init__(message)
         self.again = again
+
+
+class WorkFailed(Exception):
+    """The author's code failed somewhere on the cluster; the message says where and what caused it."""

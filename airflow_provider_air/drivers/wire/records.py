@@ -26,19 +26,10 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, Optional
 
-from .texts import shortened, text_of
-
 VERSION = 1
 KINDS = ("progress", "metric", "checkpoint", "result", "end")
 # One record must fit into memory many times over on the reading side, and into one HTTP read.
 MAX_RECORD_BYTES = 4 * 1024 * 1024
-# Of an exception's text: a character may take twelve bytes of a record.
-MAX_ERROR_CHARACTERS = 300_000
-
-
-def error_of(error: BaseException) -> Dict[str, str]:
-    """Give what the ``end`` record of a job that failed says of an exception."""
-    return {"type": type(error).__name__, "message": shortened(text_of(error), MAX_ERROR_CHARACTERS)}
 
 
 class RecordWriter:

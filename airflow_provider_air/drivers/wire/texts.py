@@ -1,6 +1,14 @@
-"""Texts for places that hold only so much."""
+"""Texts for places that hold only so much, or no colours."""
 
 from __future__ import annotations
+
+import re
+
+# Colours, cursors, titles, links; then what else is no text, but for tabs and line ends.
+_UNPRINTED = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+_DRAWN_OVER = re.compile(r"^[^\n]*\r(?=[^\r\n])", re.MULTILINE)
 
 
 def shortened(text: str, limit: int) -> str:
@@ -16,20 +24,11 @@ def shortened(text: str, limit: int) -> str:
     return "%s\n[... %d characters are left out here ...]\n%s" % (text[:head], len(text) - head - tail, text[-tail:])
 
 
-def text_of(error: BaseException) -> str:
-    """
-    Give an exception's text, whatever it is: never raises, and holds nothing that UTF-8 does not take.
-
-    Of a group, also what it is made of.
-    """
-    try:
-        text = str(error)
-    except Exception as problem:
-        text = "(no text: its __str__ raises %s)" % type(problem).__name__
-    parts = ["%s: %s" % (type(part).__name__, text_of(part)) for part in getattr(error, "exceptions", ()) or ()]
-    return spelled("; ".join([text, *parts]))
-
-
 def spelled(text: str) -> str:
     r"""Give a text that every line and database carries: what is not UTF-8, and NUL, as ``\udc80`` and ``\x00``."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
+
+
+def unstyled(text: str) -> str:
+    """Leave out what only a terminal understands; of what was drawn over itself, as a bar is, the last state stays."""
+    return text if text.isprintable() else _UNPRINTED.sub("", _DRAWN_OVER.sub("", text))

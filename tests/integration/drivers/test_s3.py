@@ -13,7 +13,7 @@ from airflow_provider_air.connections.airflow import AirflowConnections
 from airflow_provider_air.contracts.storage import JobAccess
 from airflow_provider_air.errors import JobFailedError
 from airflow_provider_air.ray_api.transport import Transport
-from airflow_provider_air.runs.ends import failure_of_end
+from airflow_provider_air.runs.failures import failure_of_end
 from airflow_provider_air.storage.s3 import S3Storage
 from airflow_provider_air.waiting import wait_until
 from airflow_provider_air.workloads import train

@@ -8,7 +8,8 @@ import pytest
 
 from airflow_provider_air.drivers.wire.values import decode, encode
 from airflow_provider_air.errors import ResultLostError
-from airflow_provider_air.runs.ends import encoded_result_of, find_end
+from airflow_provider_air.runs.ends import encoded_result_of
+from airflow_provider_air.runs.failures import find_end
 
 END = {"kind": "end", "status": "succeeded"}
 

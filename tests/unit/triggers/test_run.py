@@ -322,6 +322,30 @@ async def test_a_graceful_restart_shows_each_line_and_record_once(
     assert lines.lines == ["one", "two", "[progress] half", "three"]
 
 
+@pytest.mark.parametrize(
+    ("rest", "new"), [("\r40%\r100%\r\ntwo\n", ["100%", "two"]), ("\r\ntwo\n", ["", "two"])], ids=["goes on", "ends"]
+)
+async def test_a_graceful_restart_in_the_middle_of_a_bar_shows_what_follows_once(
+    head: FakeRayDashboard, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, rest: str, new: list[str]
+) -> None:
+    monkeypatch.setattr("airflow_provider_air.ray_api.lines.BAR_SECONDS", 0.0)
+    head.add_job("job", log="one\n\r10%\r20%\r30%")
+    lines = Lines()
+    first = trigger(lines)
+    watch = asyncio.create_task(event(first))
+    await wait_for(lambda: lines.lines[-1:] == ["30%"], "the bar as it stands")
+    await interrupt(watch)
+    await first.cleanup()
+    shown = list(lines.lines)
+
+    head.append_log("job", rest)
+    head.set_status("job", "SUCCEEDED")
+    await event(trigger(lines))
+
+    assert supervisor.xcoms["progress"]["log_offset"] == len("one\n\r10%\r20%\r30%" + rest)
+    assert lines.lines == shown + new
+
+
 async def test_a_killed_triggerer_leaves_no_gap_and_its_successor_says_that_lines_may_repeat(
     head: FakeRayDashboard, supervisor: Supervisor
 ) -> None:

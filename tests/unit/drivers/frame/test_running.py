@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_air.drivers.wire.names import records_name
 from tests.kinds import parameters
+from tests.kinds.logs import ERRORS, Raises
 from tests.kinds.outages import FINISHES
 from tests.unit.drivers.conftest import HERE, Process, records, ship
 
@@ -58,6 +59,19 @@ def test_a_job_that_is_done_in_time_does_not_wait_for_its_time(folder: Path, run
     ship(folder, lambda: 1)
 
     assert run("-m", "air_drivers.function", AIR_NOT_AFTER=repr(time.time() + 3600)).returncode == 0
+
+
+@pytest.mark.parametrize("raises", ERRORS.inputs.values(), ids=list(ERRORS.inputs))
+def test_the_end_says_what_was_raised_and_why(folder: Path, run: Process, raises: Raises) -> None:
+    ship(folder, raises.function)
+    done = run("-m", "air_drivers.function")
+
+    error = records(folder)[-1]["error"]
+    said = f"{error['type']}: {error['message']}"
+    assert done.returncode == 1
+    assert said.startswith(raises.first)
+    assert [words for words in raises.says if words not in said] == []
+    assert [words for words in raises.hides if words in said] == []
 
 
 def test_drivers_need_neither_us_nor_airflow(folder: Path, run: Process) -> None:

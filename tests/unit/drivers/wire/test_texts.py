@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from airflow_provider_air.drivers.wire.records import MAX_ERROR_CHARACTERS, MAX_RECORD_BYTES, error_of
+from airflow_provider_air.drivers.wire.failures import MAX_ERROR_CHARACTERS, error_of
+from airflow_provider_air.drivers.wire.records import MAX_RECORD_BYTES
 from airflow_provider_air.drivers.wire.texts import shortened
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from airflow_provider_air.drivers.wire.failures import error_of
 from airflow_provider_air.errors import (
     AirError,
     ClusterUnreachableError,
@@ -18,8 +20,9 @@ from airflow_provider_air.errors import (
     ProtocolError,
 )
 from airflow_provider_air.ray_api.models import JobDetails, JobStatus
-from airflow_provider_air.runs.ends import failure_of_end
+from airflow_provider_air.runs.failures import failure_of_end
 from tests.kinds import parameters
+from tests.kinds.logs import JobMessage, Raises, named, raised_by
 from tests.kinds.outages import ENDS, Ended
 
 ENDED, END_NAMES = parameters(ENDS)
@@ -167,3 +170,37 @@ def test_what_a_driver_found_away_is_told_in_its_words_with_what_helps() -> None
     assert "a retry gets new ones" in str(expired.hint)
     assert isinstance(away, JobInfrastructureError)
     assert (away.exit_code, away.last_lines) == (69, "a\nlast")
+
+
+@pytest.mark.parametrize(("name", "raises"), named(Raises), ids=[name for name, _ in named(Raises)])
+def test_an_error_says_what_was_raised_and_why(name: str, raises: Raises) -> None:
+    raised = raised_by(raises.function)
+    if isinstance(raised, JobMessage):
+        error = failure_of_end("ended", "air-1", job(message=str(raised)), "")
+    else:
+        end = {"kind": "end", "status": "failed", "error": json.loads(json.dumps(error_of(raised)))}
+        error = failure_of_end("ended", "air-1", job(message="last lines"), "", [end])
+
+    assert isinstance(error, JobFailedError)
+    said = str(error)
+    assert said.startswith(f"The job failed: {raises.first}")
+    assert [words for words in raises.says if words not in said] == []
+    assert [words for words in raises.hides if words in said] == []
+    assert len(said) < 400_000
+
+
+@pytest.mark.parametrize("styled", ["\x1b[31mno\x1b[0m space", "10%\r20%\rno space"])
+def test_what_an_older_driver_tells_is_told_without_colours(styled: str) -> None:
+    end = {"kind": "end", "status": "failed", "error": {"type": "OSError", "message": styled}}
+
+    assert str(failure_of_end("ended", "air-1", job(), "", [end])).startswith("The job failed: OSError: no space\n")
+
+
+def test_an_installers_words_are_told_without_bars_and_colours() -> None:
+    message = PIP_FAILED.format(noise="\x1b[31mERROR\x1b[0m \r 10%\r 20%", behind="")
+
+    error = failure_of_end("ended", "air-1", job(error_type="RUNTIME_ENV_SETUP_FAILURE", message=message), "")
+
+    assert isinstance(error, JobInfrastructureError)
+    assert "\x1b" not in error.last_lines
+    assert "10%" not in error.last_lines
