@@ -10,40 +10,56 @@ In a script submitted with ``records=True``::
     report.result({"rmse": 1.25})
 
 In a function of ``@task.ray`` the return value is the result. Outside of such a job all calls do nothing, so
-the same code runs by hand. Only the process of the entrypoint reports; Ray's workers return values to it.
+the same code runs by hand. Only the process of the entrypoint reports; Ray's workers return values to it. All but
+:func:`result` never raise: what cannot be passed on is told once, on stderr.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Mapping, Optional
 
 from .frame import own_records, stored_results
+from .frame.metrics import tell_metrics
+from .wire.metrics import number_of, text_of
 from .wire.names import SUBMISSION_ID
-from .wire.records import encode
+from .wire.records import RecordWriter, encode, warn
+from .wire.texts import shortened
+
+MESSAGE_CHARACTERS = 10_000
+
+_is_given_up = _has_warned = False
 
 
 def progress(message: str, done: Optional[float] = None, total: Optional[float] = None) -> None:
     """Report how far the work is."""
-    fields: Dict[str, Any] = {"message": str(message)}
-    if done is not None:
-        fields["done"] = done
-    if total is not None:
-        fields["total"] = total
-    _write("progress", **fields)
+
+    def tell(writer: RecordWriter) -> None:
+        numbers = {"done": number_of(done), "total": number_of(total)}
+        fields: Dict[str, Any] = {name: number for name, number in numbers.items() if number is not None}
+        writer.tell("progress", message=shortened(text_of(message), MESSAGE_CHARACTERS), **fields)
+
+    _quietly(tell)
 
 
-def metric(values: Dict[str, float], step: Optional[int] = None) -> None:
-    """Report numbers, at a step where there is one."""
-    fields: Dict[str, Any] = {"values": {str(name): float(number) for name, number in values.items()}}
-    if step is not None:
-        fields["step"] = int(step)
-    _write("metric", **fields)
+def metric(values: Mapping[str, Any], step: Optional[int] = None) -> None:
+    """
+    Report numbers, at a step where there is one.
+
+    :param values: nested dicts become ``a/b``; what is no number is left out, see
+        :func:`air_drivers.wire.metrics.metrics_of`
+    """
+
+    def tell(writer: RecordWriter) -> None:
+        at = _step(step)
+        tell_metrics(writer, values, **({} if at is None else {"step": at}))
+
+    _quietly(tell)
 
 
 def checkpoint(uri: str) -> None:
     """Report where a checkpoint was written."""
-    _write("checkpoint", uri=str(uri))
+    _quietly(lambda writer: writer.tell("checkpoint", uri=text_of(uri)))
 
 
 def result(value: Any) -> None:
@@ -54,6 +70,7 @@ def result(value: Any) -> None:
 
     :raises EncodeError: the value holds a type that does not travel
     :raises TooLarge: the value is over 4 MiB, and the task has no storage
+    :raises RuntimeError: this is another process than the entrypoint's
     """
     encoded = encode(value, "the result")
     writer = own_records.opened()
@@ -61,7 +78,33 @@ def result(value: Any) -> None:
         stored_results.write(writer, os.environ[SUBMISSION_ID], encoded)
 
 
-def _write(kind: str, **fields: Any) -> None:
-    writer = own_records.opened()
-    if writer is not None:
-        writer.write(kind, **fields)
+def _quietly(tell: Callable[[RecordWriter], None]) -> None:
+    global _is_given_up
+    if _is_given_up:
+        return
+    try:
+        writer = own_records.opened()
+    except Exception as error:
+        _is_given_up = True
+        _warn_once("what is reported here does not reach Airflow: %s" % error)
+        return
+    try:
+        if writer is not None:
+            tell(writer)
+    except Exception as error:  # such as metrics that are no dict
+        _warn_once("a report does not reach Airflow: %s: %s" % (type(error).__name__, error))
+
+
+def _warn_once(message: str) -> None:
+    global _has_warned
+    if not _has_warned:
+        _has_warned = True
+        warn(message)
+
+
+def _step(step: Any) -> Optional[int]:
+    try:
+        number = int(step)
+    except Exception:
+        return None
+    return number if -(2**63) <= number < 2**63 else None

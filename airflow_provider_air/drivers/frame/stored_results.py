@@ -45,7 +45,7 @@ def write(records: RecordWriter, submission_id: str, value: Any) -> None:
     uri = files.join(files.absolute(root), "results", submission_id + ".json")
     filesystem, path = files.open_uri(uri, "storage")
     files.write(filesystem, path, data)
-    records.write("progress", message="the result of %d bytes is at %s" % (len(data), uri), phase="result")
+    records.tell("progress", message="the result of %d bytes is at %s" % (len(data), uri), phase="result")
     records.write("result", value=told_of(uri, data))
 
 

@@ -11,6 +11,7 @@ from ..data import datasets, files
 from ..frame import experiment
 from ..frame.metrics import plain
 from ..train import trainers
+from ..wire.metrics import flattened
 from ..wire.texts import shortened
 
 # The result holds one for each trial; the log has them whole.
@@ -63,15 +64,29 @@ def train_trial(config: Dict[str, Any], build: Callable[..., Any], experiment_ur
     return train
 
 
-def table(grid: Any, base: Dict[str, Any], experiment_uri: str) -> List[Dict[str, Any]]:
+def table(grid: Any, base: Dict[str, Any], experiment_uri: str, metric: str) -> List[Dict[str, Any]]:
     """
     Turn an experiment's results into rows, one per trial.
 
     :param base: the fixed part of every trial's config
+    :param metric: what trials are compared by, by its flat name: a row has its last value, as Tune has it, also where
+        the last report has none
     """
+    last = _last_values(grid, metric)
     # Looking up a Train run's checkpoints is a request per trial.
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        return list(pool.map(lambda result: _row(result, base, experiment_uri), grid))
+        rows = list(pool.map(lambda result: _row(result, base, experiment_uri), grid))
+    for row in rows:
+        if row["trial_id"] in last and metric not in flattened(row["metrics"]):
+            row["metrics"][metric] = last[row["trial_id"]]
+    return rows
+
+
+def _last_values(grid: Any, metric: str) -> Dict[str, Any]:
+    # Source: Ray 2.60, ExperimentAnalysis.get_best_trial; the public Result has the last report only.
+    analysis = getattr(grid, "_experiment_analysis", None)
+    trials = [trial for trial in getattr(analysis, "trials", []) if metric in trial.metric_analysis]
+    return {trial.trial_id: plain(trial.metric_analysis[metric]["last"]) for trial in trials}
 
 
 def _row(result: Any, base: Dict[str, Any], experiment_uri: str) -> Dict[str, Any]:
