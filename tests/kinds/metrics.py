@@ -208,7 +208,7 @@ NAMES = [
         "metric and parameter names that MLflow refuses: `ndcg@10`, `f1(macro)`, `p+1`, an emoji, a leading or double "
         "slash, over 250 characters",
         "a name that it takes, with a digest so that two never become one: `ndcg_at_10-c06384`; the original is in the "
-        "run's tag `air.name.ndcg_at_10-c06384`. `MlflowPromoteOperator(metric=\"ndcg@10\")` finds it",
+        'run\'s tag `air.name.ndcg_at_10-c06384`. `MlflowPromoteOperator(metric="ndcg@10")` finds it',
         {
             "at": ("ndcg@10", "ndcg_at_10-"),
             "parentheses": ("f1(macro)", "f1_macro_-"),
@@ -233,7 +233,7 @@ NAMES = [
 
 COMING = [
     Kind(
-        "`metric=\"val/acc\"` of a nested report",
+        '`metric="val/acc"` of a nested report',
         "found, as Tune itself finds it",
         {"a nested metric": ([{"val": {"acc": n / 10}} for n in range(3)], "val/acc", 0.2)},
     ),
@@ -241,7 +241,11 @@ COMING = [
         "a metric that comes late: a validation each epoch, or first in the tenth report",
         "one warning after ten reports without it; what is best is judged at the end",
         {
-            "in every third report": ([{"loss": 1.0, **({"acc": n} if n % 3 == 0 else {})} for n in range(8)], "acc", 6),
+            "in every third report": (
+                [{"loss": 1.0, **({"acc": n} if n % 3 == 0 else {})} for n in range(8)],
+                "acc",
+                6,
+            ),
             "first in the twelfth": ([{"loss": 1.0}] * 11 + [{"acc": 0.5}], "acc", 0.5),
             "NaN at times": ([{"acc": 0.5}, {"acc": math.nan}], "acc", 0.5),
             "None at times": ([{"acc": 0.5}, {"acc": None}], "acc", 0.5),

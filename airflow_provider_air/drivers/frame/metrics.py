@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from typing import Any, Dict, Iterator, Mapping, Tuple
@@ -65,10 +66,12 @@ def _scalar(value: Any) -> Any:
     number = number_of(value)
     if number is not None:
         return bool(number) if type(value).__name__ in ("bool", "bool_") else number
-    try:
-        return encode(value)
-    except TypeError:
-        return text_of(value)[:200]
+    with contextlib.suppress(TypeError):
+        form = encode(value)
+        # A time of numpy's with nanoseconds becomes a number there, which would be plotted.
+        if not isinstance(form, (int, float)) or isinstance(form, bool):
+            return form
+    return text_of(value)[:200]
 
 
 def _is_large(value: Any) -> bool:

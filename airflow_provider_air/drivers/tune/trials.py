@@ -11,7 +11,7 @@ from ..data import datasets, files
 from ..frame import experiment
 from ..frame.metrics import plain
 from ..train import trainers
-from ..wire.metrics import flattened
+from ..wire.metrics import flattened, number_of
 from ..wire.texts import shortened
 
 # The result holds one for each trial; the log has them whole.
@@ -77,7 +77,7 @@ def table(grid: Any, base: Dict[str, Any], experiment_uri: str, metric: str) -> 
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         rows = list(pool.map(lambda result: _row(result, base, experiment_uri), grid))
     for row in rows:
-        if row["trial_id"] in last and metric not in flattened(row["metrics"]):
+        if row["trial_id"] in last and number_of(flattened(row["metrics"]).get(metric)) is None:
             row["metrics"][metric] = last[row["trial_id"]]
     return rows
 

@@ -12,9 +12,11 @@ import hashlib
 import math
 from typing import Any, Dict, Mapping, Optional, Union
 
+from .records import TAG
+
 Number = Union[int, float]
 
-# A report that holds itself would be flattened for ever, and no tracker shows more names.
+# A report that holds itself would be flattened for ever: beyond these, only its first level counts.
 MOST_LEVELS = 50
 MOST_NAMES = 100_000
 NAME_CHARACTERS = 1000
@@ -37,16 +39,24 @@ def flattened(reported: Mapping[Any, Any]) -> Dict[str, Any]:
 
     Source: Ray 2.60, ray.tune.utils.flatten_dict, but for names that are no text, which it does not take
     """
-    flat: Dict[str, Any] = {text_of(name): value for name, value in reported.items()}
+    first: Dict[str, Any] = {text_of(name): value for name, value in reported.items()}
+    flat = dict(first)
     for _ in range(MOST_LEVELS):
-        nested = [name for name, value in flat.items() if isinstance(value, dict)]
-        if not nested or len(flat) > MOST_NAMES:
+        nested = [name for name, value in flat.items() if _is_nested(value)]
+        if not nested:
+            return flat
+        if len(flat) > MOST_NAMES:
             break
         below = {"%s/%s" % (name, text_of(key)): item for name in nested for key, item in flat[name].items()}
         flat.update(below)
         for name in nested:
             del flat[name]
-    return {name: value for name, value in flat.items() if not isinstance(value, dict)}
+    return {name: value for name, value in first.items() if not _is_nested(value)}
+
+
+def _is_nested(value: Any) -> bool:
+    # What has the tag is one value, as it travels: a row that was read again is flattened as its report was.
+    return isinstance(value, dict) and TAG not in value
 
 
 def finite_of(reported: Mapping[Any, Any], metric: str) -> Optional[Number]:
