@@ -12,6 +12,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_provider_air.drivers.wire.texts import sendable as text
+
+__all__ = ["LEAST_INT", "MOST_INT", "is_simple", "plain", "text"]
+
 LEAST_INT, MOST_INT = -(2**63), 2**64 - 1
 
 
@@ -22,11 +26,6 @@ def is_simple(value: Any) -> bool:
     if isinstance(value, str):
         return text(value) == value
     return value is None or isinstance(value, bool) or (isinstance(value, int) and LEAST_INT <= value <= MOST_INT)
-
-
-def text(value: str) -> str:
-    r"""Give a text that every line carries: what is not UTF-8, and NUL, as ``\udc80`` and ``\x00``."""
-    return value.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
 
 
 def plain(value: Any) -> Any:

@@ -207,8 +207,8 @@ NAMES = [
     Kind(
         "metric and parameter names that MLflow refuses: `ndcg@10`, `f1(macro)`, `p+1`, an emoji, a leading or double "
         "slash, over 250 characters",
-        "a name that it takes, with a digest so that two never become one: `ndcg_at_10-c06384`; the original is in the "
-        'run\'s tag `air.name.ndcg_at_10-c06384`. `MlflowPromoteOperator(metric="ndcg@10")` finds it',
+        "a name that it takes, with a digest so that two never become one: `ndcg_at_10-9316d1`; the original is in the "
+        'run\'s tag `air.name.ndcg_at_10-9316d1`. `MlflowPromoteOperator(metric="ndcg@10")` finds it',
         {
             "at": ("ndcg@10", "ndcg_at_10-"),
             "parentheses": ("f1(macro)", "f1_macro_-"),

@@ -14,3 +14,8 @@ def shortened(text: str, limit: int) -> str:
     head = limit // 3
     tail = limit - head - 60
     return "%s\n[... %d characters are left out here ...]\n%s" % (text[:head], len(text) - head - tail, text[-tail:])
+
+
+def sendable(text: str) -> str:
+    r"""Give a text that every line carries: what is not UTF-8, and NUL, as ``\udc80`` and ``\x00``."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
