@@ -133,9 +133,7 @@ class MlflowServer:
             if "Invalid Host header" in answer.text:
                 hint = "Start the MLflow server with --allowed-hosts for this address"
         kind = MlflowRefusal if answer.status_code in REFUSALS else ConfigurationError
-        raise kind(
-            f"MLflow refused {path} ({answer.status_code}): {answer.text[:300]}", where=self.base_url, hint=hint
-        )
+        raise kind(f"MLflow refused {path} ({answer.status_code}): {answer.text[:300]}", where=self.base_url, hint=hint)
 
     def put_artifact(self, path: str, file: Path) -> None:
         """

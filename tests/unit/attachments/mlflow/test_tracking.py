@@ -76,9 +76,7 @@ def test_a_retry_with_other_parameters_rewrites_none_and_adds_what_is_new(mlflow
     assert mlflow.runs[first["run_id"]]["params"] == {"lr": "0.1", name_of("odd@"): "1", "depth": "3"}
 
 
-def test_what_is_refused_alone_keeps_nothing_else_away(
-    mlflow: FakeMlflow, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_is_refused_alone_keeps_nothing_else_away(mlflow: FakeMlflow, caplog: pytest.LogCaptureFixture) -> None:
     state = state_of(mlflow)
     mlflow.refuses = {"m7", "m800"}
     records = [metric(seq, {f"m{number}": 1.0 for number in range(1500)}) for seq in (1, 2)]
