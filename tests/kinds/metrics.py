@@ -67,8 +67,7 @@ def holding_itself() -> dict[str, Any]:
 NUMBERS = [
     Kind(
         "NaN, infinities",
-        "themselves in MLflow, W&B, the history's file and what `load_result()` gives; None in the XCom and in the "
-        "task's progress; never best",
+        "themselves in MLflow, W&B and the history's file; None in the XCom and in the task's progress; never best",
         {
             "NaN": ({"a": math.nan}, {"a": math.nan}),
             "infinity": ({"a": math.inf}, {"a": math.inf}),
@@ -297,8 +296,8 @@ REPORTING = [
 TASKS = [
     Kind(
         "DAG, task, run and cluster names in any script and length",
-        "readable where they can be, and never one for two: job ids, run folders and cluster names end in a digest of "
-        "the whole name; tags and W&B's group have the names themselves",
+        "readable where they can be, and never one for two: job ids end in a nonce, run folders and cluster names in a "
+        "digest of the whole name; tags and W&B's group have the names themselves",
         {
             "plain names": ("flights", "manual__1", "train", -1),
             "another map index": ("flights", "manual__1", "train", 0),

@@ -40,9 +40,10 @@ def _plain(value: Any, above: Tuple[int, ...]) -> Any:
     if id(value) in above:
         return "<%s that holds itself: left out>" % _type_of(value)
     if isinstance(value, dict):
-        form = {text_of(key): _plain(item, (*above, id(value))) for key, item in value.items()}
-        return {TAG: "dict", "value": form} if TAG in form else form
+        parts = {text_of(key): _plain(item, (*above, id(value))) for key, item in value.items()}
+        return {TAG: "dict", "value": parts} if TAG in parts else parts
     try:
+        form: Any
         if isinstance(value, (list, tuple)) and not _is_large(value):
             form = [_plain(item, (*above, id(value))) for item in value]
         else:

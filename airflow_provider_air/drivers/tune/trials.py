@@ -13,6 +13,7 @@ from ..frame.metrics import plain
 from ..train import trainers
 from ..wire.metrics import flattened, number_of
 from ..wire.texts import shortened
+from .search import has_metric
 
 # The result holds one for each trial; the log has them whole.
 MAX_TRIAL_ERROR_CHARACTERS = 2000
@@ -26,7 +27,8 @@ def saving(scheduler: type) -> type:
     Make a scheduler save the experiment's state as soon as a trial ends.
 
     Tune saves it each 10 s or more: a driver killed in between would run finished trials again. The
-    scheduler is the one public place that is handed Tune's controller.
+    scheduler is the one public place that is handed Tune's controller. A report without the metric is passed over,
+    which some schedulers raise at.
     Source: Ray 2.60, TuneController.checkpoint and _ExperimentCheckpointManager
     """
 
@@ -34,7 +36,13 @@ def saving(scheduler: type) -> type:
         _save_when_ended(self, tune_controller)
         return scheduler.choose_trial_to_run(self, tune_controller, **kwargs)  # type: ignore[attr-defined]
 
-    return type(scheduler.__name__, (scheduler,), {"choose_trial_to_run": choose_trial_to_run})
+    def on_trial_result(self: Any, tune_controller: Any, trial: Any, result: Dict[str, Any]) -> str:
+        if not has_metric(self, result):
+            return scheduler.CONTINUE  # type: ignore[attr-defined,no-any-return]
+        return scheduler.on_trial_result(self, tune_controller, trial, result)  # type: ignore[attr-defined,no-any-return]
+
+    ours = {"choose_trial_to_run": choose_trial_to_run, "on_trial_result": on_trial_result}
+    return type(scheduler.__name__, (scheduler,), ours)
 
 
 def _save_when_ended(scheduler: Any, tune_controller: Any) -> None:
