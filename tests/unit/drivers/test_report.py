@@ -103,8 +103,13 @@ def test_a_fork_of_the_script_says_so_once_and_goes_on(folder: Path, run: Proces
 def test_all_threads_of_the_script_report(folder: Path, run: Process) -> None:
     path = script(
         folder,
-        "import threading\n"
-        "gate = threading.Barrier(8)\n"
+        "import contextlib, threading\n"
+        "from air_drivers.frame import own_records\n"
+        "gate, both, path_of = threading.Barrier(8), threading.Barrier(2), own_records.path_of\n"
+        "def held(name):\n"  # until a second thread opens the records too, which none should
+        "    with contextlib.suppress(threading.BrokenBarrierError): both.wait(0.5)\n"
+        "    return path_of(name)\n"
+        "own_records.path_of = held\n"
         "def work(n):\n"
         "    gate.wait()\n"
         "    for _ in range(20): report.metric({'a': n})\n"

@@ -68,12 +68,15 @@ def test_parameters_of_any_name_and_length_arrive(mlflow: FakeMlflow) -> None:
     assert "100000 characters" in params["long"]
 
 
-def test_a_retry_with_other_parameters_rewrites_none_and_adds_what_is_new(mlflow: FakeMlflow) -> None:
+def test_a_retry_with_other_parameters_rewrites_none_and_adds_what_is_new(
+    mlflow: FakeMlflow, caplog: pytest.LogCaptureFixture
+) -> None:
     first = state_of(mlflow, replace(INFO, parameters={"lr": 0.1, "odd@": 1}))
     second = state_of(mlflow, replace(INFO, parameters={"lr": 0.2, "odd@": 2, "depth": 3}))
 
     assert first == second
     assert mlflow.runs[first["run_id"]]["params"] == {"lr": "0.1", name_of("odd@"): "1", "depth": "3"}
+    assert caplog.messages == []
 
 
 def test_what_is_refused_alone_keeps_nothing_else_away(mlflow: FakeMlflow, caplog: pytest.LogCaptureFixture) -> None:

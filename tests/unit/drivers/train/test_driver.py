@@ -59,7 +59,7 @@ def test_what_checkpoints_are_scored_by_may_be_missing_too(by_hand: Run, capfd: 
 
 
 def test_large_values_never_keep_a_result_from_coming_home(by_hand: Run, tmp_path: Path) -> None:
-    matrix, texts = numpy.zeros((800, 800)), {f"t{number}": "x" * 10_000 for number in range(200)}
+    matrix, texts = numpy.zeros((800, 800)), {f"t{number}": "x" * 10_000 for number in range(300)}
     result = trained(by_hand, [{"loss": 1.0, "matrix": matrix, **texts}] * 3, metric="loss", mode="min")
 
     assert result["metrics"]["loss"] == 1.0
