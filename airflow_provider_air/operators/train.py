@@ -31,7 +31,7 @@ class RayTrainOperator(RayDrivenOperator):
     :param datasets: name to URI, to several (a list, or the output of a mapped task), or to ``{"uri", "format",
         "columns", "split"}``; with ``features`` also to ``{"sql", "columns", "split"}``
     :param features: ``FeastFeatures``: the data is joined with a feature service first, each row as of its own time
-    :param metric, mode: what says which report is best
+    :param metric, mode: what says which report is best, ``val/acc`` for a nested metric; a report may lack it
     :param resources_timeout_seconds: how long a growing cluster may lack what the run needs
     :param report_interval_seconds: how often reports are collected; Ray's own 2 s hold up fast loops
     """

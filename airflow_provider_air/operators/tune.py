@@ -20,10 +20,11 @@ class RayTuneOperator(RayDrivenOperator):
 
     The XCom is the JSON form of :class:`~airflow_provider_air.workloads.tune.TuneResult`; ``best_config``,
     ``best_metrics`` and ``best_checkpoint`` are XComs of their own: ``output["best_config"]`` is the next
-    task's ``train_loop_config``. A failed trial fails the task, unless ``max_failed_trials`` allows it.
+    task's ``train_loop_config``. All three are None where no trial has a number for the metric. A failed trial fails
+    the task, unless ``max_failed_trials`` allows it.
 
     :param param_space: plain JSON, ``{"lr": {"loguniform": [1e-4, 1e-1]}}``, or an import path
-    :param metric, mode: what trials are compared by
+    :param metric, mode: what trials are compared by, ``val/acc`` for a nested metric; a report may lack it
     :param trainable: the function to tune, ``module:function`` or a function; reports with ``ray.tune.report``
     :param train_loop: a Train loop instead; then ``trainer``, ``scaling_config``, ``datasets`` and the others
         mean what they mean for :class:`~airflow_provider_air.operators.train.RayTrainOperator`

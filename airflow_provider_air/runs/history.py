@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
 from airflow_provider_air.contracts.history import MOST_BYTES, MOST_POINTS
-from airflow_provider_air.runs.values import plain
+from airflow_provider_air.runs.values import LEAST_INT, MOST_INT, plain
 
 HISTORY_KEY = "air_history"
 """Of the XCom while the attempt lives; and, with a number, of the state store's chunks."""
@@ -94,7 +94,8 @@ class RunHistory:
             return
         row = self._trials.setdefault(trial, {"trial": trial})
         row |= {k: record[k] for k in ("config", "status", "step") if record.get(k) is not None}
-        row["values"] = {**row.get("values", {}), **{k: float(v) for k, v in values.items()}}
+        known = {**row.get("values", {}), **{k: float(v) for k, v in values.items()}}
+        row["values"] = dict([*known.items()][:MOST_SERIES])
 
     def note_step(self, name: str, at: float) -> None:
         """Note when a step began, in epoch seconds."""
@@ -130,4 +131,6 @@ class RunHistory:
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    # Records of any driver's: an integer may be more than a float holds.
+    is_whole = isinstance(value, int) and not isinstance(value, bool) and LEAST_INT <= value <= MOST_INT
+    return is_whole or isinstance(value, float)

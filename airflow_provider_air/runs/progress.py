@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_air.drivers.wire.texts import shortened
 from airflow_provider_air.runs.values import plain
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ WRITE_SECONDS = 2.0
 # Airflow's own client asks again for about a minute.
 LONGEST_WRITE_SECONDS = 120.0
 WAITING = ("waiting_for", "waiting_since")
+# It is sent whole each time: what people look at, not what there is.
+MOST_VALUES = 100
+MESSAGE_CHARACTERS = 2000
 
 
 class Progress:
@@ -81,9 +85,13 @@ class Progress:
 
     def _note_record(self, record: Mapping[str, Any]) -> None:
         if record["kind"] == "progress":
-            self._value |= plain({k: record[k] for k in ("message", "done", "total") if k in record})
+            self._value |= plain({k: record[k] for k in ("done", "total") if k in record})
+            if "message" in record:
+                self._value["message"] = plain(shortened(str(record["message"]), MESSAGE_CHARACTERS))
         elif record["kind"] == "metric":
-            self._value["values"] = {**self._value.get("values", {}), **plain(record.get("values") or {})}
+            new = plain(record.get("values") or {})
+            old = {name: value for name, value in self._value.get("values", {}).items() if name not in new}
+            self._value["values"] = dict([*old.items(), *new.items()][-MOST_VALUES:])
             self._value["step"] = plain(record.get("step"))
         elif record["kind"] == "checkpoint":
             self._value["checkpoint"] = plain(record.get("uri"))

@@ -17,14 +17,13 @@ from airflow_provider_air.contracts.clusters import PENDING_STATES, ClusterBacke
 from airflow_provider_air.contracts.history import MOST_LIVE_BYTES
 from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings, JobBackend, Observation
 from airflow_provider_air.contracts.runs import Board, Clock, Log, Spawned, Wait, event_text
-from airflow_provider_air.drivers.wire.records import line_of
-from airflow_provider_air.drivers.wire.texts import spelled
 from airflow_provider_air.errors import AirError, ConfigurationError, ProtocolError, UnavailableError
 from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.runs.admission import Admission, Wish
 from airflow_provider_air.runs.attached import Attached, LiveRecords
 from airflow_provider_air.runs.history import HISTORY_KEY, RunHistory
 from airflow_provider_air.runs.ledger import Attempt
+from airflow_provider_air.runs.lines import RecordLines
 from airflow_provider_air.runs.notice import WaitNotice
 from airflow_provider_air.runs.progress import Progress
 from airflow_provider_air.waiting import backoff_seconds
@@ -106,6 +105,7 @@ class Watch:
         self._lines_at_once = lines_at_once
         self._attempt = Attempt.from_json(step.attempt)
         self._progress: Progress | None = None
+        self._records = RecordLines(ports.log, ports.clock)
         self._warned: set[str] = set()
         began = max(self._attempt.steps.values(), default=None)
         self._notice = WaitNotice(ports.log, ports.clock, began)
@@ -206,6 +206,7 @@ class Watch:
             end = FollowEnd("refused", message=str(error))
         except AirError as error:
             end = FollowEnd("unreachable", message=str(error))
+        self._records.finish()
         if end is not None:
             end = await self._judge_by_cluster(ref, self._judge_by_owner(end))
             # Its last records may have been seen while it still ran.
@@ -271,10 +272,7 @@ class Watch:
         # No await in here: a cancellation cannot fall between showing lines and noting that they were shown.
         for entry in log_entries(seen.lines):
             self._ports.log.info("%s", entry)
-        for record in seen.records:
-            if record["seq"] >= next_record and (line := line_of(record)):
-                log = self._ports.log.warning if record.get("warning") is True else self._ports.log.info
-                log("[%s] %s", record["kind"], spelled(line))
+        self._records.show([record for record in seen.records if record["seq"] >= next_record])
 
     def _judge_by_owner(self, end: FollowEnd) -> FollowEnd:
         """A head that has lost its jobs may have taken somebody else's of the same id, where an author chose it."""

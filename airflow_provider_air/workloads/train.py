@@ -29,7 +29,7 @@ class TrainSpec:
     :param failure_config: fields of Ray's FailureConfig, such as ``max_failures`` within one attempt
     :param checkpoint_config: fields of Ray's CheckpointConfig, such as ``num_to_keep``
     :param datasets: name to URI, to a list of them, or to a dict with ``uri``, ``format``, ``columns``, ``split`` ...
-    :param metric: what says which report is best; must be in the first report
+    :param metric: what says which report is best, ``val/acc`` for a nested one; a report may lack it
     :param mode: ``min`` or ``max``
     :param resources_timeout_seconds: how long a growing cluster may lack what the run needs
     :param report_interval_seconds: how often reports are collected; Ray's own default of 2 s holds up fast loops
@@ -123,7 +123,7 @@ class TrainResult:
     What a training run brought.
 
     :param metrics: the last report
-    :param best_metrics: the report with the best ``metric``, where one was named
+    :param best_metrics: the report with the best ``metric``, where one was named and came with a finite number
     :param checkpoint: URI of the last checkpoint
     :param best_checkpoint: URI of the best checkpoint that is kept
     :param checkpoints: every kept one: ``{"uri", "metrics"}``

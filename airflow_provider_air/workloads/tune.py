@@ -25,7 +25,7 @@ class TuneSpec:
     One Tune experiment over a function (``trainable``) or a Train loop (``train_loop``).
 
     :param param_space: plain JSON (``{"lr": {"loguniform": [1e-4, 1e-1]}}``), or an import path of a space
-    :param metric: what every trial reports and trials are compared by
+    :param metric: what trials are compared by, each by its last value; ``val/acc`` for a nested one
     :param mode: ``min`` or ``max``
     :param trainable: the function to tune, ``module:function`` or a callable; reports with ``ray.tune.report``
     :param train_loop: a Train loop instead; each trial is a Train run, with the fields of :class:`TrainSpec`
@@ -146,8 +146,9 @@ class TuneResult:
     """
     What an experiment found.
 
-    :param best_config: the whole config of the best trial; feeds ``train_loop_config`` of the next task
-    :param best_metrics: its last report
+    :param best_config: the whole config of the best trial; feeds ``train_loop_config`` of the next task. None, as all
+        that is best, where no trial that finished has a finite number for the metric
+    :param best_metrics: its last report, with the metric's last value
     :param best_checkpoint: URI of its last checkpoint, where it has one
     :param trials: at most 1000 rows: ``trial_id``, ``status``, ``config``, ``metrics``, ``checkpoint``, ``error``
     :param seconds: wall time of this attempt's driver
@@ -156,10 +157,10 @@ class TuneResult:
 
     run_name: str
     uri: str
-    best_config: dict[str, Any]
-    best_metrics: dict[str, Any]
+    best_config: dict[str, Any] | None
+    best_metrics: dict[str, Any] | None
     best_checkpoint: str | None
-    best_trial_id: str
+    best_trial_id: str | None
     trials: list[dict[str, Any]]
     trials_total: int
     trials_failed: int

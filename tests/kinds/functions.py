@@ -415,7 +415,8 @@ KINDS = [
             "a group": failed(
                 groups,
                 "ExceptionGroup",
-                "two shards (2 sub-exceptions)\n- ValueError: a\n- ExceptionGroup: inner (1 sub-exception)\n  - KeyError: 'b'",
+                "two shards (2 sub-exceptions)\n- ValueError: a\n"
+                "- ExceptionGroup: inner (1 sub-exception)\n  - KeyError: 'b'",
             ),
             "a group of what no except takes": failed(
                 groups_an_interrupt, "BaseExceptionGroup", "stopped (1 sub-exception)\n- KeyboardInterrupt: x"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_air.attachments.mlflow.names import name_of
 from airflow_provider_air.errors import ConfigurationError, ProtocolError, UnavailableError
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Gate:
 
         :param champion: the metrics of the version that has the alias, if any has
         """
-        value = candidate.get(self.metric)
+        value = candidate.get(name_of(self.metric))
         if not _is_finite(value):
             return f"its run has no finite metric {self.metric!r}, but {sorted(candidate)}"
         assert value is not None
@@ -94,7 +95,7 @@ class Gate:
             return f"{self.metric}={value:g} is worse than the threshold {self.threshold:g}"
         if champion is None:
             return None
-        rival = champion.get(self.metric)
+        rival = champion.get(name_of(self.metric))
         if not _is_finite(rival):
             return f"the current version's run has no finite metric {self.metric!r} to compare with"
         assert rival is not None

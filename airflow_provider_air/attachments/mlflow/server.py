@@ -24,6 +24,14 @@ CONNECT_SECONDS = 5.0
 PAUSES_SECONDS = (0.5, 2.0, 4.0)
 
 
+# What is wrong with the request's own content, so that a part of it may be taken.
+REFUSALS = (400, 413, 422)
+
+
+class MlflowRefusal(ConfigurationError):
+    """MLflow does not take what a request holds."""
+
+
 class MlflowServer:
     """
     Sends requests to one tracking server; blocks.
@@ -63,7 +71,8 @@ class MlflowServer:
         Not for what makes something new each time that it is called: :meth:`create`.
 
         :raises UnavailableError: no usable answer
-        :raises ConfigurationError: refused: credentials, host header guard, or the request itself
+        :raises MlflowRefusal: what the request holds is refused
+        :raises ConfigurationError: refused: credentials, or the host header guard
         """
         for pause in PAUSES_SECONDS:
             try:
@@ -123,9 +132,8 @@ class MlflowServer:
             hint = "Check login, password or token of the mlflow connection"
             if "Invalid Host header" in answer.text:
                 hint = "Start the MLflow server with --allowed-hosts for this address"
-        raise ConfigurationError(
-            f"MLflow refused {path} ({answer.status_code}): {answer.text[:300]}", where=self.base_url, hint=hint
-        )
+        kind = MlflowRefusal if answer.status_code in REFUSALS else ConfigurationError
+        raise kind(f"MLflow refused {path} ({answer.status_code}): {answer.text[:300]}", where=self.base_url, hint=hint)
 
     def put_artifact(self, path: str, file: Path) -> None:
         """

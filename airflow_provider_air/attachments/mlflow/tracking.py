@@ -15,9 +15,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_air.attachments.mlflow.batches import Batches, pairs, tags_of
 from airflow_provider_air.attachments.mlflow.models import SERVICE_TAG, ModelRegistry, source_of
 from airflow_provider_air.contracts.attachments import Additions, Outcome
 from airflow_provider_air.contracts.names import digest
+from airflow_provider_air.drivers.wire.metrics import metrics_of
 from airflow_provider_air.drivers.wire.texts import shortened
 from airflow_provider_air.errors import ConfigurationError, ProtocolError
 
@@ -27,10 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# MLflow's limits of one log-batch call, and of a value.
-METRICS_PER_CALL = 1000
-PARAMS_PER_CALL = 100
-VALUE_CHARACTERS = 6000
+MESSAGE_CHARACTERS = 6000
 # The tag by which a run is found again. MLflow has no client token for run creation.
 KEY_TAG = "air.key"
 TRIAL_TAG = "air.trial_id"
@@ -70,10 +69,12 @@ class MlflowTracking:
         run_id = self._find(experiment_id, KEY_TAG, tags[KEY_TAG])
         if run_id is None:
             run_id = self._create(experiment_id, attempt.run_name, tags, KEY_TAG)
-            self._log_params(run_id, attempt.parameters)
+            known: list[str] = []
         else:
             self._server.call("POST", "runs/update", {"run_id": run_id, "status": "RUNNING"})
-            self._tag(run_id, tags)
+            self._batches(run_id).tags(tags)
+            known = self._params_of(run_id)
+        self._batches(run_id).params(_params(attempt.parameters), known)
         variable = "RAY_AIRFLOW_MLFLOW_PARENT_RUN_ID" if attempt.workload == "tune" else "MLFLOW_RUN_ID"
         return Additions(
             env_vars={
@@ -94,16 +95,14 @@ class MlflowTracking:
         """Log metrics with the records' own time stamps; a point that is there already stays one point."""
         if not state.get("run_id"):
             return
-        points = [point for record in records if record["kind"] == "metric" for point in _points(record)]
-        for start in range(0, len(points), METRICS_PER_CALL):
-            batch = points[start : start + METRICS_PER_CALL]
-            self._server.call("POST", "runs/log-batch", {"run_id": state["run_id"], "metrics": batch})
+        batches = self._batches(state["run_id"])
+        batches.metrics([point for record in records if record["kind"] == "metric" for point in _points(record)])
         for record in records:
             if record["kind"] == "progress" and isinstance(record.get("features"), Mapping):
-                self._tag(state["run_id"], _feature_tags(record["features"]))
+                batches.tags(_feature_tags(record["features"]))
         checkpoints = [record["uri"] for record in records if record["kind"] == "checkpoint"]
         if checkpoints:
-            self._tag(state["run_id"], {"air.checkpoint": str(checkpoints[-1])})
+            batches.tags({"air.checkpoint": str(checkpoints[-1])})
 
     def on_end(self, attempt: AttemptInfo, state: Mapping[str, Any], outcome: Outcome) -> None:
         """Set the run's end state, and note Tune's trials as nested runs."""
@@ -112,8 +111,8 @@ class MlflowTracking:
         if outcome.status == "SUCCEEDED" and isinstance(outcome.result, Mapping):
             for trial in outcome.result.get("trials") or []:
                 self._note_trial(state, trial)
-        message = {"air.message": shortened(outcome.message, VALUE_CHARACTERS)} if outcome.message else {}
-        self._tag(state["run_id"], {OUTCOME_TAG: outcome.status, **message})
+        message = {"air.message": shortened(outcome.message, MESSAGE_CHARACTERS)} if outcome.message else {}
+        self._batches(state["run_id"]).tags({OUTCOME_TAG: outcome.status, **message})
         status = END_STATUS.get(outcome.status, "FAILED")
         body = {"run_id": state["run_id"], "status": status, "end_time": _now_ms()}
         self._server.call("POST", "runs/update", body)
@@ -154,8 +153,7 @@ class MlflowTracking:
 
     def _tags(self, attempt: AttemptInfo) -> dict[str, str]:
         key = attempt.key
-        return {
-            **self._more_tags,
+        return tags_of(self._more_tags) | {
             KEY_TAG: digest(key.deployment, key, attempt.generation, length=24),
             "air.dag_id": key.dag_id,
             "air.run_id": key.run_id,
@@ -176,7 +174,7 @@ class MlflowTracking:
         return str(runs[0]["info"]["run_id"]) if runs else None
 
     def _create(self, experiment_id: str, name: str, tags: Mapping[str, str], key: str) -> str:
-        body = {"experiment_id": experiment_id, "run_name": name, "start_time": _now_ms(), "tags": _pairs(tags)}
+        body = {"experiment_id": experiment_id, "run_name": name, "start_time": _now_ms(), "tags": pairs(tags)}
         return self._server.create(
             "runs/create",
             body,
@@ -184,14 +182,12 @@ class MlflowTracking:
             find=lambda: self._find(experiment_id, key, tags[key]),
         )
 
-    def _tag(self, run_id: str, tags: Mapping[str, str]) -> None:
-        self._server.call("POST", "runs/log-batch", {"run_id": run_id, "tags": _pairs(tags)})
+    def _batches(self, run_id: str) -> Batches:
+        return Batches(self._server, run_id)
 
-    def _log_params(self, run_id: str, parameters: Mapping[str, Any]) -> None:
-        flat = _pairs({name: _text(value) for name, value in _flatten(parameters)})
-        for start in range(0, len(flat), PARAMS_PER_CALL):
-            batch = flat[start : start + PARAMS_PER_CALL]
-            self._server.call("POST", "runs/log-batch", {"run_id": run_id, "params": batch})
+    def _params_of(self, run_id: str) -> list[str]:
+        data = (self._server.call("GET", "runs/get", run_id=run_id).get("run") or {}).get("data") or {}
+        return [str(param["key"]) for param in data.get("params") or []]
 
     def _note_trial(self, state: Mapping[str, Any], trial: Mapping[str, Any]) -> None:
         experiment_id = str(state["experiment_id"])
@@ -200,15 +196,10 @@ class MlflowTracking:
         if run_id is None:
             tags = {TRIAL_TAG: marker, "mlflow.parentRunId": str(state["run_id"])}
             run_id = self._create(experiment_id, f"trial {trial['trial_id']}", tags, TRIAL_TAG)
-            self._log_params(run_id, trial.get("config") or {})
-        numbers = {k: v for k, v in (trial.get("metrics") or {}).items() if _is_number(v)}
+            self._batches(run_id).params(_params(trial.get("config") or {}))
         stamp = _now_ms()
-        metrics = [
-            {"key": k, "value": _json_number(v), "timestamp": stamp, "step": 0}
-            for k, v in list(numbers.items())[:METRICS_PER_CALL]
-        ]
-        if metrics:
-            self._server.call("POST", "runs/log-batch", {"run_id": run_id, "metrics": metrics})
+        found = metrics_of(trial.get("metrics") or {})
+        self._batches(run_id).metrics([_point(name, number, stamp, 0) for name, number in found.items()])
         status = "FAILED" if trial.get("error") else "FINISHED"
         self._server.call("POST", "runs/update", {"run_id": run_id, "status": status, "end_time": stamp})
 
@@ -224,10 +215,12 @@ def _feature_tags(features: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _points(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for name, value in record["values"].items():
-        if _is_number(value):
-            step = record.get("step")
-            yield {"key": name, "value": _json_number(value), "timestamp": int(record["t"] * 1000), "step": step or 0}
+    for name, number in metrics_of(record["values"]).items():
+        yield _point(name, number, int(record["t"] * 1000), record.get("step") or 0)
+
+
+def _point(name: str, number: float, stamp: int, step: int) -> dict[str, Any]:
+    return {"key": name, "value": _json_number(number), "timestamp": stamp, "step": step}
 
 
 def _json_number(value: float) -> float | str:
@@ -237,8 +230,8 @@ def _json_number(value: float) -> float | str:
     return value
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _params(parameters: Mapping[str, Any]) -> dict[str, str]:
+    return {name: _text(value) for name, value in _flatten(parameters)}
 
 
 def _flatten(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -250,12 +243,7 @@ def _flatten(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[
 
 
 def _text(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return text[:VALUE_CHARACTERS]
-
-
-def _pairs(values: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"key": name, "value": value} for name, value in values.items()]
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _now_ms() -> int:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MODES = ("online", "offline")
 # Ray passes all variables of a job in one string of 128 KiB.
 CONFIG_CHARACTERS = 16_000
+# What W&B takes. Source: wandb 0.31, wandb/sdk/wandb_settings.py; its server says so of a run's group.
+NAME_CHARACTERS, TAG_CHARACTERS, NOT_IN_PROJECT = 128, 64, "/\\#?%:"
 
 
 @dataclass
@@ -60,8 +62,12 @@ class WandbTracker:
 
     def validate(self) -> None:
         """:raises ConfigurationError: a field is wrong; the message names it."""
-        if not isinstance(self.project, str) or not self.project.strip() or "/" in self.project:
-            raise ConfigurationError(f"WandbTracker's 'project' must be a name without slashes, not {self.project!r}")
+        project = self.project if isinstance(self.project, str) else ""
+        if not 0 < len(project.strip()) <= NAME_CHARACTERS or set(project) & set(NOT_IN_PROJECT):
+            raise ConfigurationError(
+                f"WandbTracker's 'project' must be a name of at most {NAME_CHARACTERS} characters without slashes and "
+                f"the like ({NOT_IN_PROJECT}), not {self.project!r}"
+            )
         if self.mode not in MODES:
             raise ConfigurationError(f"WandbTracker's 'mode' must be online or offline, not {self.mode!r}")
         if self.mode == "offline" and not self.offline_dir:
@@ -70,6 +76,11 @@ class WandbTracker:
             )
         if not isinstance(self.tags, list) or not all(isinstance(tag, str) for tag in self.tags):
             raise ConfigurationError(f"WandbTracker's 'tags' must be a list of texts, not {self.tags!r}")
+        for tag in self.tags:
+            if not 0 < len(tag) <= TAG_CHARACTERS or "," in tag:
+                raise ConfigurationError(
+                    f"A tag of WandbTracker must have 1 to {TAG_CHARACTERS} characters and no comma, unlike {tag!r}"
+                )
 
     def check(self, request: JobRequest, workload: str, storage: str | None) -> Collection[str]:
         """Take every job."""
@@ -114,7 +125,7 @@ class WandbTracking:
         """Say which run it is; the driver opens it."""
         spec, key, site = self._spec, attempt.key, self._site()
         run_id = f"af-{digest(key.deployment, key, attempt.generation, length=24)}"
-        group = f"{key.dag_id}__{key.run_id}"
+        group = _group(f"{key.dag_id}__{key.run_id}")
         entity = spec.entity or (site.entity if site else None)
         is_tune = attempt.workload == "tune"
         given: dict[str, str | None] = {
@@ -160,6 +171,11 @@ class WandbTracking:
         if site is None or entity is None:
             return {}
         return {"wandb_url": f"{site.app_url}/{quote(entity)}/{quote(self._spec.project)}/{page}"}
+
+
+def _group(name: str) -> str:
+    """Keep a name that W&B takes; a longer one ends in a digest of all of it."""
+    return name if len(name) <= NAME_CHARACTERS else f"{name[: NAME_CHARACTERS - 9]}-{digest(name)}"
 
 
 def _config(attempt: AttemptInfo) -> str:

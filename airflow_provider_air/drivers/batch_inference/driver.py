@@ -43,13 +43,13 @@ def _infer(run: Run) -> Dict[str, Any]:
     staged = staging.StagedOutput(output["uri"], config["run_name"])
     done = staged.begin()
     if done is not None:
-        run.records.write("progress", message="an earlier attempt has committed the output", phase="committed")
+        run.records.tell("progress", message="an earlier attempt has committed the output", phase="committed")
         return dict(done["result"])
     specs, joined = join.join_datasets(run, {"input": datasets.spec_of(config["input"])}, "input")
     board = ray.remote(num_cpus=0)(predictors.Board).remote()
     predicted = _predicted({**config, "input": specs["input"]}, target, board)
     written = sink.StagedSink(staged.staging_uri, staged.attempt, output["format"], output.get("columns"))
-    run.records.write("progress", message="inference starts", phase="start")
+    run.records.tell("progress", message="inference starts", phase="start")
     started = time.time()
     resources.run_when_it_fits(
         run, "concurrency", _bundles(config), lambda: _write(predicted, written), _progress(run, board)
@@ -188,6 +188,6 @@ def _progress(run: Run, board: Any) -> Callable[[], None]:
         if seen["rows"] != state["rows"]:
             state["rows"] = seen["rows"]
             batches = seen["batches"]
-            run.records.write("progress", message="rows predicted", done=seen["rows"], batches=batches, phase="predict")
+            run.records.tell("progress", message="rows predicted", done=seen["rows"], batches=batches, phase="predict")
 
     return tick

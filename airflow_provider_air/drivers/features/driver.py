@@ -88,7 +88,7 @@ def wait_until_fresh(run: Run) -> Dict[str, Any]:
             return {"fresh_at": config["fresh_at"], "materialized_until": done}
         message = "waiting for %s" % (", ".join(late) or "a first materialization")
         if message != told:
-            run.records.write("progress", message=message, phase="waiting")
+            run.records.tell("progress", message=message, phase="waiting")
             told = message
         if time.monotonic() > end:
             raise NotFresh("not fresh at %s in time: still %s" % (config["fresh_at"], message))

@@ -48,7 +48,7 @@ def join_datasets(run: Run, specs: Dict[str, Any], field: str = "datasets") -> T
     summary = {key: about[key] for key in ("project", "feature_service", "feature_views", "features", "fingerprint")}
     summary["rows"] = rows
     message = "the data is joined with the feature service %s" % summary["feature_service"]
-    run.records.write("progress", message=message, phase="features", features=summary)
+    run.records.tell("progress", message=message, phase="features", features=summary)
     return joined, summary
 
 
@@ -69,7 +69,7 @@ def join_once(run: Run, repo: str, service_name: str, spec: Any, output: str, fi
     staged = staging.StagedOutput(files.absolute(output), run.config["run_name"])
     done = staged.begin()
     if done is not None:
-        run.records.write("progress", message="an earlier attempt has committed the features", phase="committed")
+        run.records.tell("progress", message="an earlier attempt has committed the features", phase="committed")
         return dict(done["result"])
     store = feast_store.opened(repo)
     service = feast_store.service(store, service_name)
@@ -97,12 +97,12 @@ def _rows(
 ) -> Tuple[Any, List[str], int]:
     keys = sorted({key for keys in keys_of_views for key in keys} - {"__dummy_id"})
     if "sql" in spec:
-        run.records.write("progress", message="joining a query's rows with %s" % service.name, phase="start")
+        run.records.tell("progress", message="joining a query's rows with %s" % service.name, phase="start")
         table, features = sql_join.joined(store, service, spec["sql"], keys, field)
         rows_read = table.num_rows
     else:
         frame = entities.read(spec, keys, field)
-        run.records.write("progress", message="joining %d rows with %s" % (len(frame), service.name), phase="start")
+        run.records.tell("progress", message="joining %d rows with %s" % (len(frame), service.name), phase="start")
         table, features = _joined(store, service, frame, keys, field)
         rows_read = len(frame)
     if sql_join.takes_sql(store):

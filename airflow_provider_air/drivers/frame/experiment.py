@@ -9,15 +9,14 @@ pickled into the experiment's folder and come back from there on a restore, henc
 from __future__ import annotations
 
 import collections
-import time
 from typing import Any, Callable, Dict, List, Optional
 
 import ray.tune
 from ray.tune import Callback
 
 from ..data import files
-from ..wire.problems import ConfigurationProblem
-from .metrics import numbers, plain
+from .metrics import plain, tell_metrics
+from .missing import MissingMetric
 from .running import Run
 
 # What Tune adds to every report and nobody wants to read.
@@ -41,54 +40,39 @@ TUNE_FIELDS = frozenset(
         "checkpoint_path",
     ]
 )
-# A trial that reports faster is shown once in this time; its last report is always shown.
-SHOW_EVERY_SECONDS = 1.0
 
 
 class Observer:
     """
     Writes what happens to trials as records.
 
-    :param metric: the metric that every trial must report, or None
-    :param pick: what of a report is shown; by default everything that the author's code reported
+    :param metric: what trials are compared by, by its flat name, or None
+    :param pick: what of a report is told; by default everything that the author's code reported
     """
 
     def __init__(
         self, run: Run, metric: Optional[str], pick: Optional[Callable[[Dict[str, Any]], Dict[str, Any]]] = None
     ) -> None:
         self._run = run
-        self._pick = pick or user_metrics
-        self._metric = metric
-        self._shown: Dict[str, float] = {}
+        self._pick = pick or reported_of
+        self._told: Dict[str, Any] = {}
         self.total: Optional[int] = None
         self.ended = 0  # grows with every trial that ends; the scheduler saves the experiment's state then
         self.failed: List[str] = []  # ids of trials, in the order in which they failed
-        self.problem: Optional[str] = None
-
-    def check(self) -> None:
-        """
-        Raise what a trial's report has shown to be wrong; called in the driver's main thread.
-
-        :raises ConfigurationProblem: the metric is not among what the trials report
-        """
-        if self.problem:
-            raise ConfigurationProblem(self.problem)
+        self.missing = MissingMetric(metric)
 
     def reported(self, trial: Any, result: Dict[str, Any], last: bool = False) -> None:
-        """Take one report of a trial."""
-        values = self._pick(result)
-        if not values and last:
-            return  # the empty report that Tune adds when a function returns
-        if self._metric is not None and self._metric not in result and not self.problem:
-            self.problem = "metric: the trials do not report %r; they report %s" % (
-                self._metric,
-                ", ".join(map(repr, sorted(set(values) - {"training_iteration"}))) or "nothing",
-            )
-        now = time.monotonic()
-        if last or now - self._shown.get(trial.trial_id, float("-inf")) >= SHOW_EVERY_SECONDS:
-            self._shown[trial.trial_id] = now
-            step = result.get("training_iteration")
-            self._run.records.write("metric", values=numbers(values), step=step, trial=trial.trial_id)
+        """
+        Take one report of a trial.
+
+        :param last: Tune may say it once more, when the trial ends
+        """
+        values, step = self._pick(result), result.get("training_iteration")
+        if last and (not values or self._told.get(trial.trial_id) == step):
+            return
+        self._told[trial.trial_id] = step
+        self.missing.note(values)
+        tell_metrics(self._run.records, values, step=step, trial=trial.trial_id)
 
     def changed(self, trials: List[Any], trial: Any, what: str) -> None:
         """Say that a trial started or ended, with the state of all."""
@@ -96,7 +80,7 @@ class Observer:
         done = states["terminated"] + states["error"]
         if what != "starts" and trial.status not in ("TERMINATED", "ERROR"):
             done += 1  # Tune tells us just before it sets the trial's state
-        self._run.records.write(
+        self._run.records.tell(
             "progress",
             message="trial %s %s" % (trial.trial_id, what),
             phase="trials",
@@ -145,9 +129,15 @@ class TrialProgress(Callback):  # type: ignore[misc, unused-ignore]
             OBSERVER.changed(trials, trial, "failed")
 
 
-def user_metrics(result: Dict[str, Any]) -> Dict[str, Any]:
+def reported_of(result: Dict[str, Any]) -> Dict[str, Any]:
     """Leave out what Tune adds to a report, but for ``training_iteration``."""
-    return {key: plain(value) for key, value in result.items() if key not in TUNE_FIELDS and key != "config"}
+    return {key: value for key, value in result.items() if key not in TUNE_FIELDS}
+
+
+def user_metrics(result: Dict[str, Any]) -> Dict[str, Any]:
+    """Give a report as a result's row holds it."""
+    values: Dict[str, Any] = plain(reported_of(result))
+    return values
 
 
 def restored(experiment_uri: str, trainable: Any, space: Any) -> Any:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import sys
+import threading
 from typing import Any, Optional
 
 from ..wire.names import RECORDS_DIR, SUBMISSION_ID, records_name
@@ -14,6 +15,7 @@ from ..wire.records import RecordWriter
 from .ends import end_of, is_skip
 
 _writer: Optional[RecordWriter] = None
+_opening = threading.Lock()
 _failed: Optional[BaseException] = None
 
 
@@ -50,13 +52,26 @@ def join(records: RecordWriter) -> None:
 
 
 def opened() -> Optional[RecordWriter]:
-    """Give the writer, and open it first where this process is a script of the user's; None outside of a job."""
+    """
+    Give the writer, and open it first where this process is a script of the user's; None outside of a job.
+
+    :raises RuntimeError: another process of the job has the records, or is to have them
+    """
     global _writer
     submission_id = os.environ.get(SUBMISSION_ID)
-    if _writer is None and submission_id:
-        _writer = RecordWriter(path_of(submission_id))
-        atexit.register(_end)
-    return _writer if submission_id else None
+    with _opening:
+        if _writer is None and submission_id:
+            if _is_ray_worker():
+                # On another node there is no file of the entrypoint's in the way, and nobody would read this one.
+                raise RuntimeError("only the entrypoint's process reports; return values to it from Ray's workers")
+            _writer = RecordWriter(path_of(submission_id))
+            atexit.register(_end)
+        return _writer if submission_id else None
+
+
+def _is_ray_worker() -> bool:
+    worker: Any = sys.modules.get("ray._private.worker")
+    return worker is not None and worker.global_worker.mode == worker.WORKER_MODE
 
 
 def watch() -> None:

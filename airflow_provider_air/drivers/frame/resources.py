@@ -137,7 +137,7 @@ class _Watch:
     def _say(self, message: str) -> None:
         if message != self._said:
             self._said = message
-            self._run.records.write("progress", message=message, phase="resources")
+            self._run.records.tell("progress", message=message, phase="resources")
 
 
 def _is_placed(bundle: Bundle) -> bool:

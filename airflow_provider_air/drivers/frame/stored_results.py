@@ -81,7 +81,7 @@ class _Place:
         uri = files.join(files.absolute(self._root), "results", name)
         filesystem, path = files.open_uri(uri, "storage")
         files.write(filesystem, path, data)
-        self._records.write("progress", message="the result of %d bytes is at %s" % (len(data), uri), phase="result")
+        self._records.tell("progress", message="the result of %d bytes is at %s" % (len(data), uri), phase="result")
         return told_of(uri, data, table)
 
 

@@ -12,12 +12,13 @@ from typing import Any, Dict, List
 
 from ..data import files
 from ..frame import resources
-from ..frame.metrics import plain
+from ..frame.metrics import fitted
 from ..frame.resources import Bundle
 from ..frame.running import Run, running
 from ..trackers import wandb_run
 from ..wire import imports
 from ..wire.failures import text_of
+from ..wire.metrics import metrics_of
 from ..wire.problems import ConfigurationProblem, WorkFailed
 
 # What of RLlib's hundreds of numbers is shown and comes home.
@@ -82,7 +83,7 @@ def _tuner(run: Run, algorithm: Any, config: Any, uri: str) -> Any:
     from ..frame import experiment
 
     if any(name.startswith("experiment_state-") for name in files.names(uri)):
-        run.records.write("progress", message="the run at %s is restored" % uri, phase="start", restored=True)
+        run.records.tell("progress", message="the run at %s is restored" % uri, phase="start", restored=True)
         return experiment.restored(uri, algorithm, config)
     checkpoints = tune.CheckpointConfig(
         checkpoint_frequency=int(run.config.get("checkpoint_frequency") or 1),
@@ -104,17 +105,8 @@ def _tuner(run: Run, algorithm: Any, config: Any, uri: str) -> Any:
 
 def flat(result: Dict[str, Any]) -> Dict[str, Any]:
     """Flatten RLlib's nested report to ``a/b`` names, and keep what people look at."""
-    found: Dict[str, Any] = {}
-
-    def walk(prefix: str, value: Any) -> None:
-        if isinstance(value, dict):
-            for key, item in value.items():
-                walk("%s/%s" % (prefix, key) if prefix else str(key), item)
-        elif isinstance(value, (int, float)) and (prefix in SHOWN or prefix.startswith(SHOWN_BELOW)):
-            found[prefix] = value
-
-    walk("", result)
-    return found
+    found = metrics_of({key: value for key, value in result.items() if key != "config"})
+    return {name: number for name, number in found.items() if name in SHOWN or name.startswith(SHOWN_BELOW)}
 
 
 def _result(run: Run, result: Any, uri: str) -> Dict[str, Any]:
@@ -124,10 +116,11 @@ def _result(run: Run, result: Any, uri: str) -> Dict[str, Any]:
     if result.checkpoint is not None:
         checkpoint = files.join(uri, *str(result.checkpoint.path).rstrip("/").split("/")[-2:])
     metrics = flat(result.metrics or {})
-    return {
+    value = {
         "run_name": run.config["run_name"],
         "uri": uri,
-        "metrics": plain(metrics),
+        "metrics": metrics,
         "iterations": metrics.get("training_iteration"),
         "checkpoint": checkpoint,
     }
+    return fitted(value)

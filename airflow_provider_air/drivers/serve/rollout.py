@@ -72,7 +72,7 @@ class Rollout:
     def report(self, message: str, done: Optional[int] = None, total: Optional[int] = None) -> None:
         """Show a line in the task log and the progress."""
         counts = {} if total is None else {"done": done, "total": total}
-        self.run.records.write("progress", message=message, **counts)
+        self.run.records.tell("progress", message=message, **counts)
 
     @contextlib.contextmanager
     def holding(self, name: str) -> Iterator[lock.Held]:

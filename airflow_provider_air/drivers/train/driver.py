@@ -13,11 +13,12 @@ from typing import Any, Dict, List, Optional, Tuple
 from ..data import datasets, files
 from ..features import join
 from ..frame import code, resources
-from ..frame.metrics import fitted, numbers, plain
+from ..frame.metrics import fitted, plain, tell_metrics
+from ..frame.missing import MissingMetric
 from ..frame.running import Run, running
 from ..trackers import wandb_run
 from ..wire import outages
-from ..wire.problems import ConfigurationProblem, Unavailable
+from ..wire.records import warn
 from . import loops, trainers
 from .history import History, Row
 
@@ -53,11 +54,14 @@ def _train(run: Run, started: float) -> Dict[str, Any]:
         trainer = build(name, storage_path, [callback], config.get("train_loop_config"), data)
         tick = reports.follow(mailbox, history, report.row)
         result = resources.run_when_it_fits(run, "scaling_config", bundles, lambda: _fit(trainer), tick)
+    kept = _kept(result)
+    for folder, metrics in kept:
+        report.late(history.complete(folder, metrics))
     try:
         reports.save_history(history, storage_path, name)
-    except Unavailable as error:  # what was trained is worth more
-        run.records.write("progress", message="the history in storage is not whole: %s" % error, phase="end")
-    value = report.result(history, _kept(result), resumed_from)
+    except Exception as error:  # all is trained, and the result has the rows that matter
+        warn("the metrics history was not written: %s" % error)
+    value = report.result(history, kept, resumed_from)
     value["history_uri"] = reports.history_uri(storage_path, name)
     value["features"] = joined
     value["seconds"] = round(time.time() - started, 3)
@@ -114,7 +118,7 @@ class _Reporter:
         order = (run.config.get("checkpoint_config") or {}).get("checkpoint_score_order", "max")
         self._metric: Optional[str] = run.config.get("metric") or score
         self._mode: str = run.config.get("mode") or ("max" if not score else order)
-        self._checked = False
+        self._missing = MissingMetric(self._metric)
 
     def begin(self, resumed_from: Optional[str], rows: int) -> None:
         """Say how the run starts."""
@@ -123,21 +127,20 @@ class _Reporter:
             message = "training resumes from %s, after %d reports" % (resumed_from, rows)
         if not self._run.config.get("storage_path"):
             message += "; without storage_path, checkpoints stay on the head node at %s and go with it" % self._uri
-        self._run.records.write("progress", message=message, phase="start", resumed_from=resumed_from)
+        self._run.records.tell("progress", message=message, phase="start", resumed_from=resumed_from)
 
     def row(self, row: Row) -> None:
-        """Write one report; a metric that the author named must be in the first one."""
-        values = numbers(row["metrics"])
-        self._run.records.write("metric", values=values, step=row["report"])
+        """Write one report."""
+        values = tell_metrics(self._run.records, row["metrics"], step=row["report"])
         if row["checkpoint"] is not None:
             uri = files.join(self._uri, row["checkpoint"])
-            self._run.records.write("checkpoint", uri=uri, values=values)
-        if not self._checked and self._metric is not None and self._metric not in row["metrics"]:
-            raise ConfigurationProblem(
-                "metric: the loop does not report %r; its first report has %s"
-                % (self._metric, ", ".join(map(repr, sorted(row["metrics"]))) or "nothing")
-            )
-        self._checked = True
+            self._run.records.tell("checkpoint", uri=uri, values=values)
+        self._missing.note(row["metrics"])
+
+    def late(self, row: Optional[Row]) -> None:
+        """Write what came for a checkpoint after its report."""
+        if row is not None:
+            tell_metrics(self._run.records, row["metrics"], step=row["report"])
 
     def result(
         self, history: History, kept: List[Tuple[str, Dict[str, Any]]], resumed_from: Optional[str]
@@ -145,6 +148,8 @@ class _Reporter:
         """Put the result together; what is too long for a record is named by URI."""
         uris = {folder: files.join(self._uri, folder) for folder, _ in kept}
         best = history.best(self._metric, self._mode) if self._metric is not None else None
+        if self._metric is not None and best is None:
+            self._missing.judge(history.metric_names())
         best_kept = self._best_kept(history, uris)
         return {
             "run_name": self._run.config["run_name"],

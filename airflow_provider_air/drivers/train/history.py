@@ -12,6 +12,7 @@ import time
 from typing import Any, Dict, List, Optional
 
 from ..frame.metrics import plain
+from ..wire.metrics import finite_of, metrics_of
 
 FILE = "air_metrics_history.jsonl"
 
@@ -57,17 +58,30 @@ class History:
         # Ray writes its own list first: killed in between, the last row is missing here, not earlier ones.
         self.add(metrics or {}, checkpoint)
 
+    def complete(self, checkpoint: str, metrics: Dict[str, Any]) -> Optional[Row]:
+        """
+        Take what came for a checkpoint after its report, such as of a validation beside the training.
+
+        :return: a row of what is new of it, or None
+        """
+        for row in self.rows:
+            if row["checkpoint"] == checkpoint:
+                late = {name: value for name, value in plain(metrics).items() if name not in row["metrics"]}
+                row["metrics"].update(late)
+                return {**row, "metrics": late} if late else None
+        return None
+
     def best(self, metric: str, mode: str) -> Optional[Row]:
-        """Find the row with the best value of ``metric``; NaN is never best."""
-        rows = [row for row in self.rows if _is_number(row["metrics"].get(metric))]
-        if not rows:
+        """Find the row with the best value of ``metric``, by its flat name; NaN and infinities are never best."""
+        found = [(value, row) for row in self.rows if (value := finite_of(row["metrics"], metric)) is not None]
+        if not found:
             return None
         pick = min if mode == "min" else max
-        return pick(rows, key=lambda row: row["metrics"][metric])
+        return pick(found, key=lambda pair: pair[0])[1]
 
     def metric_names(self) -> List[str]:
-        """List every metric that was ever reported."""
-        return sorted({name for row in self.rows for name in row["metrics"]})
+        """List every metric that was ever reported, by its flat name."""
+        return sorted({name for row in self.rows for name in metrics_of(row["metrics"])})
 
     def dump(self) -> bytes:
         """Give the file's content."""
@@ -83,7 +97,3 @@ class History:
             except ValueError:
                 break
         return cls(rows)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value

@@ -11,15 +11,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 import tempfile
 import time
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional, Set
 
 from ray.train import UserCallback
 
 from ..data import files
-from ..wire.problems import Unavailable
+from ..wire.records import warn
 from .history import FILE, History, Row
 
 # Of the controller's time, at most one part in twenty goes into writing the history file.
@@ -75,6 +74,8 @@ class ReportProgress(UserCallback):  # type: ignore[misc, unused-ignore]
         self._run_name = run_name
         self._history = History(rows)
         self._next_flush = 0.0
+        self._unsent = b""
+        self._warned: Set[str] = set()
 
     def after_report(self, run_context: Any, metrics: List[Dict[str, Any]], checkpoint: Optional[Any]) -> None:
         """Take one report; the metrics are those of rank 0, as in Ray's own result."""
@@ -94,15 +95,25 @@ class ReportProgress(UserCallback):  # type: ignore[misc, unused-ignore]
         started = time.monotonic()
         try:
             save_history(self._history, self._storage_path, self._run_name, patience=0)
-        except (OSError, Unavailable) as error:  # the driver writes the file once more at the end
-            print("the metrics history was not written: %s" % error, file=sys.stderr, flush=True)
+        except Exception as error:  # the driver writes the file once more at the end
+            self._warn("the metrics history was not written: %s" % error)
         ended = time.monotonic()
         self._next_flush = ended + FLUSH_COST_FACTOR * (ended - started)
 
     def _post(self, event: Dict[str, Any]) -> None:
-        # One write of one line on a local file opened for appending is not torn.
-        with open(self._mailbox, "ab", buffering=0) as file:
-            file.write(json.dumps(event).encode() + b"\n")
+        self._unsent += json.dumps(event).encode() + b"\n"
+        try:
+            with open(self._mailbox, "ab", buffering=0) as file:
+                while self._unsent:  # a disk that fills up takes only a part, and the rest later
+                    self._unsent = self._unsent[file.write(self._unsent) :]
+        except OSError as error:
+            self._warn("reports reach the driver late: %s" % error)
+
+    def _warn(self, message: str) -> None:
+        # What Ray calls in its controller must not raise there: that would end the training.
+        if message not in self._warned:
+            self._warned.add(message)
+            warn(message)
 
 
 def history_uri(storage_path: str, run_name: str) -> str:

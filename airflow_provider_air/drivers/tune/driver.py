@@ -21,6 +21,7 @@ from ..frame.running import Run, running
 from ..trackers import wandb_run
 from ..train import trainers
 from ..wire import spaces
+from ..wire.metrics import finite_of, flattened
 from ..wire.problems import ConfigurationProblem, WorkFailed
 from . import search
 
@@ -36,7 +37,7 @@ def main() -> None:
     with running(wandb_run.begin) as run:
         started = time.time()
         trainers.set_report_interval(run.config)
-        # Our own check says what the trials do report; Tune's would end the experiment first.
+        # A metric may be missing from a report, and come late: Tune's check would end the experiment.
         os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
         value = _tune(run)
         value["seconds"] = round(time.time() - started, 3)
@@ -56,7 +57,7 @@ def _tune(run: Run) -> Dict[str, Any]:
     uri = files.join(files.storage_of(run.config), run.config["run_name"])
     experiment.OBSERVER = experiment.Observer(run, run.config.get("metric"))
     tuner = _tuner(run, trainable(uri), bundles, uri)
-    grid = resources.run_when_it_fits(run, _resources_field(run), bundles, tuner.fit, experiment.OBSERVER.check)
+    grid = resources.run_when_it_fits(run, _resources_field(run), bundles, tuner.fit)
     return {**_result(run, grid, uri), "features": joined}
 
 
@@ -98,7 +99,7 @@ def _tuner(run: Run, trainable: Any, bundles: List[Bundle], uri: str) -> Any:
     datasets.read_all(run.config.get("datasets") or {})  # absent data fails here, not in every trial
     space = search.space(run)
     if _restorable(run, uri):
-        run.records.write("progress", message="the experiment at %s is restored" % uri, phase="start", restored=True)
+        run.records.tell("progress", message="the experiment at %s is restored" % uri, phase="start", restored=True)
         return experiment.restored(uri, trainable, space)
     try:
         tune_config, run_config = _tune_config(run, bundles), _run_config(run)
@@ -182,7 +183,7 @@ def _result(run: Run, grid: Any, uri: str) -> Dict[str, Any]:
     from . import trials
 
     base = run.config.get("train_loop_config") or {}
-    rows = trials.table(grid, base, uri)
+    rows = trials.table(grid, base, uri, run.config["metric"])
     failed = [row for row in rows if row["status"] == "failed"]
     allowed = int(run.config.get("max_failed_trials") or 0)
     if len(failed) > allowed:
@@ -195,10 +196,7 @@ def _result(run: Run, grid: Any, uri: str) -> Dict[str, Any]:
     value = {
         "run_name": run.config["run_name"],
         "uri": uri,
-        "best_config": best["config"],
-        "best_metrics": best["metrics"],
-        "best_checkpoint": best["checkpoint"],
-        "best_trial_id": best["trial_id"],
+        **{"best_" + name: best and best[name] for name in ("config", "metrics", "checkpoint", "trial_id")},
         "trials": rows,
         "trials_total": len(rows),
         "trials_failed": len(failed),
@@ -214,15 +212,16 @@ def _first(failed: List[Dict[str, Any]]) -> Dict[str, Any]:
     return min(failed, key=lambda row: order.index(row["trial_id"]) if row["trial_id"] in order else len(order))
 
 
-def _best(run: Run, rows: List[Dict[str, Any]]) -> Dict[str, Any]:
-    """Pick the trial whose last report is best, as Tune does by default; NaN is never best."""
+def _best(run: Run, rows: List[Dict[str, Any]]) -> Optional[Dict[str, Any]]:
+    """Pick the trial whose last value is best, as Tune does by default; NaN and infinities are never best."""
+    from ..frame import experiment
+
     metric, mode = run.config["metric"], run.config["mode"]
     finished = [row for row in rows if row["status"] == "finished"]
-    usable = [row for row in finished if isinstance(row["metrics"].get(metric), (int, float))]
+    usable = [(value, row) for row in finished if (value := finite_of(row["metrics"], metric)) is not None]
     if not usable:
-        names = sorted({name for row in finished for name in row["metrics"]})
-        raise ConfigurationProblem(
-            "metric: no trial ended with a number for %r; trials report %s" % (metric, ", ".join(names) or "nothing")
-        )
+        assert experiment.OBSERVER is not None
+        experiment.OBSERVER.missing.judge({name for row in finished for name in flattened(row["metrics"])})
+        return None
     pick = min if mode == "min" else max
-    return pick(usable, key=lambda row: row["metrics"][metric])
+    return pick(usable, key=lambda pair: pair[0])[1]

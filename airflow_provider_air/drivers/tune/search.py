@@ -78,7 +78,29 @@ def searcher(spec: Any, has_grid: bool) -> Any:
     if has_grid and name != "random":
         raise ConfigurationProblem("param_space: the searcher %r cannot walk grid_search; use choice" % name)
     chosen = imports.by_path(_path(path, {}, "searcher", SEARCHERS), "searcher")
-    return _build(chosen, args, "searcher %r" % name)
+    return _build(patient(chosen), args, "searcher %r" % name)
+
+
+def patient(searcher: Any) -> Any:
+    """Make a searcher pass over a report without the metric, which some raise at (Ray 2.60: Optuna's)."""
+    if not isinstance(searcher, type):
+        return searcher
+
+    def on_trial_result(self: Any, trial_id: str, result: Dict[str, Any]) -> None:
+        if has_metric(self, result):
+            searcher.on_trial_result(self, trial_id, result)  # type: ignore[attr-defined]
+
+    return type(searcher.__name__, (searcher,), {"on_trial_result": on_trial_result})
+
+
+def has_metric(judge: Any, result: Dict[str, Any]) -> bool:
+    """
+    Tell whether a report has what a scheduler or searcher looks at.
+
+    :param result: as Tune hands it to them, with flat names
+    """
+    named = getattr(judge, "metric", None) or []
+    return all(name in result for name in ([named] if isinstance(named, str) else named))
 
 
 def _named(spec: Any) -> Tuple[str, Dict[str, Any]]:

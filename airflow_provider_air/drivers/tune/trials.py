@@ -12,7 +12,9 @@ from ..frame import experiment
 from ..frame.metrics import plain
 from ..train import trainers
 from ..wire.failures import text_of
+from ..wire.metrics import flattened, number_of
 from ..wire.texts import shortened
+from .search import has_metric
 
 # The result holds one for each trial; the log has them whole.
 MAX_TRIAL_ERROR_CHARACTERS = 2000
@@ -26,7 +28,8 @@ def saving(scheduler: type) -> type:
     Make a scheduler save the experiment's state as soon as a trial ends.
 
     Tune saves it each 10 s or more: a driver killed in between would run finished trials again. The
-    scheduler is the one public place that is handed Tune's controller.
+    scheduler is the one public place that is handed Tune's controller. A report without the metric is passed over,
+    which some schedulers raise at.
     Source: Ray 2.60, TuneController.checkpoint and _ExperimentCheckpointManager
     """
 
@@ -34,7 +37,13 @@ def saving(scheduler: type) -> type:
         _save_when_ended(self, tune_controller)
         return scheduler.choose_trial_to_run(self, tune_controller, **kwargs)  # type: ignore[attr-defined]
 
-    return type(scheduler.__name__, (scheduler,), {"choose_trial_to_run": choose_trial_to_run})
+    def on_trial_result(self: Any, tune_controller: Any, trial: Any, result: Dict[str, Any]) -> str:
+        if not has_metric(self, result):
+            return scheduler.CONTINUE  # type: ignore[attr-defined,no-any-return]
+        return scheduler.on_trial_result(self, tune_controller, trial, result)  # type: ignore[attr-defined,no-any-return]
+
+    ours = {"choose_trial_to_run": choose_trial_to_run, "on_trial_result": on_trial_result}
+    return type(scheduler.__name__, (scheduler,), ours)
 
 
 def _save_when_ended(scheduler: Any, tune_controller: Any) -> None:
@@ -64,15 +73,29 @@ def train_trial(config: Dict[str, Any], build: Callable[..., Any], experiment_ur
     return train
 
 
-def table(grid: Any, base: Dict[str, Any], experiment_uri: str) -> List[Dict[str, Any]]:
+def table(grid: Any, base: Dict[str, Any], experiment_uri: str, metric: str) -> List[Dict[str, Any]]:
     """
     Turn an experiment's results into rows, one per trial.
 
     :param base: the fixed part of every trial's config
+    :param metric: what trials are compared by, by its flat name: a row has its last value, as Tune has it, also where
+        the last report has none
     """
+    last = _last_values(grid, metric)
     # Looking up a Train run's checkpoints is a request per trial.
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        return list(pool.map(lambda result: _row(result, base, experiment_uri), grid))
+        rows = list(pool.map(lambda result: _row(result, base, experiment_uri), grid))
+    for row in rows:
+        if row["trial_id"] in last and number_of(flattened(row["metrics"]).get(metric)) is None:
+            row["metrics"][metric] = last[row["trial_id"]]
+    return rows
+
+
+def _last_values(grid: Any, metric: str) -> Dict[str, Any]:
+    # Source: Ray 2.60, ExperimentAnalysis.get_best_trial; the public Result has the last report only.
+    analysis = getattr(grid, "_experiment_analysis", None)
+    trials = [trial for trial in getattr(analysis, "trials", []) if metric in trial.metric_analysis]
+    return {trial.trial_id: plain(trial.metric_analysis[metric]["last"]) for trial in trials}
 
 
 def _row(result: Any, base: Dict[str, Any], experiment_uri: str) -> Dict[str, Any]:

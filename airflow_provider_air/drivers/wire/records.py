@@ -19,17 +19,29 @@ without gaps; the last line has the kind ``end``. Kinds and their fields:
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+import sys
 import threading
 import time
 from typing import Any, Callable, Dict, List, Optional
+
+from .texts import shortened
 
 VERSION = 1
 KINDS = ("progress", "metric", "checkpoint", "result", "end")
 # One record must fit into memory many times over on the reading side, and into one HTTP read.
 MAX_RECORD_BYTES = 4 * 1024 * 1024
+# Of a line for people.
+LINE_CHARACTERS, NAME_CHARACTERS, MOST_VALUES = 2000, 100, 30
+
+
+def warn(message: str) -> None:
+    """Say something in the job's log, whatever has become of it."""
+    with contextlib.suppress(Exception):
+        print(message, file=sys.stderr, flush=True)
 
 
 class RecordWriter:
@@ -44,6 +56,8 @@ class RecordWriter:
         self.path = path
         self._lock = threading.Lock()
         self._next = 0
+        self._rest = b""
+        self._is_quiet = False
         self._pid = os.getpid()
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115  # lives as long as the writer
         try:
@@ -60,14 +74,16 @@ class RecordWriter:
         """
         Append one record and return it.
 
-        :raises ValueError: an unknown kind, or a record over :data:`MAX_RECORD_BYTES`
+        :raises ValueError: an unknown kind, a record over :data:`MAX_RECORD_BYTES`, or the writer is closed
         :raises RuntimeError: called in a forked child
+        :raises OSError: the disk does not take it now
         """
         if kind not in KINDS:
             raise ValueError("unknown record kind %r" % (kind,))
         if os.getpid() != self._pid:
             raise RuntimeError("only the process that opened the records writes them; return values to it instead")
         with self._lock:
+            self._put_rest()
             record = {"v": VERSION, "seq": self._next, "t": time.time(), "kind": kind}
             record.update(fields)
             line = json.dumps(record, separators=(",", ":"), allow_nan=True).encode("utf-8") + b"\n"
@@ -75,16 +91,46 @@ class RecordWriter:
                 raise ValueError(
                     "a %s record of %d bytes is over the limit of %d" % (kind, len(line), MAX_RECORD_BYTES)
                 )
-            self._file.write(line)
-            self._next += 1
+            self._rest = line
+            try:
+                self._put_rest()
+            finally:
+                if len(self._rest) == len(line):
+                    self._rest = b""  # nothing of it was written: there is no such record
+                else:
+                    self._next += 1
         for follow in self.followers:
             follow(record)
         return record
 
+    def _put_rest(self) -> None:
+        # A disk that fills up takes the beginning of a line: what is left of it comes first once there is room again,
+        # since a torn line would end the reading of all that follow.
+        while self._rest:
+            self._rest = self._rest[self._file.write(self._rest) :]
+
+    def tell(self, kind: str, **fields: Any) -> None:
+        """
+        Append a record that only tells of the work: whatever is wrong with it, or with the disk, the work goes on.
+
+        The first that cannot be written is told on stderr.
+        """
+        try:
+            self.write(kind, **fields)
+        except Exception as error:
+            if not self._is_quiet:
+                self._is_quiet = True
+                warn("what the job reports is not all passed on to Airflow: %s: %s" % (type(error).__name__, error))
+
     def close(self) -> None:
-        """Flush to disk and close the file."""
+        """
+        Flush to disk and close the file.
+
+        :raises OSError: the disk does not take what was written
+        """
         with self._lock:
             if not self._file.closed:
+                self._put_rest()
                 os.fsync(self._file.fileno())
                 self._file.close()
 
@@ -134,11 +180,14 @@ def line_of(record: Dict[str, Any]) -> Optional[str]:
     if kind == "progress":
         done, total = record.get("done"), record.get("total")
         count = "" if done is None else " (%s)" % (done if total is None else "%s/%s" % (done, total))
-        return "%s%s" % (record.get("message", ""), count)
+        return "%s%s" % (shortened(str(record.get("message", "")), LINE_CHARACTERS), count)
     if kind == "metric":
         step = record.get("step")
-        pairs = ", ".join("%s=%s" % (name, _short(number)) for name, number in sorted(record["values"].items()))
-        return pairs if step is None else "step %s: %s" % (step, pairs)
+        values = sorted(record["values"].items())
+        pairs = ["%s=%s" % (name[:NAME_CHARACTERS], _short(number)) for name, number in values[:MOST_VALUES]]
+        if len(values) > MOST_VALUES:
+            pairs.append("and %d more" % (len(values) - MOST_VALUES))
+        return ", ".join(pairs) if step is None else "step %s: %s" % (step, ", ".join(pairs))
     if kind == "checkpoint":
         return "checkpoint %s" % record.get("uri")
     return None

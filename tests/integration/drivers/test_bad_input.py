@@ -10,13 +10,12 @@ from typing import Any
 import pandas
 import pytest
 
-from airflow_provider_air.workloads import batch_inference, rllib, train, tune
+from airflow_provider_air.workloads import batch_inference, rllib, train
 from tests.integration.drivers.conftest import DriverJob, Submit
 
 pytestmark = pytest.mark.integration
 
 LOOP = {"train_loop": "loops:epochs", "train_loop_config": {"epochs": 2}}
-SEARCH = {"trainable": "loops:objective", "param_space": {"x": 1}, "metric": "loss", "mode": "min"}
 INFERENCE = {"predictor": "loops:Twice", "input": "{data}", "output": {"uri": "{out}"}}
 
 # What is said (field first), by driver and configuration. Some of it Airflow's side would refuse before.
@@ -41,12 +40,6 @@ PROBLEMS: dict[str, tuple[str, Mapping[str, Any], list[str]]] = {
         train.ENTRYPOINT,
         {**LOOP, "scaling_config": {"num_workers": 50}, "fixed_size": False, "resources_timeout_seconds": 3},
         ["scaling_config", "did not grow enough in 3 s", "CPU: 50"],
-    ),
-    "unreported metric": (train.ENTRYPOINT, {**LOOP, "metric": "auc"}, ["metric", "'auc'", "'epoch', 'loss'"]),
-    "unreported tune metric": (
-        tune.ENTRYPOINT,
-        {**SEARCH, "metric": "auc", "param_space": {"x": 1, "marks": "{out}"}},
-        ["metric", "'auc'", "'loss'"],
     ),
     "a column that the model needs": (
         batch_inference.ENTRYPOINT,

@@ -50,6 +50,8 @@ def test_a_killed_experiment_does_not_run_finished_trials_again(submit: Submit, 
     result = TuneResult.from_value(start(submit, tmp_path, "killed", spec).succeeded())
     runs = runs_of(marks)
     assert (runs["0"], runs["1"], runs["2"]) == (1, 1, 2)
+    assert result.best_config is not None
+    assert result.best_metrics is not None
     assert (result.best_config["x"], result.best_metrics["loss"]) == (1, 0.5)
     assert (result.trials_total, result.trials_failed) == (4, 0)
 
@@ -82,6 +84,7 @@ def test_train_loops_are_tuned_and_the_best_config_feeds_the_next_training(submi
     )
     result = TuneResult.from_value(start(submit, tmp_path, "loops", spec).succeeded())
     assert result.best_config == {"epochs": 4, "checkpoint_every": 2}
+    assert result.best_metrics is not None
     assert result.best_metrics["loss"] == 0.25
     assert [Path(row["checkpoint"], "state.json").is_file() for row in result.trials] == [True, True]
     assert result.best_checkpoint in [row["checkpoint"] for row in result.trials]

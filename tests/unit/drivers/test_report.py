@@ -8,7 +8,11 @@ import pytest
 
 from airflow_provider_air.drivers.wire.values import decode
 from airflow_provider_air.runs.ends import encoded_result_of
+from tests.kinds import parameters
+from tests.kinds.metrics import REPORTING
 from tests.unit.drivers.conftest import Process, records
+
+SCRIPTS, NAMES = parameters(REPORTING)
 
 
 def script(folder: Path, text: str) -> str:
@@ -47,12 +51,25 @@ def test_a_script_runs_by_hand_too(folder: Path, run: Process) -> None:
     assert not list((folder / "logs").iterdir())
 
 
+@pytest.mark.parametrize(("does", "kinds"), SCRIPTS, ids=NAMES)
+def test_whatever_is_reported_the_work_goes_on(folder: Path, run: Process, does: str, kinds: list[str]) -> None:
+    done = run(script(folder, f"{does}\n{does}\nreport.result(1)"))
+
+    assert done.returncode == 0, done.stderr
+    assert [item["kind"] for item in records(folder)] == [*kinds, *kinds, "result", "end"]
+    # One warning at most, however often it is reported.
+    assert len(done.stderr.splitlines()) == (0 if kinds else 1), done.stderr
+
+
 def test_a_child_of_the_script_cannot_spoil_its_records(folder: Path, run: Process) -> None:
     path = script(
         folder,
         "import subprocess, sys\n"
         "report.progress('mine')\n"
-        "code = 'from air_drivers import report; report.progress(\"child\")'\n"
+        "code = 'from air_drivers import report; [report.progress(\"child\") for _ in range(9)]; '\n"
+        "done = subprocess.run([sys.executable, '-c', code], stderr=subprocess.PIPE, text=True)\n"
+        "assert (done.returncode, len(done.stderr.splitlines())) == (0, 1), done.stderr\n"
+        "code = 'from air_drivers import report; report.result(1)'\n"
         "assert subprocess.run([sys.executable, '-c', code], stderr=subprocess.DEVNULL).returncode == 1\n"
         "report.result(1)",
     )
@@ -90,3 +107,104 @@ def test_a_skip_by_hand_raises_what_is_skipped(folder: Path, run: Process) -> No
 
     assert done.returncode == 1
     assert "Skipped: no new files" in done.stderr
+
+
+def test_a_fork_of_the_script_says_so_once_and_goes_on(folder: Path, run: Process) -> None:
+    path = script(
+        folder,
+        "import os\n"
+        "report.progress('mine')\n"
+        "if os.fork() == 0:\n"
+        "    report.progress('child'); report.metric({'a': 1}); os._exit(7)\n"
+        "assert os.waitstatus_to_exitcode(os.wait()[1]) == 7\n"
+        "report.result(1)",
+    )
+    done = run(path)
+
+    assert done.returncode == 0, done.stderr
+    assert [item["kind"] for item in records(folder)] == ["progress", "result", "end"]
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_all_threads_of_the_script_report(folder: Path, run: Process) -> None:
+    path = script(
+        folder,
+        "import contextlib, threading\n"
+        "from air_drivers.frame import own_records\n"
+        "gate, both, path_of = threading.Barrier(8), threading.Barrier(2), own_records.path_of\n"
+        "def held(name):\n"  # until a second thread opens the records too, which none should
+        "    with contextlib.suppress(threading.BrokenBarrierError): both.wait(0.5)\n"
+        "    return path_of(name)\n"
+        "own_records.path_of = held\n"
+        "def work(n):\n"
+        "    gate.wait()\n"
+        "    for _ in range(20): report.metric({'a': n})\n"
+        "threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]\n"
+        "[t.start() for t in threads]; [t.join() for t in threads]\n"
+        "report.result(1)",
+    )
+    done = run(path)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [item["kind"] for item in records(folder)] == ["metric"] * 160 + ["result", "end"]
+
+
+def test_what_is_reported_after_the_end_is_said_once(folder: Path, run: Process) -> None:
+    path = script(
+        folder,
+        "import atexit\natexit.register(lambda: [report.progress('late') for _ in range(9)])\nreport.result(1)",
+    )
+    done = run(path)
+
+    assert done.returncode == 0
+    assert len(done.stderr.splitlines()) == 1
+    assert [item["kind"] for item in records(folder)] == ["result", "end"]
+
+
+FULL_DISK = """
+import resource
+def room(size): resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+report.metric({'a': 0})
+room(1000)
+for n in range(100): report.metric({'a': n})
+room(resource.RLIM_INFINITY)
+report.metric({'a': 100})
+report.result(1)
+"""
+
+
+def test_a_disk_that_is_full_for_a_while_costs_reports_and_nothing_else(folder: Path, run: Process) -> None:
+    done = run(script(folder, FULL_DISK))
+
+    assert done.returncode == 0, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    found = records(folder)
+    assert [item["kind"] for item in found][-2:] == ["result", "end"]
+    assert found[-3]["values"] == {"a": 100}
+    assert 3 < len(found) < 30
+
+
+def test_a_result_that_the_disk_does_not_take_fails_the_script(folder: Path, run: Process) -> None:
+    done = run(script(folder, FULL_DISK.replace("room(resource.RLIM_INFINITY)\n", "")))
+
+    assert done.returncode == 1
+    assert "OSError" in done.stderr
+
+
+def test_a_worker_of_rays_does_not_write_where_nobody_reads(folder: Path, run: Process) -> None:
+    # What Ray has in its workers' processes; a worker on another node finds no file of the entrypoint's.
+    path = script(
+        folder,
+        "import sys, types\n"
+        "worker = types.ModuleType('worker')\n"
+        "worker.WORKER_MODE, worker.global_worker = 1, types.SimpleNamespace(mode=1)\n"
+        "sys.modules['ray._private.worker'] = worker\n"
+        "for n in range(9): report.metric({'a': n})\n"
+        "try: report.result(1)\n"
+        "except RuntimeError: print('refused')",
+    )
+    done = run(path)
+
+    assert (done.returncode, done.stdout) == (0, "refused\n")
+    assert len(done.stderr.splitlines()) == 1
+    assert not list((folder / "logs").iterdir())

@@ -115,3 +115,18 @@ def test_steps_keep_their_first_time_and_resources_and_checkpoints_their_last() 
         {"at": 599.0, "uri": "s3://c/599"},
     )
     assert max(len(shown["resources"]), len(shown["checkpoints"])) <= 500
+
+
+def test_whatever_a_record_holds_there_is_a_history() -> None:
+    odd = {"huge": 10**400, "nan": math.nan, "true": True, "text": "x", "none": None}
+    shown = told([metric(0, values={**odd, "loss": 0.5}, step=10**400), metric(1, values=odd, trial="t1")])
+
+    assert shown["series"] == {"loss": [[0.0, 0.5]], "nan": [[0.0, None]]}
+    [row] = shown["trials"]
+    assert row["values"] == {"nan": None}
+
+
+def test_a_trial_of_very_many_metrics_stays_small() -> None:
+    values = {f"m{number}": 1.0 for number in range(100_000)}
+
+    assert len(told([metric(0, values=values, trial="t1")])["trials"][0]["values"]) == MOST_SERIES

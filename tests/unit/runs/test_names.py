@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
+import pytest
+
+from airflow_provider_air.clusters.naming import cluster_name
 from airflow_provider_air.contracts.names import TaskKey
-from airflow_provider_air.runs.names import metadata_of, mint_submission_id, owns, run_name
+from airflow_provider_air.drivers.wire.names import records_name
+from airflow_provider_air.runs.names import check_submission_id, metadata_of, mint_submission_id, owns, run_name
+from tests.kinds import parameters
+from tests.kinds.metrics import TASKS
 
 KEY = TaskKey("here", "flights", "manual__1", "train")
 
@@ -39,3 +46,28 @@ def test_a_task_owns_its_own_jobs_and_no_others() -> None:
     assert not owns(replace(KEY, map_index=0), metadata)
     assert not owns(KEY, {})
     assert all(isinstance(value, str) for value in metadata.values())
+
+
+def test_tasks_of_any_names_never_share_a_job_a_run_or_a_record_of_it() -> None:
+    keys = [TaskKey("here", *key) for key in parameters(TASKS)[0]]
+
+    for names in (
+        {mint_submission_id(key, 1, 1) for key in keys},
+        {run_name(key, 1) for key in keys},
+        {str(key) for key in keys},
+        {cluster_name(None, key, 40) for key in keys},
+    ):
+        assert len(names) == len(keys)
+    assert [
+        key for key in keys for other in keys if owns(key, metadata_of(other, generation=1, attempt=1, try_number=1))
+    ] == keys
+
+
+@pytest.mark.parametrize("key", parameters(TASKS)[0], ids=parameters(TASKS)[1])
+def test_names_of_any_task_are_fit_for_files_paths_and_kubernetes(key: tuple[str, str, str, int]) -> None:
+    task = TaskKey("here", *key)
+
+    for name in (mint_submission_id(task, 12, 12), run_name(task, 12), cluster_name(None, task, 40)):
+        assert re.fullmatch(r"[a-z0-9][a-z0-9-]*[a-z0-9]", name)
+        assert len(records_name(name)) < 255
+    check_submission_id(mint_submission_id(task, 1, 1))

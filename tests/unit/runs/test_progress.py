@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_air.contracts.jobs import Observation
 from airflow_provider_air.ray_api.models import JobDetails, JobStatus
 from airflow_provider_air.runs.clock import RealClock
-from airflow_provider_air.runs.progress import Progress
+from airflow_provider_air.runs.progress import MOST_VALUES, Progress
 from tests.unit.runs.conftest import Board
 
 JOB = JobDetails("air-1", JobStatus.RUNNING)
@@ -103,6 +103,22 @@ async def test_what_is_no_number_does_not_break_the_line_to_airflow(board: Board
 
     assert board.values["progress"]["values"] == {"a": None, "b": None, "c": 1.0}
     assert board.values["progress"]["done"] is None
+
+
+async def test_what_is_sent_each_time_stays_small(board: Board) -> None:
+    shown = progress(board)
+    await shown.take_over()
+    for first in range(0, 5000, 500):
+        values = {f"m{number}": float(number) for number in range(first, first + 500)}
+        shown.note(seen(5, {"kind": "metric", "values": values}))
+    shown.note(seen(5, {"kind": "metric", "values": {"loss": 1.0}}))
+    shown.note(seen(5, {"kind": "progress", "message": "x" * 1_000_000}))
+    await shown.write()
+
+    value = board.values["progress"]
+    assert len(json.dumps(value)) < 10_000
+    assert len(value["values"]) == MOST_VALUES
+    assert (value["values"]["loss"], value["values"]["m4999"]) == (1.0, 4999.0)
 
 
 async def test_writes_are_rare_and_only_where_something_changed(board: Board) -> None:

@@ -138,7 +138,7 @@ def _upload_run(
         else:
             left.append({**told, "reason": reason})
         message = "run %s: %s" % (piece.run_id, "uploaded" if reason is None else "not uploaded: %s" % reason)
-        run.records.write("progress", message=message, phase="sync", done=before + len(done) + len(left), total=total)
+        run.records.tell("progress", message=message, phase="sync", done=before + len(done) + len(left), total=total)
     return done, left
 
 

@@ -38,6 +38,28 @@ def epochs(config: dict[str, Any]) -> None:
             ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
 
 
+def odd(config: dict[str, Any]) -> None:
+    """Report what is odd: nested, late, NaN, large, of several types; for Train, and for Tune by ``report``."""
+    import numpy
+    import ray.train
+
+    for epoch in range(config["epochs"]):
+        metrics: dict[str, Any] = {"loss": float("nan") if epoch == 1 else numpy.float32(1.0 / (epoch + 1))}
+        metrics |= {"none": None, "text": "good", "matrix": numpy.zeros((800, 800)), "ndcg@10": numpy.array(0.5)}
+        if epoch == config.get("late_at"):
+            metrics["val"] = {"acc": numpy.array([0.75])}
+        ray.train.report(metrics)
+
+
+def odd_trial(config: dict[str, Any]) -> None:
+    """Report a nested metric first in the second report, and not in the last one."""
+    from ray import tune
+
+    tune.report({"loss": float("nan")})
+    tune.report({"loss": 1.0, "val": {"acc": float(config["x"])}})
+    tune.report({"loss": 0.5, "matrix": [[0.123456789] * 100] * 100})
+
+
 def boosting(config: dict[str, Any]) -> None:
     """Train a LightGBM booster on the datasets 'train' and 'valid'."""
     import lightgbm

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from airflow_provider_air.drivers.train.history import History
+from tests.kinds.metrics import Scalar
 
 
 def reported(*checkpoints: str | None) -> History:
@@ -63,3 +64,26 @@ def test_the_best_row_follows_the_mode_and_is_never_nan() -> None:
     assert (best_low["report"], best_high["report"]) == (2, 0)
     assert history.best("auc", "max") is None
     assert history.metric_names() == ["loss"]
+
+
+def test_a_metric_is_found_by_its_flat_name_whatever_library_its_value_is_of() -> None:
+    history = History()
+    for value in (0.5, Scalar(0.75), math.inf):
+        history.add({"val": {"acc": value}}, None)
+    best = history.best("val/acc", "max")
+
+    assert best is not None
+    assert best["report"] == 1
+    assert History.parse(history.dump()).best("val/acc", "max") == best
+    assert history.metric_names() == ["val/acc"]
+
+
+def test_what_comes_for_a_checkpoint_after_its_report_is_in_its_row() -> None:
+    history = reported("c1", "c2")
+    late = history.complete("c1", {"epoch": 7, "acc": 0.5})
+
+    assert late is not None
+    assert (late["report"], late["metrics"]) == (0, {"acc": 0.5})
+    assert [row["metrics"] for row in history.rows] == [{"epoch": 0, "acc": 0.5}, {"epoch": 1}]
+    assert history.complete("c1", {"acc": 0.5}) is None
+    assert history.complete("gone", {"acc": 0.5}) is None

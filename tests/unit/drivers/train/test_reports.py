@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_air.drivers.train.history import History
+from airflow_provider_air.drivers.wire.metrics import metrics_of
+from tests.kinds import parameters
+from tests.kinds.metrics import NUMBERS
 
+VALUES, NAMES = parameters(NUMBERS)
 reports = pytest.importorskip("airflow_provider_air.drivers.train.reports")
 
 
@@ -74,3 +78,43 @@ def test_a_storage_that_fails_for_a_moment_does_not_fail_the_training(
         callback.after_report(None, [{"epoch": 0}], Saved("/elsewhere/run/checkpoint_0"))
         assert [event["row"]["metrics"] for event in box.drain()] == [{"epoch": 0}]
     assert "the metrics history was not written" in capfd.readouterr().err
+
+
+def test_a_disk_that_is_full_for_a_while_delays_reports_and_fails_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with reports.mailbox() as box:
+        callback = reports.ReportProgress(box.path, str(tmp_path), "run", [])
+        place, callback._mailbox = callback._mailbox, "/no/such/place"
+        for epoch in range(3):
+            callback.after_report(None, [{"epoch": epoch}], None)
+        callback._mailbox = place
+        callback.after_report(None, [{"epoch": 3}], None)
+        assert [event["row"]["metrics"]["epoch"] for event in box.drain()] == [0, 1, 2, 3]
+    assert capfd.readouterr().err.count("reports reach the driver late") == 1
+
+
+def test_whatever_a_storage_raises_the_training_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def away(*args: Any, **options: Any) -> None:
+        raise RuntimeError("a library's own error")
+
+    monkeypatch.setattr(reports, "save_history", away)
+    with reports.mailbox() as box:
+        callback = reports.ReportProgress(box.path, str(tmp_path), "run", [])
+        for epoch in range(3):
+            callback.after_report(None, [{"epoch": epoch}], Saved("/elsewhere/run/c"))
+    assert capfd.readouterr().err.count("a library's own error") == 1
+
+
+def test_odd_reports_cross_to_the_driver(tmp_path: Path) -> None:
+    with reports.mailbox() as box:
+        callback = reports.ReportProgress(box.path, str(tmp_path), "run", [])
+        driver = History()
+        tick = reports.follow(box, driver, lambda row: None)
+        for _, (reported, _) in zip(NAMES, VALUES, strict=True):
+            callback.after_report(None, [reported], None)
+        tick()
+    for name, row, (_, expected) in zip(NAMES, driver.rows, VALUES, strict=True):
+        assert metrics_of(row["metrics"]) == pytest.approx(expected, rel=0, abs=0, nan_ok=True), name

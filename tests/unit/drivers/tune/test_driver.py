@@ -53,6 +53,7 @@ def test_the_trial_that_failed_first_is_named_with_its_cause(
     pytest.importorskip("ray.tune")
     from airflow_provider_air.drivers.frame import experiment
 
+    by_hand.config["metric"] = "loss"
     observer = experiment.Observer(by_hand, "loss")
     monkeypatch.setattr(experiment, "OBSERVER", observer)
     trials = [SimpleNamespace(trial_id=name, status="ERROR", last_result={}) for name in ("a", "b", "c")]
@@ -77,6 +78,7 @@ def test_a_trial_that_failed_in_an_earlier_attempt_is_named_where_none_did_in_th
     from airflow_provider_air.drivers.frame import experiment
 
     monkeypatch.setattr(experiment, "OBSERVER", None)
+    by_hand.config["metric"] = "loss"
 
     with pytest.raises(driver.TrialsFailed, match=r"1 of 1 trials failed.*; trial a: ValueError: bad"):
         driver._result(by_hand, [result("a", task_error(ValueError("bad")))], str(tmp_path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import subprocess
@@ -147,6 +148,16 @@ END = {"kind": "end", "status": "succeeded"}
         ({"kind": "progress", "message": "epoch", "done": 3, "total": 10}, "epoch (3/10)"),
         ({"kind": "metric", "values": {"b": 1, "a": 0.123456789}}, "a=0.123457, b=1"),
         ({"kind": "metric", "values": {"a": 1}, "step": 2}, "step 2: a=1"),
+        ({"kind": "metric", "values": {"a": math.nan, "b": -math.inf}}, "a=nan, b=-inf"),
+        ({"kind": "metric", "values": {"x" * 500: 1}}, "x" * 100 + "=1"),
+        (
+            {"kind": "metric", "values": {f"m{number:03}": number for number in range(100)}, "step": 1},
+            "step 1: " + ", ".join(f"m{number:03}={number}" for number in range(30)) + ", and 70 more",
+        ),
+        (
+            {"kind": "progress", "message": "x" * 5000},
+            "x" * 666 + "\n[... 3060 characters are left out here ...]\n" + "x" * 1274,
+        ),
         ({"kind": "checkpoint", "uri": "s3://b/c"}, "checkpoint s3://b/c"),
         ({"kind": "result", "value": 1}, None),
         (END, None),
