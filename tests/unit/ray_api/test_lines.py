@@ -103,18 +103,17 @@ def test_a_bar_that_has_come_to_a_halt_is_shown_as_it_stands_and_once() -> None:
 
 
 def test_what_is_added_to_a_bar_that_was_shown_is_shown_with_it_and_alone_by_another() -> None:
-    data = b"\rstep 1\rstep 2, done\n"
+    shown, rest = b"\rstep 1\rstep 2", b", done\r\n"
     log = LogLines()
-    log.feed(data[:14])
+    log.feed(shown)
     log.state(0.0, is_still=True)
     assert log.state(BAR_SECONDS, is_still=True) == ["step 2"]
-    other = LogLines(log.offset)
+    early = log.offset
+    log.feed(rest[:-1])
+    late = log.offset
 
-    log.feed(data[14:-1] + b"\r")
-    late = LogLines(log.offset)
-
-    assert log.feed(b"\n") == ["step 2, done"]
-    assert other.feed(data[14:]) == late.feed(b", done\r\n") == [", done"]
+    assert log.feed(rest[-1:]) == ["step 2, done"]
+    assert [LogLines(at).feed((shown + rest)[at:]) for at in (early, late)] == [[", done"], [", done"]]
 
 
 def test_a_short_wait_between_return_and_line_end_shows_nothing_twice() -> None:
