@@ -45,6 +45,8 @@ class Done:
         """Keep a record, as the driver's file of records would."""
         self.records.append({"kind": kind, **fields})
 
+    tell = write
+
 
 def act(repo: Path, payload: Mapping[str, bytes]) -> Done:
     """Do one of the driver's actions in the repository, in this process; what is no refusal is raised."""

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas
-import psycopg
 import pyarrow.parquet
 import pytest
-import sqlalchemy.exc
 
 from airflow_provider_air import FeastApplyOperator, FeastFeatures, FeastJoinOperator
 from airflow_provider_air.drivers.data import datasets
 from airflow_provider_air.drivers.features import sql_join
-from airflow_provider_air.drivers.wire.problems import ConfigurationProblem
+from airflow_provider_air.drivers.wire import outages
+from airflow_provider_air.drivers.wire.problems import ConfigurationProblem, Unavailable
 from airflow_provider_air.workloads.features import join_payload
 from tests.fakes.task_context import Store, task_context
 from tests.feature_driver import INFO, Done, act, run_driver, unpacked, workload_payload
@@ -304,7 +303,9 @@ def test_what_is_wrong_has_one_sentence(
     assert tables(port) == set()
 
 
-def test_a_database_that_is_away_is_worth_another_try(port: int, place: Path, tmp_path: Path) -> None:
+def test_a_database_that_is_away_is_worth_another_try(
+    port: int, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both ways: of the registry and the offline store neither is there, or the registry alone."""
     repo = tmp_path / "repo"
     write_repo(repo, 9)
@@ -313,11 +314,12 @@ def test_a_database_that_is_away_is_worth_another_try(port: int, place: Path, tm
         feature_service="delay_v1", entities_uri=None, entities_sql=sql, output_uri="joined", run_name="r"
     )
 
-    with pytest.raises(sqlalchemy.exc.OperationalError):
+    monkeypatch.setattr(outages, "PATIENCE_SECONDS", 0.0)
+    with pytest.raises(Unavailable, match="registry does not answer"):
         act(repo, payload)
     config = repo / "feature_store.yaml"
     config.write_text(config.read_text().replace("127.0.0.1:9/", f"127.0.0.1:{port}/"))
-    with pytest.raises(psycopg.OperationalError):
+    with pytest.raises(Unavailable):
         act(repo, payload)
 
     assert list((repo / "joined").glob("*.parquet")) == []

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from airflow_provider_air.clusters.local.home import ClusterHome
+from airflow_provider_air.waiting import wait_until
 from tests.clusters import local_cluster
 from tests.fakes.chaos_proxy import ChaosProxy
 from tests.fakes.ray_dashboard import FakeRayDashboard
@@ -229,7 +230,12 @@ def test_a_running_job_that_is_stopped_becomes_stopped(head: Head) -> None:
     assert head.api.post(f"/api/jobs/{STOPPED_LATER}/stop").json() == {"stopped": True}
     seen = head.wait(STOPPED_LATER, "STOPPED")
     assert (seen["message"], seen["driver_exit_code"]) == ("Job was intentionally stopped.", None)
-    assert head.api.post(f"/api/jobs/{STOPPED_LATER}/stop").json() == {"stopped": False}
+    # Ray says so once the job's supervisor has gone, too, which may be a moment later.
+    wait_until(
+        lambda: head.api.post(f"/api/jobs/{STOPPED_LATER}/stop").json() == {"stopped": False} or None,
+        what="a stop of what is stopped",
+        timeout_seconds=60,
+    )
 
 
 def test_stopping_a_finished_job_changes_nothing_and_deleting_it_forgets_it(head: Head) -> None:

@@ -33,6 +33,7 @@ from airflow_provider_air.drivers.online.tecton import SERVICE, URL, WORKSPACE
 from airflow_provider_air.drivers.serve import merge
 from airflow_provider_air.errors import UnavailableError
 from tests.fakes.loopback import LoopbackServer
+from tests.fakes.quick_clock import QuickClock
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, Supervisor, task_context
 from tests.fakes.tecton import KEY, FakeTecton
@@ -354,8 +355,9 @@ def test_a_deployment_that_runs_is_adopted_whatever_has_become_of_tecton(
 def test_a_tecton_that_is_away_fails_the_try_and_not_the_task(
     head: FakeRayDashboard, server: FakeTecton, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.statuses = [503] * 4
+    server.statuses = [503] * 1000
     monkeypatch.setattr("airflow_provider_air.attachments.tecton.server.time.sleep", lambda _: None)
+    monkeypatch.setattr("airflow_provider_air.runs.clock.RealClock", QuickClock)
 
     with pytest.raises(UnavailableError, match="answered 503 to feature-service/metadata"):
         deploy(TectonFeatures("prod", "delay_v1")).execute(task_context(Store()))

@@ -60,6 +60,7 @@ def drive(tmp_path: Path) -> Drive:
     def run(spec: WandbTracker, of: AttemptInfo, *args: Any, **more: str) -> subprocess.CompletedProcess[str]:
         payload = function_payload(train, args, {}, code_folders=[str(Path(__file__).parent)])
         for name, data in payload.items():
+            (tmp_path / "payload" / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "payload" / name).write_bytes(data)
         ours = {"AIR_SUBMISSION_ID": of.submission_id, "AIR_PAYLOAD": "payload", "AIR_RECORDS_DIR": "logs"}
         base = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path), "HOME": str(tmp_path)}

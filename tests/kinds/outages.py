@@ -133,6 +133,18 @@ def _google_auth(name: str, **fields: Any) -> BaseException:
     return error
 
 
+def _by_pandas(name: str) -> BaseException:
+    """Give what pandas makes of psycopg's error of this name: an OSError."""
+    import pandas
+    import psycopg.errors
+
+    original = getattr(psycopg.errors, name)("no")
+    try:
+        raise pandas.errors.DatabaseError("Execution failed on sql 'SELECT 1': no") from original
+    except OSError as error:
+        return error
+
+
 def _sql(name: str, text: str = "a message") -> BaseException:
     """Give what SQLAlchemy makes of psycopg's error of this name."""
     import psycopg
@@ -286,6 +298,7 @@ ERRORS = [
             format_of_a_file=lambda: __import__("pyarrow").ArrowInvalid("Parquet magic bytes not found in footer"),
             format_read_by_a_task=lambda: _in_a_task(ValueError("no parquet")),
             syntax=lambda: _sql("SyntaxError"),
+            syntax_told_by_pandas=lambda: _by_pandas("SyntaxError"),
             division=lambda: _sql("DivisionByZero"),
             driver_of_nobody=lambda: __import__("sqlalchemy").exc.NoSuchModuleError("Can't load plugin"),
             names_that_collide=lambda: _feast("FeatureNameCollisionError", ["count"], False),

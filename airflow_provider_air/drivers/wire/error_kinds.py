@@ -212,7 +212,9 @@ def _by_name(error: BaseException) -> Optional[str]:
 
 
 _CERTIFICATES = ("ClientConnectorCertificateError", "SSLCertVerificationError")
-_NAMES: Dict[str, str] = {
+_NAMES: Dict[str, Optional[str]] = {
+    # Of PEP 249, and pandas', which is an OSError: what it says is said by what it was made of.
+    "DatabaseError": None,
     **dict.fromkeys(
         [
             # Python, and Arrow, whose classes are of these.
