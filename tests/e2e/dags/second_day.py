@@ -50,10 +50,9 @@ def ugly_values(folder: str) -> dict[Any, Any]:
 
 def read_back(folder: str, given: dict[Any, Any]) -> str:
     """Take as an argument what another function has returned."""
-    import math
-
     begins(folder, "reads")
-    assert math.isnan(given["loss"]), given
+    # No XCom carries NaN.
+    assert given["loss"] is None, given
     assert given["id"] == 2**53 + 1, given
     assert given["digest"] == b"\x00\xff", given
     assert given["weights"].tolist() == [0, 1, 2], given
@@ -123,27 +122,27 @@ def fails(folder: str) -> None:
 
 def job(**options: Any) -> RaySubmitJobOperator:
     """Submit one of the scripts of a folder whose name has a space."""
-    return RaySubmitJobOperator(working_dir=str(SCRIPTS), deferral_grace_seconds=0, **options)
+    return RaySubmitJobOperator(working_dir=str(SCRIPTS), **options)
 
 
 def build(**where: Any) -> None:
     """Make the tasks, each with its cluster."""
-    on_ray = {"deferral_grace_seconds": 0, **where}
-    read = task.ray(**on_ray)(read_back)
-    read(FOLDER, task.ray(**on_ray)(ugly_values)(FOLDER))
-    numbers = task.ray(**on_ray)(square).partial(folder=FOLDER).expand(number=[1, 2, 3])
-    task.ray(**on_ray)(total)(numbers, FOLDER)
-    task.ray(**on_ray)(rows)(task.ray(**on_ray)(table)(FOLDER), FOLDER)
-    task.ray(**on_ray)(leaves_early)(FOLDER)
-    task.ray(**on_ray)(has_nothing_to_do)(FOLDER)
+    task.ray(**where)(read_back)(FOLDER, task.ray(**where)(ugly_values)(FOLDER))
+    numbers = task.ray(**where)(square).partial(folder=FOLDER).expand(number=[1, 2, 3])
+    task.ray(**where)(total)(numbers, FOLDER)
+    task.ray(**where)(rows)(task.ray(**where)(table)(FOLDER), FOLDER)
+    task.ray(**where)(leaves_early)(FOLDER)
+    task.ray(**where)(has_nothing_to_do)(FOLDER)
     job(task_id="metrics", entrypoint=["python", "viele Zahlen.py", FOLDER], records=True, **where)
     job(task_id="bar", entrypoint=["python", "Balken ä.py", FOLDER], **where)
     job(task_id="nothing_new", entrypoint=f"echo nothing >> '{FOLDER}/ledger'; exit 99", skip_on_exit_code=99, **where)
 
 
 with DAG("second_day.ä", schedule=None, catchup=False):
-    build(ray_conn_id="{{ dag_run.conf['ray_conn_id'] }}")
-    task.ray(ray_conn_id="{{ dag_run.conf['ray_conn_id'] }}")(fails)(FOLDER)
+    # In place for long: without a try to spare, Airflow itself may lose a task that comes back from a deferral (3.3.2).
+    here: dict[str, Any] = {"ray_conn_id": "{{ dag_run.conf['ray_conn_id'] }}", "deferral_grace_seconds": 300}
+    build(**here)
+    task.ray(**here)(fails)(FOLDER)
 
 with DAG("second_day_own", schedule=None, catchup=False, max_active_tasks=2):
     build(
