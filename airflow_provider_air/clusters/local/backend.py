@@ -272,13 +272,14 @@ def _is_alive(home: ClusterHome, name: str) -> bool:
 
 
 def _ask_to_go(home: ClusterHome) -> bool:
+    """Ask the supervisor; False where there is none, or it has given up and may not have heard."""
     supervisor = home.supervisor()
     if supervisor is None:
         return False
     home.ask_for_deletion()
     with contextlib.suppress(psutil.NoSuchProcess):
         supervisor.terminate()
-    return True
+    return home.supervisor() is not None
 
 
 def _listed(home: ClusterHome, cluster: ClusterRecord) -> ListedCluster:

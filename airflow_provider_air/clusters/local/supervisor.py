@@ -103,7 +103,10 @@ class Supervisor:
             log.error("giving up: %s", error)
             self._end_head()
             self._write("failed", str(error))
-            return 1
+            # Whoever wants it deleted from now on does so without us; who asked before that is heard.
+            self._home.supervisor_file.unlink(missing_ok=True)
+            if not self._home.is_to_go():
+                return 1
         finally:
             self._end_head()
         self._home.remove()

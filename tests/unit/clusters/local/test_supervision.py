@@ -118,6 +118,17 @@ def test_a_head_that_never_was_ready_is_not_started_again(spec: LocalCluster) ->
     assert state_of(ref).restarts == 1
 
 
+@pytest.mark.parametrize("again", range(4))
+def test_a_cluster_that_is_deleted_in_the_moment_it_gives_up_is_gone(spec: LocalCluster, again: int) -> None:
+    ref = ensure(dataclasses.replace(spec, num_cpus=0))
+    end = time.monotonic() + 60
+    while BACKEND.describe(ref).state is not ClusterState.FAILED:
+        assert time.monotonic() < end, last_words()
+    BACKEND.delete(ref)
+    wait(lambda: BACKEND.describe(ref).state is ClusterState.ABSENT, "the end of what was deleted")
+    assert BACKEND.list() == []
+
+
 def test_a_head_that_lets_everybody_in_is_ended(spec: LocalCluster) -> None:
     ref = ensure(dataclasses.replace(spec, env_vars={**spec.env_vars, "FAKE_OPEN": "1"}))
     wait(lambda: BACKEND.describe(ref).state is ClusterState.FAILED, "the failure")
