@@ -50,6 +50,8 @@ def ugly_values(folder: str) -> dict[Any, Any]:
 
 def read_back(folder: str, given: dict[Any, Any]) -> str:
     """Take as an argument what another function has returned."""
+    import decimal
+
     begins(folder, "reads")
     # No XCom carries NaN.
     assert given["loss"] is None, given
@@ -59,7 +61,7 @@ def read_back(folder: str, given: dict[Any, Any]) -> str:
     assert given["scalar"] == 7, given
     assert given["at"].isoformat() == "2026-03-29T01:30:00+00:00", given
     assert given["never"] is None, given
-    assert str(given["price"]) == "1.10", given
+    assert given["price"] == decimal.Decimal("1.10"), given
     assert given["by_number"] == {1: "one", 2.5: "two and a half"}, given
     assert given["names"] == {"ndcg@10", "schön"}, given
     return "as it was"
