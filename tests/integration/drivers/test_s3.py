@@ -43,7 +43,7 @@ def access(store: ChaosProxy) -> JobAccess:
     return STORAGE.open(AirflowConnections()).access(lifetime=timedelta(minutes=20))
 
 
-@pytest.mark.full  # how an expiry is told is in the unit tests, that a retry resumes in test_train_driver.py
+@pytest.mark.full  # how an expiry is told is in the unit tests, that a retry resumes in e2e test_workloads.py
 def test_a_training_whose_credentials_expire_says_so_and_resumes_from_the_bucket_with_new_ones(
     access: JobAccess, store: ChaosProxy, head: Transport, submit: Submit, tmp_path: Path
 ) -> None:
