@@ -15,6 +15,7 @@ from airflow_stack import AirflowStack
 from airflow_provider_air.clusters.local import processes
 from airflow_provider_air.clusters.local.backend import LocalBackend
 from airflow_provider_air.clusters.local.home import ClusterHome
+from airflow_provider_air.contracts.clusters import ClusterRef
 from tests.e2e.ray_lab import PATIENCE_SECONDS, Case, RayLab
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
@@ -108,6 +109,5 @@ def test_a_job_is_adopted_on_a_host_that_was_renamed(
             case.judge("start 1", "end 1", try_number=2)
         finally:
             airflow_stack.restart("scheduler")
-            home = ClusterHome.of(_cluster_of(case))
-            home.ask_for_deletion()
+            LocalBackend().delete(ClusterRef.from_json(case.attempts()[-1]["cluster"]))
             _wait_gone(_cluster_of(case))
