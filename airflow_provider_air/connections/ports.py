@@ -6,8 +6,9 @@ Which cluster a task of a DAG uses is decided here and nowhere else, see :func:`
 
 from __future__ import annotations
 
+import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
@@ -215,6 +216,13 @@ def bundle_folder(context: Context) -> Path | None:
     """Give the folder of the DAG's bundle; None where the process has none."""
     bundle = getattr(context["ti"], "bundle_instance", None)
     return None if bundle is None else Path(str(bundle.path))
+
+
+def code_folders(context: Context, functions: Iterable[Callable[..., Any]]) -> list[str]:
+    """Give the folders whose modules travel by value with functions: where these are, and the DAG's bundle."""
+    folders = [str(Path(inspect.getfile(function)).parent) for function in functions]
+    bundle = bundle_folder(context)
+    return folders if bundle is None else [*folders, str(bundle)]
 
 
 def local_roots(task: Any, context: Context) -> tuple[Path, ...]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
 
 from airflow_provider_air.connections.arguments import plain_argument
-from airflow_provider_air.connections.ports import bundle_folder
+from airflow_provider_air.connections.ports import code_folders
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.operators.submit import RaySubmitJobOperator
 from airflow_provider_air.workloads.function import ENTRYPOINT, code_of, function_payload
@@ -77,7 +76,7 @@ class _RayDecoratedOperator(DecoratedOperator, RaySubmitJobOperator):
             self.python_callable,
             list(self.op_args),
             {**self._wanted_of(context), **self.op_kwargs},
-            code_folders=self._code_folders(context),
+            code_folders=code_folders(context, [code_of(self.python_callable)]),
         )
         return replace(request, payload=payload)
 
@@ -92,11 +91,6 @@ class _RayDecoratedOperator(DecoratedOperator, RaySubmitJobOperator):
                     hint="Pass what the function needs of it as an argument, such as '{{ ds }}'",
                 )
         return {name: plain_argument(context[name]) for name in wanted}  # type: ignore[literal-required]
-
-    def _code_folders(self, context: Context) -> list[str]:
-        folders = [str(Path(inspect.getfile(code_of(self.python_callable))).parent)]
-        bundle = bundle_folder(context)
-        return folders if bundle is None else [*folders, str(bundle)]
 
 
 def ray_task(

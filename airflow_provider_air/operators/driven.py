@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.sdk import Asset
 
 from airflow_provider_air.attachments.checks import specs_of
-from airflow_provider_air.connections.ports import bundle_folder
+from airflow_provider_air.connections.ports import code_folders
 from airflow_provider_air.operators.stored import RayStoredJobOperator
 from airflow_provider_air.workloads.data import refs_of
 
@@ -116,11 +116,7 @@ class RayDrivenOperator(RayStoredJobOperator):
 
     def code_folders(self, context: Context, *functions: Callable[..., Any] | str | None) -> list[str]:
         """Give the folders whose modules travel by value with a callable."""
-        folders = [
-            str(Path(inspect.getfile(f)).parent) for f in functions if inspect.isroutine(f) or inspect.isclass(f)
-        ]
-        bundle = bundle_folder(context)
-        return folders if bundle is None else [*folders, str(bundle)]
+        return code_folders(context, [f for f in functions if inspect.isroutine(f) or inspect.isclass(f)])
 
     def tracked_parameters(self) -> Mapping[str, Any]:
         """Give the settings that a tracker notes: of the operator's template fields, those that are its own."""

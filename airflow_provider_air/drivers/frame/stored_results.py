@@ -43,7 +43,7 @@ def write(records: RecordWriter, submission_id: str, value: Any, where: str) -> 
         more = " and %d more" % (len(texts) - MOST_PLACES) if len(texts) > MOST_PLACES else ""
         places = ", ".join(texts[:MOST_PLACES]) + more
         message = "only the text of these travels to Airflow; write them to storage and return their URI: " + places
-        records.write("progress", message=message, phase="result", warning=True)
+        records.tell("progress", message=message, phase="result", warning=True)
     data = json.dumps(form, separators=(",", ":")).encode("utf-8")
     if len(data) <= (MAX_INLINE_BYTES if place else MAX_RECORD_BYTES - _FRAME_BYTES):
         records.write("result", value=form)

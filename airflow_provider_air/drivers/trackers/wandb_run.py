@@ -72,7 +72,7 @@ def begin(run: Run) -> Optional[WandbRun]:
     except Unavailable as error:
         if not os.environ.get(WANDB_OPTIONAL):
             raise
-        run.records.write("progress", message="going on without W&B: %s" % error, phase="tracker")
+        run.records.tell("progress", message="going on without W&B: %s" % error, phase="tracker")
         return None
     run.records.followers.append(opened.take)
     return opened
