@@ -91,7 +91,9 @@ def fake_head() -> Iterator[Head]:
 @pytest.fixture(scope="module")
 def real_head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     with local_cluster("contract-ray-dashboard") as (ref, transport):
-        token, logs = str(transport.token), ClusterHome.of(ref.name).ray_folder / "session_latest" / "logs"
+        # resolved: each driver's ray.init() makes the link anew, and there is none for a moment
+        session = (ClusterHome.of(ref.name).ray_folder / "session_latest").resolve(strict=True)
+        token, logs = str(transport.token), session / "logs"
         flag, script = (tmp_path_factory.mktemp("tasks") / name for name in ("done", "tasks.py"))
         script.write_text(TASKS.format(flag=str(flag)))
 
