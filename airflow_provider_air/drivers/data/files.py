@@ -121,12 +121,53 @@ def names(uri: str) -> List[str]:
     :raises Unavailable: the storage is away
     """
 
-    def look() -> List[str]:
-        filesystem, path = located(uri)
-        selector = pyarrow.fs.FileSelector(path, allow_not_found=True)
-        return [info.base_name for info in filesystem.get_file_info(selector)]
+    return outages.patiently(lambda: [info.base_name for info in _listed(*located(uri))], "cannot list %s" % uri)
 
-    return outages.patiently(look, "cannot list %s" % uri)
+
+def files_below(filesystem: Any, path: str) -> Dict[str, Any]:
+    """
+    List all files of a folder and its folders by their paths below it; nothing where there is no folder.
+
+    :return: pyarrow's information of each
+    :raises Unavailable: the storage is away
+    """
+    found = outages.patiently(lambda: _listed(filesystem, path, recursive=True), "cannot list %s" % path)
+    root = path.strip("/") + "/"
+    is_file = pyarrow.fs.FileType.File
+    return {info.path.strip("/")[len(root) :]: info for info in found if info.type == is_file}
+
+
+def _listed(filesystem: Any, path: str, recursive: bool = False) -> List[Any]:
+    selector = pyarrow.fs.FileSelector(path, allow_not_found=True, recursive=recursive)
+    found: List[Any] = filesystem.get_file_info(selector)
+    return found
+
+
+def exists(filesystem: Any, path: str) -> bool:
+    """Look for a file or folder; raises what pyarrow raises."""
+    return bool(filesystem.get_file_info(path).type != pyarrow.fs.FileType.NotFound)
+
+
+def remove(filesystem: Any, path: str) -> None:
+    """
+    Remove a file, where it is there still.
+
+    :raises Unavailable: the storage is away
+    """
+
+    def once() -> None:
+        if exists(filesystem, path):
+            with contextlib.suppress(FileNotFoundError):
+                filesystem.delete_file(path)
+
+    outages.patiently(once, "cannot remove %s" % path)
+
+
+def remove_empty(filesystem: Any, path: str) -> None:
+    """Remove a folder that holds nothing, where there are such things; one that somebody writes to stays."""
+    if filesystem.type_name == "local":
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
 
 
 def read(filesystem: Any, path: str) -> Optional[bytes]:
@@ -149,8 +190,15 @@ def read(filesystem: Any, path: str) -> Optional[bytes]:
 
 def make_folder(filesystem: Any, path: str) -> None:
     """Make a folder where there are such things; on an object store this would need rights for nothing."""
-    if filesystem.type_name == "local":
-        filesystem.create_dir(path, recursive=True)
+    if filesystem.type_name != "local":
+        return
+    for left in reversed(range(10)):
+        try:
+            filesystem.create_dir(path, recursive=True)
+            return
+        except FileNotFoundError:  # somebody has removed its parent, empty as it was, meanwhile
+            if not left:
+                raise
 
 
 def write(filesystem: Any, path: str, data: bytes, patience: Optional[float] = None) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
 
-from airflow_provider_air.drivers.data.staging import INTENT, MANIFEST, STAGING, StagedOutput
+from airflow_provider_air.drivers.data.staging import EXPIRED_SECONDS, INTENT, MANIFEST, STAGING, StagedOutput
 from airflow_provider_air.drivers.wire.problems import ConfigurationProblem
 
 RESULT = {"rows_written": 2}
@@ -91,3 +93,77 @@ def test_a_staged_file_that_vanished_is_no_success(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="is gone"):
         output.commit(parts(output, "a", "lost"), RESULT)
     assert not (tmp_path / MANIFEST).exists()
+
+
+@pytest.mark.parametrize("lost", ["a", "b"])
+def test_a_commit_whose_files_are_gone_is_undone(tmp_path: Path, capsys: pytest.CaptureFixture[str], lost: str) -> None:
+    old = staged(tmp_path, "earlier", ("old",))
+    old.commit(parts(old, "old"), {})
+    killed = staged(tmp_path)
+    names = [str(part["file"]) for part in parts(killed, "a", "b")]
+    intent = {"run_name": "run", "attempt": killed.attempt, "files": names, "result": RESULT, "remove": []}
+    (tmp_path / INTENT).write_text(json.dumps(intent))
+    (tmp_path / STAGING / killed.attempt / names[0]).rename(tmp_path / names[0])  # as far as it came
+    (tmp_path / (names[0] if lost == "a" else f"{STAGING}/{killed.attempt}/{names[1]}")).unlink()
+
+    for run_name in ("run", "another"):
+        assert StagedOutput(str(tmp_path), run_name).begin() is None
+    assert content(tmp_path) == ["old"]
+    assert not (tmp_path / INTENT).exists()
+    assert "what was there before stays" in capsys.readouterr().err
+
+
+def test_what_another_run_stages_is_left_alone_until_nobody_works_on_it(tmp_path: Path) -> None:
+    other = staged(tmp_path, "other")
+    assert StagedOutput(str(tmp_path), "run").begin() is None
+    mine = staged(tmp_path, "run", ("c",))
+    mine.commit(parts(mine, "c"), {})
+    assert StagedOutput(str(tmp_path), "other").begin() is None  # a retry: what the try before staged goes
+    assert not (tmp_path / STAGING).exists()
+
+    other = staged(tmp_path, "other")
+    other.commit(parts(other, "a", "b"), {})
+    assert content(tmp_path) == ["a", "b"]
+    staged(tmp_path, "gone")
+    long_ago = time.time() - EXPIRED_SECONDS - 60
+    for path in (tmp_path / STAGING).rglob("*"):
+        os.utime(path, (long_ago, long_ago))
+    assert StagedOutput(str(tmp_path), "run").begin() is None
+    assert not (tmp_path / STAGING).exists()
+
+
+def test_the_staged_files_of_an_attempt_that_a_later_one_has_cleared_are_no_loss_of_what_was_there(tmp_path: Path) -> None:
+    old = staged(tmp_path, "earlier", ("old",))
+    old.commit(parts(old, "old"), {})
+    still_runs = staged(tmp_path)
+    StagedOutput(str(tmp_path), "run").begin()  # cleared by a person, meanwhile
+    with pytest.raises(FileNotFoundError, match="by a later attempt of this run"):
+        still_runs.commit(parts(still_runs, "a", "b"), RESULT)
+    assert content(tmp_path) == ["old"]
+    assert (tmp_path / MANIFEST).exists()
+
+
+def test_what_a_late_attempt_has_left_beside_the_manifest_is_replaced(tmp_path: Path) -> None:
+    late = StagedOutput(str(tmp_path), "run")
+    (tmp_path / f"part-{late.attempt}-0").write_text("late")
+    output = staged(tmp_path, "another")
+    assert output.begin() is None
+    output = staged(tmp_path, "another")
+    output.commit(parts(output, "a", "b"), RESULT)
+    assert content(tmp_path) == ["a", "b"]
+
+
+def test_folders_of_partitions_come_and_go_with_their_files(tmp_path: Path) -> None:
+    for run_name, day in (("monday", "2026-01-05"), ("tuesday", "2026-01-06")):
+        output = StagedOutput(str(tmp_path), run_name)
+        assert output.begin() is None
+        name = f"day={day}/part-{output.attempt}"
+        place = tmp_path / STAGING / output.attempt / name
+        place.parent.mkdir(parents=True)
+        place.write_text(day)
+        output.commit([{"file": name}], RESULT)
+        assert [path.read_text() for path in tmp_path.glob("day=*/*")] == [day]
+        assert {path.name for path in tmp_path.iterdir()} == {f"day={day}", MANIFEST}
+    (tmp_path / "day=2026-01-06" / "precious").write_text("1")
+    with pytest.raises(ConfigurationProblem, match="precious"):
+        StagedOutput(str(tmp_path), "wednesday").begin()
