@@ -12,8 +12,9 @@ from airflow_provider_air.workloads import code, fields
 from airflow_provider_air.workloads.train import payload_of, read_result
 
 ENTRYPOINT = "python -m air_drivers.batch_inference"
-PREDICTORS = ("lightgbm", "mlflow", "xgboost")
+PREDICTORS = ("lightgbm", "mlflow", "sklearn", "xgboost")
 BATCH_FORMATS = ("numpy", "pandas", "pyarrow")
+OUTPUT_KEYS = ("uri", "format", "columns", "partition_by", "min_rows_per_file", "max_rows_per_file")
 
 
 @dataclass
@@ -21,11 +22,13 @@ class BatchInferenceSpec:
     """
     One batch inference.
 
-    :param predictor: ``lightgbm``, ``xgboost`` or ``mlflow`` (a model that Ray's or MLflow's own code saved); or
-        ``module:Class``, built once per actor as ``Class(model_folder, **predictor_args)`` and called per batch; or
-        ``module:function``, called as ``function(batch, **predictor_args)``; or the class or function itself
-    :param input: URI, a list of them, or a dict with ``uri``, ``format``, ``columns``
-    :param output: URI, or a dict with ``uri``, ``format`` (parquet by default), ``columns``
+    :param predictor: ``lightgbm``, ``xgboost``, ``sklearn`` or ``mlflow`` (a model that Ray's, its own library's or MLflow's
+        code saved); or ``module:Class``, built once per actor as ``Class(model_folder, **predictor_args)`` and called per
+        batch; or ``module:function``, called as ``function(batch, **predictor_args)``; or the class or function itself.
+        What is called may be a generator, ``async``, or an asynchronous generator
+    :param input: URI, a list of them, or a dict with ``uri``, ``format``, ``columns``, ``options``, or with ``reader``,
+        ``columns``, ``options``
+    :param output: URI, or a dict of :data:`OUTPUT_KEYS`; ``format`` is parquet by default
     :param checkpoint: URI of a checkpoint's folder, or of a registered model (``models:/name/3``)
     :param predictor_args: plain arguments of the predictor
     :param batch_size: rows per call
@@ -53,6 +56,8 @@ class BatchInferenceSpec:
         """
         self._check_predictor()
         fields.dataset(self.input, "input")
+        if isinstance(self.input, Mapping) and "split" in self.input:
+            raise ConfigurationError("'input' has no 'split': one data set is predicted", hint="Leave it out")
         self._check_output()
         fields.number(self.batch_size, "batch_size", minimum=1, integer=True)
         if self.batch_format not in BATCH_FORMATS:
@@ -102,8 +107,20 @@ class BatchInferenceSpec:
         fields.mapping(self.output, "output")
         fields.uri(self.output.get("uri"), "output.uri")
         fields.data_format(self.output.get("format"), "output.format", importable=False)
-        if unknown := sorted(set(self.output) - {"uri", "format", "columns"}):
-            raise ConfigurationError(f"'output' has 'uri', 'format' and 'columns', not {unknown[0]!r}")
+        if unknown := sorted(set(self.output) - set(OUTPUT_KEYS)):
+            raise ConfigurationError(f"'output' has {', '.join(OUTPUT_KEYS)}, not {unknown[0]!r}")
+        for key in ("columns", "partition_by"):
+            fields.names(self.output.get(key), f"output.{key}")
+        for key in ("min_rows_per_file", "max_rows_per_file"):
+            fields.number(self.output.get(key), f"output.{key}", minimum=1, integer=True)
+        by, columns = self.output.get("partition_by") or [], self.output.get("columns")
+        if hidden := [name for name in by if name.startswith(("_", "."))]:
+            raise ConfigurationError(f"'output.partition_by': readers pass over folders that begin like {hidden[0]!r}")
+        if columns is not None and not set(columns) - set(by):
+            raise ConfigurationError("'output.columns' leaves no column for the files beside 'output.partition_by'")
+        low, high = (self.output.get(key) for key in ("min_rows_per_file", "max_rows_per_file"))
+        if low and high and low > high:
+            raise ConfigurationError(f"'output.min_rows_per_file' is {low}, more than 'output.max_rows_per_file', {high}")
 
 
 @dataclass(frozen=True)

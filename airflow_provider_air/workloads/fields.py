@@ -13,9 +13,12 @@ from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.workloads.code import IMPORT_PATH
 
 DATA_FORMATS = ("parquet", "csv", "json")
-DATASET_KEYS = frozenset({"uri", "sql", "format", "columns", "options", "split", "split_by", "seed"})
-# What says how to read a place means nothing to a query.
-WITHOUT_SQL = frozenset({"uri", "format", "options"})
+DATASET_KEYS = frozenset(
+    {"uri", "reader", "sql", "format", "columns", "options", "split", "split_by", "split_type", "seed"}
+)
+# What says how to read a place means nothing to a query; a reader that is named knows all but its options.
+WITHOUT = {"sql": frozenset({"uri", "reader", "format", "options"}), "reader": frozenset({"uri", "format"})}
+SPLIT_TYPES = ("random", "hash", "order")
 MODES = ("min", "max")
 RUN_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,199}$")
 
@@ -113,9 +116,23 @@ def data_format(value: Any, field: str, *, importable: bool) -> None:
         raise ConfigurationError(f"'{field}' must be one of {', '.join(DATA_FORMATS)}{other}, not {value!r}")
 
 
+def names(value: Any, field: str) -> None:
+    """
+    Check a list of different names; None passes.
+
+    :raises ConfigurationError: it is none
+    """
+    if value is None:
+        return
+    if not (isinstance(value, list) and value and all(isinstance(name, str) and name for name in value)):
+        raise ConfigurationError(f"'{field}' must be a list of names, not {value!r}")
+    if len(set(value)) < len(value):
+        raise ConfigurationError(f"'{field}' names a column twice: {', '.join(value)}")
+
+
 def dataset(spec: Any, field: str) -> None:
     """
-    Check one dataset: a URI, a list of them, or a dict of :data:`DATASET_KEYS` with at least ``uri`` or ``sql``.
+    Check one dataset: a URI, a list of them, or a dict of :data:`DATASET_KEYS` with ``uri``, ``reader`` or ``sql``.
 
     :raises ConfigurationError: something in it is wrong
     """
@@ -127,17 +144,10 @@ def dataset(spec: Any, field: str) -> None:
         raise ConfigurationError(f"'{field}' must be a URI or a dict with 'uri', not {spec!r}")
     if unknown := sorted(set(spec) - DATASET_KEYS):
         raise ConfigurationError(f"'{field}' has no field {unknown[0]!r}; it has {', '.join(sorted(DATASET_KEYS))}")
-    if "sql" in spec:
-        query(spec["sql"], f"{field}.sql")
-        if other := sorted(set(spec) & WITHOUT_SQL):
-            raise ConfigurationError(f"'{field}' has both 'sql' and {other[0]!r}", hint="Give a query or a place")
-    else:
-        uri(spec.get("uri"), f"{field}.uri")
+    _source(spec, field)
     data_format(spec.get("format"), f"{field}.format", importable=True)
-    columns = spec.get("columns")
-    if columns is not None and not (isinstance(columns, list) and all(isinstance(c, str) for c in columns)):
-        raise ConfigurationError(f"'{field}.columns' must be a list of names, not {columns!r}")
-    _split(spec.get("split"), f"{field}.split")
+    names(spec.get("columns"), f"{field}.columns")
+    _split(spec, field)
 
 
 def datasets(specs: Any) -> None:
@@ -190,11 +200,50 @@ def run(run_name: str, storage_path: str | None) -> None:
         uri(storage_path, "storage_path")
 
 
-def _split(split: Any, field: str) -> None:
+def _source(spec: Mapping[str, Any], field: str) -> None:
+    kind = next((key for key in ("sql", "reader") if key in spec), "uri")
+    if other := sorted(set(spec) & WITHOUT.get(kind, frozenset())):
+        raise ConfigurationError(
+            f"'{field}' has both {kind!r} and {other[0]!r}", hint="Give a place, a query, or a reader that knows the place"
+        )
+    if kind == "sql":
+        query(spec["sql"], f"{field}.sql")
+    elif kind == "uri":
+        uri(spec.get("uri"), f"{field}.uri")
+    elif not (isinstance(spec["reader"], str) and IMPORT_PATH.match(spec["reader"])):
+        raise ConfigurationError(
+            f"'{field}.reader' must be an import path, such as ray.data.read_iceberg, not {spec['reader']!r}"
+        )
+    options = spec.get("options")
+    mapping(options, f"{field}.options")
+    for name, value in (options or {}).items():
+        if isinstance(value, str) and "://" in value:
+            hint = "Let a function of your own in working_dir read it, and the credentials from its environment"
+            check_bare(value, f"'{field}.options.{name}'", hint=hint)
+
+
+def _split(spec: Mapping[str, Any], field: str) -> None:
+    split, by, how = spec.get("split"), spec.get("split_by"), spec.get("split_type")
     if split is None:
+        if alone := [key for key in ("split_by", "split_type", "seed") if spec.get(key) is not None]:
+            raise ConfigurationError(f"'{field}.{alone[0]}' says how to split, but '{field}.split' does not say into what")
         return
-    if not isinstance(split, Mapping) or len(split) != 1:
-        raise ConfigurationError(f"'{field}' must name one new dataset and its share, like {{'valid': 0.2}}")
-    ((name, share),) = split.items()
-    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share < 1:
-        raise ConfigurationError(f"'{field}.{name}' must be a share between 0 and 1, not {share!r}")
+    if not isinstance(split, Mapping) or not split or not all(isinstance(name, str) and name for name in split):
+        raise ConfigurationError(
+            f"'{field}.split' must name new datasets and their shares, like {{'valid': 0.1, 'test': 0.1}}"
+        )
+    for name, share in split.items():
+        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share < 1:
+            raise ConfigurationError(f"'{field}.split.{name}' must be a share between 0 and 1, not {share!r}")
+    if sum(split.values()) >= 1:
+        raise ConfigurationError(f"'{field}.split' leaves nothing for the rest: the shares' sum is not below 1")
+    if by is not None and not isinstance(by, str):
+        raise ConfigurationError(f"'{field}.split_by' must be the name of a column, not {by!r}")
+    if how is not None and how not in SPLIT_TYPES:
+        raise ConfigurationError(f"'{field}.split_type' must be one of {', '.join(SPLIT_TYPES)}, not {how!r}")
+    if (how == "random" and by) or (how in ("hash", "order") and not by):
+        need = "takes no" if by else "needs a"
+        raise ConfigurationError(f"'{field}.split_type' {how} {need} '{field}.split_by'")
+    number(spec.get("seed"), f"{field}.seed", minimum=0, integer=True)
+    if how == "order" and spec.get("seed") is not None:
+        raise ConfigurationError(f"'{field}.seed' means nothing to a split by order", hint="Leave it out")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from typing import Any, Callable, Dict, List
+from typing import Any, Dict, List
 
 from ..data import datasets, files, staging
 from ..features import join
@@ -17,11 +17,12 @@ from ..frame import code, resources
 from ..frame.resources import Bundle
 from ..frame.running import Run, running
 from ..trackers import wandb_run
-from ..wire import imports
+from ..wire import imports, outages
 from ..wire.problems import ConfigurationProblem
 from . import predictors
 
-PROGRESS_SECONDS = 1.0
+# What ends the work by its name, wherever on the cluster it is raised, and is for the author to mend.
+MISTAKES = ("ColumnsMissing", "SchemasDiffer", "NoColumn", "NotInFormat")
 
 
 def main() -> None:
@@ -36,6 +37,7 @@ def _infer(run: Run) -> Dict[str, Any]:
     import ray
 
     from ..data import sink
+    from . import batches, progress
 
     output = _output(config)
     if not ray.is_initialized():
@@ -46,31 +48,61 @@ def _infer(run: Run) -> Dict[str, Any]:
         run.records.tell("progress", message="an earlier attempt has committed the output", phase="committed")
         return dict(done["result"])
     specs, joined = join.join_datasets(run, {"input": datasets.spec_of(config["input"])}, "input")
-    board = ray.remote(num_cpus=0)(predictors.Board).remote()
-    predicted = _predicted({**config, "input": specs["input"]}, target, board)
-    written = sink.StagedSink(staged.staging_uri, staged.attempt, output["format"], output.get("columns"))
+    dataset = datasets.read_one(datasets.spec_of(specs["input"]), "input")
+    _check_features(config, dataset)
+    arguments = (target, _checkpoint(config), config.get("predictor_args") or {}, config.get("batch_format") or "pandas")
+    written = sink.StagedSink(staged.staging_uri, staged.attempt, output, batches.uncounted)
     run.records.tell("progress", message="inference starts", phase="start")
     started = time.time()
-    resources.run_when_it_fits(
-        run, "concurrency", _bundles(config), lambda: _write(predicted, written), _progress(run, board)
-    )
-    rows = int(ray.get(board.look.remote())["rows"])
-    numbers = _numbers(written.parts, rows, started)
-    result = {"uri": output["uri"], "run_name": config["run_name"], **numbers, "features": joined}
+
+    def work() -> None:
+        predicted = dataset.map_batches(_pooled(target), fn_constructor_args=arguments, **_map_options(config))
+        told.watch(predicted)
+        predicted.write_datasink(written)
+        written.settle()
+        if not written.parts:
+            written.write_nothing(_schema_of_nothing(run, written, dataset, arguments))
+
+    told = progress.Progress(run.records)
+    _mending(lambda: resources.run_when_it_fits(run, "concurrency", _bundles(config), work, told.tick))
+    result = {"uri": output["uri"], "run_name": config["run_name"], **_numbers(written, started), "features": joined}
     staged.commit(written.parts, result)
     return result
 
 
-def _numbers(parts: List[Dict[str, Any]], rows: int, started: float) -> Dict[str, Any]:
+def _numbers(written: Any, started: float) -> Dict[str, Any]:
     seconds = time.time() - started
     return {
-        "rows_read": rows,
-        "rows_written": sum(part["rows"] for part in parts),
-        "bytes_written": sum(part["bytes"] for part in parts),
-        "files": len(parts),
+        "rows_read": written.rows_read,
+        "rows_written": sum(part["rows"] for part in written.parts),
+        "bytes_written": sum(part["bytes"] for part in written.parts),
+        "files": len(written.parts),
         "seconds": round(seconds, 3),
-        "rows_per_second": round(rows / seconds, 3) if seconds else None,
+        "rows_per_second": round(written.rows_read / seconds, 3) if seconds else None,
     }
+
+
+def _schema_of_nothing(run: Run, written: Any, dataset: Any, arguments: Any) -> Any:
+    """Find the columns of an output without rows: as the predictor gave them, else as it gives for no rows."""
+    import ray
+
+    from . import pool
+
+    seen = written.schema()
+    if written.rows_read:
+        return seen  # there were rows, and the predictor has dropped them all
+    given = seen if seen is not None else datasets.arrow_schema(dataset, "input")
+    asked = ray.remote(max_retries=0, **_remote_options(run.config))(pool.schema_of_nothing)
+    try:
+        return ray.get(asked.remote(*arguments, given))
+    except Exception as error:
+        run.records.tell(
+            "progress",
+            message="the input has no rows, and the predictor takes no empty batch (%s): the output has the input's "
+            "columns" % outages.said(error).strip().splitlines()[-1],
+            phase="empty",
+        )
+        return given
 
 
 def _output(config: Dict[str, Any]) -> Dict[str, Any]:
@@ -83,11 +115,10 @@ def _output(config: Dict[str, Any]) -> Dict[str, Any]:
     return output
 
 
-def _predicted(config: Dict[str, Any], target: Any, board: Any) -> Any:
-    dataset = datasets.read_one(datasets.spec_of(config["input"]), "input")
-    _check_features(config, dataset)
-    arguments = (target, _checkpoint(config), config.get("predictor_args") or {}, board)
-    return dataset.map_batches(predictors.Predict, fn_constructor_args=arguments, **_map_options(config))
+def _pooled(target: Any) -> Any:
+    from . import pool
+
+    return pool.PredictAsync if pool.is_async(target) else pool.Predict
 
 
 def _target(run: Run) -> Any:
@@ -100,7 +131,11 @@ def _target(run: Run) -> Any:
         raise ConfigurationProblem(
             "predictor: %r is unknown; use %s or an import path" % (spec, ", ".join(sorted(predictors.PREDICTORS)))
         )
+    from . import pool
+
     target = code.author_callable(run, spec, "predictor")
+    if not pool.takes_batches(target):
+        raise ConfigurationProblem("predictor: %s has no method __call__(batch)" % target.__name__)
     if run.config.get("checkpoint") and not inspect.isclass(target):
         raise ConfigurationProblem(
             "predictor: a function has no place to keep the model of 'checkpoint'; use a class, built once per actor"
@@ -110,7 +145,7 @@ def _target(run: Run) -> Any:
 
 def _checkpoint(config: Dict[str, Any]) -> Any:
     uri = config.get("checkpoint")
-    if uri and not uri.startswith(predictors.REGISTRY_SCHEMES):
+    if uri and not uri.startswith(REGISTRY_SCHEMES):
         uri = files.absolute(uri)
         files.must_exist(uri, "checkpoint")
     return uri
@@ -128,20 +163,22 @@ def _map_options(config: Dict[str, Any]) -> Dict[str, Any]:
 
     size = config.get("concurrency") or 1
     pool = {"min_size": size[0], "max_size": size[1]} if isinstance(size, list) else {"size": size}
-    each = dict(config.get("resources_per_actor") or {"CPU": 1.0})
-    options: Dict[str, Any] = {
+    return {
         "compute": ray.data.ActorPoolStrategy(**pool),
         "batch_size": config.get("batch_size") or 1024,
-        "batch_format": config.get("batch_format") or "pandas",
-        "num_cpus": each.pop("CPU", 0),
+        "batch_format": None,  # blocks as they are: the predictor's view of them is ours to make
+        **_remote_options(config),
     }
+
+
+def _remote_options(config: Dict[str, Any]) -> Dict[str, Any]:
+    each = dict(config.get("resources_per_actor") or {"CPU": 1.0})
+    options: Dict[str, Any] = {"num_cpus": each.pop("CPU", 0)}
     if "GPU" in each:
         options["num_gpus"] = each.pop("GPU")
     if "memory" in each:
         options["memory"] = each.pop("memory")
-    if each:
-        options["resources"] = each
-    return options
+    return {**options, "resources": each} if each else options
 
 
 def _bundles(config: Dict[str, Any]) -> List[Bundle]:
@@ -151,14 +188,15 @@ def _bundles(config: Dict[str, Any]) -> List[Bundle]:
     return [dict(each) for _ in range(size[0] if isinstance(size, list) else size)] + [{"CPU": 1.0}]
 
 
-def _write(dataset: Any, sink: Any) -> None:
+def _mending(work: Any) -> None:
     try:
-        dataset.write_datasink(sink)
+        work()
     except Exception as error:
         for cause in _causes(error):
-            if "ColumnsMissing" in type(cause).__name__ or "ColumnsMissing" in str(cause):
-                text = str(cause).rpartition("ColumnsMissing: ")[2].strip()
-                raise ConfigurationProblem("input: %s" % text.splitlines()[0]) from error
+            for name in MISTAKES:
+                if name in type(cause).__name__ or "%s: " % name in str(cause):
+                    text = str(cause).rpartition("%s: " % name)[2].strip()
+                    raise ConfigurationProblem(text.splitlines()[0]) from error
         raise
 
 
@@ -171,23 +209,3 @@ def _causes(error: BaseException) -> List[BaseException]:
             found.append(current)
             queue += [current.__cause__, current.__context__, getattr(current, "cause", None)]
     return found
-
-
-def _progress(run: Run, board: Any) -> Callable[[], None]:
-    import ray
-
-    state: Dict[str, Any] = {"next": 0.0, "ref": None, "rows": -1}
-
-    def tick() -> None:
-        if state["ref"] is None and time.monotonic() >= state["next"]:
-            state["ref"], state["next"] = board.look.remote(), time.monotonic() + PROGRESS_SECONDS
-        if state["ref"] is None or not ray.wait([state["ref"]], timeout=0)[0]:
-            return
-        seen: Dict[str, int] = ray.get(state["ref"])
-        state["ref"] = None
-        if seen["rows"] != state["rows"]:
-            state["rows"] = seen["rows"]
-            batches = seen["batches"]
-            run.records.tell("progress", message="rows predicted", done=seen["rows"], batches=batches, phase="predict")
-
-    return tick

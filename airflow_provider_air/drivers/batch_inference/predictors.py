@@ -1,109 +1,28 @@
-"""Models on an actor pool: one author-side class or one of ours, built once per actor, called per batch."""
+"""
+The models that need no code of the author's. Each is built once per actor, and called per batch of pandas.
+
+A folder is a checkpoint, or a model in MLflow's format, which names its file itself.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import inspect
 import os
-import uuid
-from typing import Any, Dict, List, Optional
-
-from ..data import files
-
-# These name a model in a registry; the predictor itself knows how to load them.
-REGISTRY_SCHEMES = ("models:", "runs:")
+import pickle
+from typing import Any, Dict, List, Optional, Sequence
 
 
 class ColumnsMissing(Exception):
-    """The input lacks columns that the model was trained with."""
-
-
-class Board:
-    """
-    Counts rows while they pass, as an actor of no CPU; the driver looks at it for its progress.
-
-    A map task that Ray runs again counts once: its rows replace those of its earlier try.
-    """
-
-    def __init__(self) -> None:
-        self._tasks: Dict[Any, List[Any]] = {}
-
-    def add(self, task: Any, attempt: str, rows: int) -> None:
-        """Take one batch of one try of a task."""
-        if self._tasks.get(task, [None])[0] != attempt:
-            self._tasks[task] = [attempt, 0, 0]
-        self._tasks[task][1] += rows
-        self._tasks[task][2] += 1
-
-    def look(self) -> Dict[str, int]:
-        """Give rows and batches so far."""
-        return {
-            "rows": sum(count for _, count, _ in self._tasks.values()),
-            "batches": sum(count for _, _, count in self._tasks.values()),
-        }
-
-
-class Predict:
-    """
-    What ``map_batches`` runs: loads the model, then calls it for each batch.
-
-    Runs in an actor of Ray Data's pool.
-
-    :param target: a class, built as ``target(model_folder, **args)`` or, without a checkpoint, as
-        ``target(**args)``, whose instances are called with a batch; or a function ``target(batch, **args)``
-    :param checkpoint: URI of a checkpoint, a model registry's URI, or None
-    """
-
-    def __init__(self, target: Any, checkpoint: Optional[str], args: Dict[str, Any], board: Any) -> None:
-        self._board = board
-        self._stack = contextlib.ExitStack()  # keeps a downloaded checkpoint while the actor lives
-        self._task: Any = None
-        self._attempt = ""
-        if inspect.isclass(target):
-            first = [] if checkpoint is None else [self._folder(checkpoint)]
-            self._call: Any = target(*first, **args)
-        else:
-            self._call = lambda batch: target(batch, **args)
-
-    def __call__(self, batch: Any) -> Any:
-        """Predict one batch."""
-        result = self._call(batch)
-        self._count(_rows(batch))
-        return result
-
-    def _folder(self, checkpoint: str) -> str:
-        if checkpoint.startswith(REGISTRY_SCHEMES):
-            return checkpoint
-        from ray.train import Checkpoint
-
-        path, filesystem = files.for_ray(checkpoint)
-        folder: str = self._stack.enter_context(Checkpoint(path, filesystem).as_directory())
-        return folder
-
-    def _count(self, rows: int) -> None:
-        import ray
-        from ray.data._internal.execution.interfaces import TaskContext
-
-        task = TaskContext.get_current()
-        if task is None or task is not self._task:
-            self._task, self._attempt = task, uuid.uuid4().hex
-        key = self._attempt if task is None else task.task_idx
-        ray.get(self._board.add.remote(key, self._attempt, rows))  # waited for, so that the sum is exact
-
-
-def _rows(batch: Any) -> int:
-    if isinstance(batch, dict):
-        return len(next(iter(batch.values()))) if batch else 0
-    return len(batch)
+    """The input lacks columns that the model was trained with, or the output those that it is to have."""
 
 
 class LightGBM:
     """
-    Predicts with a LightGBM booster that Ray's own report callback saved.
+    Predicts with a LightGBM booster, such as Ray's own report callback saves.
 
     :param features: columns in the model's order; by default the names it was trained with
     :param output_column: where the prediction goes, beside the input's columns
+    :param file: the model's name in the folder; by default ``model.txt``, as Ray saves it, or the like
     """
 
     def __init__(
@@ -111,11 +30,11 @@ class LightGBM:
         folder: str,
         features: Optional[List[str]] = None,
         output_column: str = "prediction",
-        file: str = "model.txt",
+        file: Optional[str] = None,
     ) -> None:
         import lightgbm
 
-        self._booster = lightgbm.Booster(model_file=os.path.join(folder, file))
+        self._booster = lightgbm.Booster(model_file=_model_file(folder, file, LIGHTGBM_FILES, "lightgbm"))
         self._features = features or self._booster.feature_name()
         self._output = output_column
 
@@ -130,10 +49,11 @@ class LightGBM:
 
 class XGBoost:
     """
-    Predicts with an XGBoost booster that Ray's own report callback saved.
+    Predicts with an XGBoost booster, such as Ray's own report callback saves.
 
     :param features: columns in the model's order; by default the names it was trained with
     :param output_column: where the prediction goes, beside the input's columns
+    :param file: the model's name in the folder; by default ``model.ubj``, as Ray saves it, or the like
     """
 
     def __init__(
@@ -141,18 +61,49 @@ class XGBoost:
         folder: str,
         features: Optional[List[str]] = None,
         output_column: str = "prediction",
-        file: str = "model.ubj",
+        file: Optional[str] = None,
     ) -> None:
         self._xgboost: Any = importlib.import_module("xgboost")
         self._booster = self._xgboost.Booster()
-        self._booster.load_model(os.path.join(folder, file))
+        self._booster.load_model(_model_file(folder, file, XGBOOST_FILES, "xgboost"))
         self._features = features or self._booster.feature_names
         self._output = output_column
 
     def __call__(self, batch: Any) -> Any:
         """Add the prediction to a pandas batch."""
-        frame = _select(batch, self._features).astype("float64")
+        frame = _select(batch, self._features or list(batch.columns)).astype("float64")
         batch[self._output] = self._booster.predict(self._xgboost.DMatrix(frame))
+        return batch
+
+
+class Sklearn:
+    """
+    Predicts with an estimator or a pipeline of scikit-learn that was pickled, by joblib too.
+
+    :param features: columns in the model's order; by default the names it was fitted with, else all
+    :param output_column: where the prediction goes, beside the input's columns
+    :param file: the model's name in the folder; by default ``model.pkl``, ``model.joblib`` or the like
+    :param method: what of the estimator is called; of what gives several numbers a row is a list
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        features: Optional[List[str]] = None,
+        output_column: str = "prediction",
+        file: Optional[str] = None,
+        method: str = "predict",
+    ) -> None:
+        self._model = _unpickled(_model_file(folder, file, SKLEARN_FILES, "sklearn"))
+        self._predict = getattr(self._model, method)
+        self._features = features or getattr(self._model, "feature_names_in_", None)
+        self._output = output_column
+
+    def __call__(self, batch: Any) -> Any:
+        """Add the prediction to a pandas batch."""
+        names = list(batch.columns) if self._features is None else list(self._features)
+        found = self._predict(_of_numpy(_select(batch, names)))
+        batch[self._output] = list(found) if getattr(found, "ndim", 1) > 1 else found
         return batch
 
 
@@ -177,19 +128,80 @@ class Mlflow:
         return batch
 
 
+# Names that a model's own library, Ray's callbacks and people give its file, the usual one first.
+LIGHTGBM_FILES = ("model.txt", "model.lgb")
+XGBOOST_FILES = ("model.ubj", "model.json", "model.xgb", "model.bin")
+SKLEARN_FILES = ("model.pkl", "model.joblib", "model.pickle")
+
 # Short name -> class and the package it needs on the cluster. All take pandas batches.
 PREDICTORS: Dict[str, Any] = {
     "lightgbm": (LightGBM, "lightgbm"),
-    "xgboost": (XGBoost, "xgboost"),
     "mlflow": (Mlflow, "mlflow"),
+    "sklearn": (Sklearn, "sklearn"),
+    "xgboost": (XGBoost, "xgboost"),
 }
+
+
+def _model_file(folder: str, file: Optional[str], usual: Sequence[str], flavor: str) -> str:
+    """
+    Find a model's file in its folder.
+
+    :param usual: names to look for, where the author gives none
+    :param flavor: how MLflow calls the library
+    :raises FileNotFoundError: there is none; the message says what there is
+    """
+    present = sorted(os.listdir(folder))
+    names = [file] if file else [*_named_by_mlflow(folder, flavor), *usual]
+    for name in names:
+        if os.path.exists(os.path.join(folder, name)):
+            return os.path.join(folder, name)
+    raise FileNotFoundError(
+        "checkpoint: no %s in the model's folder, which holds %s; name its file by predictor_args={'file': ...}"
+        % (" or ".join(names), ", ".join(present) or "nothing")
+    )
+
+
+def _named_by_mlflow(folder: str, flavor: str) -> List[str]:
+    path = os.path.join(folder, "MLmodel")
+    if not os.path.exists(path):
+        return []
+    import yaml  # Ray itself needs it
+
+    with open(path) as stream:
+        told = (yaml.safe_load(stream).get("flavors") or {}).get(flavor) or {}
+    return [str(told[key]) for key in ("data", "pickled_model") if told.get(key)]
+
+
+def _unpickled(path: str) -> Any:
+    try:
+        joblib = importlib.import_module("joblib")
+    except ImportError:
+        with open(path, "rb") as stream:
+            return pickle.load(stream)
+    return joblib.load(path)
+
+
+def _of_numpy(frame: Any) -> Any:
+    """Give columns of numbers and truth values as numpy has them, which scikit-learn expects; others as objects."""
+    import pandas
+
+    return pandas.DataFrame({name: _numpy_column(frame[name]) for name in frame.columns}, index=frame.index)
+
+
+def _numpy_column(series: Any) -> Any:
+    kind = getattr(series.dtype, "numpy_dtype", series.dtype)  # pandas' own nullable types, and Arrow's, have one
+    if getattr(kind, "kind", "O") not in "fiubmM":
+        return series.astype(object).where(series.notna(), None).to_numpy()
+    if kind.kind in "fiub" and series.isna().any():
+        return series.to_numpy("float64", na_value=float("nan"))
+    return series.to_numpy(kind)
 
 
 def _select(frame: Any, columns: List[str]) -> Any:
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise ColumnsMissing(
-            "the model needs the columns %s, which the input lacks; it has %s"
+            "input: the model needs the columns %s, which the input lacks; it has %s"
             % (", ".join(map(repr, missing)), ", ".join(map(repr, frame.columns)))
         )
     return frame[columns]

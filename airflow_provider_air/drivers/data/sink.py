@@ -1,63 +1,200 @@
-"""Ray Data's last step: one file per write task, into the staging folder."""
+"""Ray Data's last step: files of a sensible size in the staging folder, all of one schema."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Optional
+import urllib.parse
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
 import pyarrow
-import pyarrow.csv
-import pyarrow.parquet
+import pyarrow.compute
 from ray.data.block import BlockAccessor
 from ray.data.datasource import Datasink
 
-from . import files
+from . import files, schemas, writers
+from .writers import FORMATS
 
-FORMATS = ("parquet", "csv", "json")
+__all__ = ["FORMATS", "ColumnsMissing", "StagedSink"]
+
+# What hive calls the folder of a null.
+NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
+# In memory; parquet files are smaller.
+FILE_BYTES = 128 * 1024 * 1024
+
+
+class ColumnsMissing(Exception):
+    """The rows lack columns that the output is to have."""
 
 
 class StagedSink(Datasink):  # type: ignore[type-arg, misc, unused-ignore]
     """
-    Writes one file per write task into the staging folder.
+    Writes the rows of some 128 MiB into each file, and each combination of partition values into a folder of its own.
 
-    A task that Ray runs again writes the same file again. Runs in Ray Data's write tasks.
+    A task that Ray runs again writes the same files again. Runs in Ray Data's write tasks; :meth:`settle` in the driver.
+
+    :param output: ``format`` and, where the author wants them, ``columns``, ``partition_by``, ``min_rows_per_file``,
+        ``max_rows_per_file``
+    :param before: takes each table, gives what is to be written of it and how many rows were read for it
+    :ivar parts: of each file ``file`` (its path below the staging folder), ``rows`` and ``bytes``
+    :ivar rows_read: the sum of what ``before`` gave
     """
 
-    def __init__(self, staging_uri: str, attempt: str, kind: str, columns: Optional[List[str]]) -> None:
+    def __init__(
+        self,
+        staging_uri: str,
+        attempt: str,
+        output: Dict[str, Any],
+        before: Callable[[Any], Tuple[Any, int]] = lambda table: (table, table.num_rows),
+    ) -> None:
         self._uri = staging_uri
         self._attempt = attempt
-        self._kind = kind
-        self._columns = columns
+        self._output = output
+        self._before = before
         self.parts: List[Dict[str, Any]] = []
+        self.rows_read = 0
+        self._schemas: List[Any] = []
+
+    @property
+    def min_rows_per_write(self) -> Optional[int]:
+        """Tell Ray Data how many rows a task wants at least; None leaves it to :attr:`min_bytes_per_write`."""
+        return self._output.get("min_rows_per_file")
+
+    @property
+    def min_bytes_per_write(self) -> Optional[int]:
+        """Tell Ray Data (2.60) how many bytes a task wants at least; older ones write a file per block."""
+        return None if self._output.get("min_rows_per_file") else FILE_BYTES
 
     def on_write_start(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing; Ray 2.51 passes no schema here, Ray 2.60 does."""
 
     def write(self, blocks: Iterable[Any], ctx: Any) -> Dict[str, Any]:
-        """Write the blocks of one task, and return its file's name and rows."""
-        tables = [BlockAccessor.for_block(block).to_arrow() for block in blocks]
-        tables = [table for table in tables if table.num_rows]
-        name = "part-%s-%06d.%s" % (self._attempt, ctx.task_idx, self._kind)
-        if not tables:
-            return {"file": None, "rows": 0, "bytes": 0}
-        table = pyarrow.concat_tables(tables, promote_options="default")
-        if self._columns:
-            table = table.select(self._columns)
-        filesystem, path = files.located(files.join(self._uri, name))
-        files.make_folder(filesystem, path.rpartition("/")[0])
-        with filesystem.open_output_stream(path) as stream:
-            _write_table(table, self._kind, stream)
-        return {"file": name, "rows": table.num_rows, "bytes": filesystem.get_file_info(path).size}
+        """Write the blocks of one task; give its files, what was read for them, and their schema."""
+        tables, rows_read = [], 0
+        for block in blocks:
+            table, rows = self._before(BlockAccessor.for_block(block).to_arrow())
+            tables.append(table)
+            rows_read += rows
+        known = [table for table in tables if table.num_columns]
+        if not known:
+            return {"files": [], "rows_read": rows_read, "schema": None}
+        schema = schemas.unified([table.schema for table in known])
+        table = pyarrow.concat_tables([schemas.cast(table, schema) for table in known])
+        table = table.select(self._columns(table.column_names))
+        named = self._files(table, "part-%s-%06d" % (self._attempt, ctx.task_idx)) if table.num_rows else iter(())
+        written = [self._write(name, part) for name, part in named]
+        inside = [name for name in table.column_names if name not in self._partition_by]
+        return {
+            "files": written,
+            "rows_read": rows_read,
+            "schema": table.select(inside).schema.serialize().to_pybytes(),
+        }
 
     def on_write_complete(self, write_result: Any) -> None:
         """Keep what was written, for the commit."""
-        self.parts = [part for part in write_result.write_returns if part and part["file"]]
+        for told in write_result.write_returns:
+            self.parts += [{**part, "schema": len(self._schemas)} for part in told["files"]]
+            self._schemas.append(told["schema"])
+            self.rows_read += told["rows_read"]
+
+    def schema(self) -> Any:
+        """Give the schema of what was seen, whether or not it has rows; None where nothing was."""
+        found = [pyarrow.ipc.read_schema(pyarrow.py_buffer(data)) for data in dict.fromkeys(self._schemas) if data]
+        return schemas.unified(found) if found else None
+
+    def settle(self) -> None:
+        """
+        Write again, by tasks, those files whose schema is not that of all of them together.
+
+        :raises SchemasDiffer: there is none that holds the values of all
+        """
+        wanted = self.schema()
+        others = [part for part in self.parts if not self._is_as(self._schemas[part["schema"]], wanted)]
+        if others:
+            import ray
+
+            again = ray.remote(num_cpus=1)(_write_again)
+            kind = self._output["format"]
+            told = ray.get([again.remote(self._uri, part["file"], kind, wanted) for part in others])
+            for part, (name, size) in zip(others, told):
+                part.update(file=name, bytes=size)
+
+    def write_nothing(self, schema: Any) -> None:
+        """Write one file without rows, so that the output can be read."""
+        table = schema.empty_table()
+        inside = [name for name in self._columns(table.column_names, pad=True) if name not in self._partition_by]
+        missing = [name for name in inside if name not in table.column_names]
+        for name in missing:
+            table = table.append_column(name, pyarrow.nulls(0))
+        self.parts.append(self._write("part-%s-empty.%s" % (self._attempt, self._output["format"]), table.select(inside)))
+
+    @property
+    def _partition_by(self) -> List[str]:
+        return list(self._output.get("partition_by") or [])
+
+    def _is_as(self, data: Any, wanted: Any) -> bool:
+        schema = pyarrow.ipc.read_schema(pyarrow.py_buffer(data))
+        if self._output["format"] == "parquet":
+            return bool(schema.equals(wanted))
+        # A row of JSON names its own columns; of CSV the head of the file does.
+        return self._output["format"] == "json" or schema.names == wanted.names
+
+    def _columns(self, present: List[str], pad: bool = False) -> List[str]:
+        wanted = self._output.get("columns") or present
+        missing = [name for name in [*wanted, *self._partition_by] if name not in present]
+        if missing and not pad:
+            raise ColumnsMissing(
+                "output: no column %s in what the predictor gives, which is %s"
+                % (", ".join(map(repr, missing)), ", ".join(map(repr, present)))
+            )
+        return [*wanted, *(name for name in self._partition_by if name not in wanted)]
+
+    def _files(self, table: Any, stem: str) -> Iterator[Tuple[str, Any]]:
+        most = self._output.get("max_rows_per_file") or table.num_rows
+        for folder, part in _partitions(table, self._partition_by):
+            for number, start in enumerate(range(0, part.num_rows, most)):
+                end = "" if part.num_rows <= most else "-%04d" % number
+                yield "%s%s%s.%s" % (folder, stem, end, self._output["format"]), part.slice(start, most)
+
+    def _write(self, name: str, table: Any) -> Dict[str, Any]:
+        return {"file": name, "rows": table.num_rows, "bytes": _write_file(self._uri, name, table)}
 
 
-def _write_table(table: Any, kind: str, stream: Any) -> None:
-    if kind == "parquet":
-        pyarrow.parquet.write_table(table, stream)
-    elif kind == "csv":
-        pyarrow.csv.write_csv(table, stream)
-    else:
-        text = table.to_pandas().to_json(orient="records", lines=True, date_format="iso")
-        stream.write(text.encode())
+def _partitions(table: Any, by: List[str]) -> Iterator[Tuple[str, Any]]:
+    """Give each combination of values its folder, as hive names it, and its rows without these columns."""
+    if not by:
+        yield "", table
+        return
+    rest = table.drop_columns(by)
+    for values in table.select(by).group_by(by).aggregate([]).to_pylist():
+        mask = None
+        for name in by:
+            column, value = table.column(name), values[name]
+            same = column.is_null() if value is None else pyarrow.compute.equal(column, pyarrow.scalar(value, column.type))
+            mask = same if mask is None else pyarrow.compute.and_kleene(mask, same)
+        folder = "".join("%s=%s/" % (_quoted(name), _folder(values[name])) for name in by)
+        yield folder, rest.filter(mask)
+
+
+def _folder(value: Any) -> str:
+    return NULL_FOLDER if value is None else _quoted(str(value))
+
+
+def _quoted(text: str) -> str:
+    return urllib.parse.quote(text, safe=" :+-")
+
+
+def _write_file(uri: str, name: str, table: Any) -> int:
+    filesystem, path = files.located(files.join(uri, name))
+    files.make_folder(filesystem, path.rpartition("/")[0])
+    with filesystem.open_output_stream(path) as stream:
+        writers.write(table, name.rpartition(".")[2], stream)
+    return int(filesystem.get_file_info(path).size)
+
+
+def _write_again(uri: str, name: str, kind: str, schema: Any) -> Tuple[str, int]:
+    """Write one staged file by another schema; its name changes, so that a kill leaves no half of it behind."""
+    filesystem, path = files.located(files.join(uri, name))
+    with filesystem.open_input_file(path) as stream:
+        table = writers.read(stream, kind)
+    stem, _, end = name.rpartition(".")
+    again = "%s-again.%s" % (stem, end)
+    return again, _write_file(uri, again, schemas.cast(table, schema if kind == "parquet" else schemas.texts(schema)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import sys
 from typing import Any
 
 from .error_kinds import OUTAGE, kind_of
@@ -45,14 +47,15 @@ def by_path(path: str, field: str) -> Any:
 
 def need_package(package: str, field: str) -> None:
     """
-    Check that a package is importable on the cluster.
+    Check that a package is installed on the cluster. It is not imported: some take seconds, and memory that only workers need.
 
     :raises ConfigurationProblem: it is not; the message names ``field``
     """
     try:
-        importlib.import_module(package)
-    except ImportError as error:
+        is_there = package in sys.modules or importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # what it lies in
+        is_there = False
+    if not is_there:
         raise ConfigurationProblem(
-            "%s needs the package %r on the cluster (%s); add it to the image or to runtime_env pip"
-            % (field, package, error)
-        ) from error
+            "%s needs the package %r on the cluster; add it to the image or to runtime_env pip" % (field, package)
+        )

@@ -1,0 +1,90 @@
+"""Arrow tables as files: parquet, CSV, and JSON of one row a line."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import decimal
+import json
+import math
+from typing import Any
+
+import pyarrow
+import pyarrow.csv
+import pyarrow.parquet
+from pyarrow import types
+
+FORMATS = ("parquet", "csv", "json")
+
+
+class NotInFormat(TypeError):
+    """The format has no place for a column's type."""
+
+
+def write(table: Any, kind: str, stream: Any) -> None:
+    """
+    Write a table.
+
+    :raises NotInFormat: CSV has no lists, structs, maps or tensors
+    """
+    if kind == "parquet":
+        pyarrow.parquet.write_table(table, stream)
+    elif kind == "csv":
+        pyarrow.csv.write_csv(_flat(table), stream)
+    else:
+        for row in table.to_pylist():
+            stream.write(json.dumps(_plain(row), ensure_ascii=False, allow_nan=False).encode() + b"\n")
+
+
+def read(stream: Any, kind: str) -> Any:
+    """Read a file of :func:`write`: of CSV all columns as texts."""
+    if kind == "parquet":
+        return pyarrow.parquet.read_table(stream)
+    names = pyarrow.csv.open_csv(stream).schema.names
+    stream.seek(0)
+    options = pyarrow.csv.ConvertOptions(
+        column_types={name: pyarrow.string() for name in names},
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+        null_values=[""],
+    )
+    return pyarrow.csv.read_csv(stream, convert_options=options)
+
+
+def _flat(table: Any) -> Any:
+    for index, field in enumerate(table.schema):
+        if types.is_nested(field.type) or isinstance(field.type, pyarrow.BaseExtensionType):
+            raise NotInFormat(
+                "output: CSV has no place for the column %r, which is %s; write parquet or json, or leave it out by "
+                "output_uri={'columns': [...]}" % (field.name, field.type)
+            )
+        if types.is_dictionary(field.type):
+            table = table.set_column(index, field.name, table.column(index).cast(field.type.value_type))
+        elif types.is_null(field.type) or types.is_duration(field.type):
+            table = table.set_column(index, field.name, table.column(index).cast(pyarrow.string()))
+    return table
+
+
+def _plain(value: Any) -> Any:
+    """Give what JSON has: numbers and texts; bytes in base64, times in ISO 8601, NaN and infinities as null."""
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return _named(value)
+
+
+def _named(value: Any) -> Any:
+    if isinstance(value, (bytes, memoryview)):
+        return base64.b64encode(value).decode()
+    if isinstance(value, decimal.Decimal):
+        return str(value)  # a float would round it
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return _plain(value.tolist()) if hasattr(value, "tolist") else str(value)
