@@ -120,7 +120,9 @@ class BatchInferenceSpec:
             raise ConfigurationError("'output.columns' leaves no column for the files beside 'output.partition_by'")
         low, high = (self.output.get(key) for key in ("min_rows_per_file", "max_rows_per_file"))
         if low and high and low > high:
-            raise ConfigurationError(f"'output.min_rows_per_file' is {low}, more than 'output.max_rows_per_file', {high}")
+            raise ConfigurationError(
+                f"'output.min_rows_per_file' is {low}, more than 'output.max_rows_per_file', {high}"
+            )
 
 
 @dataclass(frozen=True)

@@ -204,7 +204,8 @@ def _source(spec: Mapping[str, Any], field: str) -> None:
     kind = next((key for key in ("sql", "reader") if key in spec), "uri")
     if other := sorted(set(spec) & WITHOUT.get(kind, frozenset())):
         raise ConfigurationError(
-            f"'{field}' has both {kind!r} and {other[0]!r}", hint="Give a place, a query, or a reader that knows the place"
+            f"'{field}' has both {kind!r} and {other[0]!r}",
+            hint="Give a place, a query, or a reader that knows the place",
         )
     if kind == "sql":
         query(spec["sql"], f"{field}.sql")
@@ -226,7 +227,9 @@ def _split(spec: Mapping[str, Any], field: str) -> None:
     split, by, how = spec.get("split"), spec.get("split_by"), spec.get("split_type")
     if split is None:
         if alone := [key for key in ("split_by", "split_type", "seed") if spec.get(key) is not None]:
-            raise ConfigurationError(f"'{field}.{alone[0]}' says how to split, but '{field}.split' does not say into what")
+            raise ConfigurationError(
+                f"'{field}.{alone[0]}' says how to split, but '{field}.split' does not say into what"
+            )
         return
     if not isinstance(split, Mapping) or not split or not all(isinstance(name, str) and name for name in split):
         raise ConfigurationError(

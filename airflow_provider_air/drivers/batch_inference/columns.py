@@ -49,6 +49,8 @@ def column(values: Any, name: str, given: Optional[Any], seen: Callable[[], Any]
     found = _natural(values, name, wanted)
     if wanted is None:
         return found
+    if types.is_floating(found.type) and not types.is_floating(wanted) and _without_nan(found).null_count == len(found):
+        return pyarrow.nulls(len(found), wanted)
     if found.type == wanted and found.null_count == given.null_count:
         return found
     if len(found) == len(given) and _without_nan(found).equals(_without_nan(_natural(seen(), name, wanted))):
@@ -72,8 +74,10 @@ def _natural(values: Any, name: str, wanted: Any) -> Any:
     if isinstance(values, numpy.ndarray) and values.dtype != object:
         return _of_numbers(values, name)
     if isinstance(values, (str, bytes, collections.abc.Mapping)) or not hasattr(values, "__iter__"):
-        raise NoColumn("column %r is one %s for the whole batch; give one value per row" % (name, type(values).__name__))
-    return _of_objects([_local(value) for value in values], name, wanted)
+        raise NoColumn(
+            "column %r is one %s for the whole batch; give one value per row" % (name, type(values).__name__)
+        )
+    return _of_objects([_element(value) for value in values], name, wanted)
 
 
 def _whole(values: Any) -> Any:
@@ -92,6 +96,13 @@ def _local(values: Any) -> Any:
         return numpy.asarray(values)
     except TypeError:  # torch's bfloat16, which numpy has not
         return numpy.asarray(values.float())
+
+
+def _element(value: Any) -> Any:
+    if type(value).__name__ in ("NAType", "NaTType"):  # of pandas
+        return None
+    value = _local(value)
+    return value[()] if isinstance(value, numpy.ndarray) and value.ndim == 0 else value
 
 
 def _of_numbers(values: Any, name: str) -> Any:
@@ -116,9 +127,11 @@ def _of_objects(values: List[Any], name: str, wanted: Any) -> Any:
         return _tensors(numpy.stack(values) if _is_even(values) else values)
     values = _of_scalars(values, first)
     try:
-        return pyarrow.array(values, from_pandas=True)
+        return pyarrow.array(values)
     except (pyarrow.ArrowException, TypeError, ValueError, OverflowError) as error:
-        found = None if wanted is None else _built(values, wanted)
+        found = _built(values, None)  # where NaN is a null among texts, as in columns of pandas
+        if found is None and wanted is not None:
+            found = _built(values, wanted)
         if found is not None:
             return found
         kinds = sorted({type(value).__name__ for value in values if value is not None})
@@ -146,7 +159,7 @@ def _unpickled(array: Any, name: str) -> Any:
     """Give values that Ray has pickled, since an earlier step had them as Python objects, a type of Arrow's."""
     if "PythonObject" not in type(array.type).__name__:
         return array
-    return _of_objects([_local(value) for value in array.to_pylist()], name, None)
+    return _of_objects([_element(value) for value in array.to_pylist()], name, None)
 
 
 def _without_nan(array: Any) -> Any:

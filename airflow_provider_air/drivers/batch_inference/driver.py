@@ -50,7 +50,12 @@ def _infer(run: Run) -> Dict[str, Any]:
     specs, joined = join.join_datasets(run, {"input": datasets.spec_of(config["input"])}, "input")
     dataset = datasets.read_one(datasets.spec_of(specs["input"]), "input")
     _check_features(config, dataset)
-    arguments = (target, _checkpoint(config), config.get("predictor_args") or {}, config.get("batch_format") or "pandas")
+    arguments = (
+        target,
+        _checkpoint(config),
+        config.get("predictor_args") or {},
+        config.get("batch_format") or "pandas",
+    )
     written = sink.StagedSink(staged.staging_uri, staged.attempt, output, batches.uncounted)
     run.records.tell("progress", message="inference starts", phase="start")
     started = time.time()

@@ -124,7 +124,9 @@ class StagedSink(Datasink):  # type: ignore[type-arg, misc, unused-ignore]
         missing = [name for name in inside if name not in table.column_names]
         for name in missing:
             table = table.append_column(name, pyarrow.nulls(0))
-        self.parts.append(self._write("part-%s-empty.%s" % (self._attempt, self._output["format"]), table.select(inside)))
+        self.parts.append(
+            self._write("part-%s-empty.%s" % (self._attempt, self._output["format"]), table.select(inside))
+        )
 
     @property
     def _partition_by(self) -> List[str]:
@@ -168,7 +170,9 @@ def _partitions(table: Any, by: List[str]) -> Iterator[Tuple[str, Any]]:
         mask = None
         for name in by:
             column, value = table.column(name), values[name]
-            same = column.is_null() if value is None else pyarrow.compute.equal(column, pyarrow.scalar(value, column.type))
+            same = (
+                column.is_null() if value is None else pyarrow.compute.equal(column, pyarrow.scalar(value, column.type))
+            )
             mask = same if mask is None else pyarrow.compute.and_kleene(mask, same)
         folder = "".join("%s=%s/" % (_quoted(name), _folder(values[name])) for name in by)
         yield folder, rest.filter(mask)

@@ -207,11 +207,13 @@ class StagedOutput:
 
     def _clear(self, attempt: str) -> None:
         folder = self._at(STAGING, attempt)
-        # On an object store file by file: to delete a folder leaves an object for its parent there.
-        names = files.files_below(self._fs, folder)
-        self._each(lambda name: files.remove(self._fs, "%s/%s" % (folder, name)), names)
-        if self._fs.type_name == "local" and files.exists(self._fs, folder):
-            self._fs.delete_dir(folder)
+
+        def clear() -> None:
+            if files.exists(self._fs, folder):
+                self._fs.delete_dir(folder)
+
+        self._lease.keep()
+        outages.patiently(clear, "output.uri: cannot clear %s" % folder)
         files.remove_empty(self._fs, self._at(STAGING))
 
     def _json(self, name: str) -> Optional[Dict[str, Any]]:

@@ -72,7 +72,28 @@ def test_a_callable_travels_as_a_pickle_with_its_python_version() -> None:
         ({"datasets": {"train": {"uri": "x", "format": "xml"}}}, "datasets.train.format"),
         ({"datasets": {"train": {"uri": "x", "columns": "a"}}}, "datasets.train.columns"),
         ({"datasets": {"train": {"uri": "x", "split": {"valid": 2}}}}, "datasets.train.split.valid"),
-        ({"datasets": {"train": {"uri": "x", "split": {"a": 0.1, "b": 0.1}}}}, "datasets.train.split"),
+        ({"datasets": {"train": {"uri": "x", "split": {"a": 0.5, "b": 0.5}}}}, "datasets.train.split"),
+        ({"datasets": {"train": {"uri": "x", "split": {}}}}, "datasets.train.split"),
+        ({"datasets": {"train": {"uri": "x", "split_by": "id"}}}, "datasets.train.split_by"),
+        ({"datasets": {"train": {"uri": "x", "seed": 1}}}, "datasets.train.seed"),
+        ({"datasets": {"train": {"uri": "x", "split": {"v": 0.1}, "split_by": 3}}}, "datasets.train.split_by"),
+        ({"datasets": {"train": {"uri": "x", "split": {"v": 0.1}, "split_type": "time"}}}, "datasets.train.split_type"),
+        (
+            {"datasets": {"train": {"uri": "x", "split": {"v": 0.1}, "split_type": "order"}}},
+            "datasets.train.split_type",
+        ),
+        (
+            {"datasets": {"train": {"uri": "x", "split": {"v": 0.1}, "split_type": "random", "split_by": "id"}}},
+            "datasets.train.split_type",
+        ),
+        (
+            {
+                "datasets": {
+                    "train": {"uri": "x", "split": {"v": 0.1}, "split_type": "order", "split_by": "t", "seed": 1}
+                }
+            },
+            "datasets.train.seed",
+        ),
         ({"metric": "rmse"}, "mode"),
         ({"mode": "min"}, "metric"),
         ({"metric": "rmse", "mode": "lowest"}, "mode"),

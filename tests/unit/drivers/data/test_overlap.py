@@ -215,9 +215,7 @@ def test_a_reader_finds_one_whole_output_and_no_run_wedges(
         world.run()
 
         last = World(seed, kill_share=0.0, look=reader.look)
-        monkeypatch.setattr(
-            files, "open_uri", lambda uri, field, last=last: (Stepped(last, "last/0"), uri)
-        )
+        monkeypatch.setattr(files, "open_uri", lambda uri, field, last=last: (Stepped(last, "last/0"), uri))
         last.start("last", lambda process, last=last, folder=folder: written(last, folder, "last", process), tries=1)
         last.run()
         reader.look()

@@ -74,7 +74,11 @@ def test_a_row_goes_to_the_same_part_whatever_the_order_and_the_blocks(how: str,
     sizes = {name: len(rows) / ROWS for name, rows in found[0].items()}
     # The hash of a few hundred keys, and of few that are null in a tenth of all rows, is not that even.
     near = 0.13 if by == "user" or by == "name" else 0.02
-    assert sizes == {"": pytest.approx(0.7, abs=near), "valid": pytest.approx(0.1, abs=near), "test": pytest.approx(0.2, abs=near)}
+    assert sizes == {
+        "": pytest.approx(0.7, abs=near),
+        "valid": pytest.approx(0.1, abs=near),
+        "test": pytest.approx(0.2, abs=near),
+    }
 
 
 def test_another_seed_is_another_split() -> None:

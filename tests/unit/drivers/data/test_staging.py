@@ -132,7 +132,9 @@ def test_what_another_run_stages_is_left_alone_until_nobody_works_on_it(tmp_path
     assert not (tmp_path / STAGING).exists()
 
 
-def test_the_staged_files_of_an_attempt_that_a_later_one_has_cleared_are_no_loss_of_what_was_there(tmp_path: Path) -> None:
+def test_the_staged_files_of_an_attempt_that_a_later_one_has_cleared_are_no_loss_of_what_was_there(
+    tmp_path: Path,
+) -> None:
     old = staged(tmp_path, "earlier", ("old",))
     old.commit(parts(old, "old"), {})
     still_runs = staged(tmp_path)
