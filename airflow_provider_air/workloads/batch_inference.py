@@ -22,10 +22,10 @@ class BatchInferenceSpec:
     """
     One batch inference.
 
-    :param predictor: ``lightgbm``, ``xgboost``, ``sklearn`` or ``mlflow`` (a model that Ray's, its own library's or MLflow's
-        code saved); or ``module:Class``, built once per actor as ``Class(model_folder, **predictor_args)`` and called per
-        batch; or ``module:function``, called as ``function(batch, **predictor_args)``; or the class or function itself.
-        What is called may be a generator, ``async``, or an asynchronous generator
+    :param predictor: ``lightgbm``, ``xgboost``, ``sklearn`` or ``mlflow`` (a model that Ray's, its own library's or
+        MLflow's code saved); or ``module:Class``, built once per actor as ``Class(model_folder, **predictor_args)`` and
+        called per batch; or ``module:function``, called as ``function(batch, **predictor_args)``; or the class or
+        function itself. What is called may be a generator, ``async``, or an asynchronous generator
     :param input: URI, a list of them, or a dict with ``uri``, ``format``, ``columns``, ``options``, or with ``reader``,
         ``columns``, ``options``
     :param output: URI, or a dict of :data:`OUTPUT_KEYS`; ``format`` is parquet by default

@@ -224,7 +224,7 @@ def _source(spec: Mapping[str, Any], field: str) -> None:
 
 
 def _split(spec: Mapping[str, Any], field: str) -> None:
-    split, by, how = spec.get("split"), spec.get("split_by"), spec.get("split_type")
+    split = spec.get("split")
     if split is None:
         if alone := [key for key in ("split_by", "split_type", "seed") if spec.get(key) is not None]:
             raise ConfigurationError(
@@ -240,6 +240,11 @@ def _split(spec: Mapping[str, Any], field: str) -> None:
             raise ConfigurationError(f"'{field}.split.{name}' must be a share between 0 and 1, not {share!r}")
     if sum(split.values()) >= 1:
         raise ConfigurationError(f"'{field}.split' leaves nothing for the rest: the shares' sum is not below 1")
+    _split_type(spec, field)
+
+
+def _split_type(spec: Mapping[str, Any], field: str) -> None:
+    by, how = spec.get("split_by"), spec.get("split_type")
     if by is not None and not isinstance(by, str):
         raise ConfigurationError(f"'{field}.split_by' must be the name of a column, not {by!r}")
     if how is not None and how not in SPLIT_TYPES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections.abc
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy
 import pyarrow
@@ -75,22 +75,22 @@ def _as_seen(given: Any, name: str, kind: str) -> Callable[[], Any]:
 
 def _columns(result: Any) -> Dict[Any, Any]:
     if isinstance(result, (pyarrow.Table, pyarrow.RecordBatch)):
-        names, values = result.schema.names, result.columns
-    elif type(result).__module__.startswith("pandas.") and hasattr(result, "columns"):
-        names, values = list(result.columns), [result.iloc[:, at] for at in range(len(result.columns))]
-    elif isinstance(result, collections.abc.Mapping):
-        names, values = list(result), list(result.values())
-    elif isinstance(result, numpy.ndarray):
-        names, values = ["data"], [result]  # as Ray itself calls it
-    elif hasattr(result, "__arrow_c_stream__") and hasattr(result, "columns"):
+        return _by_name(result.schema.names, result.column)
+    if type(result).__module__.startswith("pandas.") and hasattr(result, "columns"):
+        return _by_name(list(result.columns), lambda at: result.iloc[:, at])
+    if isinstance(result, collections.abc.Mapping):
+        return dict(result)
+    if isinstance(result, numpy.ndarray):
+        return {"data": result}  # as Ray itself calls it
+    if hasattr(result, "__arrow_c_stream__") and hasattr(result, "columns"):
         return _columns(pyarrow.table(result))
-    else:
-        raise NoColumn(
-            "the predictor gave a %s; give a data frame, a table, or a dict of columns" % type(result).__name__
-        )
+    raise NoColumn("the predictor gave a %s; give a data frame, a table, or a dict of columns" % type(result).__name__)
+
+
+def _by_name(names: List[Any], column: Callable[[int], Any]) -> Dict[Any, Any]:
     if len(set(names)) < len(names):
         raise NoColumn("there are columns of the same name: %s" % ", ".join(map(str, names)))
-    return dict(zip(names, values))
+    return {name: column(at) for at, name in enumerate(names)}
 
 
 def counted(table: Any, rows: int) -> Any:

@@ -136,7 +136,7 @@ def _of_objects(values: List[Any], name: str, wanted: Any) -> Any:
             return found
         kinds = sorted({type(value).__name__ for value in values if value is not None})
         raise NoColumn(
-            "column %r: Arrow has no type for its values (%s): %s. Give values of one type, such as text made by json.dumps"
+            "column %r: Arrow has no type for its values (%s): %s. Give values of one type, such as text of json.dumps"
             % (name, ", ".join(kinds[:5]), error)
         ) from error
 

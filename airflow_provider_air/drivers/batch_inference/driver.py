@@ -150,7 +150,7 @@ def _target(run: Run) -> Any:
 
 def _checkpoint(config: Dict[str, Any]) -> Any:
     uri = config.get("checkpoint")
-    if uri and not uri.startswith(REGISTRY_SCHEMES):
+    if uri and not uri.startswith(predictors.REGISTRY_SCHEMES):
         uri = files.absolute(uri)
         files.must_exist(uri, "checkpoint")
     return uri

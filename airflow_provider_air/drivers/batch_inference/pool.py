@@ -8,9 +8,7 @@ from typing import Any, AsyncIterator, Dict, Iterator, Optional
 
 from ..data import files
 from . import batches
-
-# These name a model in a registry; the predictor itself knows how to load them.
-REGISTRY_SCHEMES = ("models:", "runs:")
+from .predictors import REGISTRY_SCHEMES
 
 
 def is_async(target: Any) -> bool:

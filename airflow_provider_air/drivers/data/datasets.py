@@ -23,8 +23,8 @@ def read_all(specs: Dict[str, Any], field: str = "datasets") -> Dict[str, Any]:
     Build every dataset, lazily: nothing is read but schemas, and those only where columns are named, and a column that
     a split goes by the order of.
 
-    A spec is a URI, a list of them, ``{"uri", "format", "columns", "options"}``, where ``format`` is parquet, csv, json or
-    the import path of a reader of paths, or ``{"reader", "columns", "options"}``, where the reader takes the options
+    A spec is a URI, a list of them, ``{"uri", "format", "columns", "options"}``, where ``format`` is parquet, csv, json
+    or the import path of a reader of paths, or ``{"reader", "columns", "options"}``, where the reader takes the options
     alone. ``split`` is ``{"valid": 0.1, "test": 0.1}``, names and the shares they get of the rows, see :func:`_split`.
 
     :raises ConfigurationProblem: absent data, an unknown format or column; the message names the dataset
@@ -223,8 +223,8 @@ def _split(dataset: Any, spec: Dict[str, Any], where: str) -> Dict[str, Any]:
     """
     Carve the parts of ``split`` out of a dataset; what remains has the name ``""``.
 
-    ``split_type`` is ``random`` (by the row itself and ``seed``), ``hash`` of the column ``split_by``, the default where
-    there is one, or ``order`` of it: the last part gets the largest values.
+    ``split_type`` is ``random`` (by the row itself and ``seed``), ``hash`` of the column ``split_by``, the default
+    where there is one, or ``order`` of it: the last part gets the largest values.
     """
     shares = {name: float(share) for name, share in (spec.get("split") or {}).items()}
     if not shares:

@@ -2,9 +2,9 @@
 One writer at a time in a folder, on any storage that pyarrow opens.
 
 pyarrow writes no object on the condition that there is none, so who wants the folder writes a claim of a name that
-nobody else has, lists all claims, and has the folder when it finds its own alone. Of two that claim at once at least one
-sees the other, since each writes before it looks: that is so wherever a listing shows what was written before it (S3,
-Google Cloud Storage, Azure, HDFS, a local folder). Of those that see each other the first by name stays.
+nobody else has, lists all claims, and has the folder when it finds its own alone. Of two that claim at once at least
+one sees the other, since each writes before it looks: that is so wherever a listing shows what was written before it
+(S3, Google Cloud Storage, Azure, HDFS, a local folder). Of those that see each other the first by name stays.
 """
 
 from __future__ import annotations
@@ -128,6 +128,7 @@ class Lease:
             except FileNotFoundError:  # who left has removed the empty folder meanwhile
                 if not left:
                     raise
+        return None
 
     def _drop(self) -> None:
         files.remove(self._fs, self._at(self._claim))

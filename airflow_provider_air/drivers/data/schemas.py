@@ -41,7 +41,7 @@ def _one(name: str, several: List[Any]) -> Any:
 
 
 def _plain(kind: Any) -> Any:
-    """Give what dictionaries stand for, and rows of numbers for tensors of one dimension, which may differ in length."""
+    """Give what dictionaries stand for, and lists for tensors of one dimension, which may differ in length."""
     if types.is_dictionary(kind):
         return kind.value_type
     shape = getattr(kind, "shape", None)
@@ -66,7 +66,7 @@ def cast(table: Any, schema: Any) -> Any:
         except pyarrow.ArrowException as error:
             raise SchemasDiffer(
                 "column %r is %s in some batches and has values that this is too small for in others (%s); let the "
-                "predictor give one type always, or take its batches as pandas or pyarrow, which keep integers with nulls"
+                "predictor give one type always, or take pandas or pyarrow batches, which keep integers beside nulls"
                 % (field.name, field.type, error)
             ) from None
     return pyarrow.table(arrays, schema=schema)

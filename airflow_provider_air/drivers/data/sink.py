@@ -29,7 +29,8 @@ class StagedSink(Datasink):  # type: ignore[type-arg, misc, unused-ignore]
     """
     Writes the rows of some 128 MiB into each file, and each combination of partition values into a folder of its own.
 
-    A task that Ray runs again writes the same files again. Runs in Ray Data's write tasks; :meth:`settle` in the driver.
+    A task that Ray runs again writes the same files again. :meth:`write` runs in Ray Data's tasks, all else in the
+    driver.
 
     :param output: ``format`` and, where the author wants them, ``columns``, ``partition_by``, ``min_rows_per_file``,
         ``max_rows_per_file``
@@ -114,8 +115,8 @@ class StagedSink(Datasink):  # type: ignore[type-arg, misc, unused-ignore]
             again = ray.remote(num_cpus=1)(_write_again)
             kind = self._output["format"]
             told = ray.get([again.remote(self._uri, part["file"], kind, wanted) for part in others])
-            for part, (name, size) in zip(others, told):
-                part.update(file=name, bytes=size)
+            for at, part in enumerate(others):
+                part.update(told[at])
 
     def write_nothing(self, schema: Any) -> None:
         """Write one file without rows, so that the output can be read."""
@@ -194,11 +195,12 @@ def _write_file(uri: str, name: str, table: Any) -> int:
     return int(filesystem.get_file_info(path).size)
 
 
-def _write_again(uri: str, name: str, kind: str, schema: Any) -> Tuple[str, int]:
-    """Write one staged file by another schema; its name changes, so that a kill leaves no half of it behind."""
+def _write_again(uri: str, name: str, kind: str, schema: Any) -> Dict[str, Any]:
+    """Write one staged file by another schema; its name changes, so that a task that Ray runs again finds it."""
     filesystem, path = files.located(files.join(uri, name))
     with filesystem.open_input_file(path) as stream:
         table = writers.read(stream, kind)
     stem, _, end = name.rpartition(".")
     again = "%s-again.%s" % (stem, end)
-    return again, _write_file(uri, again, schemas.cast(table, schema if kind == "parquet" else schemas.texts(schema)))
+    table = schemas.cast(table, schema if kind == "parquet" else schemas.texts(schema))
+    return {"file": again, "bytes": _write_file(uri, again, table)}

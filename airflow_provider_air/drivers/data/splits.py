@@ -1,8 +1,8 @@
 """
 One data set in parts, the same in every epoch, attempt and size of cluster: where a row goes depends on the row alone.
 
-At random, by the hash of the whole row; by a column's hash, so that rows of one key stay together; or by a column's order,
-such as a time, so that the newest rows are the last part.
+At random, by the hash of the whole row; by a column's hash, so that rows of one key stay together; or by a column's
+order, such as a time, so that the newest rows are the last part.
 """
 
 from __future__ import annotations
@@ -35,18 +35,16 @@ def parts(dataset: Any, shares: Dict[str, float], how: str, by: Optional[str], s
     """
     names = ["", *shares]
     if how == "order":
-        cuts = _cuts(dataset, str(by), list(shares.values()), field)
-        bounds = list(zip([None, *cuts], [*cuts, None]))
+        cuts = [None, *_cuts(dataset, str(by), list(shares.values()), field), None]
         return {
-            name: _kept(dataset, between, {"by": by, "low": low, "high": high})
-            for name, (low, high) in zip(names, bounds)
+            name: _kept(dataset, between, {"by": by, "low": cuts[at], "high": cuts[at + 1]})
+            for at, name in enumerate(names)
         }
-    ends = numpy.cumsum([1.0 - sum(shares.values()), *shares.values()])
+    ends = [0.0, *numpy.cumsum([1.0 - sum(shares.values()), *shares.values()])]
     ends[-1] = 1.0
-    starts = [0.0, *ends[:-1]]
     return {
-        name: _kept(dataset, drawn, {"by": by, "seed": seed, "low": float(low), "high": float(high)})
-        for name, low, high in zip(names, starts, ends)
+        name: _kept(dataset, drawn, {"by": by, "seed": seed, "low": float(ends[at]), "high": float(ends[at + 1])})
+        for at, name in enumerate(names)
     }
 
 

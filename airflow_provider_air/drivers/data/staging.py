@@ -99,8 +99,8 @@ class StagedOutput:
             gone = self._gone(self.attempt, names)
             if gone:
                 raise FileNotFoundError(
-                    "output.uri: the staged file %s is gone, removed by a later attempt of this run or by a rule of the "
-                    "bucket; nothing was committed, and the next attempt writes again" % self._at(*gone[0])
+                    "output.uri: the staged file %s is gone, removed by a later attempt of this run or by a rule of "
+                    "the bucket; nothing was committed, and the next attempt writes again" % self._at(*gone[0])
                 )
             intent = {
                 "run_name": self._run_name,

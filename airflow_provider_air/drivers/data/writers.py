@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import pyarrow
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 from pyarrow import types
@@ -60,7 +61,10 @@ def _flat(table: Any) -> Any:
             )
         if types.is_dictionary(field.type):
             table = table.set_column(index, field.name, table.column(index).cast(field.type.value_type))
-        elif types.is_null(field.type) or types.is_duration(field.type):
+        elif types.is_duration(field.type):
+            spans = table.column(index).cast(pyarrow.duration("us"), safe=False).cast(pyarrow.int64())
+            table = table.set_column(index, field.name, pyarrow.compute.divide(spans.cast(pyarrow.float64()), 1e6))
+        elif types.is_null(field.type):
             table = table.set_column(index, field.name, table.column(index).cast(pyarrow.string()))
     return table
 

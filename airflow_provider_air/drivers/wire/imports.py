@@ -47,7 +47,9 @@ def by_path(path: str, field: str) -> Any:
 
 def need_package(package: str, field: str) -> None:
     """
-    Check that a package is installed on the cluster. It is not imported: some take seconds, and memory that only workers need.
+    Check that a package is installed on the cluster.
+
+    It is not imported: some take seconds, and memory that only workers need.
 
     :raises ConfigurationProblem: it is not; the message names ``field``
     """

@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import joblib
 import lightgbm
 import numpy
 import pandas
+import pyarrow
+import pyarrow.parquet
 import pytest
+import sklearn.linear_model
 
 from airflow_provider_air.waiting import wait_until
 from airflow_provider_air.workloads import batch_inference
@@ -91,3 +95,74 @@ def test_a_lightgbm_checkpoint_predicts_as_the_booster_itself_does(submit: Submi
     assert result.rows_written == ROWS
     assert list(written.columns) == ["x", "prediction"]
     assert numpy.allclose(written["prediction"], booster.predict(x))
+
+
+# The second file's columns hold nulls alone.
+ODD = pyarrow.table(
+    {
+        "id": pyarrow.array([2**60 + 1, None]),
+        "number": pyarrow.array([1, None]),
+        "text": pyarrow.array(["a", None]),
+        "kind": pyarrow.array(["a", None]).dictionary_encode(),
+        "price": pyarrow.array(["1.20", None]).cast(pyarrow.decimal128(10, 2)),
+        "at": pyarrow.array([0, None], pyarrow.timestamp("us", "Europe/Berlin")),
+        "tags": pyarrow.array([[{"name": "x", "n": None}], None]),
+        "pairs": pyarrow.array([[("k", 1)], None], pyarrow.map_(pyarrow.string(), pyarrow.int64())),
+        "vector": pyarrow.array([[1.0, 2.0], [3.0, 4.0]], pyarrow.list_(pyarrow.float32(), 2)),
+    }
+)
+
+
+def odd_files(folder: Path) -> Path:
+    folder.mkdir()
+    for row in range(2):
+        pyarrow.parquet.write_table(ODD.slice(row, 1), folder / f"{row}.parquet")
+    return folder
+
+
+def test_types_come_out_as_they_went_in_by_an_asynchronous_predictor(submit: Submit, tmp_path: Path) -> None:
+    source = {"uri": str(odd_files(tmp_path / "in")), "options": {"override_num_blocks": 2}}
+    output = {"uri": str(tmp_path / "out"), "min_rows_per_file": 1}
+    spec = BatchInferenceSpec("loops:Copies", source, output, batch_format="numpy", batch_size=1)
+    nothing = tmp_path / "nothing"
+    nothing.mkdir()
+    pyarrow.parquet.write_table(ODD.slice(0, 0), nothing / "0.parquet")
+    empty = BatchInferenceSpec("loops:Copies", str(nothing), str(tmp_path / "empty"), batch_format="numpy")
+
+    jobs = [start(submit, "odd", spec), start(submit, "empty", empty)]
+    result, of_nothing = (BatchInferenceResult.from_value(job.succeeded()) for job in jobs)
+
+    written = [pyarrow.parquet.read_table(part) for part in sorted((tmp_path / "out").glob("*.parquet"))]
+    assert [table.num_rows for table in written] == [1, 1]
+    assert [(result.rows_read, result.rows_written, result.files)] == [(2, 2, 2)]
+    expected = pyarrow.parquet.read_schema(tmp_path / "in" / "0.parquet").append(
+        pyarrow.field("sum", pyarrow.float64())
+    )
+    assert [table.schema.remove_metadata() for table in written] == [expected.remove_metadata()] * 2
+    rows = sorted((row for table in written for row in table.to_pylist()), key=lambda row: row["number"] or 9)
+    assert [{**row, "sum": 0} for row in rows] == [{**row, "sum": 0} for row in ODD.to_pylist()]
+    assert [record["done"] for record in jobs[0].of_kind("progress") if "done" in record][-1] == 2
+
+    columns = pyarrow.parquet.read_table(tmp_path / "empty").schema
+    assert (columns.names, of_nothing.rows_read, of_nothing.rows_written) == ([*ODD.column_names, "sum"], 0, 0)
+    assert columns.field("id").type == pyarrow.int64()
+
+
+@pytest.mark.full
+def test_a_reader_without_a_place_and_a_generator_write_partitions(submit: Submit, tmp_path: Path) -> None:
+    source = {"reader": "loops:orders", "options": {"rows": 6}, "columns": ["id"]}
+    output = {"uri": str(tmp_path / "out"), "partition_by": ["id"], "columns": ["n", "id"]}
+    function = BatchInferenceSpec("loops:doubled", source, {**output, "columns": ["id"], "partition_by": []})
+    first = BatchInferenceResult.from_value(start(submit, "reader", function).succeeded())
+    assert (first.rows_read, first.rows_written) == (6, 12)
+
+    model = tmp_path / "model"
+    model.mkdir()
+    fitted = sklearn.linear_model.LinearRegression().fit(pandas.DataFrame({"id": [0, 1]}), [1.0, 3.0])
+    joblib.dump(fitted, model / "model.joblib")
+    args = {"output_column": "n"}
+    spec = BatchInferenceSpec("sklearn", source, output, checkpoint=str(model), predictor_args=args)
+    result = BatchInferenceResult.from_value(start(submit, "partitions", spec).succeeded())
+    assert (result.rows_written, result.files) == (6, 6)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"_SUCCESS", *(f"id={day}" for day in range(6))}
+    assert pandas.read_parquet(tmp_path / "out" / "id=5")["n"].tolist() == [pytest.approx(11.0)]

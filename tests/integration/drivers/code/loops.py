@@ -1,5 +1,6 @@
 """Author-side code of the driver tests: runs on the Ray cluster."""
 
+import asyncio
 import json
 import tempfile
 import time
@@ -116,6 +117,30 @@ class Twice:
                 ledger.write(f"{len(batch)}\n")
         batch["twice"] = batch[self.column] * 2
         return batch
+
+
+class Copies:
+    """An asynchronous predictor whose batches are Python objects of its own; what it gives depends on the batch."""
+
+    async def __call__(self, batch: Any) -> Any:
+        await asyncio.sleep(0.01)
+        found = {name: list(values) for name, values in batch.items()}
+        known = [value for value in found["number"] if value == value]
+        found["sum"] = [sum(known) if known else None] * len(found["number"])
+        return found
+
+
+def doubled(batch: Any) -> Any:
+    """Give each batch twice, one after the other."""
+    yield batch
+    yield batch
+
+
+def orders(rows: int) -> Any:
+    """Read without a place, as from a database."""
+    import ray.data
+
+    return ray.data.range(rows)
 
 
 class Epoch:

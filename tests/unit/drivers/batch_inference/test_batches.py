@@ -15,7 +15,7 @@ import pytest
 from airflow_provider_air.drivers.batch_inference import batches, pool
 from airflow_provider_air.drivers.batch_inference.columns import NoColumn
 
-DAY = datetime.datetime(2026, 1, 5, 12, 30)
+DAY = datetime.datetime(2026, 1, 5, 12, 30)  # noqa: DTZ001  # zones are the column's
 TENSORS = batches.table_of({"x": numpy.arange(8.0).reshape(2, 2, 2)}, None, "numpy").column(0).chunk(0)
 # Two rows each, of which the second is null where the type may be.
 COLUMNS: dict[str, Any] = {

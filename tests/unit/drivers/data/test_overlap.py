@@ -58,7 +58,7 @@ class World:
                 again = False
             except (Killed, FileNotFoundError, Unavailable):
                 again = number + 1 < tries
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001  # raised again by the test
                 self.failures.append(error)
                 again = False
             with self._changed:

@@ -35,7 +35,7 @@ def settled(folder: Path, found: StagedSink) -> list[pyarrow.Schema]:
     wanted = found.schema()
     for part in found.parts:
         if not found._is_as(found._schemas[part["schema"]], wanted):
-            part["file"], part["bytes"] = sink._write_again(str(folder), part["file"], found._output["format"], wanted)
+            part.update(sink._write_again(str(folder), part["file"], found._output["format"], wanted))
     return [pyarrow.parquet.read_schema(folder / part["file"]).remove_metadata() for part in found.parts]
 
 
@@ -200,13 +200,14 @@ def test_csv_takes_what_it_has_a_place_for(tmp_path: Path) -> None:
             "kind": pyarrow.array(["a", None]).dictionary_encode(),
             "none": pyarrow.nulls(2),
             "text": pyarrow.array(["", None]),
+            "span": pyarrow.array([datetime.timedelta(milliseconds=1500), None], pyarrow.duration("ms")),
         }
     )
     found = written(tmp_path, [[table]], format="csv")
     assert (tmp_path / found.parts[0]["file"]).read_text().splitlines() == [
-        '"id","kind","none","text"',
-        '1152921504606846977,"a",,""',
-        ",,,",
+        '"id","kind","none","text","span"',
+        '1152921504606846977,"a",,"",1.5',
+        ",,,,",
     ]
     with pytest.raises(writers.NotInFormat, match="CSV has no place for the column 'tags', which is list"):
         written(tmp_path, [[pyarrow.table({"tags": [[1]]})]], format="csv")
@@ -216,7 +217,7 @@ def test_csv_files_have_the_same_columns(tmp_path: Path) -> None:
     tasks = [[pyarrow.table({"a": [1, 2], "b": ["x", ""]})], [pyarrow.table({"b": ["y", None], "a": [3, 4]})]]
     found = written(tmp_path, tasks, format="csv")
     settled_parts = [
-        sink._write_again(str(tmp_path), part["file"], "csv", found.schema())[0] for part in found.parts[1:]
+        sink._write_again(str(tmp_path), part["file"], "csv", found.schema())["file"] for part in found.parts[1:]
     ]
     frame = pandas.concat(
         [pandas.read_csv(tmp_path / name, keep_default_na=False) for name in (found.parts[0]["file"], *settled_parts)]

@@ -1,0 +1,129 @@
+"""Models in folders as their libraries, Ray's callbacks, MLflow and people leave them."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import joblib
+import lightgbm
+import numpy
+import pandas
+import pyarrow
+import pytest
+import sklearn.linear_model
+import sklearn.pipeline
+import sklearn.preprocessing
+import xgboost
+
+from airflow_provider_air.drivers.batch_inference import pool, predictors
+from airflow_provider_air.drivers.batch_inference.predictors import ColumnsMissing
+
+X = pandas.DataFrame({"a": numpy.arange(60.0), "b": numpy.arange(60.0) % 7})
+Y = X["a"] * 3 + X["b"]
+# Ids that the model does not take, and a null where trees take one.
+INPUT = pyarrow.table(
+    {"id": pyarrow.array([2**60 + 1, None]), "b": pyarrow.array([1, None]), "a": pyarrow.array([2.0, 3.0])}
+)
+
+
+def booster() -> lightgbm.Booster:
+    return lightgbm.train({"verbosity": -1, "num_threads": 1, "min_data_in_leaf": 2}, lightgbm.Dataset(X, Y), 3)
+
+
+def trees() -> xgboost.Booster:
+    return xgboost.train({"nthread": 1}, xgboost.DMatrix(X, Y), 3)
+
+
+def linear() -> Any:
+    return sklearn.linear_model.LinearRegression().fit(X, Y)
+
+
+def predicted(name: str, folder: Path, given: pyarrow.Table = INPUT, **args: Any) -> pyarrow.Table:
+    target, _ = predictors.PREDICTORS[name]
+    return pool.Predict(target, str(folder), args, "pandas")(given)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "save"),
+    [
+        ("lightgbm", "model.txt", lambda path: booster().save_model(path)),
+        ("xgboost", "model.ubj", lambda path: trees().save_model(path)),
+        ("xgboost", "model.json", lambda path: trees().save_model(path)),
+    ],
+)
+def test_a_booster_is_found_by_its_usual_names(
+    name: str, file: str, save: Callable[[Any], Any], tmp_path: Path
+) -> None:
+    save(tmp_path / file)
+    found = predicted(name, tmp_path)
+    assert found.column("prediction").null_count == 0
+    assert found.select(["id", "b", "a"]) == INPUT
+
+
+def test_the_predictions_are_the_libraries_own(tmp_path: Path) -> None:
+    booster().save_model(tmp_path / "model.txt")
+    trees().save_model(tmp_path / "model.ubj")
+    given = pyarrow.Table.from_pandas(X, preserve_index=False)
+    assert numpy.allclose(predicted("lightgbm", tmp_path, given).column("prediction"), booster().predict(X))
+    assert numpy.allclose(
+        predicted("xgboost", tmp_path, given).column("prediction"), trees().predict(xgboost.DMatrix(X))
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "dump"), [("model.pkl", pickle.dump), ("model.joblib", joblib.dump), ("model.pickle", pickle.dump)]
+)
+def test_an_estimator_is_found_by_its_usual_names(file: str, dump: Callable[[Any, Any], Any], tmp_path: Path) -> None:
+    with (tmp_path / file).open("wb") as stream:
+        dump(linear(), stream)
+    given = pyarrow.Table.from_pandas(X, preserve_index=False)
+    assert numpy.allclose(predicted("sklearn", tmp_path, given).column("prediction"), Y)
+
+
+def test_a_pipeline_takes_texts_and_nulls_and_gives_several_numbers_a_row(tmp_path: Path) -> None:
+    frame = pandas.DataFrame({"kind": ["a", "b", None, "a"]}, dtype=object)
+    steps = sklearn.pipeline.make_pipeline(
+        sklearn.preprocessing.OneHotEncoder(handle_unknown="ignore"), sklearn.linear_model.LogisticRegression()
+    ).fit(frame, ["x", "y", "y", "x"])
+    joblib.dump(steps, tmp_path / "model.joblib")
+    given = pyarrow.table({"kind": ["a", None]})
+    assert predicted("sklearn", tmp_path, given).column("prediction").to_pylist() == ["x", "y"]
+    found = predicted("sklearn", tmp_path, given, method="predict_proba", output_column="p").column("p")
+    assert [len(row) for row in found.to_pylist()] == [2, 2]
+    assert found.type == pyarrow.list_(pyarrow.float64())
+
+
+@pytest.mark.parametrize(
+    ("name", "flavor", "key", "file", "save"),
+    [
+        ("lightgbm", "lightgbm", "data", "best.lgb", lambda path: booster().save_model(path)),
+        ("xgboost", "xgboost", "data", "best.json", lambda path: trees().save_model(path)),
+        ("sklearn", "sklearn", "pickled_model", "best.pkl", lambda path: joblib.dump(linear(), path)),
+    ],
+)
+def test_a_model_in_mlflows_format_names_its_file(
+    name: str, flavor: str, key: str, file: str, save: Callable[[Any], Any], tmp_path: Path
+) -> None:
+    save(tmp_path / file)
+    (tmp_path / "MLmodel").write_text(f"flavors:\n  python_function: {{}}\n  {flavor}:\n    {key}: {file}\n")
+    given = pyarrow.Table.from_pandas(X, preserve_index=False)
+    assert predicted(name, tmp_path, given).num_rows == len(X)
+
+
+def test_a_file_of_another_name_is_named_by_the_author(tmp_path: Path) -> None:
+    trees().save_model(tmp_path / "final.json")
+    with pytest.raises(FileNotFoundError, match=r"no model\.ubj or model\.json .* which holds final\.json"):
+        predicted("xgboost", tmp_path)
+    assert predicted("xgboost", tmp_path, file="final.json").num_rows == 2
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "sklearn", "xgboost"])
+def test_a_column_that_the_model_needs_is_told(name: str, tmp_path: Path) -> None:
+    booster().save_model(tmp_path / "model.txt")
+    trees().save_model(tmp_path / "model.ubj")
+    joblib.dump(linear(), tmp_path / "model.joblib")
+    with pytest.raises(ColumnsMissing, match="input: the model needs the columns 'b', which the input lacks"):
+        predicted(name, tmp_path, INPUT.drop_columns(["b"]))
