@@ -20,11 +20,12 @@ class RayBatchInferenceOperator(RayDrivenOperator):
 
     The XCom is the JSON form of :class:`~airflow_provider_air.workloads.batch_inference.BatchInferenceResult`.
 
-    :param predictor: ``lightgbm``, ``xgboost``, ``mlflow``; or ``module:Class`` or ``module:function`` in
-        ``working_dir``; or the class or function itself
-    :param input_uri: URI, several (a list, or the output of a mapped task), or ``{"uri", "format", "columns"}``; with
-        ``features`` also ``{"sql"}``
-    :param output_uri: URI, or ``{"uri", "format", "columns"}``; written to a temporary prefix, then committed
+    :param predictor: ``lightgbm``, ``xgboost``, ``sklearn``, ``mlflow``; or ``module:Class`` or ``module:function`` in
+        ``working_dir``; or the class or function itself. It may be a generator, ``async``, or both
+    :param input_uri: URI, several (a list, or the output of a mapped task), or ``{"uri", "format", "columns",
+        "options"}``, or ``{"reader", "columns", "options"}``; with ``features`` also ``{"sql"}``
+    :param output_uri: URI, or ``{"uri", "format", "columns", "partition_by", "min_rows_per_file",
+        "max_rows_per_file"}``; written to a temporary prefix, then committed
     :param checkpoint: URI of the model: a checkpoint's folder, or ``models:/name/3``
     :param predictor_args: plain arguments of the predictor
     :param features: ``FeastFeatures``: the data is joined with a feature service first, each row as of its own time

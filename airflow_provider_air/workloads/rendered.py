@@ -80,6 +80,9 @@ SEARCHES = ("scheduler", "searcher")
 KEPT = frozenset(
     {"accelerator_type", "import_path", "label_selector", "name", "route_prefix", "runtime_env", "user_config"}
 )
+# Data sets, by name or alone, and inside of one what holds numbers; a reader's options are its own.
+DATA = frozenset({"datasets", "input_uri", "output_uri"})
+NUMBERS_OF_DATA = frozenset({"max_rows_per_file", "min_rows_per_file", "seed", "split"})
 FLAGS = frozenset({"clean", "missing_ok", "offline", "online", "overwrite", "records", "soft_fail", "wait"})
 # What is text, or holds text.
 TEXTS = frozenset(
@@ -126,6 +129,8 @@ def read_rendered(owner: Any, *, is_native: bool) -> None:
             read_rendered(spec, is_native=is_native)
         if name in NUMBERS:
             setattr(owner, name, _numbers_in(value, KEPT if name in SEARCHES else KEPT | {"args"}))
+        elif name in DATA:
+            setattr(owner, name, _numbers_of_data(value))
         elif name in FLAGS:
             setattr(owner, name, _flag(value, name))
         elif is_native and name in TEXTS:
@@ -149,6 +154,15 @@ def _numbers_in(value: Any, kept: frozenset[str]) -> Any:
     if isinstance(value, Mapping):
         return {key: item if key in kept else _numbers_in(item, kept) for key, item in value.items()}
     return [_numbers_in(item, kept) for item in value] if isinstance(value, list) else value
+
+
+def _numbers_of_data(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        key: _numbers_in(item, KEPT) if key in NUMBERS_OF_DATA else item if key == "options" else _numbers_of_data(item)
+        for key, item in value.items()
+    }
 
 
 def _flag(value: Any, name: str) -> Any:

@@ -152,7 +152,7 @@ def test_types_come_out_as_they_went_in_by_an_asynchronous_predictor(submit: Sub
 def test_a_reader_without_a_place_and_a_generator_write_partitions(submit: Submit, tmp_path: Path) -> None:
     source = {"reader": "loops:orders", "options": {"rows": 6}, "columns": ["id"]}
     output = {"uri": str(tmp_path / "out"), "partition_by": ["id"], "columns": ["n", "id"]}
-    function = BatchInferenceSpec("loops:doubled", source, {**output, "columns": ["id"], "partition_by": []})
+    function = BatchInferenceSpec("loops:doubled", source, str(tmp_path / "doubled"))
     first = BatchInferenceResult.from_value(start(submit, "reader", function).succeeded())
     assert (first.rows_read, first.rows_written) == (6, 12)
 

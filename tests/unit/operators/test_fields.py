@@ -15,9 +15,11 @@ from airflow_provider_air.clusters.local.spec import LocalCluster
 from airflow_provider_air.connections.ports import read_fields
 from airflow_provider_air.contracts.jobs import PreparedJob
 from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.operators.batch_inference import RayBatchInferenceOperator
 from airflow_provider_air.operators.fields import check_limit, check_secrets, check_sent
 from airflow_provider_air.operators.serve import RayServeDeployOperator
 from airflow_provider_air.operators.submit import RaySubmitJobOperator
+from airflow_provider_air.operators.train import RayTrainOperator
 from airflow_provider_air.operators.tune import RayTuneOperator
 from airflow_provider_air.ray_api.models import JobSubmission
 from airflow_provider_air.workloads.smoke import SmokeTest
@@ -107,6 +109,21 @@ def test_numbers_may_come_from_templates() -> None:
     assert tune.scaling_config == {"num_workers": 20, "label_selector": {"rack": "7"}}
     # The author's own values are no numbers of Ray's.
     assert tune.param_space == {"lr": "0.1"}
+
+
+def test_the_numbers_of_data_sets_are_read_and_nothing_else_in_them() -> None:
+    data: Any = {
+        "uri": "/{{ params.samples }}",
+        "options": {"delimiter": "1"},
+        "split": {"valid": "{{ params.share }}"},
+        "seed": "{{ params.samples }}",
+    }
+    train = RayTrainOperator(task_id="b", train_loop="t:t", datasets={"2026": data})
+    found = rendered(train, samples=20, share=0.1).datasets["2026"]
+    assert found == {"uri": "/20", "options": {"delimiter": "1"}, "split": {"valid": 0.1}, "seed": 20}
+    output: Any = {"uri": "/o", "columns": ["1"], "max_rows_per_file": "{{ params.samples }}"}
+    infer = RayBatchInferenceOperator(task_id="b", predictor="p:p", input_uri="/i", output_uri=output)
+    assert rendered(infer, samples=20).output_uri == {"uri": "/o", "columns": ["1"], "max_rows_per_file": 20}
 
 
 def test_what_is_no_number_stays_as_it_was_written() -> None:
