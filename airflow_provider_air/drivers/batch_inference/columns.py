@@ -45,10 +45,10 @@ def column(values: Any, name: str, given: Optional[Any], seen: Callable[[], Any]
         values exactly; else of the values' own type
     :raises NoColumn: the values have no type in common
     """
-    wanted = None if given is None else given.type
+    if given is None:
+        return _natural(values, name, None)
+    wanted = given.type
     found = _natural(values, name, wanted)
-    if wanted is None:
-        return found
     if types.is_floating(found.type) and not types.is_floating(wanted) and _without_nan(found).null_count == len(found):
         return pyarrow.nulls(len(found), wanted)
     if found.type == wanted and found.null_count == given.null_count:

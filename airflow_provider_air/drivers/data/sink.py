@@ -138,7 +138,7 @@ class StagedSink(Datasink):  # type: ignore[type-arg, misc, unused-ignore]
         if self._output["format"] == "parquet":
             return bool(schema.equals(wanted))
         # A row of JSON names its own columns; of CSV the head of the file does.
-        return self._output["format"] == "json" or schema.names == wanted.names
+        return self._output["format"] == "json" or bool(schema.names == wanted.names)
 
     def _columns(self, present: List[str], pad: bool = False) -> List[str]:
         wanted = self._output.get("columns") or present

@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import joblib
+import joblib  # type: ignore[import-untyped]
 import lightgbm
 import numpy
 import pandas
 import pyarrow
 import pyarrow.parquet
 import pytest
-import sklearn.linear_model
+import sklearn.linear_model  # type: ignore[import-untyped]
 
 from airflow_provider_air.waiting import wait_until
 from airflow_provider_air.workloads import batch_inference

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import joblib
+import joblib  # type: ignore[import-untyped]
 import lightgbm
 import numpy
 import pandas
 import pyarrow
 import pytest
-import sklearn.linear_model
-import sklearn.pipeline
-import sklearn.preprocessing
+import sklearn.linear_model  # type: ignore[import-untyped]
+import sklearn.pipeline  # type: ignore[import-untyped]
+import sklearn.preprocessing  # type: ignore[import-untyped]
 import xgboost
 
 from airflow_provider_air.drivers.batch_inference import pool, predictors

@@ -32,7 +32,9 @@ class Killed(BaseException):
 class World:
     """Whose turn it is, and what time."""
 
-    def __init__(self, seed: int, kill_share: float, look: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, seed: int, kill_share: float, look: Callable[[random.Random], None] = lambda chance: None
+    ) -> None:
         self.chance = random.Random(seed)
         self.time = 0.0
         self.kill_share = kill_share
@@ -86,7 +88,7 @@ class World:
                 assert self._changed.wait_for(lambda: all(name in self._due for name in self._live), timeout=30)
                 if not self._live:
                     break
-                self.look()
+                self.look(self.chance)
                 ready = sorted(name for name, due in self._due.items() if due <= self.time)
                 if not ready:
                     self.time = min(self._due.values())
@@ -144,7 +146,14 @@ class Reader:
         self._folder = folder
         self.committed: list[str] = []
 
-    def look(self) -> None:
+    def look_and_lose(self, chance: random.Random) -> None:
+        """Look, and lose a staged file at times, as by a rule of the bucket."""
+        self.look()
+        staged = sorted((self._folder / STAGING).rglob("*part-*"))
+        if staged and chance.random() < 0.02:
+            chance.choice(staged).unlink()
+
+    def look(self, chance: random.Random | None = None) -> None:
         """The manifest names one attempt's whole output, and once there is one, there always is."""
         place = self._folder / MANIFEST
         if not place.exists():
@@ -181,6 +190,23 @@ def written(world: World, folder: Path, run_name: str, process: str) -> None:
     output.commit([{"file": name} for name in names], {"attempt": output.attempt, "files": count})
 
 
+def run_all(patch: pytest.MonkeyPatch, world: World, folder: Path, names: list[str], tries: int) -> None:
+    """Run some processes at once; a digit at the end tells two of one run apart, as of one that is cleared meanwhile."""
+    local = threading.local()
+
+    def opened(uri: str, field: str) -> tuple[Any, str]:
+        return Stepped(world, local.process), uri
+
+    def work(process: str) -> None:
+        local.process = process
+        written(world, folder, process.split("/")[0].rstrip("0123456789"), process)
+
+    patch.setattr(files, "open_uri", opened)
+    for name in names:
+        world.start(name, work, tries)
+    world.run()
+
+
 @pytest.mark.parametrize("seeds", [range(start, start + 25) for start in range(0, 100, 25)], ids=str)
 @pytest.mark.usefixtures("quick")
 def test_a_reader_finds_one_whole_output_and_no_run_wedges(
@@ -190,34 +216,10 @@ def test_a_reader_finds_one_whole_output_and_no_run_wedges(
         folder = tmp_path / str(seed)
         folder.mkdir()
         reader = Reader(folder)
-        world = World(seed, kill_share=0.03)
-
-        def look(world: World = world, reader: Reader = reader, folder: Path = folder) -> None:
-            reader.look()
-            staged = sorted((folder / STAGING).rglob("*part-*"))
-            if staged and world.chance.random() < 0.02:  # a rule of the bucket
-                world.chance.choice(staged).unlink()
-
-        world.look = look
-        local = threading.local()
-
-        def opened(uri: str, field: str, world: World = world, local: Any = local) -> tuple[Any, str]:
-            return Stepped(world, local.process), uri
-
-        def work(process: str, world: World = world, local: Any = local, folder: Path = folder) -> None:
-            local.process = process
-            # "monday" runs twice: cleared while its old job goes on.
-            written(world, folder, process.split("/")[0].rstrip("2"), process)
-
-        monkeypatch.setattr(files, "open_uri", opened)
-        for name in ("monday", "tuesday", "monday2"):
-            world.start(name, work, tries=3)
-        world.run()
-
-        last = World(seed, kill_share=0.0, look=reader.look)
-        monkeypatch.setattr(files, "open_uri", lambda uri, field, last=last: (Stepped(last, "last/0"), uri))
-        last.start("last", lambda process, last=last, folder=folder: written(last, folder, "last", process), tries=1)
-        last.run()
+        run_all(
+            monkeypatch, World(seed, 0.03, reader.look_and_lose), folder, ["monday1", "tuesday", "monday2"], tries=3
+        )
+        run_all(monkeypatch, World(seed, 0.0, reader.look), folder, ["last"], tries=1)
         reader.look()
         manifest = json.loads((folder / MANIFEST).read_text())
         assert manifest["run_name"] == "last", seed
