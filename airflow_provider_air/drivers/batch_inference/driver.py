@@ -22,7 +22,7 @@ from ..wire.problems import ConfigurationProblem
 from . import predictors
 
 # What ends the work by its name, wherever on the cluster it is raised, and is for the author to mend.
-MISTAKES = ("ColumnsMissing", "SchemasDiffer", "NoColumn", "NotInFormat")
+MISTAKES = ("ColumnsMissing", "ModelMissing", "SchemasDiffer", "NoColumn", "NotInFormat")
 
 
 def main() -> None:

@@ -19,6 +19,10 @@ class ColumnsMissing(Exception):
     """The input lacks columns that the model was trained with."""
 
 
+class ModelMissing(FileNotFoundError):
+    """The checkpoint's folder has no file that looks like the model."""
+
+
 class LightGBM:
     """
     Predicts with a LightGBM booster, such as Ray's own report callback saves.
@@ -151,14 +155,14 @@ def _model_file(folder: str, file: Optional[str], usual: Sequence[str], flavor: 
 
     :param usual: names to look for, where the author gives none
     :param flavor: how MLflow calls the library
-    :raises FileNotFoundError: there is none; the message says what there is
+    :raises ModelMissing: there is none; the message says what there is
     """
     present = sorted(os.listdir(folder))
     names = [file] if file else [*_named_by_mlflow(folder, flavor), *usual]
     for name in names:
         if os.path.exists(os.path.join(folder, name)):
             return os.path.join(folder, name)
-    raise FileNotFoundError(
+    raise ModelMissing(
         "checkpoint: no %s in the model's folder, which holds %s; name its file by predictor_args={'file': ...}"
         % (" or ".join(names), ", ".join(present) or "nothing")
     )

@@ -19,7 +19,7 @@ import sklearn.preprocessing  # type: ignore[import-untyped]
 import xgboost
 
 from airflow_provider_air.drivers.batch_inference import pool, predictors
-from airflow_provider_air.drivers.batch_inference.predictors import ColumnsMissing
+from airflow_provider_air.drivers.batch_inference.predictors import ColumnsMissing, ModelMissing
 
 X = pandas.DataFrame({"a": numpy.arange(60.0), "b": numpy.arange(60.0) % 7})
 Y = X["a"] * 3 + X["b"]
@@ -115,7 +115,7 @@ def test_a_model_in_mlflows_format_names_its_file(
 
 def test_a_file_of_another_name_is_named_by_the_author(tmp_path: Path) -> None:
     trees().save_model(tmp_path / "final.json")
-    with pytest.raises(FileNotFoundError, match=r"no model\.ubj or model\.json .* which holds final\.json"):
+    with pytest.raises(ModelMissing, match=r"no model\.ubj or model\.json .* which holds final\.json"):
         predicted("xgboost", tmp_path)
     assert predicted("xgboost", tmp_path, file="final.json").num_rows == 2
 

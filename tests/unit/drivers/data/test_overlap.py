@@ -191,7 +191,7 @@ def written(world: World, folder: Path, run_name: str, process: str) -> None:
 
 
 def run_all(patch: pytest.MonkeyPatch, world: World, folder: Path, names: list[str], tries: int) -> None:
-    """Run some processes at once; a digit at the end tells two of one run apart, as of one that is cleared meanwhile."""
+    """Run some processes at once; a digit at the end tells two of one run apart: a person has cleared the first."""
     local = threading.local()
 
     def opened(uri: str, field: str) -> tuple[Any, str]:

@@ -1,0 +1,42 @@
+"""What ends a batch inference for good, wherever on the cluster it is raised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_air.drivers.batch_inference import driver
+from airflow_provider_air.drivers.batch_inference.columns import NoColumn
+from airflow_provider_air.drivers.batch_inference.predictors import ColumnsMissing, ModelMissing
+from airflow_provider_air.drivers.data.schemas import SchemasDiffer
+from airflow_provider_air.drivers.data.sink import ColumnsMissing as NotWritten
+from airflow_provider_air.drivers.data.writers import NotInFormat
+from airflow_provider_air.drivers.wire.problems import ConfigurationProblem
+
+
+def raising(error: Exception) -> Callable[[], Any]:
+    def work() -> None:
+        raise error
+
+    return work
+
+
+@pytest.mark.parametrize("kind", [ColumnsMissing, ModelMissing, NoColumn, NotInFormat, NotWritten, SchemasDiffer])
+def test_a_mistake_on_the_cluster_is_one_sentence(kind: type[Exception]) -> None:
+    wrapped = RuntimeError("ray::Write() failed")
+    wrapped.__cause__ = kind("output: no such column")
+    # As Ray gives what is raised in an actor's constructor: text alone.
+    told = RuntimeError(
+        f"The actor died.\nray::MapWorker.__init__\n{kind.__module__}.{kind.__name__}: output: no such column\n"
+    )
+    for error in (kind("output: no such column"), wrapped, told):
+        with pytest.raises(ConfigurationProblem) as caught:
+            driver._mending(raising(error))
+        assert str(caught.value) == "output: no such column"
+
+
+def test_what_the_authors_code_raises_is_no_mistake() -> None:
+    with pytest.raises(KeyError):
+        driver._mending(raising(KeyError("x")))
