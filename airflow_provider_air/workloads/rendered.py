@@ -80,7 +80,9 @@ SEARCHES = ("scheduler", "searcher")
 KEPT = frozenset(
     {"accelerator_type", "import_path", "label_selector", "name", "route_prefix", "runtime_env", "user_config"}
 )
-FLAGS = frozenset({"clean", "missing_ok", "offline", "online", "overwrite", "records", "soft_fail", "wait"})
+FLAGS = frozenset(
+    {"clean", "full_feature_names", "missing_ok", "offline", "online", "overwrite", "records", "soft_fail", "wait"}
+)
 # What is text, or holds text.
 TEXTS = frozenset(
     {
@@ -102,6 +104,7 @@ TEXTS = frozenset(
         "same_tag",
         "submission_id",
         "tags",
+        "timestamp_column",
         "workspace",
     }
 )

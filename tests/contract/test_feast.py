@@ -158,10 +158,11 @@ def test_a_workloads_data_sets_are_joined_once_and_it_reads_those(place: Path, d
 
 
 @pytest.mark.usefixtures("applied", "shipped")
-def test_a_format_of_the_authors_own_cannot_be_joined(place: Path, drive: Drive) -> None:
-    done = drive(workload(place, {"train": {"uri": "/rows", "format": "my.reader:read"}}, run="other"))
+def test_a_format_of_the_authors_own_must_be_there(place: Path, drive: Drive) -> None:
+    rows = entities(place, [("AA", day(4))], "own")
+    done = drive(workload(place, {"train": {"uri": rows, "format": "my.reader:read"}}, run="other"))
 
-    assert "datasets.train: what is joined with features is parquet, csv or json" in done.problem
+    assert "datasets.train.format: cannot import 'my.reader'" in done.problem
 
 
 @pytest.mark.usefixtures("applied", "shipped")
@@ -196,7 +197,10 @@ def test_freshness_is_what_the_registry_says(place: Path, drive: Drive) -> None:
     assert fresh.result == {"fresh_at": day(6).isoformat(), "materialized_until": {"delays": day(6).isoformat()}}
     with pytest.raises(NotFresh, match=r"delays \(2026-01-06"):
         drive(freshness(day(7), "delays"))
-    assert "there is no 'nothing'; there are: delays" in drive(freshness(day(7), "nothing")).problem
+    assert (
+        "'nothing': there is no such view; those that are materialized: delays"
+        in drive(freshness(day(7), "nothing")).problem
+    )
 
 
 @pytest.mark.usefixtures("applied")
