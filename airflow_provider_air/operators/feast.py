@@ -74,6 +74,7 @@ class FeastJoinOperator(_FeastOperator):
     :param output_uri: a folder of this task's own
     :param timestamp_column: the entities' times
     :param full_feature_names: name columns ``view__feature``, as where two views have a feature of one name
+    :param num_partitions: join over the whole cluster, in so many tasks of Ray Data; by default on the driver's node
     """
 
     workload = "feast_join"
@@ -88,6 +89,7 @@ class FeastJoinOperator(_FeastOperator):
         "output_uri",
         "timestamp_column",
         "full_feature_names",
+        "num_partitions",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         **_FeastOperator.template_fields_renderers,
@@ -105,6 +107,7 @@ class FeastJoinOperator(_FeastOperator):
         output_uri: str,
         timestamp_column: str = TIMESTAMP_COLUMN,
         full_feature_names: bool = False,
+        num_partitions: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -116,6 +119,7 @@ class FeastJoinOperator(_FeastOperator):
         self.output_uri = output_uri
         self.timestamp_column = timestamp_column
         self.full_feature_names = full_feature_names
+        self.num_partitions = num_partitions
 
     def payload(self, context: Context, info: BuildInfo) -> dict[str, bytes]:
         """Tell the driver what to join."""
@@ -131,6 +135,7 @@ class FeastJoinOperator(_FeastOperator):
             storage_path=info.storage,
             timestamp_column=self.timestamp_column,
             full_feature_names=self.full_feature_names,
+            num_partitions=self.num_partitions,
         )
 
 

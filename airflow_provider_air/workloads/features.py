@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from airflow_provider_air.attachments.feast.features import names_told
+from airflow_provider_air.attachments.feast.features import join_told
 from airflow_provider_air.drivers.wire.feature_names import TIMESTAMP_COLUMN
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.workloads import fields
@@ -26,6 +26,7 @@ def join_payload(
     storage_path: str | None = None,
     timestamp_column: Any = TIMESTAMP_COLUMN,
     full_feature_names: Any = False,
+    num_partitions: Any = None,
 ) -> dict[str, bytes]:
     """
     Tell the driver what to join; in the worker.
@@ -56,7 +57,7 @@ def join_payload(
         "output": output_uri,
         "run_name": run_name,
         "storage_path": storage_path,
-        **names_told(timestamp_column, full_feature_names),
+        **join_told(timestamp_column, full_feature_names, num_partitions),
     }
     return _payload("join", config)
 

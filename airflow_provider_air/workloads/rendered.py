@@ -48,6 +48,7 @@ NUMBERS = frozenset(
         "min_nodes",
         "num_cpus",
         "num_gpus",
+        "num_partitions",
         "num_samples",
         "object_store_memory_bytes",
         "poke_interval",

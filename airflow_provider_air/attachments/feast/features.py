@@ -46,6 +46,8 @@ class FeastFeatures:
     :param datasets: the names of the data sets to join; by default all. Not for serving
     :param timestamp_column: the data sets' column of times. Not for serving
     :param full_feature_names: name columns ``view__feature``, as where two views have a feature of one name
+    :param num_partitions: join values in files over the whole cluster, in so many tasks; by default on the driver's
+        node, which keeps the order of the rows, and writes to its disk what does not fit into memory
     """
 
     kind: ClassVar[str] = "feast"
@@ -55,6 +57,7 @@ class FeastFeatures:
         "datasets",
         "timestamp_column",
         "full_feature_names",
+        "num_partitions",
     )
     # Without its features a job would work on other data than the author wrote down.
     required: ClassVar[bool] = True
@@ -64,6 +67,7 @@ class FeastFeatures:
     datasets: list[str] = field(default_factory=list)
     timestamp_column: str = TIMESTAMP_COLUMN
     full_feature_names: bool = False
+    num_partitions: int | None = None
 
     def validate(self) -> None:
         """
@@ -72,7 +76,7 @@ class FeastFeatures:
         :raises ConfigurationError: a field is wrong, by its name
         """
         check_service(self.feature_service)
-        names_told(self.timestamp_column, self.full_feature_names)
+        join_told(self.timestamp_column, self.full_feature_names, self.num_partitions)
         if "://" in str(check_repo(self.repo)):
             raise ConfigurationError(f"FeastFeatures' 'repo' must be a local folder, not {self.repo!r}")
 
@@ -84,7 +88,11 @@ class FeastFeatures:
         :raises ConfigurationError: a field does not suit the workload, by its name
         """
         if workload == "serve":
-            given = {"datasets": self.datasets, "timestamp_column": self.timestamp_column != TIMESTAMP_COLUMN}
+            given = {
+                "datasets": self.datasets,
+                "timestamp_column": self.timestamp_column != TIMESTAMP_COLUMN,
+                "num_partitions": self.num_partitions is not None,
+            }
             for name in [name for name, said in given.items() if said]:
                 raise ConfigurationError(f"FeastFeatures' {name!r} means nothing to what serves", hint="Leave it out")
             return ()
@@ -132,7 +140,7 @@ class FeastRepository:
             "feature_service": self._spec.feature_service,
             "datasets": self._spec.datasets,
             "storage_path": attempt.storage,
-            **names_told(self._spec.timestamp_column, self._spec.full_feature_names),
+            **join_told(self._spec.timestamp_column, self._spec.full_feature_names, self._spec.num_partitions),
         }
         return Additions(payload={FEATURES_FILE: json.dumps(told).encode()}, folders=repository)
 
@@ -149,9 +157,9 @@ def check_service(name: Any) -> None:
         raise ConfigurationError(f"'feature_service' must be a name, not {name!r}")
 
 
-def names_told(timestamp_column: Any, full_feature_names: Any) -> dict[str, Any]:
+def join_told(timestamp_column: Any, full_feature_names: Any, num_partitions: Any) -> dict[str, Any]:
     """
-    Tell how columns are named, where that is not by default.
+    Tell how columns are named and where the join runs, where that is not by default.
 
     :raises ConfigurationError: a field is wrong, by its name
     """
@@ -159,9 +167,12 @@ def names_told(timestamp_column: Any, full_feature_names: Any) -> dict[str, Any]
         raise ConfigurationError(f"'timestamp_column' must be a column's name, not {timestamp_column!r}")
     if not isinstance(full_feature_names, bool):
         raise ConfigurationError(f"'full_feature_names' must be True or False, not {full_feature_names!r}")
+    if num_partitions is not None and (type(num_partitions) is not int or num_partitions < 1):
+        raise ConfigurationError(f"'num_partitions' must be an integer of at least 1, not {num_partitions!r}")
     return {
         **({} if timestamp_column == TIMESTAMP_COLUMN else {"timestamp_column": timestamp_column}),
         **({"full_feature_names": True} if full_feature_names else {}),
+        **({} if num_partitions is None else {"num_partitions": num_partitions}),
     }
 
 

@@ -73,7 +73,7 @@ class _Told:
             raise
 
 
-class _View:
+class JoinedView:
     """One view of the join: its columns in DuckDB are ``k0``, ..., ``t``, ``c`` and ``f0``, ...."""
 
     def __init__(self, number: int, plan: ViewPlan, side: Side, rows: Side, time: str) -> None:
@@ -105,7 +105,7 @@ class _View:
         what = "%s of feature view %s" % (plan.timestamp, plan.view)
 
         def carried(batch: Any) -> List[Any]:
-            found = [_key(batch.column(n), self.compared[n], unit) for n in range(len(raws))]
+            found = [carried_key(batch.column(n), self.compared[n], unit) for n in range(len(raws))]
             found.append(arrow_types.instants(batch.column(len(raws)), unit, what))
             return found + [arrow_types.carry(batch.column(n)) for n in range(len(raws) + 1, len(columns))]
 
@@ -134,7 +134,7 @@ def joined(
     :raises ConfigurationProblem: an absent column, keys that cannot be equal, no times, several values of one key and
         time, while the batches are read
     """
-    each = [_View(n, plan, side, rows, time) for n, (plan, side) in enumerate(views) if plan.features]
+    each = [JoinedView(n, plan, side, rows, time) for n, (plan, side) in enumerate(views) if plan.features]
     fields = [
         pyarrow.field(name_of(view.plan.view, feature, full_feature_names), kind)
         for view in each
@@ -143,9 +143,9 @@ def joined(
     return pyarrow.schema(fields), _batches(rows, time, each, fields)
 
 
-def _batches(rows: Side, time: str, views: List[_View], fields: List[Any]) -> Batches:
+def _batches(rows: Side, time: str, views: List[JoinedView], fields: List[Any]) -> Batches:
     told = _Told()
-    with _connected() as database, told.raising():
+    with connected() as database, told.raising():
         unit = arrow_types.unit_of(*(pyarrow.timestamp(view.unit) for view in views))
         repeated = [_prepare(database, view, unit, told) for view in views]
         own = sorted({key for view in views for key, _ in view.plan.keys})
@@ -162,7 +162,7 @@ def _batches(rows: Side, time: str, views: List[_View], fields: List[Any]) -> Ba
 
 
 @contextlib.contextmanager
-def _connected() -> Iterator[Any]:
+def connected() -> Iterator[Any]:
     duckdb = _duckdb()
     folder = tempfile.mkdtemp(prefix="air-join-")
     try:
@@ -204,11 +204,11 @@ def _schema(names: List[str], kinds: List[Any], raws: List[str], compared: List[
     return pyarrow.schema(found)
 
 
-def _key(column: Any, compared: str, unit: str) -> Any:
+def carried_key(column: Any, compared: str, unit: str) -> Any:
     return arrow_types.instants(column, unit, "a key") if compared == key_columns.TIMES else arrow_types.carry(column)
 
 
-def _numbered(rows: Side, own: List[str], time: str, unit: str, views: List[_View], told: _Told) -> Any:
+def _numbered(rows: Side, own: List[str], time: str, unit: str, views: List[JoinedView], told: _Told) -> Any:
     """Read the rows' keys and times, each row with its number."""
     compared = {key: how for view in views for (key, _), how in zip(view.plan.keys, view.compared)}
     kinds = [rows.schema.field(key).type for key in own]
@@ -220,7 +220,7 @@ def _numbered(rows: Side, own: List[str], time: str, unit: str, views: List[_Vie
     def batches() -> Batches:
         first = 0
         for batch in rows.read([*own, time]):
-            arrays = [_key(batch.column(n), hows[n], unit) for n in range(len(own))]
+            arrays = [carried_key(batch.column(n), hows[n], unit) for n in range(len(own))]
             arrays.append(arrow_types.instants(batch.column(len(own)), unit, time))
             arrays.append(pyarrow.array(range(first, first + len(batch)), pyarrow.int64()))
             first += len(batch)
@@ -229,7 +229,7 @@ def _numbered(rows: Side, own: List[str], time: str, unit: str, views: List[_Vie
     return pyarrow.RecordBatchReader.from_batches(schema, told(batches()))
 
 
-def _prepare(database: Any, view: _View, unit: str, told: _Told) -> bool:
+def _prepare(database: Any, view: JoinedView, unit: str, told: _Told) -> bool:
     """
     Make a view's source known to the database, one value for each key and time.
 
@@ -262,7 +262,7 @@ def _prepare(database: Any, view: _View, unit: str, told: _Told) -> bool:
     return bool(found)
 
 
-def _join_sql(rows: Side, own: List[str], views: List[_View], repeated: List[bool], unit: str) -> str:
+def _join_sql(rows: Side, own: List[str], views: List[JoinedView], repeated: List[bool], unit: str) -> str:
     values, flags, marks, joins = [], [], [], []
     for view, conflicts in zip(views, repeated):
         number = view.number
@@ -292,7 +292,7 @@ def _while(condition: str, value: str) -> str:
     return "CASE WHEN %s THEN %s END" % (condition, value) if condition else value
 
 
-def _check_told_apart(batch: Any, view: _View, unit: str) -> None:
+def _check_told_apart(batch: Any, view: JoinedView, unit: str) -> None:
     """:raises ConfigurationProblem: a row got one of several values of its key and time; nothing tells which counts."""
     names: Dict[str, int] = {name: n for n, name in enumerate(batch.schema.names)}
     told = batch.column(names["x%d" % view.number]).fill_null(False)

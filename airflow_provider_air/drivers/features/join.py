@@ -78,7 +78,9 @@ def join_once(run: Run, wish: Wish, spec: Any, output: str, field: str) -> Dict[
     features = made.names(wish.full_feature_names)
     began = time.monotonic()
     writer = PartWriter(staged)
-    if "sql" in spec:
+    if wish.num_partitions:
+        _write_partitions(run, wish, made, spec, field, staged, writer)
+    elif "sql" in spec:
         _write_query(run, wish, store, made, spec, field, writer)
     else:
         _write_rows(run, wish, store, made, spec, field, writer)
@@ -132,6 +134,16 @@ def _write_rows(
             writer.end()
 
         outages.asked(write, "%s: cannot join the rows" % field)
+
+
+def _write_partitions(
+    run: Run, wish: Wish, made: JoinPlan, spec: Any, field: str, staged: staging.StagedOutput, writer: PartWriter
+) -> None:
+    from . import ray_join
+
+    message = "joining with %s in %d partitions" % (made.feature_service, wish.num_partitions or 1)
+    run.records.tell("progress", message=message, phase="start")
+    writer.taken(ray_join.joined_parts(wish, made, spec, staged.staging_uri, staged.attempt, field))
 
 
 def _write_query(

@@ -56,6 +56,14 @@ class PartWriter:
         """Close the last file."""
         self._close()
 
+    def taken(self, parts: List[Dict[str, Any]]) -> None:
+        """Note what others have written: of each file its name, its rows, and which columns have values."""
+        for part in parts:
+            self.parts.append({"file": part["file"], "rows": part["rows"]})
+            self.rows += part["rows"]
+            for name in part["valued"]:
+                self.values[name] = self.values.get(name, 0) + 1
+
     def _open(self, schema: Any) -> None:
         name = "%s-%05d.parquet" % (self._staged.attempt, len(self.parts))
         stream = self._stack.enter_context(self._filesystem.open_output_stream("%s/%s" % (self._folder, name)))

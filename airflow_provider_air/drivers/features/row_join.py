@@ -25,6 +25,7 @@ class Wish:
     :param storage: URI below which plans are kept, or None
     :param timestamp: the rows' column of times
     :param full_feature_names: columns are named ``view__feature``
+    :param num_partitions: into how many tasks of Ray Data a join of files is divided; None joins on the driver's node
     """
 
     repo: str
@@ -32,6 +33,7 @@ class Wish:
     storage: Optional[str] = None
     timestamp: str = TIMESTAMP_COLUMN
     full_feature_names: bool = False
+    num_partitions: Optional[int] = None
 
     @classmethod
     def of(cls, told: Dict[str, Any], repo: str) -> Wish:
@@ -42,6 +44,7 @@ class Wish:
             storage=told.get("storage_path"),
             timestamp=told.get("timestamp_column") or TIMESTAMP_COLUMN,
             full_feature_names=bool(told.get("full_feature_names")),
+            num_partitions=told.get("num_partitions"),
         )
 
 
