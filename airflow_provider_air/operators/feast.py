@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
-from airflow_provider_air.attachments.feast.features import check_repo, check_service
+from airflow_provider_air.attachments.feast.features import check_repo, check_service, join_told
 from airflow_provider_air.connections.ports import local_roots, waits_since
 from airflow_provider_air.drivers.wire.feature_names import TIMESTAMP_COLUMN
 from airflow_provider_air.errors import AirError, ConfigurationError, FeaturesNotFreshError, JobFailedError
@@ -133,9 +133,7 @@ class FeastJoinOperator(_FeastOperator):
             output_uri=self.output_uri,
             run_name=info.run_name,
             storage_path=info.storage,
-            timestamp_column=self.timestamp_column,
-            full_feature_names=self.full_feature_names,
-            num_partitions=self.num_partitions,
+            how=join_told(self.timestamp_column, self.full_feature_names, self.num_partitions),
         )
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airflow_provider_air.attachments.feast.features import join_told
-from airflow_provider_air.drivers.wire.feature_names import TIMESTAMP_COLUMN
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.workloads import fields
 
@@ -24,9 +22,7 @@ def join_payload(
     output_uri: Any,
     run_name: str,
     storage_path: str | None = None,
-    timestamp_column: Any = TIMESTAMP_COLUMN,
-    full_feature_names: Any = False,
-    num_partitions: Any = None,
+    how: Mapping[str, Any] | None = None,
 ) -> dict[str, bytes]:
     """
     Tell the driver what to join; in the worker.
@@ -34,6 +30,7 @@ def join_payload(
     :param entities_uri: the rows by place; else
     :param entities_sql: by a query, which the store's own offline store runs
     :param storage_path: where the feature service's plan is kept, or None
+    :param how: what else the driver is told, such as names of columns
     :raises ConfigurationError: a field is wrong, by its name
     """
     if (entities_uri is None) == (entities_sql is None):
@@ -57,7 +54,7 @@ def join_payload(
         "output": output_uri,
         "run_name": run_name,
         "storage_path": storage_path,
-        **join_told(timestamp_column, full_feature_names, num_partitions),
+        **(how or {}),
     }
     return _payload("join", config)
 
