@@ -163,6 +163,11 @@ def _batches(rows: Side, time: str, views: List[JoinedView], fields: List[Any]) 
 
 @contextlib.contextmanager
 def connected() -> Iterator[Any]:
+    """
+    Open a database of one's own, whose tables spill to the node's disk; it goes at the end.
+
+    :raises ConfigurationProblem: DuckDB is not on the cluster
+    """
     duckdb = _duckdb()
     folder = tempfile.mkdtemp(prefix="air-join-")
     try:
@@ -205,6 +210,7 @@ def _schema(names: List[str], kinds: List[Any], raws: List[str], compared: List[
 
 
 def carried_key(column: Any, compared: str, unit: str) -> Any:
+    """Give a column of keys as it travels to :func:`key_columns.in_sql`; times as integers of this unit."""
     return arrow_types.instants(column, unit, "a key") if compared == key_columns.TIMES else arrow_types.carry(column)
 
 
