@@ -63,6 +63,7 @@ class FakeServe:
     :param looks: how often an application is seen DEPLOYING before it is what it will be
     :param certificate: paths of the certificate and the key that its proxy shows
     :ivar options: of Serve itself, beside those it would have
+    :ivar looks: as above, for what is written from now on
     :ivar wakes: whether what has scaled to zero starts a replica when it is asked
     """
 
@@ -72,7 +73,7 @@ class FakeServe:
         self.puts: list[dict[str, Any]] = []
         self.started = False
         self.options: dict[str, Any] = {}
-        self._looks = looks
+        self.looks = looks
         self.wakes = True
         self._asleep: set[str] = set()
         self._pending: dict[str, int] = {}
@@ -120,7 +121,7 @@ class FakeServe:
         wanted = {item["name"]: item for item in state["applications"]}
         for name, config in wanted.items():
             if _code(self.applications.get(name)) != _code(config):
-                self._pending[name] = self._looks
+                self._pending[name] = self.looks
                 self._asleep |= {name} & {name for one in config.get("deployments") or [] if _sleeps(one)}
         self.applications = {name: _shown(config, state) for name, config in wanted.items()}
 

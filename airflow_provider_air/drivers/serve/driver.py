@@ -47,7 +47,7 @@ def deploy(rollout: Rollout) -> Dict[str, Any]:
     """
     details = rollout.cluster.serve()
     options = {**(rollout.config.get("instance") or {}), "http_options": rollout.config.get("http_options") or {}}
-    schema.check({**options, "applications": rollout.config["applications"]})
+    schema.check({**options, "applications": [*rollout.config["applications"], *_surging(rollout)]})
     applications = _applications(rollout, options.get("logging_config"))
     packages.check(rollout.cluster.store, applications)
     told = rollout.instance.check(details) + archives.check(rollout.cluster.store, applications)
@@ -68,6 +68,12 @@ def _applications(rollout: Rollout, logging_config: Optional[Dict[str, Any]]) ->
     environment = merge.runtime_env_of_applications(_job_runtime_env())
     wanted = [merge.add_runtime_env(item, environment) for item in rollout.config["applications"]]
     return [merge.with_logging(packages.with_copies(item), logging_config) for item in wanted]
+
+
+def _surging(rollout: Rollout) -> List[Dict[str, Any]]:
+    """Give what the author's surge adds to deployments, for an older Serve to refuse; 0 is what that does anyway."""
+    percent = rollout.config.get("max_surge_percent")
+    return [{"deployments": [{"max_surge_percent": percent}]}] if percent else []
 
 
 def _check_tests(rollout: Rollout, options: Mapping[str, Any]) -> None:

@@ -52,7 +52,8 @@ def deploy(rollout: Rollout, applications: List[Dict[str, Any]]) -> Dict[str, An
         return rollout.outcome(details, releases, changed=False)
     try:
         _replace(rollout, details, pending)
-        details = rollout.watch.until_healthy([release.name for release in releases], rollout.deadline)
+        names = [release.name for release in releases]
+        details = rollout.watch.until_healthy(names, rollout.deadline, _hint(rollout, releases))
         rollout.until_routed({r.route: r.name for r in releases if r.route is not None})
         for release in pending:
             rollout.check_smoke(details, release, release.route)
@@ -93,11 +94,17 @@ def _surge(rollout: Rollout) -> int:
     return serve_state.SURGE if wanted is None else int(wanted)
 
 
+def _hint(rollout: Rollout, releases: List[Release]) -> str:
+    if not _surge(rollout) or not any(release.previous for release in releases):
+        return ""
+    return "Replacements start beside what they replace; where there is no room for both, max_surge_percent=0. "
+
+
 def _retry_without_strangers(rollout: Rollout, pending: List[Release], changes: Mapping[str, Any]) -> None:
     """Where a deployment of the old version is no more, Serve rejects our surge for it: leave that out then."""
     names = [release.name for release in pending if release.name in changes]
     try:
-        rollout.watch.until_healthy(names, rollout.deadline)
+        rollout.watch.until_healthy(names, rollout.deadline, _hint(rollout, pending))
     except RolloutFailed as error:
         if "does not exist. Available:" not in str(error):
             raise

@@ -30,11 +30,12 @@ class Watch:
         self._report = report
         self._told: Dict[str, str] = {}
 
-    def until_healthy(self, names: Sequence[str], deadline: float) -> Dict[str, Any]:
+    def until_healthy(self, names: Sequence[str], deadline: float, late_hint: str = "") -> Dict[str, Any]:
         """
         Wait until all these applications run, and give Serve's details.
 
         :param deadline: by ``time.monotonic()``
+        :param late_hint: what may help where they do not in time
         :raises RolloutFailed: one cannot, or does not in time
         """
         while True:
@@ -47,7 +48,7 @@ class Watch:
             if not late:
                 return details
             if time.monotonic() > deadline:
-                raise RolloutFailed("not healthy in time. " + explain(details, late[0]))
+                raise RolloutFailed("not healthy in time. " + late_hint + explain(details, late[0]))
             time.sleep(POLL_SECONDS)
 
     def until_gone(self, names: Sequence[str], deadline: float) -> bool:

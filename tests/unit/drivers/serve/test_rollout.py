@@ -254,6 +254,17 @@ def test_what_has_scaled_to_zero_is_healthy_and_woken_by_the_test(serve: FakeSer
     assert awake["changed"]
 
 
+@pytest.mark.parametrize(("percent", "is_hinted"), [(None, True), (0, False)])
+def test_a_cluster_without_room_for_both_is_told_of_the_knob(
+    serve: FakeServe, make: Make, percent: int | None, is_hinted: bool
+) -> None:
+    in_place.deploy(make(), [application(1)])
+    serve.looks = 10_000
+    with pytest.raises(RolloutFailed, match="not healthy in time") as raised:
+        in_place.deploy(make(max_surge_percent=percent, healthy_timeout_seconds=0.1), [application(2)])
+    assert ("max_surge_percent=0" in str(raised.value)) is is_hinted
+
+
 def test_what_cannot_wake_is_taken_back(serve: FakeServe, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     sleeping = {"name": "Model", "autoscaling_config": {"min_replicas": 0, "max_replicas": 1}}
     monkeypatch.setattr(serve, "wakes", False)
