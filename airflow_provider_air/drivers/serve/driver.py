@@ -56,11 +56,13 @@ def deploy(rollout: Rollout) -> Dict[str, Any]:
     for line in told:
         rollout.report(line)
     strategies: Dict[str, Any] = {"blue_green": blue_green.deploy, "in_place": in_place.deploy}
+    needed: List[Dict[str, Any]] = []
     try:
         result: Dict[str, Any] = strategies[strategy](rollout, applications)
+        needed = applications
     finally:
         with contextlib.suppress(Exception):  # the next roll-out sees them again
-            rollout.drop_packages()
+            rollout.drop_packages(needed)
     return result
 
 

@@ -11,7 +11,7 @@ import contextlib
 import functools
 import json
 import time
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 from ..frame.running import Run
 from ..wire import serve_state
@@ -158,7 +158,8 @@ class Rollout:
             raise RolloutFailed("Serve has no healthy HTTP proxy to send the smoke test to")
         url = next(iter(proxies.urls.values())) + route
         try:
-            self.watch.until_awake(release.name, functools.partial(smoke.wakes, test, url, proxies.http), self.deadline)
+            wakes = functools.partial(smoke.wakes, test, url, proxies.http)
+            self.watch.until_awake(details, release.name, wakes, self.deadline)
             times = smoke.run(test, url, samples or None, proxies.http)
         except smoke.SmokeTestFailed as error:
             raise RolloutFailed("%s: %s" % (release.name, error)) from error
@@ -205,10 +206,14 @@ class Rollout:
         except ConfigurationProblem as problem:
             self.report("that the proxies have the route is not checked: %s" % problem)
 
-    def drop_packages(self) -> None:
-        """Delete the copies of code that no application needs any more, neither now nor to go back to."""
+    def drop_packages(self, applications: Sequence[Mapping[str, Any]] = ()) -> None:
+        """
+        Delete the copies of code that no application needs any more, neither now nor to go back to.
+
+        :param applications: some whose code is needed in any case; where there is no other, nothing is asked
+        """
         store = self.cluster.store
-        there = packages.copies(store)
+        there = packages.copies(store) - set(packages.code_of(applications))
         if not there:
             return
         with self.holding("config") as held:

@@ -61,14 +61,14 @@ class Watch:
                 return False
             time.sleep(POLL_SECONDS)
 
-    def until_awake(self, name: str, ask: Callable[[], bool], deadline: float) -> None:
+    def until_awake(self, details: Mapping[str, Any], name: str, ask: Callable[[], bool], deadline: float) -> None:
         """
         Wake an application that has scaled itself to zero, for which each request waits until a replica has started.
 
+        :param details: a look at Serve
         :param ask: sends a request, and tells whether it was answered
         :raises RolloutFailed: it cannot start, or does not in time
         """
-        details = self._cluster.serve()
         while _sleeps(details, name) and not ask():
             details = self._cluster.serve()
             if self._look(details, name) in UNWELL:
