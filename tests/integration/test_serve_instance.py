@@ -73,7 +73,7 @@ def wish(folder: Path, version: str, **more: Any) -> dict[str, Any]:
 
 def deploy(cluster: Cluster, config: dict[str, Any]) -> Any:
     operator = deploy_operator(cluster[0], "any", smoke_test=SmokeTest(path="?x=21", json_subset={"doubled": 42}))
-    operator.config, operator.import_path, operator.args = config, None, None  # type: ignore[assignment]
+    operator.config, operator.import_path, operator.args = config, None, None
     return execute(operator)
 
 
@@ -95,7 +95,11 @@ def test_a_serve_with_tls_and_grpc_of_its_own_is_rolled_out_on_and_keeps_its_opt
     assert details["applications"]["flights"]["deployed_app_config"]["logging_config"] == LOGGING
     assert details["grpc_options"]["grpc_servicer_functions"] == [SERVICER]
 
-    for other in ({"grpc_options": {"grpc_servicer_functions": []}}, {"proxy_location": "HeadOnly"}):
+    others: tuple[dict[str, Any], ...] = (
+        {"grpc_options": {"grpc_servicer_functions": []}},
+        {"proxy_location": "HeadOnly"},
+    )
+    for other in others:
         with pytest.raises(AirflowFailException, match="cannot be changed"):
             deploy(cluster, wish(folder, "v3", **other))
     typo = [{"name": "Model", "autoscaling_config": {"min_replica": 1}}]

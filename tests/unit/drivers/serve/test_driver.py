@@ -109,7 +109,8 @@ def test_whoever_starts_serve_in_between_is_heard(
     serve: FakeServe, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two first deployments at once: the second finds a Serve that was not there when it looked first."""
-    look, looks = serve.serve, iter([{"controller_info": {}, "applications": {}}] * 2)
+    nothing: dict[str, Any] = {"controller_info": {}, "applications": {}}
+    look, looks = serve.serve, iter([nothing] * 2)
     serve.started = True
     monkeypatch.setattr(serve, "serve", lambda: next(looks, None) or look())
     with pytest.raises(ConfigurationProblem, match="proxy_location"):
