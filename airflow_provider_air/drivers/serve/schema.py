@@ -19,7 +19,7 @@ Fields = Dict[str, Any]
 # The schema costs seconds to import; what has only fields that each Serve knows needs none of it.
 _REPLICA = ("runtime_env", "num_cpus", "num_gpus", "memory", "resources", "accelerator_type")
 _SCALING = ("min_replicas", "max_replicas", "initial_replicas", "target_ongoing_requests", "upscale_delay_s",
-            "downscale_delay_s", "metrics_interval_s", "look_back_period_s")  # fmt: skip
+            "downscale_delay_s")  # fmt: skip
 _DEPLOYMENT = ("name", "num_replicas", "max_ongoing_requests", "max_queued_requests", "max_replicas_per_node",
                "user_config", "placement_group_bundles", "placement_group_strategy", "graceful_shutdown_timeout_s",
                "graceful_shutdown_wait_loop_s", "health_check_period_s", "health_check_timeout_s")  # fmt: skip

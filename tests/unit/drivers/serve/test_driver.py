@@ -88,7 +88,9 @@ def test_logging_of_the_whole_reaches_the_applications_in_one_write_and_stays(se
     whole = {"applications": [application(1)], "instance": {"logging_config": {"log_level": "DEBUG"}}}
     for number in (1, 2):
         whole["applications"] = [application(number)]
-        driver.deploy(make(**whole, strategy="blue_green"))
+        rollout = make(**whole, strategy="blue_green")
+        driver.deploy(rollout)
+        assert "logging_config" not in said(rollout)  # with which we have started Serve
         (config,) = serve.applications.values()
         assert config["logging_config"] == {"log_level": "DEBUG"}
     assert [state.get("logging_config") for state in serve.puts] == [{"log_level": "DEBUG"}, None, None, None]
