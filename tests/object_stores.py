@@ -77,7 +77,9 @@ _WRITING = threading.Lock()
 def _insert(request: Any, response: Any, storage: Any, **more: Any) -> None:
     with _WRITING:
         is_new = request.query.get("ifGenerationMatch") == ["0"]
-        if is_new and _is_there(storage, request.params["bucket_name"], request.data["meta"]["name"]):
+        # The name is in the address where the body is the object's alone, as Arrow sends it.
+        names = request.query.get("name") or [request.data["meta"]["name"]]
+        if is_new and _is_there(storage, request.params["bucket_name"], names[0]):
             response.status = HTTPStatus.PRECONDITION_FAILED
             response.json({"error": {"code": 412, "message": "At least one of the pre-conditions did not hold."}})
         else:

@@ -81,7 +81,8 @@ class ServeRest(JobsApi):
         host = _head_of(self.transport())
         if host is None or not _answers_at(host, result):
             return None
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = result.get("http_scheme", "http")
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     def pages(self, submission_id: str | None = None) -> Mapping[str, str]:
         """

@@ -67,7 +67,7 @@ class ServeBackend(JobBackend, Protocol):
         Give Serve's address as its clients reach it, without a final slash; None where that is not known.
 
         :param result: what a roll-out reported: ``http_port``, and where it is known ``http_host``,
-            ``http_root_path`` and ``proxy_location``
+            ``http_scheme``, ``http_root_path`` and ``proxy_location``
         """
 
     def page(self, application: str | None = None) -> str | None:

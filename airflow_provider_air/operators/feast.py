@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
-from airflow_provider_air.attachments.feast.features import check_repo, check_service
+from airflow_provider_air.attachments.feast.features import check_repo, check_service, join_told
 from airflow_provider_air.connections.ports import local_roots, waits_since
+from airflow_provider_air.drivers.wire.feature_names import TIMESTAMP_COLUMN
 from airflow_provider_air.errors import AirError, ConfigurationError, FeaturesNotFreshError, JobFailedError
 from airflow_provider_air.operators.driven import RayDrivenOperator
 from airflow_provider_air.workloads import fields
@@ -54,17 +55,26 @@ class FeastJoinOperator(_FeastOperator):
     """
     Join entities with a feature service, each row as of its own time, and write the rows as parquet, once.
 
+    Values in parquet files are joined by DuckDB, which writes to disk what does not fit into memory; others by the
+    repository's offline store. With ``storage`` the plan of the join is kept there, and the next one needs no Feast.
+
     The XCom is ``{"uri", "rows_read", "rows_written", "features", "feature_service", "feature_views", "project",
     "fingerprint"}``; ``uri`` is an XCom of its own, for the ``datasets`` or ``input_uri`` of the next task. A retry
     finds what an earlier attempt has committed.
 
     :param repo: the feature repository's folder, which is shipped; its stores must be reachable from the cluster
     :param feature_service: its name in the registry
-    :param entities_uri: parquet or CSV with the entities' join keys, ``event_timestamp``, and whatever else should
-        stay in the row, such as the label
+    :param entities_uri: parquet, CSV or JSON with the entities' join keys, ``event_timestamp``, and whatever else
+        should stay in the row, such as the label; a URI, or a list of them
+    :param entities_format: parquet, csv, json, or the import path of a reader such as ``ray.data.read_avro``; by
+        default what the name's end says
+    :param entities_options: what the reader of Ray Data takes
     :param entities_sql: instead of ``entities_uri``, a query for the same columns, which the repository's offline
         store runs where the feature values are
     :param output_uri: a folder of this task's own
+    :param timestamp_column: the entities' times
+    :param full_feature_names: name columns ``view__feature``, as where two views have a feature of one name
+    :param num_partitions: join over the whole cluster, in so many tasks of Ray Data; by default on the driver's node
     """
 
     workload = "feast_join"
@@ -73,8 +83,13 @@ class FeastJoinOperator(_FeastOperator):
         *_FeastOperator.template_fields,
         "feature_service",
         "entities_uri",
+        "entities_format",
+        "entities_options",
         "entities_sql",
         "output_uri",
+        "timestamp_column",
+        "full_feature_names",
+        "num_partitions",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         **_FeastOperator.template_fields_renderers,
@@ -85,16 +100,26 @@ class FeastJoinOperator(_FeastOperator):
         self,
         *,
         feature_service: str,
-        entities_uri: str | None = None,
+        entities_uri: str | list[str] | None = None,
+        entities_format: str | None = None,
+        entities_options: dict[str, Any] | None = None,
         entities_sql: str | None = None,
         output_uri: str,
+        timestamp_column: str = TIMESTAMP_COLUMN,
+        full_feature_names: bool = False,
+        num_partitions: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.feature_service = feature_service
         self.entities_uri = entities_uri
+        self.entities_format = entities_format
+        self.entities_options = entities_options
         self.entities_sql = entities_sql
         self.output_uri = output_uri
+        self.timestamp_column = timestamp_column
+        self.full_feature_names = full_feature_names
+        self.num_partitions = num_partitions
 
     def payload(self, context: Context, info: BuildInfo) -> dict[str, bytes]:
         """Tell the driver what to join."""
@@ -103,8 +128,12 @@ class FeastJoinOperator(_FeastOperator):
             feature_service=self.feature_service,
             entities_uri=self.entities_uri,
             entities_sql=self.entities_sql,
+            entities_format=self.entities_format,
+            entities_options=self.entities_options,
             output_uri=self.output_uri,
             run_name=info.run_name,
+            storage_path=info.storage,
+            how=join_told(self.timestamp_column, self.full_feature_names, self.num_partitions),
         )
 
 
@@ -122,7 +151,7 @@ class FeastApplyOperator(_FeastOperator):
 
     def payload(self, context: Context, info: BuildInfo) -> dict[str, bytes]:
         """Tell the driver to apply."""
-        return apply_payload()
+        return apply_payload(info.storage)
 
 
 NOT_FRESH = "The job failed: NotFresh: "
@@ -250,4 +279,9 @@ class FeastMaterializeOperator(_FeastOperator):
     def payload(self, context: Context, info: BuildInfo) -> dict[str, bytes]:
         """Tell the driver the window."""
         run: Any = context["dag_run"]
-        return materialize_payload(start=self.start, end=self.end or run.run_after, feature_views=self.feature_views)
+        return materialize_payload(
+            start=self.start,
+            end=self.end or run.run_after,
+            feature_views=self.feature_views,
+            storage_path=info.storage,
+        )

@@ -118,8 +118,13 @@ class RayServeDeployOperator(ServeJobOperator):
         ``from air_features import OnlineFeatures``
     :param smoke_test: a :class:`~airflow_provider_air.workloads.smoke.SmokeTest`, or a dict by application
     :param strategy: ``blue_green`` (the default with a smoke test) needs room for both versions;
-        ``in_place`` replaces replica by replica and tests afterwards
-    :param http_options: host and port for a Serve that does not run yet. A LocalCluster gets a free port
+        ``in_place`` replaces replica by replica and tests afterwards: the default without a test, and of what is
+        called by its name, by gRPC or a handle
+    :param max_surge_percent: in place, how many replicas may be added while they are replaced, in percent of those that
+        there are. By default 100, so that no request is lost; 0 is Serve's own, which stops the old ones first and
+        needs no more room than they had. A deployment's own option wins
+    :param http_options: host, port, TLS for a Serve that does not run yet; one that runs must have them already. A
+        LocalCluster gets a free port
     :param drain_seconds: how long the old version lives on after the route has moved
     :param endpoint_url: how clients reach Serve, such as an ingress; by default the ``serve_url`` of the ``ray``
         connection, else the dashboard's host and Serve's port where that is the head itself; else ``url`` is None
@@ -139,6 +144,7 @@ class RayServeDeployOperator(ServeJobOperator):
         "features",
         "smoke_test",
         "strategy",
+        "max_surge_percent",
         "http_options",
         "drain_seconds",
         "endpoint_url",
@@ -171,6 +177,7 @@ class RayServeDeployOperator(ServeJobOperator):
         features: Any = None,
         smoke_test: Any = None,
         strategy: str | None = None,
+        max_surge_percent: int | None = None,
         http_options: Mapping[str, Any] | None = None,
         drain_seconds: float = 5.0,
         endpoint_url: str | None = None,
@@ -189,6 +196,7 @@ class RayServeDeployOperator(ServeJobOperator):
         self.features = features
         self.smoke_test = smoke_test
         self.strategy = strategy
+        self.max_surge_percent = max_surge_percent
         self.http_options = http_options
         self.drain_seconds = drain_seconds
         self.endpoint_url = endpoint_url
@@ -206,7 +214,11 @@ class RayServeDeployOperator(ServeJobOperator):
         if self.endpoint_url is not None:
             fields.uri(self.endpoint_url, "endpoint_url")
         deploy = plan_deploy(
-            self._config(), strategy=self.strategy, smoke_test=self.smoke_test, http_options=self.http_options
+            self._config(),
+            strategy=self.strategy,
+            smoke_test=self.smoke_test,
+            http_options=self.http_options,
+            max_surge_percent=self.max_surge_percent,
         )
         return deploy.to_config(drain_seconds=self.drain_seconds)
 

@@ -48,6 +48,7 @@ NUMBERS = frozenset(
         "min_nodes",
         "num_cpus",
         "num_gpus",
+        "num_partitions",
         "num_samples",
         "object_store_memory_bytes",
         "poke_interval",
@@ -83,7 +84,9 @@ KEPT = frozenset(
 # Data sets, by name or alone, and inside of one what holds numbers; a reader's options are its own.
 DATA = frozenset({"datasets", "input_uri", "output_uri"})
 NUMBERS_OF_DATA = frozenset({"max_rows_per_file", "min_rows_per_file", "seed", "split"})
-FLAGS = frozenset({"clean", "missing_ok", "offline", "online", "overwrite", "records", "soft_fail", "wait"})
+FLAGS = frozenset(
+    {"clean", "full_feature_names", "missing_ok", "offline", "online", "overwrite", "records", "soft_fail", "wait"}
+)
 # What is text, or holds text.
 TEXTS = frozenset(
     {
@@ -105,6 +108,7 @@ TEXTS = frozenset(
         "same_tag",
         "submission_id",
         "tags",
+        "timestamp_column",
         "workspace",
     }
 )

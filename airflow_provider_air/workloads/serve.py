@@ -25,58 +25,6 @@ ENTRYPOINT = "python -m air_drivers.serve"
 # "--" joins application and version; Serve uses "#" itself.
 _NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,98}[A-Za-z0-9])?$")
 
-# Ray's own fields (2.60, serve/schema.py): Serve ignores a misspelt one in silence, so we do not.
-_APPLICATION_FIELDS = frozenset(
-    {
-        "name",
-        "route_prefix",
-        "import_path",
-        "runtime_env",
-        "deployments",
-        "args",
-        "logging_config",
-        "autoscaling_policy",
-        "external_scaler_enabled",
-    }
-)
-_DEPLOYMENT_FIELDS = frozenset(
-    {
-        "name",
-        "num_replicas",
-        "autoscaling_config",
-        "max_ongoing_requests",
-        "max_queued_requests",
-        "max_replicas_per_node",
-        "max_surge_percent",
-        "rolling_update_percentage",
-        "user_config",
-        "ray_actor_options",
-        "placement_group_bundles",
-        "placement_group_strategy",
-        "placement_group_bundle_label_selector",
-        "graceful_shutdown_timeout_s",
-        "graceful_shutdown_wait_loop_s",
-        "health_check_period_s",
-        "health_check_timeout_s",
-        "logging_config",
-        "request_router_config",
-        "backpressure_config",
-        "deployment_actors",
-        "gang_scheduling_config",
-    }
-)
-_INSTANCE_FIELDS = frozenset(
-    {
-        "applications",
-        "proxy_location",
-        "http_options",
-        "grpc_options",
-        "controller_options",
-        "logging_config",
-        "tracing_config",
-    }
-)
-
 
 @dataclass(frozen=True)
 class ServeTarget:
@@ -100,15 +48,19 @@ class Deploy:
     """
     One wish for Serve, checked.
 
-    :param instance: options of Serve itself, for the case that it does not run yet
+    :param strategy_is_given: whether the author has chosen it
+    :param instance: options of Serve itself; those that count at its start only must be what it runs with
     :param smoke_tests: by application
+    :param max_surge_percent: how many replicas may be added while they are replaced in place, or None for as many again
     """
 
     applications: tuple[dict[str, Any], ...]
     strategy: str
+    strategy_is_given: bool
     smoke_tests: Mapping[str, SmokeTest]
     http_options: Mapping[str, Any]
     instance: Mapping[str, Any]
+    max_surge_percent: int | None = None
 
     def to_config(self, **seconds: float) -> dict[str, Any]:
         """Give the driver's configuration; ``seconds`` are its time-outs."""
@@ -116,6 +68,8 @@ class Deploy:
             "action": "deploy",
             "applications": list(self.applications),
             "strategy": self.strategy,
+            "strategy_is_given": self.strategy_is_given,
+            "max_surge_percent": self.max_surge_percent,
             "smoke_tests": {name: asdict(test) for name, test in self.smoke_tests.items()},
             "http_options": dict(self.http_options),
             "instance": dict(self.instance),
@@ -129,43 +83,93 @@ def plan_deploy(
     strategy: str | None = None,
     smoke_test: Any = None,
     http_options: Mapping[str, Any] | None = None,
+    max_surge_percent: Any = None,
     target: ServeTarget = REST_TARGET,
 ) -> Deploy:
     """
-    Check all of a deployment, and choose the strategy where the author did not: blue/green with a smoke test.
+    Check all of a deployment, and choose the strategy where the author did not: blue/green with a smoke test, but in
+    place what is called by its name.
+
+    Which fields Serve has is for the cluster's own Serve to say: the driver asks it before it changes anything.
 
     :param config: one application, or ``{"applications": [...]}``, in Serve's own spelling
     :param smoke_test: for the only application, or by application
+    :param max_surge_percent: 0 to 100, or text that is such a number; for roll-outs in place
     :raises ConfigurationError: something is wrong; the message names the field
     """
     fields.mapping(config, "config")
     whole = "applications" in config
-    if whole:
-        _check_known(config, _INSTANCE_FIELDS, "config")
     applications = config["applications"] if whole else [config]
     if not isinstance(applications, (list, tuple)) or not applications:
         raise ConfigurationError("'config.applications' must be a list of at least one application")
     checked = tuple(check_application(application) for application in applications)
     _check_unique(checked)
-    tests = _smoke_tests(smoke_test, [application["name"] for application in checked])
-    chosen = _choose_strategy(strategy, bool(tests), target)
+    tests = _smoke_tests(smoke_test, checked)
     theirs = (config.get("http_options") if whole else None) or {}
     for options in (theirs, http_options):
         fields.mapping(options, "http_options")
     own = {**theirs, **(http_options or {})}
     instance = {k: v for k, v in config.items() if whole and k not in ("applications", "http_options")}
-    return Deploy(checked, chosen, tests, own, instance)
+    _check_instance(instance, own, is_tested=bool(tests))
+    by_name = "has no HTTP route" if any(one["route_prefix"] is None for one in checked) else None
+    by_name = "is on a Serve with gRPC (grpc_options.grpc_servicer_functions)" if _has_grpc(instance) else by_name
+    chosen = _choose_strategy(strategy, bool(tests), by_name, target)
+    surge = _surge(max_surge_percent, chosen)
+    return Deploy(checked, chosen, strategy is not None, tests, own, instance, surge)
 
 
-def _choose_strategy(strategy: str | None, is_tested: bool, target: ServeTarget) -> str:
+def _check_instance(instance: Mapping[str, Any], http_options: Mapping[str, Any], *, is_tested: bool) -> None:
+    if "target_capacity" in instance:
+        raise ConfigurationError(
+            "'config.target_capacity' scales what others have on Serve, too, so no deployment sets it",
+            hint="Leave it out: what Serve has is kept. To change it, PUT a config to Serve yourself",
+        )
+    if is_tested and instance.get("proxy_location") == "Disabled":
+        raise ConfigurationError(
+            "A smoke test is sent through Serve's proxies, and 'config.proxy_location' says that there are none",
+            hint="Leave 'smoke_test' out, or take another proxy_location",
+        )
+    if bool(http_options.get("ssl_keyfile")) != bool(http_options.get("ssl_certfile")):
+        raise ConfigurationError("'http_options' must have both ssl_keyfile and ssl_certfile, or neither")
+
+
+def _has_grpc(instance: Mapping[str, Any]) -> bool:
+    options = instance.get("grpc_options") or {}
+    return isinstance(options, Mapping) and bool(options.get("grpc_servicer_functions"))
+
+
+def _surge(percent: Any, strategy: str) -> int | None:
+    if percent is None:
+        return None
+    # A template renders to text.
+    number = int(percent) if isinstance(percent, str) and percent.isdigit() else percent
+    fields.number(number, "max_surge_percent", minimum=0, integer=True)
+    if number > 100:
+        raise ConfigurationError(f"'max_surge_percent' must be at most 100, not {percent!r}")
+    if strategy != "in_place":
+        raise ConfigurationError(
+            "'max_surge_percent' is about replicas that are replaced in place; under blue_green a whole new version "
+            "starts beside the old one",
+            hint="Set strategy='in_place', or leave it out",
+        )
+    return int(number)
+
+
+def _choose_strategy(strategy: str | None, is_tested: bool, by_name: str | None, target: ServeTarget) -> str:
     if strategy is None:
-        return "blue_green" if is_tested and target.can_gate else "in_place"
+        return "blue_green" if is_tested and not by_name and target.can_gate else "in_place"
     if strategy not in STRATEGIES:
         raise ConfigurationError(f"'strategy' must be one of {', '.join(STRATEGIES)}, not {strategy!r}")
     if strategy == "blue_green" and not target.can_gate:
         raise ConfigurationError(
             f"The target {target.name!r} moves traffic itself, so a new version cannot wait beside the old one",
             hint="Use strategy='in_place'",
+        )
+    if strategy == "blue_green" and by_name:
+        raise ConfigurationError(
+            f"An application of this deployment {by_name}, so it is called by its name, which blue_green changes with "
+            "each version",
+            hint="Use strategy='in_place', or deploy those that are called by HTTP alone in a task of their own",
         )
     return strategy
 
@@ -181,7 +185,6 @@ def check_application(application: Any) -> dict[str, Any]:
         raise ConfigurationError(f"An application must be a dict, not {application!r}")
     if misplaced := sorted({"host", "port"} & set(application)):
         raise ConfigurationError(f"{misplaced[0]!r} belongs to 'http_options', not to an application")
-    _check_known(application, _APPLICATION_FIELDS, "application")
     name, route = application.get("name", "default"), application.get("route_prefix", "/")
     if not isinstance(name, str) or not _NAME.match(name) or "--" in name:
         raise ConfigurationError(
@@ -252,11 +255,6 @@ def readiness(found: ApplicationStatus, replicas: Any = None) -> tuple[bool, str
     return True, f"{found.application} runs"
 
 
-def _check_known(value: Mapping[str, Any], known: frozenset[str], what: str) -> None:
-    if unknown := sorted(set(value) - known):
-        raise ConfigurationError(f"A Serve {what} has no field {unknown[0]!r}; it has {', '.join(sorted(known))}")
-
-
 def _deployments(value: Any) -> Sequence[Any]:
     if value is None:
         return []
@@ -271,7 +269,6 @@ def _check_deployment(deployment: Any) -> Mapping[str, Any]:
     fields.mapping(deployment, "deployments")
     if not isinstance(deployment, Mapping) or not isinstance(deployment.get("name"), str):
         raise ConfigurationError(f"Each of 'deployments' must be a dict with a name, not {deployment!r}")
-    _check_known(deployment, _DEPLOYMENT_FIELDS, "deployment")
     replicas = deployment.get("num_replicas")
     if replicas not in (None, "auto"):
         fields.number(replicas, f"num_replicas of {deployment['name']}", minimum=1, integer=True)
@@ -286,9 +283,10 @@ def _check_unique(applications: Sequence[Mapping[str, Any]]) -> None:
             raise ConfigurationError(f"Two applications have the same {key} {twice[0]!r}")
 
 
-def _smoke_tests(value: Any, names: Sequence[str]) -> dict[str, SmokeTest]:
+def _smoke_tests(value: Any, applications: Sequence[Mapping[str, Any]]) -> dict[str, SmokeTest]:
     if value is None:
         return {}
+    names = [application["name"] for application in applications]
     if isinstance(value, SmokeTest):
         if len(names) != 1:
             raise ConfigurationError("'smoke_test' must say which application each test is for: a dict by name")
@@ -297,6 +295,11 @@ def _smoke_tests(value: Any, names: Sequence[str]) -> dict[str, SmokeTest]:
         raise ConfigurationError(f"'smoke_test' must be a SmokeTest, or a dict of them by application, not {value!r}")
     if unknown := sorted(set(value) - set(names)):
         raise ConfigurationError(f"'smoke_test' is for {unknown[0]!r}, which is not among the applications")
+    if silent := sorted(one["name"] for one in applications if one["name"] in value and one["route_prefix"] is None):
+        raise ConfigurationError(
+            f"'smoke_test' is sent by HTTP, and the application {silent[0]!r} has no route (route_prefix=None)",
+            hint="Give it a route_prefix, or leave its test out",
+        )
     for test in value.values():
         test.validate()
     return dict(value)

@@ -77,7 +77,7 @@ def _start_spark(out: Path, cores: int) -> Any:
 
 
 def _write_features(flown: Any, out: Path) -> None:
-    """Write how late flights were in the last seven days, once a week, stamped with when that was known."""
+    """Write how late flights were in the last seven days, each day, stamped with when that was known."""
     from pyspark.sql import Window
     from pyspark.sql import functions as f
 
@@ -88,18 +88,15 @@ def _write_features(flown: Any, out: Path) -> None:
         )
         week = Window.partitionBy(key).orderBy(f.unix_date("day")).rangeBetween(-6, 0)
         total, flights = f.sum("delay").over(week), f.sum("flights").over(week)
-        # The last flight of a Sunday arrives on Monday: by noon all of them have.
+        # The last flight of a day arrives on the next: by noon all of them have.
         known = f.date_add("day", 1).cast("timestamp") + f.expr("INTERVAL 12 HOURS")
         rows = daily.select(
-            "day",
             key,
             known.alias("event_timestamp"),
             (total / flights).alias(f"{key}_mean_delay"),
             flights.alias(f"{key}_flights"),
         )
-        # Feast's file store pairs each flight with each value of its carrier, so that a value a day would cost minutes.
-        weekly = rows.where(f.dayofweek("day") == 1).drop("day")
-        weekly.coalesce(1).write.mode("overwrite").parquet(str(out / key))
+        rows.coalesce(1).write.mode("overwrite").parquet(str(out / key))
 
 
 def _join(spark: Any, raw: Path) -> tuple[Any, Any]:

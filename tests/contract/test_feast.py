@@ -21,6 +21,7 @@ from airflow_provider_air import (
     FeastMaterializeOperator,
 )
 from airflow_provider_air.attachments.feast.features import check_repo, check_service
+from airflow_provider_air.drivers.features import compiling, plan
 from airflow_provider_air.drivers.features.driver import NotFresh
 from airflow_provider_air.drivers.online import OnlineFeatures
 from airflow_provider_air.drivers.online.feast import SERVICE
@@ -28,11 +29,24 @@ from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.workloads.features import freshness_payload, join_payload, materialize_payload
 from tests.fakes.task_context import Store, task_context
 from tests.feature_driver import INFO, Done, act, run_driver, unpacked, workload_payload
-from tests.feature_repo import day, write_entities, write_repo
+from tests.feature_repo import apply_repo, day, write_entities, write_repo
 
 pytestmark = pytest.mark.integration
 
 Drive = Callable[..., Done]
+
+
+PLANNED = """
+import json, sys
+from airflow_provider_air.drivers.features import compiling, entities, feast_store, plan, row_join
+told = json.loads(sys.argv[1])
+store = feast_store.Lazily(told["repo"])
+made = plan.kept(told["repo"], told["runs"], "delay_v1") or compiling.compiled(store(), "delay_v1")
+with entities.opened({"uri": told["rows"]}, "rows") as rows:
+    tables = row_join.tables(row_join.Wish(told["repo"], "delay_v1"), store, made, rows, "rows")
+    values = [value for table in tables for value in table.column("mean_delay").to_pylist()]
+print(json.dumps({"values": values, "feast": "feast" in sys.modules}))
+"""
 
 
 @pytest.fixture(scope="module", params=["file", "sql"])
@@ -107,10 +121,44 @@ def test_rows_of_one_entity_and_time_all_stay_with_their_labels(applied: Any, pl
     assert frame["mean_delay"].tolist() == [1.0, 1.0, 10.0]
 
 
+@pytest.mark.usefixtures("applied")
+def test_a_join_that_finds_its_plan_imports_no_feast(place: Path, tmp_path: Path) -> None:
+    """The plan comes of whoever has Feast at hand; the next join takes seconds less."""
+    by_sql = (place / "registry.db").read_bytes().startswith(b"SQLite")  # whose state only Feast tells
+    if not by_sql:
+        plan.keep(
+            str(place / "repo"),
+            str(tmp_path / "runs"),
+            compiling.compiled(feast.FeatureStore(str(place / "repo")), "delay_v1"),
+        )
+    rows = entities(place, [("AA", day(3)), ("UA", day(9))], "planned")
+    told = json.dumps({"repo": str(place / "repo"), "runs": str(tmp_path / "runs"), "rows": rows})
+    here = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", PLANNED, told], capture_output=True, text=True, check=True, cwd=here)
+
+    assert json.loads(done.stdout.splitlines()[-1]) == {"values": [3.0, None], "feast": by_sql}
+
+
 def test_a_first_materialization_without_a_start_is_refused(applied: Any, place: Path, drive: Drive) -> None:
     done = drive(materialize_payload(start=None, end=day(3), feature_views=[]))
 
     assert "delays was never materialized" in done.problem
+
+
+def test_a_view_for_training_alone_is_no_view_that_was_never_materialized(place: Path, drive: Drive) -> None:
+    """Feast materializes what is for the online store, and so does a window without a start."""
+    repo = write_repo(place, "offline too", registry=f"{place}/offline too.db")
+    history = 'history = FeatureView(name="history", entities=[carrier], online=False, source=delays.batch_source)\n'
+    (repo / "definitions.py").write_text((repo / "definitions.py").read_text() + history)
+    apply_repo(repo)
+    first = materialize_payload(start="2026-01-01T00:00:00+00:00", end=day(4), feature_views=[])
+    drive(first, repo="offline too")
+
+    further = drive(materialize_payload(start=None, end=day(6), feature_views=[]), repo="offline too")
+    named = drive(materialize_payload(start=None, end=day(6), feature_views=["history"]), repo="offline too")
+
+    assert further.result["materialized_until"] == {"delays": day(6).isoformat()}
+    assert "'history': it is not for the online store" in named.problem
 
 
 def test_materialized_values_are_those_of_the_window(applied: Any, place: Path, drive: Drive) -> None:
@@ -158,10 +206,11 @@ def test_a_workloads_data_sets_are_joined_once_and_it_reads_those(place: Path, d
 
 
 @pytest.mark.usefixtures("applied", "shipped")
-def test_a_format_of_the_authors_own_cannot_be_joined(place: Path, drive: Drive) -> None:
-    done = drive(workload(place, {"train": {"uri": "/rows", "format": "my.reader:read"}}, run="other"))
+def test_a_format_of_the_authors_own_must_be_there(place: Path, drive: Drive) -> None:
+    rows = entities(place, [("AA", day(4))], "own")
+    done = drive(workload(place, {"train": {"uri": rows, "format": "my.reader:read"}}, run="other"))
 
-    assert "datasets.train: what is joined with features is parquet, csv or json" in done.problem
+    assert "datasets.train.format: cannot import 'my.reader'" in done.problem
 
 
 @pytest.mark.usefixtures("applied", "shipped")
@@ -196,7 +245,10 @@ def test_freshness_is_what_the_registry_says(place: Path, drive: Drive) -> None:
     assert fresh.result == {"fresh_at": day(6).isoformat(), "materialized_until": {"delays": day(6).isoformat()}}
     with pytest.raises(NotFresh, match=r"delays \(2026-01-06"):
         drive(freshness(day(7), "delays"))
-    assert "there is no 'nothing'; there are: delays" in drive(freshness(day(7), "nothing")).problem
+    assert (
+        "'nothing': there is no such view; those that are materialized: delays"
+        in drive(freshness(day(7), "nothing")).problem
+    )
 
 
 @pytest.mark.usefixtures("applied")

@@ -126,8 +126,7 @@ def join(place: Path, tmp_path: Path) -> Join:
             repo=str(place / "repo"),
             feature_service=service,
             entities_sql=sql,
-            output_uri=str(tmp_path / "joined"),
-            **fields,
+            **{"output_uri": str(tmp_path / "joined"), **fields},
         )
         return act(place / "repo", operator.payload(task_context(Store()), INFO))
 
@@ -272,6 +271,34 @@ def test_other_keys_of_two_are_joined(join: Join, tmp_path: Path) -> None:
     assert frame["minutes"].fillna(-1).tolist() == [5.0, -1.0]
 
 
+def test_on_demand_views_are_computed_also_of_rows_in_a_file(join: Join, tmp_path: Path) -> None:
+    by_query = join("SELECT number, carrier, event_timestamp FROM flights WHERE number < 3", "delay_computed")
+    frame = pandas.read_parquet(tmp_path / "joined").sort_values("number")
+    rows = write_entities(
+        tmp_path / "rows.parquet", [("AA", day(3)), ("UA", day(9)), ("AA", day(3))], id=[2**60 + 1, None, 3]
+    )
+    by_file = join(None, "delay_computed", entities_uri=rows, output_uri=str(tmp_path / "by file"))
+
+    table = pyarrow.parquet.read_table(tmp_path / "by file")
+    assert by_query.result["features"] == by_file.result["features"] == ["mean_delay", "double"]
+    assert frame[["mean_delay", "double"]].values.tolist() == [[1.0, 1.0], [3.0, 3.0]]
+    assert table.column("double").to_pylist() == [3.0, None, 3.0]
+
+
+def test_columns_are_named_as_the_author_says(join: Join, tmp_path: Path) -> None:
+    sql = "SELECT carrier, event_timestamp AS departed FROM flights WHERE number = 1"
+    named = {"timestamp_column": "departed", "full_feature_names": True}
+
+    done = join(sql, "delay_computed", **named)
+
+    assert done.result["features"] == ["delays__mean_delay", "computed__double"]
+    assert pyarrow.parquet.read_table(tmp_path / "joined").column_names == [
+        "carrier",
+        "departed",
+        *done.result["features"],
+    ]
+
+
 ROWS = "carrier, event_timestamp FROM flights WHERE number < 5"
 
 
@@ -289,7 +316,6 @@ ROWS = "carrier, event_timestamp FROM flights WHERE number < 5"
         ("SELECT carrier, 'noon' AS event_timestamp FROM flights", "delay_v1", "event_timestamp holds what is no time"),
         ("SELECT carrier, event_timestamp::date FROM flights", "delay_v1", "event_timestamp holds what is no time"),
         (f"SELECT {ROWS}", "delay_twice", "Feast gives 8 rows for 4"),
-        (f"SELECT {ROWS}", "delay_computed", r"on-demand views \(computed\)"),
     ],
 )
 def test_what_is_wrong_has_one_sentence(

@@ -23,6 +23,7 @@ from airflow_provider_air.attachments.feast.features import FeastFeatures
 from airflow_provider_air.attachments.tecton.features import TectonFeatures
 from airflow_provider_air.clusters.local.home import ClusterHome
 from airflow_provider_air.contracts.clusters import ClusterRef
+from airflow_provider_air.drivers.serve.packages import copy_of
 from airflow_provider_air.drivers.wire import serve_state
 from airflow_provider_air.errors import JobStoppedError, ServeDeployError
 from airflow_provider_air.operators.serve import RayServeDeleteOperator, RayServeScaleOperator
@@ -402,8 +403,42 @@ def test_the_applications_code_outlives_its_job_and_its_only_replica(cluster: Cl
             return None
 
     wait_until(answered_by_another, what="another replica", timeout_seconds=60)
+    assert is_kept(cluster, EXCLUDES)
+
+
+def is_kept(cluster: Cluster, excludes: tuple[str, ...]) -> bool:
+    """Tell whether the applications' copy of the code is on the cluster."""
+    package = package_folder(CODE, excludes=excludes)
     with RayClient(cluster[1]) as client:
-        assert client.send(get_package(package_folder(CODE, excludes=EXCLUDES).name))
+        return bool(client.send(get_package(copy_of(package.uri).removeprefix("gcs://"))))
+
+
+def test_replicas_that_scale_to_zero_are_woken_by_the_test_and_scale_on_without_a_new_version(
+    cluster: Cluster, flights: dict[str, Any]
+) -> None:
+    """Serve shows whole numbers as floats; what it shows is what was written, in one write."""
+    excludes = ("lately.py",)
+
+    def sleepy(**scaling: Any) -> Any:
+        options = {
+            "autoscaling_config": {"min_replicas": 0, "max_replicas": 1, **scaling},
+            "ray_actor_options": {"num_cpus": 1},
+            "graceful_shutdown_timeout_s": 5,
+        }
+        named: dict[str, Any] = {"application": "sleepy", "excludes": excludes, "smoke_test": ANSWERS}
+        return execute(deploy_operator(cluster[0], "v1", deployments={"Model": options}, **named))
+
+    first = sleepy()
+    pid = ask(first["url"])["pid"]
+    again, scaled = sleepy(), sleepy(max_replicas=3, downscale_delay_s=300)
+
+    assert (first["status"], again["changed"], scaled["changed"]) == ("RUNNING", False, True)
+    assert (scaled["application"], ask(scaled["url"])["pid"]) == (first["application"], pid)
+    config = look(cluster).details["applications"][scaled["application"]]["deployments"]["Model"]["deployment_config"]
+    assert config["autoscaling_config"]["max_replicas"] == 3
+    assert is_kept(cluster, excludes)
+    execute(delete(cluster[0], "sleepy"))
+    assert not is_kept(cluster, excludes)
 
 
 def test_replicas_can_be_scaled_and_waited_for_and_one_application_deleted(cluster: Cluster, solo: str) -> None:

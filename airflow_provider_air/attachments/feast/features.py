@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_air.attachments.online import online_module
 from airflow_provider_air.contracts.attachments import Additions, Outcome
-from airflow_provider_air.drivers.wire.feature_names import CONFIG_FILE, FEAST_REPO, FEAST_SERVICE, FEATURES_FILE
+from airflow_provider_air.drivers.wire.feature_names import (
+    CONFIG_FILE,
+    FEAST_FULL_NAMES,
+    FEAST_REPO,
+    FEAST_SERVICE,
+    FEATURES_FILE,
+    TIMESTAMP_COLUMN,
+)
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.ray_api.code_files import located
 
@@ -37,16 +44,30 @@ class FeastFeatures:
         reachable from the cluster
     :param feature_service: its name in the registry
     :param datasets: the names of the data sets to join; by default all. Not for serving
+    :param timestamp_column: the data sets' column of times. Not for serving
+    :param full_feature_names: name columns ``view__feature``, as where two views have a feature of one name
+    :param num_partitions: join values in files over the whole cluster, in so many tasks; by default on the driver's
+        node, which keeps the order of the rows, and writes to its disk what does not fit into memory
     """
 
     kind: ClassVar[str] = "feast"
-    template_fields: ClassVar[tuple[str, ...]] = ("repo", "feature_service", "datasets")
+    template_fields: ClassVar[tuple[str, ...]] = (
+        "repo",
+        "feature_service",
+        "datasets",
+        "timestamp_column",
+        "full_feature_names",
+        "num_partitions",
+    )
     # Without its features a job would work on other data than the author wrote down.
     required: ClassVar[bool] = True
 
     repo: str
     feature_service: str
     datasets: list[str] = field(default_factory=list)
+    timestamp_column: str = TIMESTAMP_COLUMN
+    full_feature_names: bool = False
+    num_partitions: int | None = None
 
     def validate(self) -> None:
         """
@@ -55,6 +76,7 @@ class FeastFeatures:
         :raises ConfigurationError: a field is wrong, by its name
         """
         check_service(self.feature_service)
+        join_told(self.timestamp_column, self.full_feature_names, self.num_partitions)
         if "://" in str(check_repo(self.repo)):
             raise ConfigurationError(f"FeastFeatures' 'repo' must be a local folder, not {self.repo!r}")
 
@@ -66,8 +88,13 @@ class FeastFeatures:
         :raises ConfigurationError: a field does not suit the workload, by its name
         """
         if workload == "serve":
-            if self.datasets:
-                raise ConfigurationError("FeastFeatures' 'datasets' means nothing to what serves", hint="Leave it out")
+            given = {
+                "datasets": self.datasets,
+                "timestamp_column": self.timestamp_column != TIMESTAMP_COLUMN,
+                "num_partitions": self.num_partitions is not None,
+            }
+            for name in [name for name, said in given.items() if said]:
+                raise ConfigurationError(f"FeastFeatures' {name!r} means nothing to what serves", hint="Leave it out")
             return ()
         known = [item.name for item in request.inputs]
         if not known:
@@ -104,13 +131,16 @@ class FeastRepository:
         """Give the repository, and tell the driver what to join, or replicas what to read."""
         repository = {FEAST_REPO: Path(self._spec.repo)}
         if attempt.workload == "serve":
+            names = {FEAST_FULL_NAMES: "1"} if self._spec.full_feature_names else {}
             return Additions(
-                application_env={FEAST_SERVICE: self._spec.feature_service}, folders={**repository, **online_module()}
+                application_env={FEAST_SERVICE: self._spec.feature_service, **names},
+                folders={**repository, **online_module()},
             )
         told = {
             "feature_service": self._spec.feature_service,
             "datasets": self._spec.datasets,
             "storage_path": attempt.storage,
+            **join_told(self._spec.timestamp_column, self._spec.full_feature_names, self._spec.num_partitions),
         }
         return Additions(payload={FEATURES_FILE: json.dumps(told).encode()}, folders=repository)
 
@@ -125,6 +155,25 @@ def check_service(name: Any) -> None:
     """:raises ConfigurationError: this is no feature service's name."""
     if not isinstance(name, str) or not name.strip():
         raise ConfigurationError(f"'feature_service' must be a name, not {name!r}")
+
+
+def join_told(timestamp_column: Any, full_feature_names: Any, num_partitions: Any) -> dict[str, Any]:
+    """
+    Tell how columns are named and where the join runs, where that is not by default.
+
+    :raises ConfigurationError: a field is wrong, by its name
+    """
+    if not isinstance(timestamp_column, str) or not timestamp_column.strip():
+        raise ConfigurationError(f"'timestamp_column' must be a column's name, not {timestamp_column!r}")
+    if not isinstance(full_feature_names, bool):
+        raise ConfigurationError(f"'full_feature_names' must be True or False, not {full_feature_names!r}")
+    if num_partitions is not None and (type(num_partitions) is not int or num_partitions < 1):
+        raise ConfigurationError(f"'num_partitions' must be an integer of at least 1, not {num_partitions!r}")
+    return {
+        **({} if timestamp_column == TIMESTAMP_COLUMN else {"timestamp_column": timestamp_column}),
+        **({"full_feature_names": True} if full_feature_names else {}),
+        **({} if num_partitions is None else {"num_partitions": num_partitions}),
+    }
 
 
 def check_repo(repo: Any, roots: Sequence[Path] = ()) -> str:

@@ -4,6 +4,7 @@ Feast from inside a job: ``python -m air_drivers.features``, in the author's fea
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib
 import os
@@ -14,9 +15,10 @@ from typing import Any, Callable, Dict, List
 from ..frame.running import Run, running
 from ..trackers import wandb_run
 from ..wire import outages
-from ..wire.problems import ConfigurationProblem
-from . import feast_store
+from ..wire.problems import ConfigurationProblem, Unavailable
+from . import compiling, feast_store, plan
 from .join import join_once
+from .row_join import Wish
 
 
 class NotFresh(Exception):
@@ -38,14 +40,16 @@ def join(run: Run) -> Dict[str, Any]:
     :raises ConfigurationProblem: an unknown service, an absent column, no feature for any row
     """
     config = run.config
-    return join_once(run, os.getcwd(), config["feature_service"], config["entities"], config["output"], "entities")
+    return join_once(run, Wish.of(config, os.getcwd()), config["entities"], config["output"], "entities")
 
 
 def apply(run: Run) -> Dict[str, Any]:
     """Register what the repository defines, as ``feast apply`` does."""
     store = feast_store.opened(os.getcwd())
     importlib.import_module("feast.repo_operations").apply_total(store.config, pathlib.Path.cwd(), False)
-    return _registered(feast_store.opened(os.getcwd()))
+    store = feast_store.opened(os.getcwd())
+    _keep_plans(run, store)
+    return _registered(store)
 
 
 def materialize(run: Run) -> Dict[str, Any]:
@@ -56,6 +60,7 @@ def materialize(run: Run) -> Dict[str, Any]:
     """
     store, views = feast_store.opened(os.getcwd()), run.config.get("feature_views") or None
     feast_store.check_online_store(store)
+    _check_materialized(store, views or [])
     end = datetime.datetime.fromisoformat(run.config["end"])
     try:
         if run.config.get("start"):
@@ -63,9 +68,20 @@ def materialize(run: Run) -> Dict[str, Any]:
         else:
             _check_watermarks(store, views)
             store.materialize_incremental(end, views)
+        _keep_plans(run, store)
     except feast_store.feast().errors.FeatureViewNotFoundException as error:
         raise ConfigurationProblem("feature_views: %s" % error) from error
     return {**_registered(store), "end": end.isoformat(), "materialized_until": _watermarks(store)}
+
+
+def _keep_plans(run: Run, store: Any) -> None:
+    """Keep the services' plans for the joins to come, since Feast is at hand here; what fails is said by the join."""
+    storage = run.config.get("storage_path")
+    if storage is None:
+        return
+    for service in store.list_feature_services():
+        with contextlib.suppress(ConfigurationProblem, Unavailable):
+            plan.keep(os.getcwd(), storage, compiling.compiled(store, service.name))
 
 
 def wait_until_fresh(run: Run) -> Dict[str, Any]:
@@ -99,12 +115,7 @@ def _wanted_watermarks(store: Any, views: Any) -> Dict[str, Any]:
     done = _watermarks(store)
     if not views:
         return dict(done)
-    known = sorted(view.name for view in store.list_feature_views())
-    unknown = sorted(set(views) - set(known))
-    if unknown:
-        raise ConfigurationProblem(
-            "feature_views: there is no %r; there are: %s" % (unknown[0], ", ".join(known) or "none")
-        )
+    _check_materialized(store, views)
     return {name: done.get(name) for name in views}
 
 
@@ -135,7 +146,7 @@ def _registered(store: Any) -> Dict[str, Any]:
 def _check_watermarks(store: Any, views: Any) -> None:
     # Feast would begin at now minus ttl, whatever the end, and note the end as done.
     done = _watermarks(store)
-    new = sorted(view.name for view in store.list_feature_views() if view.name not in done)
+    new = sorted(view.name for view in _materialized_views(store) if view.name not in done)
     new = [name for name in new if views is None or name in views]
     if new:
         raise ConfigurationProblem(
@@ -144,5 +155,21 @@ def _check_watermarks(store: Any, views: Any) -> None:
 
 
 def _watermarks(store: Any) -> Dict[str, str]:
-    intervals = {view.name: view.materialization_intervals for view in store.list_feature_views()}
+    intervals = {view.name: view.materialization_intervals for view in _materialized_views(store)}
     return {name: max(end for _, end in spans).isoformat() for name, spans in intervals.items() if spans}
+
+
+def _check_materialized(store: Any, names: List[str]) -> None:
+    """:raises ConfigurationProblem: there is no view of a name, or none that goes to the online store."""
+    known = sorted(view.name for view in _materialized_views(store))
+    for name in sorted(set(names) - set(known)):
+        there = "it is not for the online store" if name in feast_store.views(store) else "there is no such view"
+        raise ConfigurationProblem(
+            "feature_views: %r: %s; those that are materialized: %s" % (name, there, ", ".join(known) or "none")
+        )
+
+
+def _materialized_views(store: Any) -> List[Any]:
+    """Give the views that Feast materializes where none are named."""
+    views = feast_store.views(store).values()
+    return [view for view in views if view.online and getattr(view, "enabled", True)]

@@ -1,63 +1,96 @@
-"""The entity rows of a join, read from files."""
+"""Rows in files as Arrow, read as often as they are asked for: a join's entity rows, and what feature views hold."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+import contextlib
+import os
+import shutil
+import tempfile
+from typing import Any, Dict, Iterator, Sequence
+
+import pyarrow
+import pyarrow.parquet
 
 from ..data import datasets, files
 from ..wire import outages
 from ..wire.problems import ConfigurationProblem
+from .asof import Side
+from .places import Place, opened_places
+from .plan import ViewPlan
 
-TIMESTAMP = "event_timestamp"
 
-
-def read(spec: Dict[str, Any], keys: List[str], field: str) -> Any:
+@contextlib.contextmanager
+def opened(spec: Dict[str, Any], field: str, needed: Sequence[str] = ()) -> Iterator[Side]:
     """
-    Read a data set's rows as one frame, with its times in UTC.
+    Open a data set's rows, in the order of its files. What Arrow does not read by itself, Ray Data does, once.
 
-    :param keys: the columns that must be there beside :data:`TIMESTAMP`
-    :raises ConfigurationProblem: absent data, a format of the author's own, an absent column, no rows, no times
+    :param spec: a data set
+    :param needed: columns that a hive partition above the place may tell, too
+    :param field: what it is called in a message
+    :raises ConfigurationProblem: absent data, a format of the author's own that fails, files without a common schema
     :raises Unavailable: the storage is away
     """
-    import pandas
-
-    uris = [spec["uri"]] if isinstance(spec["uri"], str) else list(spec["uri"])
-    kind = spec.get("format") or datasets.format_of(uris[0])
-    if kind not in datasets.READERS or spec.get("options"):
-        raise ConfigurationProblem(
-            "%s: what is joined with features is parquet, csv or json without options, not %r" % (field, kind)
-        )
-    frame = pandas.concat([_frame(files.absolute(uri), kind, field) for uri in uris], ignore_index=True)
-    datasets.check_columns([*keys, TIMESTAMP], list(frame.columns), field, ", ".join(uris))
-    if frame.empty:
-        raise ConfigurationProblem("%s: %s has no rows" % (field, ", ".join(uris)))
+    named = spec.get("uri", "")  # a reader that is named knows its place itself
+    uris = [named] if isinstance(named, str) else list(named)
+    kind = "reader" if "reader" in spec else spec.get("format") or datasets.format_of(uris[0])
+    by_web = any(uri.startswith(("http://", "https://")) for uri in uris)
+    if kind in datasets.READERS and not spec.get("options") and not by_web:
+        yield opened_places([Place(files.absolute(uri), kind) for uri in uris], field, needed)
+        return
+    folder = tempfile.mkdtemp(prefix="air-entities-")
     try:
-        # A time without a zone is UTC, as Feast takes it.
-        frame[TIMESTAMP] = pandas.to_datetime(frame[TIMESTAMP], utc=True)
-    except (ValueError, TypeError) as error:
-        raise ConfigurationProblem("%s: %s holds what is no time: %s" % (field, TIMESTAMP, error)) from error
-    return frame
+        _by_ray(spec, field, folder)
+        yield opened_places([Place(folder, "parquet")], field)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def check_names(columns: List[str], service: Any, field: str) -> None:
+def source(repo: str, view: ViewPlan) -> Side:
+    """
+    Open a feature view's parquet file or folder.
+
+    :param repo: the repository's folder, where a relative path starts
+    :raises ConfigurationProblem: absent data, files without a common schema
+    :raises Unavailable: the storage is away
+    """
+    uri = view.uri if "://" in view.uri else os.path.join(repo, view.uri)
+    return opened_places([Place(uri, "parquet", view.endpoint)], "feature view %s" % view.view)
+
+
+def check_names(columns: Sequence[str], features: Sequence[str], field: str) -> None:
     """
     Look for entity columns that the features would overwrite.
 
     :raises ConfigurationProblem: one has a feature's name
     """
-    features = {feature.name for projection in service.feature_view_projections for feature in projection.features}
-    taken = sorted(features & set(columns))
+    taken = sorted(set(features) & set(columns))
     if taken:
         raise ConfigurationProblem("%s: the columns %s have names of features" % (field, ", ".join(taken)))
 
 
-def _frame(uri: str, kind: str, field: str) -> Any:
-    import pyarrow.dataset
+def _by_ray(spec: Dict[str, Any], field: str, folder: str) -> None:
+    """Write what a reader of the author's own gives to the node's disk, in its order."""
+    import ray.data
 
-    files.must_exist(uri, field)
-    filesystem, path = files.open_uri(uri, field)
+    context = ray.data.DataContext.get_current()
+    before, context.execution_options.preserve_order = context.execution_options.preserve_order, True
+    try:
+        bare = {key: value for key, value in spec.items() if key not in ("columns", "split", "split_by", "seed")}
+        rows = datasets.read_one(bare, field)
+        batches = outages.asked(
+            lambda: _parts(rows.iter_batches(batch_size=None, batch_format="pyarrow"), folder),
+            "%s: cannot read %s" % (field, spec.get("uri") or spec["reader"]),
+        )
+        if not batches:
+            schema = rows.schema()
+            columns = {} if schema is None else dict(zip(schema.names, schema.types))
+            pyarrow.parquet.write_table(pyarrow.schema(columns).empty_table(), os.path.join(folder, "0.parquet"))
+    finally:
+        context.execution_options.preserve_order = before
 
-    def rows() -> Any:
-        return pyarrow.dataset.dataset(path, filesystem=filesystem, format=kind).to_table().to_pandas()
 
-    return outages.asked(rows, "%s: cannot read %s" % (field, uri))
+def _parts(batches: Any, folder: str) -> int:
+    count = 0
+    for count, batch in enumerate(batches, 1):
+        pyarrow.parquet.write_table(batch, os.path.join(folder, "%08d.parquet" % count))
+    return count

@@ -39,16 +39,48 @@ def opened(repo: str) -> Any:
     library = feast()
     # A time without a zone is UTC in Postgres, too, and not of the server's zone.
     os.environ.setdefault("PGTZ", "UTC")
+    registry = configuration(repo).get("registry")
+    _check_place("registry", registry.get("path") if isinstance(registry, dict) else registry)
+    return outages.asked(lambda: library.FeatureStore(repo_path=repo), "repo: Feast does not open it")
+
+
+class Lazily:
+    """
+    A repository's store, opened when it is first asked for: the import of Feast alone takes seconds.
+
+    :param repo: the repository's folder
+    """
+
+    def __init__(self, repo: str) -> None:
+        self._repo = repo
+        self._store: Any = None
+
+    def __call__(self) -> Any:
+        """Give the store; raises as :func:`opened` does."""
+        if self._store is None:
+            self._store = opened(self._repo)
+        return self._store
+
+
+def configuration(repo: str) -> Dict[str, Any]:
+    """
+    Read a repository's configuration, with the environment's variables in it, as Feast does; without Feast.
+
+    :raises ConfigurationProblem: there is none, or it is no YAML of one
+    """
     path = os.path.join(repo, CONFIG_FILE)
     if not os.path.isfile(path):
         raise ConfigurationProblem("repo: there is no %s in it" % CONFIG_FILE)
     import yaml
 
-    with open(path) as file:
-        told = yaml.safe_load(os.path.expandvars(file.read())) or {}
-    registry = told.get("registry")
-    _check_place("registry", registry.get("path") if isinstance(registry, dict) else registry)
-    return outages.asked(lambda: library.FeatureStore(repo_path=repo), "repo: Feast does not open it")
+    try:
+        with open(path) as file:
+            told = yaml.safe_load(os.path.expandvars(file.read())) or {}
+    except yaml.YAMLError as error:
+        raise ConfigurationProblem("repo: %s is no YAML: %s" % (CONFIG_FILE, error)) from error
+    if not isinstance(told, dict):
+        raise ConfigurationProblem("repo: %s holds no fields" % CONFIG_FILE)
+    return told
 
 
 def _check_place(field: str, path: Any) -> None:
@@ -92,3 +124,26 @@ def views(store: Any) -> Dict[str, Any]:
     """
     found = outages.patiently(lambda: [*store.list_feature_views(), *store.list_stream_feature_views()], REGISTRY_AWAY)
     return {view.name: view for view in found}
+
+
+def computed_views(store: Any) -> Dict[str, Any]:
+    """
+    Give the on-demand views by name.
+
+    :raises Unavailable: the registry is away
+    """
+    return {view.name: view for view in outages.patiently(store.list_on_demand_feature_views, REGISTRY_AWAY)}
+
+
+def view(known: Dict[str, Any], name: str) -> Any:
+    """
+    Look up a view among those that the registry has.
+
+    :raises ConfigurationProblem: there is none of this name
+    """
+    if name not in known:
+        raise ConfigurationProblem(
+            "feature_service: it names the feature view %r, which the registry no longer has; run FeastApplyOperator"
+            % name
+        )
+    return known[name]

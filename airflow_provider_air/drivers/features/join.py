@@ -6,20 +6,22 @@ The drivers of other workloads do so before their work, by a repository that tra
 
 from __future__ import annotations
 
-import hashlib
 import json
+import time
 from typing import Any, Dict, List, Tuple
+
+import pyarrow
 
 from ..data import datasets, files, staging
 from ..frame.running import Run, shipped_folder
 from ..wire import outages
 from ..wire.feature_names import FEAST_REPO, FEATURES_FILE
 from ..wire.problems import ConfigurationProblem
-from . import entities, feast_store, sql_join
-from .entities import TIMESTAMP
-
-# A column that goes to Feast and back with the rows, which come in another order.
-ROW = "air_row"
+from . import compiling, entities, feast_store, plan, row_join, sql_join
+from .asof import BATCH_ROWS
+from .parts import PartWriter
+from .plan import JoinPlan
+from .row_join import Wish
 
 
 def join_datasets(run: Run, specs: Dict[str, Any], field: str = "datasets") -> Tuple[Dict[str, Any], Any]:
@@ -40,10 +42,10 @@ def join_datasets(run: Run, specs: Dict[str, Any], field: str = "datasets") -> T
     for name in told["datasets"] or sorted(specs):
         spec = datasets.spec_of(specs[name])
         place = files.join(told["storage_path"], run.config["run_name"] + "-features", name)
-        about = join_once(run, repo, told["feature_service"], spec, place, _named(field, name))
+        about = join_once(run, Wish.of(told, repo), spec, place, _named(field, name))
         rows[name] = about["rows_written"]
         # Columns and splits are those of the joined rows.
-        kept = {key: value for key, value in spec.items() if key not in ("sql", "format", "options")}
+        kept = {key: value for key, value in spec.items() if key not in ("sql", "reader", "format", "options")}
         joined[name] = {**kept, "uri": about["uri"]}
     summary = {key: about[key] for key in ("project", "feature_service", "feature_views", "features", "fingerprint")}
     summary["rows"] = rows
@@ -56,136 +58,115 @@ def _named(field: str, name: str) -> str:
     return field if field == name else "%s.%s" % (field, name)
 
 
-def join_once(run: Run, repo: str, service_name: str, spec: Any, output: str, field: str) -> Dict[str, Any]:
+def join_once(run: Run, wish: Wish, spec: Any, output: str, field: str) -> Dict[str, Any]:
     """
     Join one entity data set, and write it; or give what an earlier attempt has written.
 
-    :param repo: the folder of the feature repository
     :param spec: a data set, or a query: ``{"sql"}``
     :param output: URI of the folder of the joined rows
     :param field: what the entities are called in a message
     :raises ConfigurationProblem: an unknown service, an absent column, no feature for any row
+    :raises Unavailable: the storage, the registry or the store is away
     """
     staged = staging.StagedOutput(files.absolute(output), run.config["run_name"])
     done = staged.begin()
     if done is not None:
         run.records.tell("progress", message="an earlier attempt has committed the features", phase="committed")
         return dict(done["result"])
-    store = feast_store.opened(repo)
-    service = feast_store.service(store, service_name)
-    views = feast_store.views(store)
-    _check_computed(views, service)
-    table, features, rows_read = _rows(run, store, service, _keys_of_views(views, service), spec, field)
-    _check_joined(table, features, service.name)
-    part = _write(staged, table)
+    store = feast_store.Lazily(wish.repo)
+    made = _planned(run, wish, store)
+    features = made.names(wish.full_feature_names)
+    began = time.monotonic()
+    writer = PartWriter(staged)
+    if wish.num_partitions:
+        _write_partitions(run, wish, made, spec, field, staged, writer)
+    elif "sql" in spec:
+        _write_query(run, wish, store, made, spec, field, writer)
+    else:
+        _write_rows(run, wish, store, made, spec, field, writer)
+    _check_joined(writer, features, made.feature_service)
+    seconds = round(time.monotonic() - began, 3)
+    run.records.tell("progress", message="%d rows are joined in %.1f s" % (writer.rows, seconds), phase="joined")
     result = {
         "uri": output,
-        "rows_read": rows_read,
-        "rows_written": table.num_rows,
+        "rows_read": writer.rows,
+        "rows_written": writer.rows,
         "features": features,
-        "feature_service": service.name,
-        "feature_views": sorted(projection.name for projection in service.feature_view_projections),
-        "project": store.project,
-        "fingerprint": _fingerprint(views, service),
+        "feature_service": made.feature_service,
+        "feature_views": sorted({view for view, _ in made.served}),
+        "project": made.project,
+        "fingerprint": made.fingerprint,
     }
-    staged.commit([part], result)
+    staged.commit(writer.parts, result)
     return result
 
 
-def _rows(
-    run: Run, store: Any, service: Any, keys_of_views: List[List[str]], spec: Any, field: str
-) -> Tuple[Any, List[str], int]:
-    keys = sorted({key for keys in keys_of_views for key in keys} - {"__dummy_id"})
-    if "sql" in spec:
-        run.records.tell("progress", message="joining a query's rows with %s" % service.name, phase="start")
-        table, features = sql_join.joined(store, service, spec["sql"], keys, field)
-        rows_read = table.num_rows
+def _planned(run: Run, wish: Wish, store: feast_store.Lazily) -> JoinPlan:
+    began = time.monotonic()
+    made = plan.kept(wish.repo, wish.storage, wish.service)
+    if made is not None:
+        how = "the plan of the registry's state is there"
     else:
-        frame = entities.read(spec, keys, field)
-        run.records.tell("progress", message="joining %d rows with %s" % (len(frame), service.name), phase="start")
-        table, features = _joined(store, service, frame, keys, field)
-        rows_read = len(frame)
-    if sql_join.takes_sql(store):
-        sql_join.check_told_apart(table, keys_of_views, field)
-    return table, features, rows_read
+        made = compiling.compiled(store(), wish.service)
+        plan.keep(wish.repo, wish.storage, made)
+        how = "the plan is compiled from the registry"
+    message = "%s: %s, in %.1f s" % (wish.service, how, time.monotonic() - began)
+    run.records.tell("progress", message=message, phase="plan")
+    return made
 
 
-def _keys_of_views(known: Dict[str, Any], service: Any) -> List[List[str]]:
-    # An entity may go by another name in this service's projection of its view.
-    return [
-        [(projection.join_key_map or {}).get(key, key) for key in known[projection.name].join_keys]
-        for projection in service.feature_view_projections
-        if projection.name in known
-    ]
+def _write_rows(
+    run: Run, wish: Wish, store: feast_store.Lazily, made: JoinPlan, spec: Any, field: str, writer: PartWriter
+) -> None:
+    needed = [*made.keys, wish.timestamp]
+    with entities.opened(spec, field, needed) as rows:
+        datasets.check_columns(needed, rows.schema.names, field, rows.where)
+        entities.check_names(rows.schema.names, made.names(wish.full_feature_names), field)
+        count = outages.asked(rows.count, "%s: cannot count the rows" % field)
+        run.records.tell("progress", message="joining %d rows with %s" % (count, made.feature_service), phase="start")
+        if not made.by_files and sql_join.takes_sql(store()):
+            sql_join.check_told_apart(rows.table([*made.join_keys, wish.timestamp]), made, wish.timestamp, field)
+
+        def write() -> None:
+            writer.begin(count)
+            for table in row_join.tables(wish, store, made, rows, field):
+                writer.write(table)
+            writer.end()
+
+        outages.asked(write, "%s: cannot join the rows" % field)
 
 
-def _check_computed(known: Dict[str, Any], service: Any) -> None:
-    computed = sorted(p.name for p in service.feature_view_projections if p.name not in known)
-    if computed:
-        raise ConfigurationProblem(
-            "feature_service: %r has on-demand views (%s), whose values may depend on the whole row; compute them in "
-            "the training, or leave them out of the service" % (service.name, ", ".join(computed))
-        )
+def _write_partitions(
+    run: Run, wish: Wish, made: JoinPlan, spec: Any, field: str, staged: staging.StagedOutput, writer: PartWriter
+) -> None:
+    from . import ray_join
+
+    message = "joining with %s in %d partitions" % (made.feature_service, wish.num_partitions or 1)
+    run.records.tell("progress", message=message, phase="start")
+    writer.taken(ray_join.joined_parts(wish, made, spec, staged.staging_uri, staged.attempt, field))
 
 
-def _joined(store: Any, service: Any, frame: Any, keys: List[str], field: str) -> Tuple[Any, List[str]]:
-    """
-    Give every entity row its features, in the order of the rows.
+def _write_query(
+    run: Run, wish: Wish, store: feast_store.Lazily, made: JoinPlan, spec: Any, field: str, writer: PartWriter
+) -> None:
+    run.records.tell("progress", message="joining a query's rows with %s" % made.feature_service, phase="start")
+    full = wish.full_feature_names
+    table = sql_join.joined(store(), made, spec["sql"], wish.timestamp, field, full_feature_names=full)
+    sql_join.check_told_apart(table, made, wish.timestamp, field)
 
-    Feast (0.67) gives one row per entity and time, whatever else tells rows apart, and none where a value is older
-    than its ttl: so it is asked for entities and times alone, and the rows keep what they hold.
+    def write() -> None:
+        writer.begin(table.num_rows)
+        for batch in table.to_batches(BATCH_ROWS):
+            writer.write(pyarrow.Table.from_batches([batch]))
+        writer.end()
 
-    :raises ConfigurationProblem: an entity column has a feature's name
-    """
-    import pyarrow
-
-    entities.check_names(list(frame.columns), service, field)
-    on = [*keys, TIMESTAMP]
-    # By number, numbering included, a third of what a merge by keys and times costs (pandas 2.3).
-    asked = frame[on].assign(**{ROW: frame.groupby(on, sort=False, dropna=False, observed=True).ngroup()})
-    rows = asked.drop_duplicates(ROW)
-    found = outages.patiently(
-        lambda: store.get_historical_features(entity_df=rows, features=service).to_df(),
-        "%s: the offline store does not give the features" % field,
-    )
-    if found[ROW].duplicated().any():
-        raise sql_join.repeated(field, len(found), len(rows))
-    values = found.astype({ROW: "int64"}).drop(columns=on).set_index(ROW)
-    whole = frame.join(values.reindex(asked[ROW]).set_axis(frame.index))
-    return pyarrow.Table.from_pandas(whole, preserve_index=False), list(values.columns)
+    outages.patiently(write, "output: cannot write")
 
 
-def _check_joined(table: Any, features: List[str], service: str) -> None:
-    if table.num_rows and all(table.column(name).null_count < table.num_rows for name in features):
-        return
-    empty = [name for name in features if table.column(name).null_count == table.num_rows]
-    if len(empty) < len(features):
+def _check_joined(writer: PartWriter, features: List[str], service: str) -> None:
+    if not writer.rows or not features or any(writer.values.get(name) for name in features):
         return  # a feature of its own may be that rare
     raise ConfigurationProblem(
         "feature_service: %r has no value of any feature for any of the rows at their times; look at the entities' "
         "keys and times, and at the feature views' ttl" % service
     )
-
-
-def _write(staged: Any, table: Any) -> Dict[str, Any]:
-    import pyarrow.parquet
-
-    filesystem, folder = files.open_uri(staged.staging_uri, "output")
-    files.make_folder(filesystem, folder)
-    name = "%s-0.parquet" % staged.attempt
-
-    def write() -> None:
-        with filesystem.open_output_stream("%s/%s" % (folder, name)) as stream:
-            pyarrow.parquet.write_table(table, stream)
-
-    outages.patiently(write, "output: cannot write to %s" % folder)
-    return {"file": name, "rows": table.num_rows}
-
-
-def _fingerprint(views: Dict[str, Any], service: Any) -> str:
-    used = {projection.name for projection in service.feature_view_projections}
-    specs = [
-        str(service.to_proto().spec),
-        *(str(views[name].to_proto().spec) for name in sorted(views) if name in used),
-    ]
-    return hashlib.sha256("\n".join(specs).encode()).hexdigest()[:16]

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from typing import Any, Iterator, List, Tuple
+from typing import Any, Iterator, List
 
 from ..data import datasets
 from ..wire.error_kinds import chain, kind_of, mistake_in
+from ..wire.feature_names import TIMESTAMP_COLUMN
 from ..wire.problems import ConfigurationProblem, Unavailable
 from . import entities
-from .entities import TIMESTAMP
+from .plan import JoinPlan, name_of
 
 # Each row says how many the query has.
 ROWS = "air_rows"
-COUNTED = "SELECT air_entities.*, COUNT(*) OVER () AS air_rows FROM (\n%s\n) air_entities"
+COUNTED = "SELECT air_entities.*, %sCOUNT(*) OVER () AS air_rows FROM (\n%s\n) air_entities"
 # They join frames; the last takes text for the address of a CSV file.
 WITHOUT_SQL = frozenset({"chronon", "dask", "duckdb", "file", "ray"})
 NO_ROWS = "EntitySQLEmptyResults"
@@ -31,11 +32,11 @@ def takes_sql(store: Any) -> bool:
     return _type(store) not in WITHOUT_SQL
 
 
-def joined(store: Any, service: Any, sql: str, keys: List[str], field: str) -> Tuple[Any, List[str]]:
+def joined(store: Any, plan: JoinPlan, sql: str, timestamp: str, field: str, *, full_feature_names: bool) -> Any:
     """
-    Let the store join the rows of a query, and give them as a table, in no order, with the names of the features.
+    Let the store join the rows of a query, and give them as a table, in no order: the query's columns, the features.
 
-    :param keys: the columns that must be there beside :data:`TIMESTAMP`
+    :param timestamp: the query's column of times
     :raises ConfigurationProblem: a store without SQL, a query that it does not run or that gives no rows, an
         absent column or one with a feature's name, several values of one time
     :raises Unavailable: the store is away
@@ -44,34 +45,44 @@ def joined(store: Any, service: Any, sql: str, keys: List[str], field: str) -> T
         raise ConfigurationProblem(
             "%s: the offline store %r of the repository takes no SQL; give a file's uri instead" % (field, _type(store))
         )
-    features = [feature.name for p in service.feature_view_projections for feature in p.features]
+    names = plan.names(full_feature_names)
+    service = store.get_feature_service(plan.feature_service)
+    # Feast looks for a column of this name first.
+    renamed = "" if timestamp == TIMESTAMP_COLUMN else "%s AS %s, " % (timestamp, TIMESTAMP_COLUMN)
     with _told(field):
         # A semicolon or a comment at the end would end the query around it, too.
-        query = COUNTED % sql.strip().rstrip(";")
-        retrieval = store.get_historical_features(entity_df=query, features=service)
+        query = COUNTED % (renamed, sql.strip().rstrip(";"))
+        retrieval = store.get_historical_features(
+            entity_df=query, features=service, full_feature_names=full_feature_names
+        )
     # Before the join: where it fails, Feast leaves its table of the rows in the database.
-    _check_query(retrieval.metadata, keys, service, field)
+    _check_query(retrieval.metadata, plan, names, field)
     with _told(field):
         table = retrieval.to_arrow()
-    return _checked(table, keys, field), features
+    table = _checked(table, plan.keys, field)
+    asked = {name_of(view.view, feature, full_feature_names) for view in plan.views for feature, _ in view.features}
+    hidden = {*asked, *names, *([TIMESTAMP_COLUMN] if renamed else [])}
+    return table.select([*(name for name in table.column_names if name not in hidden), *names])
 
 
-def check_told_apart(table: Any, keys_of_views: List[List[str]], field: str) -> None:
+def check_told_apart(table: Any, plan: JoinPlan, timestamp: str, field: str) -> None:
     """
     Look for rows that a join by SQL takes for each other's.
 
+    :param table: with the rows' keys and times
     :raises ConfigurationProblem: there are some, and so wrong values
     """
-    for keys in keys_of_views:
+    for view in plan.views:
+        keys = [key for key, _ in view.keys]
         if len(keys) < 2:
             continue
         # A row without a key gets no value, so it cannot get a wrong one.
-        rows = table.select([*keys, TIMESTAMP]).drop_null().to_pandas().drop_duplicates()
+        rows = table.select([*keys, timestamp]).drop_null().to_pandas().drop_duplicates()
         written = rows[keys[0]].astype(str)
         for key in keys[1:]:
             written = written + rows[key].astype(str)
         same = rows.assign(**{ROWS: written})
-        same = same[same.duplicated([ROWS, TIMESTAMP], keep=False)].sort_values([TIMESTAMP, ROWS])
+        same = same[same.duplicated([ROWS, timestamp], keep=False)].sort_values([timestamp, ROWS])
         if len(same):
             pair = " and ".join(str(tuple(row)) for row in same[keys].head(2).itertuples(index=False))
             raise ConfigurationProblem(
@@ -118,20 +129,20 @@ def _no_rows(field: str) -> Exception:
     return ConfigurationProblem("%s: the query has no rows, or none with a time" % field)
 
 
-def _check_query(metadata: Any, keys: List[str], service: Any, field: str) -> None:
+def _check_query(metadata: Any, plan: JoinPlan, features: List[str], field: str) -> None:
     import pandas
 
     # A remote store knows nothing of the query yet.
     if metadata is None or not metadata.keys:
         return
     columns = sorted(name for name in metadata.keys if name.lower() != ROWS)
-    datasets.check_columns(keys, [*columns, TIMESTAMP], field, "the query's rows")
-    entities.check_names(columns, service, field)
+    datasets.check_columns(plan.keys, [*columns, TIMESTAMP_COLUMN], field, "the query's rows")
+    entities.check_names(columns, features, field)
     last = metadata.max_event_timestamp
     if pandas.isna(last):
         raise _no_rows(field)
     if isinstance(last, str) or (isinstance(last, datetime.date) and not isinstance(last, datetime.datetime)):
-        raise ConfigurationProblem("%s: %s holds what is no time: %r" % (field, TIMESTAMP, str(last)))
+        raise ConfigurationProblem("%s: %s holds what is no time: %r" % (field, TIMESTAMP_COLUMN, str(last)))
 
 
 def _checked(table: Any, keys: List[str], field: str) -> Any:
@@ -140,7 +151,7 @@ def _checked(table: Any, keys: List[str], field: str) -> Any:
 
     told = [name for name in table.column_names if name.lower() == ROWS]
     columns = [name for name in table.column_names if name not in told]
-    datasets.check_columns([*keys, TIMESTAMP], columns, field, "the query's rows")
+    datasets.check_columns([*keys, TIMESTAMP_COLUMN], columns, field, "the query's rows")
     if not table.num_rows:
         raise _no_rows(field)
     asked = pyarrow.compute.max(table.column(told[0])).as_py()
@@ -148,6 +159,6 @@ def _checked(table: Any, keys: List[str], field: str) -> Any:
         raise repeated(field, table.num_rows, asked)
     table = table.select(columns)
     # Without a zone it is UTC, as in the frames that Feast gives.
-    times = table.column(TIMESTAMP)
+    times = table.column(TIMESTAMP_COLUMN)
     zoned = times.cast(pyarrow.timestamp(times.type.unit, tz="UTC"))
-    return table.set_column(columns.index(TIMESTAMP), TIMESTAMP, zoned)
+    return table.set_column(columns.index(TIMESTAMP_COLUMN), TIMESTAMP_COLUMN, zoned)

@@ -7,8 +7,9 @@ import os
 import sys
 from typing import Any, Dict, List, Optional
 
-# Both are set by the deploying side.
+# All are set by the deploying side.
 SERVICE = "FEAST_FEATURE_SERVICE"
+FULL_NAMES = "FEAST_FULL_FEATURE_NAMES"
 REPO = "air_feature_repo"
 
 
@@ -32,13 +33,18 @@ class FeastOnline:
         # Looked up once: by name, each read costs milliseconds more.
         self._service = self._store.get_feature_service(feature_service)
         self.feature_service = feature_service
+        self._full = os.environ.get(FULL_NAMES) == "1"
         self.features: List[str] = [
-            feature.name for projection in self._service.feature_view_projections for feature in projection.features
+            "%s__%s" % (projection.name_to_use(), feature.name) if self._full else feature.name
+            for projection in self._service.feature_view_projections
+            for feature in projection.features
         ]
 
     def read(self, rows: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
         """Read all rows at once."""
-        found = self._store.get_online_features(features=self._service, entity_rows=rows).to_dict()
+        found = self._store.get_online_features(
+            features=self._service, entity_rows=rows, full_feature_names=self._full
+        ).to_dict()
         return [{name: found[name][i] for name in self.features} for i in range(len(rows))]
 
 

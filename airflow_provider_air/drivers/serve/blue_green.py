@@ -61,7 +61,9 @@ def deploy(rollout: Rollout, applications: List[Dict[str, Any]]) -> Dict[str, An
 
 def _is_live(details: Mapping[str, Any], release: Release) -> bool:
     item = serve_state.running(details).get(release.name)
-    return item is not None and item.route == release.route and item.status == "RUNNING"
+    if item is None or item.status != "RUNNING":
+        return False
+    return item.route == release.route and item.wish == release.wish
 
 
 def _stage_route(rollout: Rollout, details: Mapping[str, Any], release: Release) -> Any:
@@ -84,7 +86,8 @@ def _stage(rollout: Rollout, details: Mapping[str, Any], pending: List[Release],
         rollout.watch.until_gone(failed, rollout.deadline)
     changes: Dict[str, Any] = {left: None for release in pending for left in release.leftovers}
     for release in pending:
-        if release.name in failed or release.name not in now:
+        if release.name in failed or release.name not in now or now[release.name].wish != release.wish:
+            # Where this version runs with other numbers of replicas, Serve changes those on it.
             changes[release.name] = release.at(staged[release.name])
         else:
             rollout.report("%s is there already: going on with it" % release.name)
@@ -102,7 +105,7 @@ def _move(rollout: Rollout, releases: List[Release]) -> None:
             changes[old.name] = dict(old.config, route_prefix=serve_state.private_route(old.name))
     rollout.change(changes)
     details = rollout.watch.until_healthy([release.name for release in releases], rollout.deadline)
-    rollout.watch.until_routed({r.route: r.name for r in releases if r.route is not None})
+    rollout.until_routed({r.route: r.name for r in releases if r.route is not None})
     for release in releases:
         rollout.report("%s serves %s" % (release.name, release.route))
         rollout.check_smoke(details, release, release.route, samples=1)
@@ -116,12 +119,14 @@ def _settle(rollout: Rollout, releases: List[Release]) -> Dict[str, Any]:
     old = sorted(ours - set(names))
     for release in releases:
         rollout.forget(release.application)  # what an in-place roll-out before may have left
-    changed = any(release.previous is None or release.previous.name != release.name for release in releases)
+    changed = any(
+        r.previous is None or r.previous.name != r.name or r.previous.wish not in (None, r.wish) for r in releases
+    )
     if old:
         time.sleep(float(rollout.config.get("drain_seconds", 5.0)))
         rollout.change(dict.fromkeys(old))
+        # What takes the old version away touches no other; that it ends in its own time holds nobody up.
         rollout.report("retired %s" % ", ".join(old))
-        details = rollout.watch.until_healthy(names, rollout.deadline)
     return rollout.outcome(details, releases, changed)
 
 
@@ -137,5 +142,5 @@ def _go_back(rollout: Rollout, releases: List[Release], wait: bool) -> str:
     olds = [release.previous for release in releases if release.previous is not None]
     if olds and wait:
         rollout.watch.until_healthy([old.name for old in olds], time.monotonic() + RESTORE_SECONDS)
-        rollout.watch.until_routed({old.route: old.name for old in olds if old.route is not None})
+        rollout.until_routed({old.route: old.name for old in olds if old.route is not None})
     return ", ".join("%s serves on" % old.name for old in olds) or "nothing serves, as before"

@@ -33,6 +33,7 @@ def delete(rollout: Rollout) -> Dict[str, Any]:
     rollout.forget(application)
     if not rollout.watch.until_gone(found, rollout.deadline):
         raise RolloutFailed("Serve has not ended %s in time; it is still deleting" % ", ".join(found))
+    rollout.drop_packages()
     rollout.report("deleted %s" % ", ".join(found))
     return {"application": application, "deleted": sorted(found)}
 

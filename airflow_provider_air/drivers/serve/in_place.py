@@ -52,8 +52,9 @@ def deploy(rollout: Rollout, applications: List[Dict[str, Any]]) -> Dict[str, An
         return rollout.outcome(details, releases, changed=False)
     try:
         _replace(rollout, details, pending)
-        details = rollout.watch.until_healthy([release.name for release in releases], rollout.deadline)
-        rollout.watch.until_routed({r.route: r.name for r in releases if r.route is not None})
+        names = [release.name for release in releases]
+        details = rollout.watch.until_healthy(names, rollout.deadline, _hint(rollout, releases))
+        rollout.until_routed({r.route: r.name for r in releases if r.route is not None})
         for release in pending:
             rollout.check_smoke(details, release, release.route)
     except BaseException as error:
@@ -66,7 +67,7 @@ def deploy(rollout: Rollout, applications: List[Dict[str, Any]]) -> Dict[str, An
 
 def _is_live(rollout: Rollout, details: Mapping[str, Any], release: Release) -> bool:
     item = serve_state.running(details).get(release.name)
-    same = item is not None and item.version == release.version and item.route == release.route
+    same = item is not None and item.wish == release.wish and item.route == release.route
     return same and item is not None and item.status == "RUNNING" and rollout.recall(release.application) is None
 
 
@@ -76,27 +77,40 @@ def _replace(rollout: Rollout, details: Mapping[str, Any], pending: List[Release
     for release in pending:
         item = now.get(release.name)
         going = rollout.recall(release.application) is not None and item is not None
-        if going and item is not None and item.version == release.version and item.status != "DEPLOY_FAILED":
+        if going and item is not None and item.wish == release.wish and item.status != "DEPLOY_FAILED":
             rollout.report("%s is on its way to version %s already" % (release.name, release.version))
             continue
         rollout.remember(release)
         known = sorted((item.details.get("deployments") or {}) if item else ())
-        changes[release.name] = merge.with_surge(release.at(release.route), known)
+        changes[release.name] = merge.with_surge(release.at(release.route), known, _surge(rollout))
     if not changes:
         return
     rollout.change(changes)
     _retry_without_strangers(rollout, pending, changes)
 
 
+def _surge(rollout: Rollout) -> int:
+    wanted = rollout.config.get("max_surge_percent")
+    return serve_state.SURGE if wanted is None else int(wanted)
+
+
+def _hint(rollout: Rollout, releases: List[Release]) -> str:
+    if not _surge(rollout) or not any(release.previous for release in releases):
+        return ""
+    return "Replacements start beside what they replace; where there is no room for both, max_surge_percent=0. "
+
+
 def _retry_without_strangers(rollout: Rollout, pending: List[Release], changes: Mapping[str, Any]) -> None:
     """Where a deployment of the old version is no more, Serve rejects our surge for it: leave that out then."""
     names = [release.name for release in pending if release.name in changes]
     try:
-        rollout.watch.until_healthy(names, rollout.deadline)
+        rollout.watch.until_healthy(names, rollout.deadline, _hint(rollout, pending))
     except RolloutFailed as error:
         if "does not exist. Available:" not in str(error):
             raise
-        rollout.change({r.name: merge.with_surge(r.at(r.route), ()) for r in pending if r.name in names})
+        rollout.change(
+            {r.name: merge.with_surge(r.at(r.route), (), _surge(rollout)) for r in pending if r.name in names}
+        )
 
 
 def _go_back(rollout: Rollout, pending: List[Release], wait: bool) -> str:

@@ -46,8 +46,8 @@ def name_of_version(details: Mapping[str, Any], application: str, version: str) 
     """
     Name a version under blue/green.
 
-    Another name where something else has that one, such as after scaling, or where this very version has the route
-    and is not well: then it gets a successor of its own kind.
+    Another name where something else has that one, such as after a roll-out in place, or where this very version has
+    the route and is not well: then it gets a successor of its own kind.
     """
     name = "%s--%s" % (application, version)
     holder = serve_state.running(details).get(name)
@@ -103,20 +103,21 @@ def missing_from(details: Mapping[str, Any], changes: Mapping[str, Optional[Dict
 
 
 def _unlike(item: serve_state.Running, config: Mapping[str, Any]) -> bool:
-    return item.route != config.get("route_prefix", "/") or item.version != serve_state.version_of(config)
+    return item.route != config.get("route_prefix", "/") or item.wish != serve_state.wish_of(config)
 
 
-def with_surge(config: Mapping[str, Any], deployments: Sequence[str]) -> Dict[str, Any]:
+def with_surge(config: Mapping[str, Any], deployments: Sequence[str], percent: int) -> Dict[str, Any]:
     """
-    Let replacements start before old replicas stop, in each of the deployments that does not say otherwise.
+    Say how many replicas may be added while they are replaced, in each of the deployments that does not say so itself.
 
     :param deployments: names of those that run now; Serve rejects options for one that does not exist
+    :param percent: of a deployment's replicas; with 0 old ones stop before new ones start
     """
     options = {item["name"]: dict(item) for item in config.get("deployments") or []}
     for name in deployments:
         options.setdefault(name, {"name": name})
     for item in options.values():
-        item.setdefault("max_surge_percent", serve_state.SURGE)
+        item.setdefault("max_surge_percent", percent)
     return dict(config, deployments=list(options.values()))
 
 
@@ -166,6 +167,12 @@ def runtime_env_of_applications(environment: Mapping[str, Any], reserved: str = 
     return {key: kept[key] for key in kept if key not in ("config", "ray_debugger")}
 
 
+def with_logging(application: Mapping[str, Any], logging_config: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
+    """Give an application the logging of the whole config where it has none of its own, as Serve does."""
+    own = application.get("logging_config") or logging_config
+    return dict(application, logging_config=own) if own else dict(application)
+
+
 def add_runtime_env(application: Mapping[str, Any], environment: Mapping[str, Any]) -> Dict[str, Any]:
     """Give an application the job's environment; what it says itself wins."""
     own = dict(application.get("runtime_env") or {})
@@ -174,16 +181,3 @@ def add_runtime_env(application: Mapping[str, Any], environment: Mapping[str, An
     if variables:
         merged["env_vars"] = variables
     return dict(application, runtime_env=merged)
-
-
-def packages_of(applications: Sequence[Mapping[str, Any]]) -> List[str]:
-    """Give the packages in the cluster's own store that applications need to start a replica."""
-    found = set()
-    for application in applications:
-        environments = [application.get("runtime_env")]
-        for deployment in application.get("deployments") or []:
-            environments.append((deployment.get("ray_actor_options") or {}).get("runtime_env"))
-        for environment in environments:
-            uris = [(environment or {}).get("working_dir"), *((environment or {}).get("py_modules") or [])]
-            found |= {uri for uri in uris if isinstance(uri, str) and uri.startswith("gcs://")}
-    return sorted(found)

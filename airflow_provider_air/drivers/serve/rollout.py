@@ -8,15 +8,19 @@ one stopped: a version that is there already is not rolled out a second time.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import time
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 from ..frame.running import Run
 from ..wire import serve_state
+from ..wire.problems import ConfigurationProblem
 from ..wire.serve_state import replicas_of
-from . import lock, merge, smoke
-from .cluster import Cluster, default_http_options, proxies_of
+from . import lock, merge, packages, smoke
+from .cluster import Cluster
+from .instance import Instance
+from .proxies import Proxies, scheme_of, urls_of
 from .watch import RolloutFailed, Watch
 
 NAMESPACE = lock.NAMESPACE
@@ -47,6 +51,11 @@ class Release(NamedTuple):
         """The version that serves now."""
         return self.previous.version if self.previous else None
 
+    @property
+    def wish(self) -> str:
+        """A digest of all that it wants, numbers of replicas included."""
+        return serve_state.wish_of(self.config)
+
     def at(self, route: Optional[str]) -> Dict[str, Any]:
         """Give the configuration at a route."""
         return dict(self.config, name=self.name, route_prefix=route)
@@ -63,6 +72,8 @@ class Rollout:
         self.run = run
         self.config = run.config
         self.cluster = cluster
+        options = {**(self.config.get("instance") or {}), "http_options": self.config.get("http_options") or {}}
+        self.instance = Instance(options, cluster.store)
         self.watch = Watch(cluster, self.report)
         self.deadline = time.monotonic() + float(self.config.get("healthy_timeout_seconds", 600.0))
         if run.not_after is not None:
@@ -96,13 +107,18 @@ class Rollout:
         with self.holding("config") as held:
             for _ in range(WRITES):
                 details = self.cluster.serve()
+                runs = bool(details.get("controller_info"))
+                # Another may have started Serve since this roll-out looked first.
+                self.instance.check(details)
                 state = merge.next_state(details, changes)
-                if not details.get("controller_info"):
-                    state["http_options"] = {**default_http_options(), **(self.config.get("http_options") or {})}
-                    state.update({k: v for k, v in (self.config.get("instance") or {}).items() if v is not None})
+                state.update(self.instance.to_change() if runs else self.instance.to_start())
+                packages.keep(self.cluster.store, [config for config in changes.values() if config is not None])
                 held.check()
                 self.cluster.put(state)
-                wrong = merge.missing_from(self.cluster.serve(), changes)
+                shown = self.cluster.serve()
+                if not runs:
+                    self.instance.remember(shown)
+                wrong = merge.missing_from(shown, changes)
                 if not wrong:
                     return
         raise RuntimeError("another writer of the Serve configuration undid the change of %s" % ", ".join(wrong))
@@ -117,6 +133,8 @@ class Rollout:
         :raises RolloutFailed: instead of ``error``, where that is one; or where going back failed as well
         """
         said = str(error) or type(error).__name__
+        # What serves again is written as it was, whatever Serve itself has become meanwhile.
+        self.instance = Instance({}, self.cluster.store)
         self.report("rolling back: %s" % said.splitlines()[0][:300])
         try:
             after = go_back(isinstance(error, RolloutFailed))
@@ -135,18 +153,21 @@ class Rollout:
         test = (self.config.get("smoke_tests") or {}).get(release.application)
         if not test or route is None:
             return
-        proxies = list(proxies_of(details).values())
-        if not proxies:
+        proxies = Proxies(details)
+        if not proxies.urls:
             raise RolloutFailed("Serve has no healthy HTTP proxy to send the smoke test to")
+        url = next(iter(proxies.urls.values())) + route
         try:
-            times = smoke.run(test, proxies[0] + route, samples or None)
+            wakes = functools.partial(smoke.wakes, test, url, proxies.http)
+            self.watch.until_awake(details, release.name, wakes, self.deadline)
+            times = smoke.run(test, url, samples or None, proxies.http)
         except smoke.SmokeTestFailed as error:
             raise RolloutFailed("%s: %s" % (release.name, error)) from error
         self.report("%s passed %d smoke tests, slowest %.3f s" % (release.name, len(times), max(times)))
 
     def outcome(self, details: Mapping[str, Any], releases: List[Release], changed: bool) -> Dict[str, Any]:
         """Give the result: what serves now, where, and what served before."""
-        proxies = list(proxies_of(details).values())
+        proxies = list(urls_of(details).values())
         told = {}
         for release in releases:
             item = (details.get("applications") or {}).get(release.name) or {}
@@ -167,11 +188,43 @@ class Rollout:
         options = details.get("http_options") or {}
         return {
             "applications": told,
+            "http_scheme": scheme_of(options),
             "http_port": options.get("port", 8000),
             "http_host": options.get("host", "0.0.0.0"),  # noqa: S104
             "http_root_path": options.get("root_path", ""),
             "proxy_location": details.get("proxy_location"),
         }
+
+    def until_routed(self, routes: Mapping[str, str]) -> None:
+        """
+        Wait until every proxy sends these routes to these applications; where they cannot be asked, say so.
+
+        :raises RolloutFailed: a proxy does not in time
+        """
+        try:
+            self.watch.until_routed(routes)
+        except ConfigurationProblem as problem:
+            self.report("that the proxies have the route is not checked: %s" % problem)
+
+    def drop_packages(self, applications: Sequence[Mapping[str, Any]] = ()) -> None:
+        """
+        Delete the copies of code that no application needs any more, neither now nor to go back to.
+
+        :param applications: some whose code is needed in any case; where there is no other, nothing is asked
+        """
+        store = self.cluster.store
+        there = packages.copies(store) - set(packages.code_of(applications))
+        if not there:
+            return
+        with self.holding("config") as held:
+            details = self.cluster.serve()
+            needed = [item.config for item in serve_state.running(details).values() if item.config]
+            before = [store.internal_kv_get(key, NAMESPACE) for key in store.internal_kv_keys(_memory(""), NAMESPACE)]
+            needed += [known["config"] for known in map(json.loads, filter(None, before)) if known["config"]]
+            held.check()
+            # A Serve that is away for a moment tells of no applications.
+            if details.get("controller_info"):
+                packages.drop(store, there - set(packages.code_of(needed)))
 
     # The last version that was known to serve, for the driver that takes over from a killed one
 

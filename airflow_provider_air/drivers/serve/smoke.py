@@ -7,10 +7,10 @@ import re
 import time
 import urllib.error
 import urllib.request
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-# The user's machine may have a proxy configured, which cannot reach the cluster's own addresses.
-_HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+# What Serve's proxy answers while no replica can: it has waited long enough, or has too many waiting already.
+_WAITING = (408, 503, 504)
 _ABSENT = object()
 
 
@@ -18,20 +18,30 @@ class SmokeTestFailed(Exception):
     """The version answered, but not as it should."""
 
 
-def run(test: Mapping[str, Any], url: str, samples: Optional[int] = None) -> List[float]:
+def wakes(test: Mapping[str, Any], url: str, http: urllib.request.OpenerDirector) -> bool:
+    """Send the request once, and tell whether something answered, well or not."""
+    try:
+        return _send(test, url, http)[0] not in _WAITING
+    except SmokeTestFailed:
+        return False
+
+
+def run(test: Mapping[str, Any], url: str, samples: Optional[int], http: urllib.request.OpenerDirector) -> List[float]:
     """
     Send the request as often as the test says, and give how long each answer took, in seconds.
 
     :param test: ``method path body headers expected_status json_subset json_path regex max_latency_seconds
         samples warmup_requests timeout_seconds``
     :param url: where the version answers; the test's path is added
+    :param samples: how many answers count, instead of what the test says
+    :param http: what reaches Serve's proxies
     :raises SmokeTestFailed: an answer is wrong or late; the message shows it
     """
     times = []
     warmups = int(test.get("warmup_requests") or 0)
     for number in range(warmups + int(samples or test.get("samples") or 1)):
         start = time.monotonic()
-        status, body = _send(test, url)
+        status, body = _send(test, url, http)
         seconds = time.monotonic() - start
         problem = judge(test, status, body, None if number < warmups else seconds)
         if problem:
@@ -118,7 +128,7 @@ def at(value: Any, path: str) -> Any:
     return value
 
 
-def _send(test: Mapping[str, Any], url: str) -> Any:
+def _send(test: Mapping[str, Any], url: str, http: urllib.request.OpenerDirector) -> Tuple[int, bytes]:
     headers: Dict[str, str] = dict(test.get("headers") or {})
     body = test.get("body")
     data = None
@@ -130,7 +140,7 @@ def _send(test: Mapping[str, Any], url: str) -> Any:
     method = test.get("method") or ("GET" if data is None else "POST")
     try:
         request = urllib.request.Request(target, data=data, headers=headers, method=method)  # noqa: S310
-        with _HTTP.open(request, timeout=float(test.get("timeout_seconds") or 30.0)) as response:
+        with http.open(request, timeout=float(test.get("timeout_seconds") or 30.0)) as response:
             return response.status, response.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()

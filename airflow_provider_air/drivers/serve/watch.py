@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict, Mapping, Sequence
 
-from ..wire.serve_state import explain, replicas_of
-from .cluster import Cluster, proxies_of, routes_of
+from ..wire.serve_state import UNWELL, explain, replicas_of
+from .cluster import Cluster
+from .proxies import Proxies
 
 POLL_SECONDS = 0.25
 # How long the proxies may take to learn of a new route; they are told at once (Serve's long poll).
@@ -29,11 +30,12 @@ class Watch:
         self._report = report
         self._told: Dict[str, str] = {}
 
-    def until_healthy(self, names: Sequence[str], deadline: float) -> Dict[str, Any]:
+    def until_healthy(self, names: Sequence[str], deadline: float, late_hint: str = "") -> Dict[str, Any]:
         """
         Wait until all these applications run, and give Serve's details.
 
         :param deadline: by ``time.monotonic()``
+        :param late_hint: what may help where they do not in time
         :raises RolloutFailed: one cannot, or does not in time
         """
         while True:
@@ -46,7 +48,7 @@ class Watch:
             if not late:
                 return details
             if time.monotonic() > deadline:
-                raise RolloutFailed("not healthy in time. " + explain(details, late[0]))
+                raise RolloutFailed("not healthy in time. " + late_hint + explain(details, late[0]))
             time.sleep(POLL_SECONDS)
 
     def until_gone(self, names: Sequence[str], deadline: float) -> bool:
@@ -59,6 +61,22 @@ class Watch:
                 return False
             time.sleep(POLL_SECONDS)
 
+    def until_awake(self, details: Mapping[str, Any], name: str, ask: Callable[[], bool], deadline: float) -> None:
+        """
+        Wake an application that has scaled itself to zero, for which each request waits until a replica has started.
+
+        :param details: a look at Serve
+        :param ask: sends a request, and tells whether it was answered
+        :raises RolloutFailed: it cannot start, or does not in time
+        """
+        while _sleeps(details, name) and not ask():
+            details = self._cluster.serve()
+            if self._look(details, name) in UNWELL:
+                raise RolloutFailed(explain(details, name))
+            if time.monotonic() > deadline:
+                raise RolloutFailed("no answer in time from what has scaled to zero. " + explain(details, name))
+            time.sleep(POLL_SECONDS)
+
     def until_routed(self, routes: Mapping[str, str]) -> None:
         """
         Wait until every proxy sends these routes to these applications.
@@ -68,8 +86,9 @@ class Watch:
         end = time.monotonic() + ROUTE_SECONDS
         while True:
             late = []
-            for proxy in proxies_of(self._cluster.serve()).values():
-                table = routes_of(proxy)
+            proxies = Proxies(self._cluster.serve())
+            for proxy in proxies.urls.values():
+                table = proxies.routes(proxy)
                 # A proxy of another node may be out of this node's reach; Serve tells it all the same.
                 if table is not None:
                     late += [proxy for route, name in routes.items() if table.get(route) != name]
@@ -92,3 +111,11 @@ class Watch:
             self._told[name] = line
             self._report(line, running, wanted)
         return state
+
+
+def _sleeps(details: Mapping[str, Any], name: str) -> bool:
+    """Tell whether a deployment that scales itself has no replica now."""
+    item = (details.get("applications") or {}).get(name) or {}
+    told = (item.get("deployments") or {}).values()
+    scaling = (one for one in told if (one.get("deployment_config") or {}).get("autoscaling_config"))
+    return any(replicas_of(one)[0] == 0 for one in scaling)

@@ -2,15 +2,17 @@
 What Serve says that it runs, as pure functions of its details (``GET /api/serve/applications/``).
 
 *Application* is the name that the author gave; under blue/green it runs as ``<application>--<version>``. Its
-*version* is a digest of its configuration without name and route.
+*version* is a digest of its configuration without name and route, and without what Serve changes on a version that
+runs: how many replicas there are, and how they are replaced.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 PRIVATE = "/_air/"
 """Where a version waits that has not got the application's route yet, or has just given it away."""
@@ -19,6 +21,13 @@ PRIVATE = "/_air/"
 UNWELL = ("DEPLOY_FAILED", "UNHEALTHY")
 
 SURGE = 100
+"""How many percent of a deployment's replicas may be added while they are replaced in place, unless somebody says."""
+
+# How a deployment's replicas are replaced is part of a roll-out, not of what is rolled out.
+_REPLACING = ("max_surge_percent", "rolling_update_percentage")
+# What Serve passes on as it is.
+_AS_WRITTEN = ("name", "user_config", "runtime_env")
+_NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
 _VERSION_SUFFIX = r"--[0-9a-f]{10}(?:-2)?"
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # What a traceback ends with.
@@ -44,18 +53,64 @@ class Running(NamedTuple):
         """Its version, where it was deployed by configuration."""
         return None if self.config is None else version_of(self.config)
 
+    @property
+    def wish(self) -> Optional[str]:
+        """A digest of all that its configuration wants, where it was deployed by configuration."""
+        return None if self.config is None else wish_of(self.config)
+
 
 def version_of(config: Mapping[str, Any]) -> str:
-    """Digest what an application's configuration says, without name, route and the surge that we add."""
+    """Digest which version of an application its configuration describes."""
+    return _digest(config, _without_numbers)
+
+
+def wish_of(config: Mapping[str, Any]) -> str:
+    """Digest all that an application's configuration wants, but for its name, its route and how replicas change."""
+    return _digest(config, dict)
+
+
+def _digest(config: Mapping[str, Any], part: Callable[[Mapping[str, Any]], Dict[str, Any]]) -> str:
     body = {key: value for key, value in config.items() if key not in ("name", "route_prefix")}
     deployments = []
     for deployment in body.pop("deployments", None) or []:
-        kept = {k: v for k, v in deployment.items() if not (k == "max_surge_percent" and v == SURGE)}
+        kept = {key: _as_shown(key, value) for key, value in part(deployment).items() if key not in _REPLACING}
         if set(kept) != {"name"}:
             deployments.append(kept)
     body = {key: value for key, value in body.items() if value not in (None, {}, [])}
+    if "logging_config" in body:
+        body["logging_config"] = _as_shown("logging_config", body["logging_config"])
     body["deployments"] = sorted(deployments, key=lambda item: str(item["name"]))
     return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()[:10]
+
+
+def _without_numbers(deployment: Mapping[str, Any]) -> Dict[str, Any]:
+    kept = {key: value for key, value in deployment.items() if key != "num_replicas"}
+    scaling = kept.get("autoscaling_config")
+    if isinstance(scaling, Mapping):
+        # Serve builds an application anew when its policies change, or which of its deployments have any (Ray 2.60).
+        kept["autoscaling_config"] = {"policy": scaling.get("policy")}
+    return kept
+
+
+def _as_shown(key: str, value: Any) -> Any:
+    """
+    Give an option as something that is equal before and after Serve has read it.
+
+    Serve shows what its schema made of it (Ray 2.60): 5 seconds as 5.0, a number in text as a number, a level of
+    logging by its name, and a list of attributes of logs in any order.
+    """
+    if key in _AS_WRITTEN:
+        return value
+    if isinstance(value, Mapping):
+        return {name: _as_shown(name, item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        items = [_as_shown("", item) for item in value]
+        return sorted(items, key=str) if key == "additional_log_standard_attrs" else items
+    if key == "log_level" and isinstance(value, int):
+        return logging.getLevelName(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    return float(value) if isinstance(value, str) and _NUMBER.match(value) else value
 
 
 def running(details: Mapping[str, Any]) -> Dict[str, Running]:

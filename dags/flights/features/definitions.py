@@ -1,4 +1,4 @@
-"""How late flights were in the last whole week, by carrier and by route: a Feast feature repository."""
+"""How late flights were in the last seven days, by carrier and by route: a Feast feature repository."""
 
 import os
 from datetime import timedelta
@@ -12,7 +12,7 @@ route = Entity(name="route", join_keys=["route"], value_type=ValueType.STRING)
 
 
 def of_the_last_week(entity: Entity) -> FeatureView:
-    """Describe what Spark writes once a week for one kind of entity."""
+    """Describe what Spark writes for one kind of entity, a value for each day."""
     key = entity.name
     return FeatureView(
         name=f"{key}_delays",

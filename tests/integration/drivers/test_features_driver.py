@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pandas
 import pytest
@@ -31,9 +32,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def request(place: Path, payload: dict[str, bytes]) -> JobRequest:
+def request(place: Path, payload: dict[str, bytes], **fields: Any) -> JobRequest:
     """Send the features along as a run does."""
-    features = FeastFeatures(str(place / "repo"), "delay_v1")
+    features = FeastFeatures(str(place / "repo"), "delay_v1", **fields)
     key = TaskKey("here", "flights", "manual__1", "train")
     attempt = AttemptInfo(key, "air-1", "featured", 1, 1, "train", "drivers", str(place / "runs"))
     added = features.open(FakeConnections()).before_submit(attempt)
@@ -52,6 +53,20 @@ def test_a_training_reads_the_values_of_each_rows_own_time(submit: Submit, place
     assert result.features is not None
     assert dataclasses.asdict(result)["features"]["rows"] == {"train": 3}
     assert [r["features"]["feature_service"] for r in job.of_kind("progress") if "features" in r] == ["delay_v1"]
+
+
+@pytest.mark.full  # beside a shuffle it is the training above
+def test_a_join_over_several_tasks_gives_the_same_rows(submit: Submit, place: Path) -> None:
+    spec = TrainSpec("loops:sum_of_columns", datasets={"train": str(place / "rows.parquet")})
+    made = spec.payload(run_name="divided", storage_path=str(place / "runs"), fixed_size=True)
+    made_request = request(place, made, num_partitions=3, full_feature_names=True)
+
+    job = submit(train.ENTRYPOINT, made_request.payload or {}, folders=made_request.folders)
+    job.succeeded()
+
+    joined = pandas.read_parquet(place / "runs" / "divided-features" / "train").sort_values("x")
+    assert joined["x"].tolist() == [1.0, 2.0, 3.0]
+    assert joined["delays__mean_delay"].tolist() == [1.0, 3.0, 10.0]
 
 
 @pytest.mark.full  # the training above joins the same way in the quick suite

@@ -78,6 +78,10 @@ def test_serve_on_one_address_is_reached_by_it(base_url: str, host: str) -> None
     assert serving(base_url).endpoint(told) == f"{base_url[:-2]}:8123"
 
 
+def test_the_endpoint_of_a_serve_with_tls_is_https() -> None:
+    assert serving("http://10.0.0.5:1").endpoint({"http_port": 8000, "http_scheme": "https"}) == "https://10.0.0.5:8000"
+
+
 def test_a_rollout_without_a_port_is_told() -> None:
     with pytest.raises(ProtocolError, match="port"):
         serving("http://a:1").endpoint({})

@@ -17,6 +17,7 @@ from airflow_provider_air.workloads.smoke import SmokeTest
 from tests.fakes.ray_dashboard import FakeRayDashboard
 
 APP: dict[str, Any] = {"name": "flights", "route_prefix": "/flights", "import_path": "flights:app"}
+GRPC: dict[str, Any] = {"applications": [APP], "grpc_options": {"grpc_servicer_functions": ["flights_pb2:add"]}}
 NO_GATE = ServeTarget("kuberay", can_gate=False)
 
 
@@ -24,6 +25,26 @@ def test_the_strategy_is_blue_green_with_a_smoke_test_and_in_place_without() -> 
     assert plan_deploy(APP).strategy == "in_place"
     assert plan_deploy(APP, smoke_test=SmokeTest()).strategy == "blue_green"
     assert plan_deploy(APP, strategy="blue_green").strategy == "blue_green"
+
+
+def test_what_is_called_by_its_name_is_replaced_in_place_unless_the_author_says_otherwise() -> None:
+    assert plan_deploy(GRPC, smoke_test=SmokeTest()).strategy == "in_place"
+    second = {**APP, "name": "inner", "route_prefix": None}
+    assert plan_deploy({"applications": [APP, second]}, smoke_test={"flights": SmokeTest()}).strategy == "in_place"
+    assert not plan_deploy(GRPC).strategy_is_given
+
+
+def test_fields_of_a_newer_serve_are_for_the_cluster_to_judge() -> None:
+    newer = {**APP, "made_in_2030": 1, "deployments": {"Model": {"made_in_2031": 2}}}
+    config = plan_deploy({"applications": [newer], "made_in_2032": 3}).to_config()
+    assert config["applications"][0]["made_in_2030"] == 1
+    assert config["applications"][0]["deployments"] == [{"name": "Model", "made_in_2031": 2}]
+    assert config["instance"] == {"made_in_2032": 3}
+
+
+def test_how_far_replicas_may_double_is_one_number_for_a_roll_out() -> None:
+    assert plan_deploy(APP).to_config()["max_surge_percent"] is None
+    assert plan_deploy(APP, max_surge_percent="0").to_config()["max_surge_percent"] == 0
 
 
 def test_a_target_that_cannot_gate_gets_in_place_and_refuses_blue_green() -> None:
@@ -64,11 +85,9 @@ def test_a_whole_config_brings_its_applications_and_the_options_of_serve() -> No
         ({"route_prefix": "/_air/x"}, "not below /_air"),
         ({"args": ["m1"]}, "'args' must be a dict"),
         ({"args": {"model": object()}}, "no plain JSON"),
-        ({"numreplicas": 2}, "no field 'numreplicas'"),
         ({"port": 8000}, "belongs to 'http_options'"),
         ({"deployments": "Model"}, "'deployments' must be"),
         ({"deployments": [{"num_replicas": 1}]}, "a dict with a name"),
-        ({"deployments": {"Model": {"replicas": 1}}}, "no field 'replicas'"),
         ({"deployments": {"Model": {"num_replicas": 0}}}, "num_replicas of Model"),
         ({"deployments": {"Model": {"user_config": [1]}}}, "user_config of Model"),
     ],
@@ -82,7 +101,15 @@ def test_a_malformed_application_is_refused_with_its_field(wrong: dict[str, Any]
     ("config", "options", "says"),
     [
         ({"applications": []}, {}, "at least one application"),
-        ({"applications": [APP], "apps": 1}, {}, "no field 'apps'"),
+        ({"applications": [APP], "target_capacity": 50}, {}, "what Serve has is kept"),
+        ({"applications": [APP], "proxy_location": "Disabled"}, {"smoke_test": SmokeTest()}, "there are none"),
+        ({"applications": [APP], "http_options": {"ssl_keyfile": "k.pem"}}, {}, "both ssl_keyfile and ssl_certfile"),
+        ({**APP, "route_prefix": None}, {"smoke_test": SmokeTest()}, "has no route"),
+        ({**APP, "route_prefix": None}, {"strategy": "blue_green"}, "called by its name"),
+        (GRPC, {"strategy": "blue_green"}, "on a Serve with gRPC"),
+        (APP, {"max_surge_percent": 101}, "at most 100"),
+        (APP, {"max_surge_percent": -1}, "'max_surge_percent'"),
+        (APP, {"max_surge_percent": 0, "smoke_test": SmokeTest()}, "starts beside the old one"),
         ({"applications": [APP, APP]}, {}, "the same name 'flights'"),
         ({"applications": [APP, {**APP, "name": "b"}]}, {}, "the same route_prefix '/flights'"),
         ({"applications": [APP, {**APP, "name": "b", "route_prefix": "/b"}]}, {"smoke_test": SmokeTest()}, "which app"),

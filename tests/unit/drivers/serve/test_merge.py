@@ -56,17 +56,74 @@ def test_applications_that_were_not_deployed_by_configuration_or_are_going_are_n
 
 def test_a_version_is_of_the_configuration_not_of_name_route_or_added_surge() -> None:
     one = {**MODEL, "name": "a", "route_prefix": "/a", "deployments": [{"name": "Model", "num_replicas": 2}]}
-    same = merge.with_surge({**one, "name": "b", "route_prefix": "/b"}, ["Model", "Features"])
+    same = merge.with_surge({**one, "name": "b", "route_prefix": "/b"}, ["Model", "Features"], 50)
     assert serve_state.version_of(one) == serve_state.version_of(same)
+    assert serve_state.wish_of(one) == serve_state.wish_of(same)
     assert serve_state.version_of(one) != serve_state.version_of({**one, "args": {"model": "m2"}})
-    assert serve_state.version_of(one) != serve_state.version_of(
-        {**one, "deployments": [{"name": "Model", "num_replicas": 3}]}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_version"),
+    [
+        ({"num_replicas": 2}, {"num_replicas": 3}, False),
+        ({"num_replicas": 2}, {"num_replicas": "auto"}, False),
+        ({"autoscaling_config": {"max_replicas": 2}}, {"autoscaling_config": {"max_replicas": 9}}, False),
+        ({"num_replicas": 2}, {"autoscaling_config": {"max_replicas": 2}}, True),
+        ({"autoscaling_config": {}}, {"autoscaling_config": {"policy": {"policy_function": "mine:policy"}}}, True),
+        ({"user_config": {"model": 1}}, {"user_config": {"model": 2}}, True),
+        ({"ray_actor_options": {"num_gpus": 1}}, {"ray_actor_options": {"num_gpus": 2}}, True),
+    ],
+)
+def test_how_many_replicas_there_are_is_no_version_where_serve_changes_it_on_what_runs(
+    before: dict[str, Any], after: dict[str, Any], is_version: bool
+) -> None:
+    """Serve builds an application anew for a policy, and for the first options of scaling (2.60)."""
+    one, other = ({**MODEL, "deployments": [{"name": "Model", **options}]} for options in (before, after))
+    assert (serve_state.version_of(one) != serve_state.version_of(other)) is is_version
+    assert serve_state.wish_of(one) != serve_state.wish_of(other)
+
+
+def test_what_serve_shows_of_a_configuration_is_the_same_wish() -> None:
+    written = {
+        "logging_config": {"log_level": 10, "additional_log_standard_attrs": ["name", "msg"]},
+        "deployments": [
+            {
+                "name": "Model",
+                "max_ongoing_requests": "5",
+                "graceful_shutdown_timeout_s": 5,
+                "ray_actor_options": {"num_cpus": 1},
+                "placement_group_bundles": [{"CPU": 1}],
+            }
+        ],
+    }
+    shown = {
+        "logging_config": {"log_level": "DEBUG", "additional_log_standard_attrs": ["msg", "name"]},
+        "deployments": [
+            {
+                "name": "Model",
+                "max_ongoing_requests": 5,
+                "graceful_shutdown_timeout_s": 5.0,
+                "ray_actor_options": {"num_cpus": 1.0},
+                "placement_group_bundles": [{"CPU": 1.0}],
+            }
+        ],
+    }
+    there = serve(flights=application("flights", "/flights", **{**MODEL, **shown}))
+    assert merge.missing_from(there, {"flights": {**MODEL, **written, "route_prefix": "/flights"}}) == []
+
+
+def test_what_is_the_authors_own_is_compared_as_it_is_written() -> None:
+    one, other = (
+        {**MODEL, "deployments": [{"name": "Model", "user_config": {"size": size}}], "args": {"n": n}}
+        for size, n in ((5, 1), ("5", 1))
     )
+    assert serve_state.wish_of(one) != serve_state.wish_of(other)
+    assert serve_state.wish_of({**MODEL, "args": {"n": 1}}) != serve_state.wish_of({**MODEL, "args": {"n": "1"}})
 
 
 def test_surge_is_added_where_the_author_did_not_say_otherwise() -> None:
     config = {**MODEL, "deployments": [{"name": "Model", "max_surge_percent": 20}]}
-    surged = merge.with_surge(config, ["Features", "Model"])["deployments"]
+    surged = merge.with_surge(config, ["Features", "Model"], serve_state.SURGE)["deployments"]
     assert surged == [{"name": "Model", "max_surge_percent": 20}, {"name": "Features", "max_surge_percent": 100}]
 
 
@@ -100,8 +157,8 @@ def test_a_name_that_something_else_has_gets_a_suffix() -> None:
     assert merge.name_of_version({"applications": {}}, "flights", version) == name
     same = {"applications": {name: application(name, **MODEL)}}
     assert merge.name_of_version(same, "flights", version) == name
-    scaled = {"applications": {name: application(name, deployments=[{"name": "Model", "num_replicas": 4}])}}
-    assert merge.name_of_version(scaled, "flights", version) == f"{name}-2"
+    other = {"applications": {name: application(name, args={"model": "m2"})}}
+    assert merge.name_of_version(other, "flights", version) == f"{name}-2"
     unwell = {"applications": {name: application(name, "/flights", "UNHEALTHY", **MODEL)}}
     assert merge.name_of_version(unwell, "flights", version) == f"{name}-2"
     waiting = {"applications": {name: application(name, serve_state.private_route(name), "DEPLOY_FAILED", **MODEL)}}
@@ -159,15 +216,6 @@ def test_applications_do_not_get_the_jobs_secrets() -> None:
         "worker_process_setup_hook": "air_secrets_1.load",
     }
     assert merge.runtime_env_of_applications(environment) == {"py_modules": ["gcs://theirs.zip"]}
-
-
-def test_packages_of_applications_are_those_in_the_clusters_store() -> None:
-    applications: list[dict[str, Any]] = [
-        {"runtime_env": {"working_dir": "gcs://a.zip", "py_modules": ["gcs://b.zip", "s3://x/c.zip"]}},
-        {"deployments": [{"name": "M", "ray_actor_options": {"runtime_env": {"working_dir": "gcs://d.zip"}}}]},
-        {"runtime_env": {"working_dir": "gcs://a.zip"}, "deployments": [{"name": "M"}]},
-    ]
-    assert merge.packages_of(applications) == ["gcs://a.zip", "gcs://b.zip", "gcs://d.zip"]
 
 
 def test_applications_are_not_told_of_the_task_that_rolls_them_out() -> None:

@@ -2,54 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from airflow_provider_air.drivers.frame.running import Run
-from airflow_provider_air.drivers.serve import blue_green, change, in_place, watch
-from airflow_provider_air.drivers.serve.rollout import Rollout
+from airflow_provider_air.drivers.serve import blue_green, change, in_place
 from airflow_provider_air.drivers.serve.watch import RolloutFailed
 from airflow_provider_air.drivers.wire import serve_state
-from airflow_provider_air.drivers.wire.names import RECORDS_DIR
 from airflow_provider_air.drivers.wire.problems import ConfigurationProblem
 from tests.fakes.serve import FakeServe
+from tests.unit.drivers.serve.conftest import Make, application
 
-Make = Callable[..., Rollout]
 TEST = {"expected_status": 200, "json_subset": {"good": True}}
-
-
-@pytest.fixture
-def serve() -> Iterator[FakeServe]:
-    with FakeServe() as fake:
-        yield fake
-
-
-@pytest.fixture
-def make(serve: FakeServe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    """Make what one driver does, with its configuration."""
-    monkeypatch.setenv(RECORDS_DIR, str(tmp_path))
-    monkeypatch.setattr(watch, "POLL_SECONDS", 0.01)
-    numbers = itertools.count(1)
-
-    def rollout(**config: Any) -> Rollout:
-        run = Run(f"air-test-{next(numbers)}", None, None)
-        run.config = {"healthy_timeout_seconds": 5.0, "drain_seconds": 0.0, **config}
-        return Rollout(run, serve)  # type: ignore[arg-type]  # what a driver needs of its cluster
-
-    return rollout
-
-
-def application(version: int, name: str = "flights", **args: Any) -> dict[str, Any]:
-    return {
-        "name": name,
-        "route_prefix": f"/{name}",
-        "import_path": "flights:app",
-        "args": {"version": version, "good": True, **args},
-    }
 
 
 def routes_over_time(serve: FakeServe) -> list[dict[str, str]]:
@@ -224,3 +188,89 @@ def test_scaling_needs_serve_and_the_application(serve: FakeServe, make: Make) -
     blue_green.deploy(make(), [application(1, "trains")])
     with pytest.raises(ConfigurationProblem, match="no application 'flights'"):
         change.scale(make(**wish))
+
+
+SCALING = {"min_replicas": 1, "max_replicas": 2}
+
+
+@pytest.mark.parametrize("strategy", [blue_green.deploy, in_place.deploy])
+def test_numbers_of_replicas_change_on_the_version_that_runs(serve: FakeServe, make: Make, strategy: Any) -> None:
+    def wish(**options: Any) -> list[dict[str, Any]]:
+        return [{**application(1), "deployments": [{"name": "Model", **options}]}]
+
+    tests = {"flights": TEST}
+    first = strategy(make(smoke_tests=tests), wish(autoscaling_config=SCALING))["applications"]["flights"]
+    serve.puts.clear()
+    scaled = strategy(make(smoke_tests=tests), wish(autoscaling_config={**SCALING, "max_replicas": 9}))
+
+    second = scaled["applications"]["flights"]
+    assert (second["application"], second["version"]) == (first["application"], first["version"])
+    assert second["changed"]
+    assert len(serve.puts) == 1
+    (shown,) = serve.applications[second["application"]]["deployments"]
+    assert shown["autoscaling_config"]["max_replicas"] == 9
+    again = strategy(make(smoke_tests=tests), wish(autoscaling_config={**SCALING, "max_replicas": 9}))
+    assert not again["applications"]["flights"]["changed"]
+
+
+def test_numbers_that_do_not_get_well_are_taken_back(serve: FakeServe, make: Make) -> None:
+    wish = {**application(1), "deployments": [{"name": "Model", "num_replicas": 1}]}
+    blue_green.deploy(make(), [wish])
+    before = dict(serve.applications)
+    more = {**wish, "deployments": [{"name": "Model", "num_replicas": 9}]}
+    with pytest.raises(RolloutFailed, match="expected 500"):
+        blue_green.deploy(make(smoke_tests={"flights": {"expected_status": 500}}), [more])
+    assert serve.applications == before
+
+
+def test_what_serve_shows_as_floats_was_written_once(serve: FakeServe, make: Make) -> None:
+    options = {"name": "Model", "graceful_shutdown_timeout_s": 5, "ray_actor_options": {"num_cpus": 1}}
+    for strategy in (blue_green.deploy, in_place.deploy):
+        strategy(make(), [{**application(1), "deployments": [options]}])
+    assert len(serve.puts) == 1
+
+
+@pytest.mark.parametrize(("percent", "written"), [(None, 100), (0, 0), (30, 30)])
+def test_in_place_adds_as_many_replicas_as_the_author_lets_it(
+    serve: FakeServe, make: Make, percent: int | None, written: int
+) -> None:
+    in_place.deploy(make(), [application(1)])
+    result = in_place.deploy(make(max_surge_percent=percent), [application(2)])
+    (deployment,) = serve.applications["flights"]["deployments"]
+    assert deployment == {"name": "Model", "max_surge_percent": written}
+    again = in_place.deploy(make(max_surge_percent=50), [application(2)])["applications"]["flights"]
+    assert (again["changed"], again["version"]) == (False, result["applications"]["flights"]["version"])
+
+
+@pytest.mark.parametrize("strategy", [blue_green.deploy, in_place.deploy])
+def test_what_has_scaled_to_zero_is_healthy_and_woken_by_the_test(serve: FakeServe, make: Make, strategy: Any) -> None:
+    """The request that wakes it may be refused while no replica can answer."""
+    sleeping = {"name": "Model", "autoscaling_config": {"min_replicas": 0, "max_replicas": 1}}
+    wish = [{**application(1), "deployments": [sleeping]}]
+    asleep = strategy(make(), wish)["applications"]["flights"]
+    assert (asleep["status"], asleep["deployments"]["Model"]["replicas"]) == ("RUNNING", 0)
+    other = [{**application(2), "deployments": [sleeping]}]
+    awake = strategy(make(smoke_tests={"flights": {**TEST, "warmup_requests": 0}}), other)["applications"]["flights"]
+    assert awake["changed"]
+
+
+@pytest.mark.parametrize(("percent", "is_hinted"), [(None, True), (0, False)])
+def test_a_cluster_without_room_for_both_is_told_of_the_knob(
+    serve: FakeServe, make: Make, percent: int | None, is_hinted: bool
+) -> None:
+    in_place.deploy(make(), [application(1)])
+    serve.looks = 10_000
+    with pytest.raises(RolloutFailed, match="not healthy in time") as raised:
+        in_place.deploy(make(max_surge_percent=percent, healthy_timeout_seconds=0.1), [application(2)])
+    assert ("max_surge_percent=0" in str(raised.value)) is is_hinted
+
+
+def test_what_cannot_wake_is_taken_back(serve: FakeServe, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    sleeping = {"name": "Model", "autoscaling_config": {"min_replicas": 0, "max_replicas": 1}}
+    monkeypatch.setattr(serve, "wakes", False)
+    rollout = make(smoke_tests={"flights": TEST}, healthy_timeout_seconds=0.3)
+    with pytest.raises(
+        RolloutFailed, match=r"nothing serves, as before.*no answer in time from what has scaled to zero"
+    ):
+        blue_green.deploy(rollout, [{**application(1), "deployments": [sleeping]}])
+    assert serve.applications == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from typing import Any
 
 import pytest
@@ -58,4 +59,4 @@ def test_the_time_of_a_warmup_does_not_count() -> None:
 
 def test_nobody_answering_fails_the_test() -> None:
     with pytest.raises(smoke.SmokeTestFailed, match="no answer"):
-        smoke.run({"timeout_seconds": 2}, "http://127.0.0.1:9")
+        smoke.run({"timeout_seconds": 2}, "http://127.0.0.1:9", None, urllib.request.build_opener())

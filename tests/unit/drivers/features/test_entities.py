@@ -1,0 +1,74 @@
+"""Rows in files: partitions, formats, and files whose schemas differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+from airflow_provider_air.drivers.features import entities
+from airflow_provider_air.drivers.wire.problems import ConfigurationProblem
+
+
+def write(path: Path, **columns: Any) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    return str(path)
+
+
+def rows_of(uri: Any, *needed: str, **fields: Any) -> pyarrow.Table:
+    with entities.opened({"uri": uri, **fields}, "datasets.train", needed) as side:
+        table = side.table(side.schema.names)
+        assert side.count() == table.num_rows
+        return table
+
+
+def test_a_hive_partition_is_a_column(tmp_path: Path) -> None:
+    write(tmp_path / "flights" / "carrier=AA" / "1.parquet", x=[1])
+    write(tmp_path / "flights" / "carrier=UA" / "1.parquet", x=[2])
+    (tmp_path / "flights" / "_SUCCESS").touch()
+
+    assert rows_of(str(tmp_path / "flights")).to_pydict() == {"x": [1, 2], "carrier": ["AA", "UA"]}
+
+
+@pytest.mark.parametrize("place", ["", "1.parquet"])
+def test_a_partition_above_the_place_is_a_column_where_it_is_needed(tmp_path: Path, place: str) -> None:
+    write(tmp_path / "run=1" / "carrier=AA" / "1.parquet", x=[1])
+    uri = str(tmp_path / "run=1" / "carrier=AA" / place)
+
+    assert rows_of(uri).to_pydict() == {"x": [1]}
+    assert rows_of(uri, "carrier").column("carrier").to_pylist() == ["AA"]
+
+
+def test_files_whose_columns_differ_are_read_as_what_all_of_them_are(tmp_path: Path) -> None:
+    write(tmp_path / "rows" / "1.parquet", x=pyarrow.nulls(1), y=pyarrow.array([1], pyarrow.int32()))
+    write(tmp_path / "rows" / "2.parquet", x=["a"], y=pyarrow.array([2**40], pyarrow.int64()), z=[1.5])
+    other = write(tmp_path / "more.parquet", x=["b"], y=pyarrow.array([3], pyarrow.int8()), z=[None])
+
+    table = rows_of([str(tmp_path / "rows"), other])
+
+    assert table.to_pydict() == {"x": [None, "a", "b"], "y": [1, 2**40, 3], "z": [None, 1.5, None]}
+
+
+def test_files_without_a_common_schema_are_refused(tmp_path: Path) -> None:
+    uris = [write(tmp_path / "1.parquet", x=["a"]), write(tmp_path / "2.parquet", x=[1])]
+
+    with pytest.raises(ConfigurationProblem, match=r"datasets.train: the files of .* have no common schema"):
+        rows_of(uris)
+
+
+def test_csv_and_json_are_read_with_an_id_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("user,event_timestamp\n1152921504606846977,2026-01-01 00:00:00\n,2026-01-02\n")
+    (tmp_path / "rows.jsonl").write_text('{"user": 1152921504606846977}\n{"user": null}\n')
+
+    for name in ("rows.csv", "rows.jsonl"):
+        assert rows_of(str(tmp_path / name)).column("user").to_pylist() == [1152921504606846977, None]
+
+
+def test_absent_rows_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationProblem, match=r"datasets.train: there is no file or folder at /nowhere"):
+        rows_of("/nowhere")
