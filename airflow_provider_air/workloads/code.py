@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_air.errors import ConfigurationError
@@ -47,3 +47,38 @@ def pack(code: Code, field: str, code_folders: Sequence[str]) -> tuple[Any, dict
         file: call["call.pkl"],
         **unpickler(),
     }
+
+
+def pack_within(value: Any, field: str, code_folders: Sequence[str]) -> tuple[Any, dict[str, bytes]]:
+    """
+    Pack every callable that stands anywhere in a field, as :func:`pack` does one that is all of it.
+
+    :raises ConfigurationError: one cannot be pickled
+    """
+    files: dict[str, bytes] = {}
+    count = iter(range(1_000_000))
+
+    def packed(item: Any) -> Any:
+        if isinstance(item, Mapping):
+            return {key: packed(each) for key, each in item.items()}
+        if isinstance(item, (list, tuple)):
+            return [packed(each) for each in item]
+        if not callable(item):
+            return item
+        told, pickles = pack(item, f"{field}-{next(count)}", code_folders)
+        files.update(pickles)
+        return told
+
+    return packed(value), files
+
+
+def callables_in(value: Any) -> Iterator[Callable[..., Any]]:
+    """Find the callables that stand anywhere in a value: their modules may have to travel."""
+    if callable(value):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from callables_in(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from callables_in(item)

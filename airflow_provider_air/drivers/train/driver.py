@@ -33,14 +33,16 @@ def main() -> None:
 
 def _train(run: Run, started: float) -> Dict[str, Any]:
     loop = code.author_callable(run, run.config["train_loop"], "train_loop")
-    build = trainers.builder(run.config, loop)
+    config, name = run.config, run.config["run_name"]
+    for field in ("trainer_args", "run_config"):
+        config[field] = code.author_fields(run, config.get(field), field)
+    build = trainers.builder(config, loop, config["run_config"])
     import ray
 
     from . import reports
 
     if not ray.is_initialized():
         ray.init()
-    config, name = run.config, run.config["run_name"]
     storage_path = files.storage_of(config)
     specs, joined = join.join_datasets(run, config.get("datasets") or {})
     data = datasets.read_all(specs) if specs else {}  # Ray Data is slow to import
@@ -50,9 +52,9 @@ def _train(run: Run, started: float) -> Dict[str, Any]:
     report.begin(resumed_from, len(history.rows))
     bundles = trainers.bundles(trainers.scaling(config), bool(data))
     with reports.mailbox() as mailbox:
-        callback = reports.ReportProgress(mailbox.path, storage_path, name, history.rows)
-        trainer = build(name, storage_path, [callback], config.get("train_loop_config"), data)
-        tick = reports.follow(mailbox, history, report.row)
+        callbacks = reports.callbacks(mailbox, storage_path, name, history.rows)
+        trainer = build(name, storage_path, callbacks, config.get("train_loop_config"), data)
+        tick = reports.follow(mailbox, history, report.row, report.restart)
         result = resources.run_when_it_fits(run, "scaling_config", bundles, lambda: _fit(trainer), tick)
     kept = _kept(result)
     for folder, metrics in kept:
@@ -136,6 +138,11 @@ class _Reporter:
             uri = files.join(self._uri, row["checkpoint"])
             self._run.records.tell("checkpoint", uri=uri, values=values)
         self._missing.note(row["metrics"])
+
+    def restart(self, dropped: int) -> None:
+        """Say that the workers start again: after a failure, a preemption, or with another number of them."""
+        message = "the workers start again from the last checkpoint: %d reports after it come anew" % dropped
+        self._run.records.tell("progress", message=message, phase="restart")
 
     def late(self, row: Optional[Row]) -> None:
         """Write what came for a checkpoint after its report."""

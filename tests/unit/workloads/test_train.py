@@ -44,7 +44,6 @@ def test_the_driver_is_told_what_the_author_said_and_nothing_that_is_none() -> N
         "metric": "rmse",
         "mode": "min",
         "resources_timeout_seconds": 600.0,
-        "report_interval_seconds": 0.2,
     }
 
 

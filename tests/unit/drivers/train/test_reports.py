@@ -39,7 +39,7 @@ def test_reports_reach_the_driver_and_the_storage(tmp_path: Path) -> None:
         callback.after_report(None, [{"epoch": 1}], Saved(f"{tmp_path}/run/checkpoint_1/"))
         tick()
         callback.after_report(None, [{"epoch": 2}], None)
-        callback.after_exception(None, {0: RuntimeError()})
+        reports.WorkersStart(callback).before_worker_group_start(None)
         callback.after_report(None, [{"epoch": 2}], None)
         tick()
         tick()

@@ -37,11 +37,10 @@ def test_a_trainer_that_cannot_be_built_is_refused_before_a_run(config: dict[str
     said(words, problem)
 
 
-def test_a_trainer_gets_what_its_class_does_not_know_refused(tmp_path: Path) -> None:
+def test_what_a_trainers_class_does_not_know_is_refused_with_what_it_knows() -> None:
     pytest.importorskip("ray.train")
-    build = trainers.builder({"trainer_args": {"colour": "red"}}, loop)
-    with pytest.raises(ConfigurationProblem, match=r"DataParallelTrainer refused.*colour"):
-        build("name", str(tmp_path), [], None, {})
+    with pytest.raises(ConfigurationProblem, match=r"DataParallelTrainer has no 'colour'; it has backend_config, data"):
+        trainers.builder({"trainer_args": {"colour": "red"}}, loop)
 
 
 def test_a_run_needs_its_workers_and_one_more_cpu_to_read_for_them() -> None:

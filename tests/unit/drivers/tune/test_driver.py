@@ -28,13 +28,17 @@ def test_an_experiment_is_configured_as_the_author_said(by_hand: Run, tmp_path: 
     )
     tune_config = driver._tune_config(by_hand, [{"CPU": 1.0}])
     assert (tune_config.metric, tune_config.mode, tune_config.num_samples) == ("loss", "min", 3)
-    assert (tune_config.time_budget_s, type(tune_config.scheduler).__mro__[1].__name__) == (
+    from airflow_provider_air.drivers.tune import stopping
+
+    assert stopping.WANTED is not None
+    assert (stopping.WANTED.budget_seconds, type(tune_config.scheduler).__mro__[1].__name__) == (
         60,
         "AsyncHyperBandScheduler",
     )
     run_config = driver._run_config(by_hand)
     assert (run_config.name, run_config.storage_path) == ("search", str(tmp_path))
-    assert run_config.stop == {"training_iteration": 5}
+    assert stopping.WANTED.thresholds == {"training_iteration": 5}
+    assert [run_config.stop("t", {"training_iteration": step}) for step in (4, 5)] == [False, True]
 
 
 def result(trial: str, error: Any) -> Any:
