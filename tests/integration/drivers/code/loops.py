@@ -157,7 +157,11 @@ def boosted_by_xgboost(config: dict[str, Any]) -> None:
     from ray.train.xgboost import RayTrainReportCallback
 
     def data(name: str) -> Any:
-        rows = [row for batch in ray.train.get_dataset_shard(name).iter_batches() for row in zip(*batch.values(), strict=True)]
+        rows = [
+            row
+            for batch in ray.train.get_dataset_shard(name).iter_batches()
+            for row in zip(*batch.values(), strict=True)
+        ]
         names = ["a", "y"]
         assert len(rows) == config["rows"][name], f"{len(rows)} rows of {name}"
         return xgboost.DMatrix([[row[0]] for row in rows], [row[1] for row in rows], feature_names=names[:1])
@@ -220,3 +224,15 @@ def elastic(config: dict[str, Any]) -> None:
             time.sleep(600)
 
     run_epochs({"epochs": 7, "checkpoint_every": 3}, before=hold)
+
+
+def hold_cpus(config: dict[str, Any]) -> None:
+    """Hold CPUs in another job until the gate is there."""
+    import ray
+
+    @ray.remote(num_cpus=config["cpus"])
+    def held() -> None:
+        Path(config["held"]).touch()
+        wait_for(config["gate"])
+
+    ray.get(held.remote())

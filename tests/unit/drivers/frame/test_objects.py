@@ -47,7 +47,7 @@ class Car:
         plate: str | None = None,
         split: Literal["all"] | list[str] = "all",
         settings: dict | None = None,  # type: ignore[type-arg]
-        unknown=None,  # type: ignore[no-untyped-def]  # noqa: ANN001
+        unknown=None,  # type: ignore[no-untyped-def]
     ) -> None:
         self.given = {name: value for name, value in vars().items() if name != "self"}
 
