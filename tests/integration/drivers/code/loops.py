@@ -214,25 +214,32 @@ def endless(config: dict[str, Any]) -> None:
         time.sleep(0.02)
 
 
-def elastic(config: dict[str, Any]) -> None:
-    """Report epochs; alone, hold after epoch 4 until more workers come; the last checkpoint is of epoch 2."""
-    import ray.train
+HELD = "held-by-a-test"
 
-    def hold(epoch: int) -> None:
+
+def hold_cpus(count: int) -> None:
+    """Have Ray promise CPUs to somebody else, as its autoscaler's coordinator does: an elastic run takes what is left."""
+    import ray
+    from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import (
+        ResourceRequestPriority,
+        get_or_create_autoscaling_coordinator,
+    )
+
+    asked = {"requester_id": HELD, "resources": [{"CPU": count}], "expire_after_s": 600.0}
+    coordinator = get_or_create_autoscaling_coordinator()
+    ray.get(coordinator.request_resources.remote(**asked, priority=ResourceRequestPriority.HIGH))
+
+
+def elastic(config: dict[str, Any]) -> None:
+    """Report epochs with checkpoints at 2 and 5; alone, have CPUs given back before epoch 5, and wait to be two."""
+    import ray.train
+    from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import (
+        get_or_create_autoscaling_coordinator,
+    )
+
+    def before(epoch: int) -> None:
         if epoch == 5 and ray.train.get_context().get_world_size() == 1:
-            Path(config["gate"]).touch()
+            ray.get(get_or_create_autoscaling_coordinator().cancel_request.remote(requester_id=HELD))
             time.sleep(600)
 
-    run_epochs({"epochs": 7, "checkpoint_every": 3}, before=hold)
-
-
-def hold_cpus(config: dict[str, Any]) -> None:
-    """Hold CPUs in another job until the gate is there."""
-    import ray
-
-    @ray.remote(num_cpus=config["cpus"])
-    def held() -> None:
-        Path(config["held"]).touch()
-        wait_for(config["gate"])
-
-    ray.get(held.remote())
+    run_epochs({"epochs": 7, "checkpoint_every": 3}, before)
