@@ -218,7 +218,7 @@ HELD = "held-by-a-test"
 
 
 def hold_cpus(count: int) -> None:
-    """Have Ray promise CPUs to somebody else, as its autoscaler's coordinator does: an elastic run takes what is left."""
+    """Have Ray promise CPUs to somebody else, by its autoscaler's coordinator: an elastic run takes what is left."""
     import ray
     from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import (
         ResourceRequestPriority,
