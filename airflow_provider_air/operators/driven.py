@@ -122,8 +122,10 @@ class RayDrivenOperator(RayStoredJobOperator):
 
     def tracked_parameters(self) -> Mapping[str, Any]:
         """Give the settings that a tracker notes: of the operator's template fields, those that are its own."""
+        from airflow_provider_air.workloads.code import told
+
         names = [name for name in self.template_fields if name not in RayDrivenOperator.template_fields]
-        values = {name: getattr(self, name) for name in names}
+        values = {name: told(getattr(self, name)) for name in names}
         return {
             k: dataclasses.asdict(v) if dataclasses.is_dataclass(v) and not isinstance(v, type) else v
             for k, v in values.items()

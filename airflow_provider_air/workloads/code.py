@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_air.errors import ConfigurationError
@@ -58,27 +58,29 @@ def pack_within(value: Any, field: str, code_folders: Sequence[str]) -> tuple[An
     files: dict[str, bytes] = {}
     count = iter(range(1_000_000))
 
-    def packed(item: Any) -> Any:
-        if isinstance(item, Mapping):
-            return {key: packed(each) for key, each in item.items()}
-        if isinstance(item, (list, tuple)):
-            return [packed(each) for each in item]
-        if not callable(item):
-            return item
-        told, pickles = pack(item, f"{field}-{next(count)}", code_folders)
+    def packed(function: Callable[..., Any]) -> Any:
+        told, pickles = pack(function, f"{field}-{next(count)}", code_folders)
         files.update(pickles)
         return told
 
-    return packed(value), files
+    return _replaced(value, packed), files
 
 
-def callables_in(value: Any) -> Iterator[Callable[..., Any]]:
+def told(value: Any) -> Any:
+    """Give a field for people and trackers to read: callables by their names, the same in each try."""
+    return _replaced(value, lambda function: getattr(function, "__qualname__", type(function).__qualname__))
+
+
+def callables_in(value: Any) -> list[Callable[..., Any]]:
     """Find the callables that stand anywhere in a value: their modules may have to travel."""
-    if callable(value):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from callables_in(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from callables_in(item)
+    found: list[Callable[..., Any]] = []
+    _replaced(value, found.append)
+    return found
+
+
+def _replaced(value: Any, replace: Callable[[Callable[..., Any]], Any]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _replaced(item, replace) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_replaced(item, replace) for item in value]
+    return replace(value) if callable(value) else value

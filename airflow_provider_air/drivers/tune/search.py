@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from ..frame import objects
@@ -95,11 +96,24 @@ def searcher(
     if points:
         args["points_to_evaluate"] = points
     if args.get("space") is not None:
+        _check_kept(args["space"])
         args = {"metric": metric, "mode": mode, **args}
     chosen = objects.found(_path(path, {}, "searcher", SEARCHERS), "searcher")
     made = _build(chosen, _known_by_name(name, args), "searcher %r" % _text(name), "on_trial_complete")
     made.__class__ = patient(type(made))
     return made
+
+
+def _check_kept(space: Any) -> None:
+    """Refuse what could not be kept with the searcher's state, which Ray pickles by name (2.60: Optuna's)."""
+    if callable(space):
+        try:
+            pickle.dumps(space)
+        except Exception as error:
+            raise ConfigurationProblem(
+                "searcher: a 'space' that is a function has to be named by import path: it is kept with the state (%s)"
+                % error
+            ) from error
 
 
 def draws_itself(spec: Any) -> bool:

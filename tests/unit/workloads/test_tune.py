@@ -113,7 +113,8 @@ def test_functions_travel_from_anywhere_in_the_fields() -> None:
     assert config["stop"][0] == {"loss": 1}
     assert [config["stop"][1]["payload"], config["searcher"]["name"]["payload"]] == ["stop-0.pkl", "searcher-0.pkl"]
     assert {"stop-0.pkl", "searcher-0.pkl"} <= set(payload)
-    assert list(code.callables_in(vars(spec))) == [ended, ended]
+    assert code.callables_in(vars(spec)) == [ended, ended]
+    assert code.told(spec.stop) == [{"loss": 1}, ended.__qualname__]
 
 
 def test_the_schedulers_and_searchers_that_authors_may_name_are_those_that_the_driver_knows() -> None:

@@ -216,3 +216,9 @@ def test_samplers_anywhere_in_a_space_are_drawn_by_tune(by_hand: Run) -> None:
     assert all(config["layers"] == [4, {"width": 7}, 8] for config in found)
     assert all(1 <= config["net"]["lr"] <= 2 and config["net"].get("deep", 3) == 3 for config in found)
     assert tune is not None
+
+
+def test_a_space_that_could_not_be_kept_with_the_searchers_state_is_refused() -> None:
+    pytest.importorskip("optuna")
+    with pytest.raises(ConfigurationProblem, match=r"searcher: a 'space' that is a function has to be named by import"):
+        search.searcher({"name": "optuna", "args": {"space": lambda trial: {}}}, False)
