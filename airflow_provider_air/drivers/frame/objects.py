@@ -96,13 +96,9 @@ def fitted(
 
 
 def _is_named(spec: Any) -> bool:
-    return (
-        isinstance(spec, dict)
-        and isinstance(spec.get("name"), (str, collections.abc.Callable))
-        and (  # type: ignore[arg-type]
-            set(spec) <= {"name", "args"}
-        )
-    )
+    if not isinstance(spec, dict) or not set(spec) <= {"name", "args"}:
+        return False
+    return isinstance(spec.get("name"), str) or callable(spec.get("name"))
 
 
 def _name_of(chosen: Any) -> str:

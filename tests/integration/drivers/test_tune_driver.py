@@ -99,7 +99,7 @@ def test_a_restored_search_obeys_what_the_task_says_now(submit: Submit, tmp_path
     first = start(submit, tmp_path, "changed", begun)
 
     def saved() -> bool | None:
-        return True if first.of_kind("metric") and [*(tmp_path / "changed").glob("experiment_state-*")] else None
+        return True if first.of_kind("metric") and any((tmp_path / "changed").glob("experiment_state-*")) else None
 
     wait_until(saved, what="the experiment's first state", timeout_seconds=420)
     first.kill()

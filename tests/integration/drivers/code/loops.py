@@ -177,9 +177,9 @@ def boosted_by_xgboost(config: dict[str, Any]) -> None:
 
 def forest(config: dict[str, Any]) -> None:
     """Fit scikit-learn's forest to all of 'train', with a checkpoint that joblib writes."""
-    import joblib
+    import joblib  # type: ignore[import-untyped, unused-ignore]
     import ray.train
-    from sklearn.ensemble import RandomForestRegressor
+    from sklearn.ensemble import RandomForestRegressor  # type: ignore[import-untyped, unused-ignore]
 
     frame = ray.train.get_dataset_shard("train").materialize().to_pandas()
     model = RandomForestRegressor(n_estimators=config["trees"], n_jobs=1, random_state=0).fit(frame[["a"]], frame["y"])

@@ -37,7 +37,7 @@ class Called:
 class Car:
     """Takes what Ray's classes take, of each form."""
 
-    def __init__(
+    def __init__(  # type: ignore[no-untyped-def]
         self,
         engine: Optional["Engine"] = None,  # noqa: UP037, UP045  # as Ray writes it
         engines: Optional[list[Engine]] = None,  # noqa: UP045
@@ -47,7 +47,7 @@ class Car:
         plate: str | None = None,
         split: Literal["all"] | list[str] = "all",
         settings: dict | None = None,  # type: ignore[type-arg]
-        unknown=None,  # type: ignore[no-untyped-def]
+        unknown=None,
     ) -> None:
         self.given = {name: value for name, value in vars().items() if name != "self"}
 

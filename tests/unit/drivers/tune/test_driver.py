@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_air.drivers.frame import code
 from airflow_provider_air.drivers.frame.running import Run
 from airflow_provider_air.drivers.tune import driver
 from airflow_provider_air.drivers.wire.problems import ConfigurationProblem
@@ -172,7 +173,7 @@ def test_a_trial_needs_what_the_task_says_or_else_what_the_code_says(
 ) -> None:
     tune = pytest.importorskip("ray.tune")
     trainable = made(tune)
-    monkeypatch.setattr(driver.code, "author_callable", lambda run, spec, field: trainable)
+    monkeypatch.setattr(code, "author_callable", lambda run, spec, field: trainable)
     by_hand.config.update(EXPERIMENT, resources_per_trial=asked)
     give, found = driver._trainable(by_hand)
 

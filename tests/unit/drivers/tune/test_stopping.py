@@ -18,7 +18,7 @@ STOPPER: Any = pytest.importorskip("ray.tune").Stopper
 HERE = __name__
 
 
-class Third(STOPPER):
+class Third(STOPPER):  # type: ignore[misc]
     """Ends a trial with its third report, and an experiment with its fifth."""
 
     def __init__(self, at: int = 3) -> None:
