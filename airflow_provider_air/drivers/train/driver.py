@@ -6,6 +6,7 @@ The same ``run_name`` and ``storage_path`` in a later attempt resume from the la
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import time
 from typing import Any, Dict, List, Optional, Tuple
@@ -41,13 +42,15 @@ def _train(run: Run, started: float) -> Dict[str, Any]:
 
     from . import reports
 
-    if not ray.is_initialized():
-        ray.init()
     storage_path = files.storage_of(config)
-    specs, joined = join.join_datasets(run, config.get("datasets") or {})
-    data = datasets.read_all(specs) if specs else {}  # Ray Data is slow to import
-    history = reports.load_history(storage_path, name)
-    resumed_from = _align(history, storage_path, name)
+    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+        # Some requests to the storage, while Ray connects.
+        earlier = beside.submit(_earlier, storage_path, name)
+        if not ray.is_initialized():
+            ray.init()
+        specs, joined = join.join_datasets(run, config.get("datasets") or {})
+        data = datasets.read_all(specs) if specs else {}  # Ray Data is slow to import
+        history, resumed_from = earlier.result()
     report = _Reporter(run, files.join(storage_path, name))
     report.begin(resumed_from, len(history.rows))
     bundles = trainers.bundles(trainers.scaling(config), bool(data))
@@ -77,6 +80,14 @@ def _fit(trainer: Any) -> Any:
         return trainer.fit()
     except TrainingFailedError as error:
         raise loops.failure(error) from error
+
+
+def _earlier(storage_path: str, name: str) -> Tuple[History, Optional[str]]:
+    """Give what earlier attempts left, up to the checkpoint that Ray will resume from, and that one's URI."""
+    from . import reports
+
+    history = reports.load_history(storage_path, name)
+    return history, _align(history, storage_path, name)
 
 
 def _align(history: History, storage_path: str, name: str) -> Optional[str]:

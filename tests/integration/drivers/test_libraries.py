@@ -31,6 +31,7 @@ def trained(submit: Submit, folder: Path, spec: TrainSpec) -> TrainResult:
     return TrainResult.from_value(submit(train.ENTRYPOINT, payload).succeeded())
 
 
+@pytest.mark.full  # 40 s
 def test_two_workers_of_xgboost_split_one_data_set_and_share_the_other(submit: Submit, tmp_path: Path) -> None:
     result = trained(
         submit,
@@ -41,7 +42,10 @@ def test_two_workers_of_xgboost_split_one_data_set_and_share_the_other(submit: S
             trainer_args={"dataset_config": {"datasets_to_split": ["train"]}, "xgboost_config": {}},
             train_loop_config={"rounds": 4, "rows": {"train": 200, "valid": 100}},
             scaling_config={"num_workers": 2},
-            run_config={"logging_config": {"log_level": "WARNING"}},
+            run_config={
+                "logging_config": {"log_level": "WARNING"},
+                "worker_runtime_env": {"env_vars": {"WORKERS_ONLY": "yes"}},
+            },
             datasets={"train": data(tmp_path, "train", 400), "valid": data(tmp_path, "valid", 100)},
             metric="rmse",
             mode="min",

@@ -1,6 +1,7 @@
 """Author-side code of the driver tests: runs on the Ray cluster."""
 
 import json
+import os
 import tempfile
 import time
 import uuid
@@ -152,6 +153,7 @@ def sum_of_columns(config: dict[str, Any]) -> None:
 
 def boosted_by_xgboost(config: dict[str, Any]) -> None:
     """Train an XGBoost booster on this worker's share of 'train', and judge it by all of 'valid'."""
+    assert os.environ["WORKERS_ONLY"] == "yes"
     import ray.train
     import xgboost
     from ray.train.xgboost import RayTrainReportCallback
