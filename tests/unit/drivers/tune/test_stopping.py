@@ -147,7 +147,7 @@ def test_what_stoppers_have_seen_is_kept_while_the_author_says_the_same() -> Non
 
 
 def test_other_words_are_obeyed_from_then_on() -> None:
-    kept = pickle.dumps(wanted([{"loss": 100}, f"{HERE}:Third"]))
+    kept = pickle.dumps(wanted([{"loss": 100}, {"name": f"{HERE}:Third", "args": {"at": 1}}]))
 
     stopping.WANTED = stopping.Wanted({"loss": 2.5}, None)
     assert reports(pickle.loads(kept), *LOSSES) == [False, False, True]
