@@ -151,12 +151,18 @@ def _tuner(run: Run, trainable: Any, bundles: List[Bundle], uri: str, wanted: Di
 
 
 def _space(run: Run) -> Dict[str, Any]:
-    spec = run.config.get("param_space")
-    if search.draws_itself(run.config.get("searcher")) and isinstance(spec, dict) and spaces.samplers_in(spec):
+    from ray.tune.search.variant_generator import parse_spec_vars
+
+    built = search.space(run)
+    _, domains, grids = parse_spec_vars(built)
+    spec = run.config.get("searcher")
+    if search.draws_itself(spec) and (domains or grids):
         raise ConfigurationProblem(
             "param_space: the searcher draws from the 'space' in its args; here may be constants only"
         )
-    return search.space(run)
+    if grids:  # of a space that is an import path; another one is checked before it is sent
+        search.check_grid(spec)
+    return built
 
 
 def _tune_config(run: Run, bundles: List[Bundle]) -> Any:

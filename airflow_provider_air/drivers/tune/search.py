@@ -91,8 +91,8 @@ def searcher(
     path, package = SEARCHERS.get(name, (name, None)) if isinstance(name, str) else (name, None)
     if package is not None:
         imports.need_package(package, "searcher %r" % name)
-    if has_grid and name != "random":
-        raise ConfigurationProblem("param_space: the searcher %r cannot walk grid_search; use choice" % _text(name))
+    if has_grid:
+        check_grid(spec)
     if points:
         args["points_to_evaluate"] = points
     if args.get("space") is not None:
@@ -114,6 +114,17 @@ def _check_kept(space: Any) -> None:
                 "searcher: a 'space' that is a function has to be named by import path: it is kept with the state (%s)"
                 % error
             ) from error
+
+
+def check_grid(spec: Any) -> None:
+    """
+    Refuse a searcher other than Tune's own for a space with a grid.
+
+    :raises ConfigurationProblem: it cannot walk one
+    """
+    name, _ = objects.named(spec or "random")
+    if name != "random":
+        raise ConfigurationProblem("param_space: the searcher %r cannot walk grid_search; use choice" % _text(name))
 
 
 def draws_itself(spec: Any) -> bool:

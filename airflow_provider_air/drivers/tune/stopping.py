@@ -37,7 +37,7 @@ class Wanted:
     def __init__(self, stop: Any, budget_seconds: Optional[float]) -> None:
         self.thresholds: Dict[str, float] = {}
         self.stoppers: List[Any] = []
-        self.spec = json.dumps(stop, sort_keys=True, default=repr)
+        self.spec = json.dumps(stop, sort_keys=True, default=lambda shipped: getattr(shipped, "__qualname__", ""))
         self.budget_seconds = budget_seconds
         for at, one in enumerate(stop if isinstance(stop, list) else [stop] if stop else []):
             name, args = objects.named(one)
@@ -91,9 +91,12 @@ class Stopping(Stopper):  # type: ignore[misc, unused-ignore]
 
     def __call__(self, trial_id: str, result: Dict[str, Any]) -> bool:
         """Tell whether a trial ends with this report."""
+        flat = flattened(result)
+        # By its flat name too, as Tune's thresholds have it; Ray's stoppers fail at a report without their metric.
+        seen = {**result, **flat}
         # All are asked, each time: some count what they have seen.
-        asked = [bool(one(trial_id, result)) for one in self._stoppers]
-        return any(asked) or _is_reached(result)
+        asked = [bool(one(trial_id, seen)) for one in self._stoppers if getattr(one, "_metric", None) in (None, *seen)]
+        return any(asked) or _is_reached(flat)
 
     def stop_all(self) -> bool:
         """Tell whether the experiment ends."""
@@ -117,13 +120,11 @@ class Stopping(Stopper):  # type: ignore[misc, unused-ignore]
         return True
 
 
-def _is_reached(result: Dict[str, Any]) -> bool:
+def _is_reached(flat: Dict[str, Any]) -> bool:
     """Tell whether a report meets a threshold, as Tune compares: at least the value; not without the metric."""
-    if WANTED is None or not WANTED.thresholds:
-        return False
-    flat = flattened(result)
-    values = {name: number_of(flat.get(name)) for name in WANTED.thresholds}
-    return any(value is not None and value >= WANTED.thresholds[name] for name, value in values.items())
+    thresholds = WANTED.thresholds if WANTED is not None else {}
+    values = {name: number_of(flat.get(name)) for name in thresholds}
+    return any(value is not None and value >= thresholds[name] for name, value in values.items())
 
 
 def unlimited(num_samples: int) -> None:

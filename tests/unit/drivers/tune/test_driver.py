@@ -223,3 +223,19 @@ def test_a_space_of_the_searchers_own_leaves_no_samplers_beside_it(by_hand: Run)
         driver._space(by_hand)
     by_hand.config["param_space"] = {"constant": 1}
     assert driver._space(by_hand) == {"constant": 1}
+
+
+def test_a_grid_in_the_authors_own_space_is_refused_for_a_searcher_that_cannot_walk_it(by_hand: Run) -> None:
+    pytest.importorskip("ray.tune")
+    by_hand.config.update(EXPERIMENT, searcher="optuna", param_space=f"{__name__}:walked")
+    with pytest.raises(ConfigurationProblem, match=r"param_space: the searcher 'optuna' cannot walk grid_search"):
+        driver._space(by_hand)
+    by_hand.config["searcher"] = "random"
+    assert set(driver._space(by_hand)) == {"x"}
+
+
+def walked() -> dict[str, Any]:
+    """A space of Ray's own objects."""
+    from ray import tune
+
+    return {"x": tune.grid_search([1, 2])}

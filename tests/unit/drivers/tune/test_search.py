@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -120,7 +121,9 @@ def drawn(trial: Any) -> dict[str, Any]:
         {"name": "asha", "args": {"max_t": 9}},
     ],
 )
-def test_a_scheduler_is_a_class_or_what_a_function_gives_and_saves_the_state(spec: Any, by_hand: Run) -> None:
+def test_a_scheduler_is_a_class_or_what_a_function_gives_and_saves_the_state(
+    spec: Any, by_hand: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trials = pytest.importorskip("airflow_provider_air.drivers.tune.trials")
     from ray import cloudpickle
     from ray.tune.schedulers import AsyncHyperBandScheduler
@@ -128,10 +131,15 @@ def test_a_scheduler_is_a_class_or_what_a_function_gives_and_saves_the_state(spe
     scheduler = search.scheduler(by_hand, spec, trials.saving)
     assert isinstance(scheduler, AsyncHyperBandScheduler)
     assert scheduler._max_t == (9 if isinstance(spec, dict) else 100)
-    # Without the metric, as only ours passes over it; and so it travels with the experiment.
     scheduler.set_search_properties("loss", "min")
-    moved = cloudpickle.loads(cloudpickle.dumps(scheduler))
-    assert [one.on_trial_result(None, None, {"other": 1}) for one in (scheduler, moved)] == ["CONTINUE"] * 2
+    # As it travels with the experiment, and as it is: it saves the experiment when a trial has ended.
+    saved: list[bool] = []
+    controller = SimpleNamespace(get_trials=list, checkpoint=lambda force: saved.append(force))
+    monkeypatch.setattr(trials.experiment, "OBSERVER", SimpleNamespace(ended=1))
+    for one in (scheduler, cloudpickle.loads(cloudpickle.dumps(scheduler))):
+        assert one.on_trial_result(None, None, {"other": 1}) == "CONTINUE"
+        assert one.choose_trial_to_run(controller) is None
+    assert saved == [True, True]
 
 
 def test_what_is_no_scheduler_is_refused(by_hand: Run) -> None:

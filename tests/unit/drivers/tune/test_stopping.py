@@ -85,6 +85,14 @@ def test_thresholds_are_of_flat_names_and_a_report_may_lack_them() -> None:
     assert stop("t", {"val": {"acc": 0.5}}) is True
 
 
+@pytest.mark.parametrize("name", ["TrialPlateauStopper", "ExperimentPlateauStopper"])
+def test_rays_stoppers_take_a_nested_metric_and_pass_over_a_report_without_it(name: str) -> None:
+    stop = wanted({"name": name, "args": {"metric": "val/acc", "std": 0.5}})
+    found = reports(stop, *[{"val": {"acc": 1.0}}, {"loss": 1.0}] * 6)
+    assert found[:6] == [False] * 6
+    assert (any(found) or stop.stop_all()) is (name == "TrialPlateauStopper")
+
+
 @pytest.mark.parametrize(
     ("stop", "words"),
     [
