@@ -91,8 +91,8 @@ def test_rays_config_classes_reach_the_trainer_and_the_run(tmp_path: Path) -> No
     assert type(trainer.backend_config).__name__ == "Mine"
     assert (trainer.scaling_config.num_workers, trainer.train_loop_config) == ((1, 4), {"x": 1})
     run_config = trainer.run_config
+    assert [type(callback).__name__ for callback in run_config.callbacks] == ["UserCallback", "Listening"]
     assert run_config.callbacks[0] is ours
-    assert type(run_config.callbacks[1]).__name__ == "Listening"
     assert (run_config.logging_config.log_level, run_config.failure_config.max_preemption_failures) == ("ERROR", 3)
     assert (run_config.name, run_config.storage_path) == ("name", str(tmp_path))
 
