@@ -20,7 +20,9 @@ from ..wire.problems import ConfigurationProblem
 PUBLIC = ("ray.train", "ray.tune", "ray.data")
 # What Ray gives a parameter that it takes no longer, so as to complain of any other value.
 DEPRECATED = "DEPRECATED"
-_REFUSALS = (TypeError, ValueError, AssertionError, DeprecationWarning)
+# What classes raise at arguments that they do not take.
+REFUSALS = (TypeError, ValueError, AttributeError, AssertionError, DeprecationWarning)
+_PLAIN = (str, bytes, int, float, bool, dict, list, tuple, set)
 
 
 def named(spec: Any) -> Tuple[Any, Dict[str, Any]]:
@@ -65,7 +67,7 @@ def called(chosen: Callable[..., Any], args: Mapping[str, Any], field: str) -> A
     fields = fitted(chosen, args, field)
     try:
         return chosen(**fields)
-    except _REFUSALS as error:
+    except REFUSALS as error:
         raise ConfigurationProblem("%s: %s" % (field, error)) from error
 
 
@@ -141,7 +143,7 @@ def _fit(value: Any, annotation: Any, home: Any, field: str) -> Any:
         return made(value, field)
     if isinstance(value, dict):
         return _of_dict(value, kinds, classes, home, field)
-    if isinstance(value, str) and (_takes(kinds, str) or not kinds or ":" not in value):
+    if isinstance(value, str) and (_takes(kinds, str) or not (classes or (kinds and ":" in value))):
         return value
     if isinstance(value, str) or inspect.isclass(value) or inspect.isroutine(value):
         thing = found(value, field)
@@ -188,7 +190,14 @@ def _elements(kind: Any, container: type) -> List[Any]:
     """Give what ``List[X]`` or ``Dict[str, X]`` holds, where that is more than plain values."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     is_it = inspect.isclass(origin) and issubclass(container, origin)
-    return [arguments[-1]] if is_it and arguments and origin is not collections.abc.Callable else []
+    return [arguments[-1]] if is_it and arguments and not _is_plain(arguments[-1]) else []
+
+
+def _is_plain(annotation: Any) -> bool:
+    return all(
+        kind in _PLAIN or (typing.get_origin(kind) in _PLAIN and all(map(_is_plain, typing.get_args(kind))))
+        for kind in _kinds(annotation)
+    )
 
 
 def _takes(kinds: List[Any], plain: type) -> bool:

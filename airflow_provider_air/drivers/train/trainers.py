@@ -160,7 +160,7 @@ def builder(
                 datasets=datasets or None,
                 **args,
             )
-        except (TypeError, ValueError, DeprecationWarning) as error:
+        except objects.REFUSALS as error:
             raise ConfigurationProblem("trainer %s refused: %s" % (chosen.__name__, error)) from error
 
     return build

@@ -47,6 +47,7 @@ class Car:
         plate: str | None = None,
         split: Literal["all"] | list[str] = "all",
         settings: dict | None = None,  # type: ignore[type-arg]
+        extra: dict[str, Any] | None = None,
         unknown=None,
     ) -> None:
         self.given = {name: value for name, value in vars().items() if name != "self"}
@@ -94,7 +95,8 @@ def test_what_is_meant_as_it_is_stays_so() -> None:
     plain = {
         "plate": "a:b",
         "split": ["train"],
-        "settings": {"name": "x", "power": 3},
+        "settings": {"name": "x"},
+        "extra": {"name": "x", "args": {"power": 3}},
         "unknown": "any:thing",
         "engine": None,
     }
@@ -124,6 +126,7 @@ def test_a_class_is_made_only_where_its_object_is_taken() -> None:
         ({"engines": [{}, {"colour": 1}]}, ["car.engines[1]: Engine has no 'colour'"]),
         ({"by_name": {"front": {"colour": 1}}}, ["car.by_name.front: Engine has no 'colour'"]),
         ({"engine": f"{HERE}:nothing"}, ["car.engine", "'nothing'"]),
+        ({"engine": "V8"}, ["car.engine: 'V8' is no import path"]),
         ({"engine": {"name": f"{HERE}:engine", "args": {"colour": 1}}}, ["car.engine: engine has no 'colour'"]),
     ],
 )
