@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -114,14 +114,18 @@ class RayDrivenOperator(RayStoredJobOperator):
             )
         return info.storage
 
-    def code_folders(self, context: Context, *functions: Callable[..., Any] | str | None) -> list[str]:
-        """Give the folders whose modules travel by value with a callable."""
-        return code_folders(context, [f for f in functions if inspect.isroutine(f) or inspect.isclass(f)])
+    def code_folders(self, context: Context, *fields: Any) -> list[str]:
+        """Give the folders whose modules travel by value with the callables that stand anywhere in these fields."""
+        from airflow_provider_air.workloads.code import callables_in
+
+        return code_folders(context, [f for f in callables_in(fields) if inspect.isroutine(f) or inspect.isclass(f)])
 
     def tracked_parameters(self) -> Mapping[str, Any]:
         """Give the settings that a tracker notes: of the operator's template fields, those that are its own."""
+        from airflow_provider_air.workloads.code import told
+
         names = [name for name in self.template_fields if name not in RayDrivenOperator.template_fields]
-        values = {name: getattr(self, name) for name in names}
+        values = {name: told(getattr(self, name)) for name in names}
         return {
             k: dataclasses.asdict(v) if dataclasses.is_dataclass(v) and not isinstance(v, type) else v
             for k, v in values.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_air.operators.driven import RayDrivenOperator
@@ -20,10 +20,13 @@ class RayRLlibOperator(RayDrivenOperator):
 
     The XCom is the JSON form of :class:`~airflow_provider_air.workloads.rllib.RLlibResult`.
 
-    :param algorithm: RLlib's name of it, such as ``PPO``
-    :param environment: a registered Gymnasium name, or ``module:Class`` in ``working_dir``
+    :param algorithm: RLlib's name of it, such as ``PPO``, or the import path of an Algorithm's class; by default that
+        of ``config``, where that gives an AlgorithmConfig
+    :param environment: a registered Gymnasium name, or ``module:Class`` in ``working_dir``; by default that of
+        ``config``
     :param stop: ``{"training_iteration": 50}`` or ``{"env_runners/episode_return_mean": 190}``
-    :param config: RLlib's settings by their flat names, evaluation included
+    :param config: RLlib's settings by their flat names, evaluation included; or a function, or its import path, that
+        returns an AlgorithmConfig: policies, their mapping, callbacks, modules
     :param env_config: what the environment's class is built with
     :param checkpoint_frequency: every so many iterations
     :param checkpoints_to_keep: all of them by default
@@ -52,10 +55,10 @@ class RayRLlibOperator(RayDrivenOperator):
     def __init__(
         self,
         *,
-        algorithm: str,
-        environment: str,
+        algorithm: str | Callable[..., Any] | None = None,
+        environment: str | None = None,
         stop: Mapping[str, Any],
-        config: Mapping[str, Any] | None = None,
+        config: Mapping[str, Any] | str | Callable[..., Any] | None = None,
         env_config: Mapping[str, Any] | None = None,
         checkpoint_frequency: int = 1,
         checkpoints_to_keep: int | None = None,
@@ -76,10 +79,12 @@ class RayRLlibOperator(RayDrivenOperator):
         """Check the fields and pack them for the driver."""
         from airflow_provider_air.workloads.rllib import ENTRYPOINT, RLlibSpec
 
-        payload = self.spec_of(RLlibSpec).payload(
+        spec = self.spec_of(RLlibSpec)
+        payload = spec.payload(
             run_name=info.run_name,
             storage_path=self.storage_path(info),
             fixed_size=info.has_fixed_size,
+            code_folders=self.code_folders(context, vars(spec)),
         )
         return self.driver_job(ENTRYPOINT, payload)
 

@@ -23,17 +23,22 @@ class RayTrainOperator(RayDrivenOperator):
 
     :param train_loop: what each worker runs: ``module:function`` in ``working_dir``, or a function
     :param trainer: ``lightgbm``, ``xgboost``, ``torch``, ``data_parallel``, or the import path of a class
-    :param trainer_args: further plain arguments of the trainer's class
+    :param trainer_args: further arguments of the trainer's class, such as ``torch_config`` and ``dataset_config``: a
+        config class of Ray's is the dict of its fields, an import path, ``{"name": PATH, "args": {...}}``, or a
+        function that makes it
     :param train_loop_config: the loop's argument; takes another task's ``output["best_config"]``
-    :param scaling_config: fields of Ray's ScalingConfig
+    :param scaling_config: fields of Ray's ScalingConfig; ``num_workers=(1, 4)`` is elastic
     :param failure_config: fields of Ray's FailureConfig: restarts within one attempt
     :param checkpoint_config: fields of Ray's CheckpointConfig
+    :param run_config: further fields of Ray's RunConfig, written as ``trainer_args`` are: ``callbacks`` (beside ours),
+        ``logging_config``, ``worker_runtime_env`` (no secrets: Ray shows it)
     :param datasets: name to URI, to several (a list, or the output of a mapped task), or to ``{"uri", "format",
         "columns", "split"}``; with ``features`` also to ``{"sql", "columns", "split"}``
     :param features: ``FeastFeatures``: the data is joined with a feature service first, each row as of its own time
     :param metric, mode: what says which report is best, ``val/acc`` for a nested metric; a report may lack it
     :param resources_timeout_seconds: how long a growing cluster may lack what the run needs
-    :param report_interval_seconds: how often reports are collected; Ray's own 2 s hold up fast loops
+    :param report_interval_seconds: how often reports are collected: 0.2 by default, less often with more than 40
+        workers; Ray's own 2 s hold up fast loops
     """
 
     workload = "train"
@@ -48,6 +53,7 @@ class RayTrainOperator(RayDrivenOperator):
         "trainer",
         "failure_config",
         "checkpoint_config",
+        "run_config",
         "metric",
         "mode",
         "resources_timeout_seconds",
@@ -69,11 +75,12 @@ class RayTrainOperator(RayDrivenOperator):
         scaling_config: Mapping[str, Any] | None = None,
         failure_config: Mapping[str, Any] | None = None,
         checkpoint_config: Mapping[str, Any] | None = None,
+        run_config: Mapping[str, Any] | None = None,
         datasets: Mapping[str, Any] | None = None,
         metric: str | None = None,
         mode: str | None = None,
         resources_timeout_seconds: float = 600.0,
-        report_interval_seconds: float = 0.2,
+        report_interval_seconds: float | None = None,
         features: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -86,6 +93,7 @@ class RayTrainOperator(RayDrivenOperator):
         self.scaling_config = scaling_config
         self.failure_config = failure_config
         self.checkpoint_config = checkpoint_config
+        self.run_config = run_config
         self.datasets = datasets
         self.metric = metric
         self.mode = mode
@@ -101,7 +109,7 @@ class RayTrainOperator(RayDrivenOperator):
             run_name=info.run_name,
             storage_path=self.storage_path(info),
             fixed_size=info.has_fixed_size,
-            code_folders=self.code_folders(context, self.train_loop),
+            code_folders=self.code_folders(context, vars(spec)),
         )
         return self.driver_job(ENTRYPOINT, payload, self.datasets)
 

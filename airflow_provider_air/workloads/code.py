@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_air.errors import ConfigurationError
@@ -47,3 +47,40 @@ def pack(code: Code, field: str, code_folders: Sequence[str]) -> tuple[Any, dict
         file: call["call.pkl"],
         **unpickler(),
     }
+
+
+def pack_within(value: Any, field: str, code_folders: Sequence[str]) -> tuple[Any, dict[str, bytes]]:
+    """
+    Pack every callable that stands anywhere in a field, as :func:`pack` does one that is all of it.
+
+    :raises ConfigurationError: one cannot be pickled
+    """
+    files: dict[str, bytes] = {}
+    count = iter(range(1_000_000))
+
+    def packed(function: Callable[..., Any]) -> Any:
+        told, pickles = pack(function, f"{field}-{next(count)}", code_folders)
+        files.update(pickles)
+        return told
+
+    return _replaced(value, packed), files
+
+
+def told(value: Any) -> Any:
+    """Give a field for people and trackers to read: callables by their names, the same in each try."""
+    return _replaced(value, lambda function: getattr(function, "__qualname__", type(function).__qualname__))
+
+
+def callables_in(value: Any) -> list[Callable[..., Any]]:
+    """Find the callables that stand anywhere in a value: their modules may have to travel."""
+    found: list[Callable[..., Any]] = []
+    _replaced(value, found.append)
+    return found
+
+
+def _replaced(value: Any, replace: Callable[[Callable[..., Any]], Any]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _replaced(item, replace) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_replaced(item, replace) for item in value]
+    return replace(value) if callable(value) else value

@@ -48,6 +48,52 @@ def mapping(value: Any, field: str) -> None:
     plain_json(value, field)
 
 
+def objects(value: Any, field: str) -> None:
+    """
+    Check what describes objects: JSON, in which functions and classes may stand anywhere; None passes.
+
+    :raises ConfigurationError: something else is in it, such as an object of Ray's own
+    """
+
+    def stands_for(item: Any) -> str:
+        if callable(item):
+            return ""
+        raise TypeError(f"{type(item).__name__} cannot travel")
+
+    try:
+        json.dumps(value, default=stands_for)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"'{field}' is no plain JSON: {error}",
+            hint="Write a dict of its fields, an import path, {'name': PATH, 'args': {...}}, or a function",
+        ) from None
+
+
+def object_mapping(value: Any, field: str) -> None:
+    """
+    Check a dict with text keys that describes objects, see :func:`objects`; None passes.
+
+    :raises ConfigurationError: it is not
+    """
+    if value is not None and (not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value)):
+        raise ConfigurationError(f"'{field}' must be a dict with text keys, not {value!r}")
+    objects(value, field)
+
+
+def points(value: Any) -> None:
+    """
+    Check the configs that a search tries first; None passes.
+
+    :raises ConfigurationError: they are no list of dicts of plain JSON
+    """
+    if value is not None and not isinstance(value, (list, tuple)):
+        raise ConfigurationError(f"'points_to_evaluate' must be a list of dicts, not {value!r}")
+    for point in value or ():
+        if not isinstance(point, Mapping):
+            raise ConfigurationError(f"'points_to_evaluate' must hold dicts, not {point!r}")
+        mapping(point, "points_to_evaluate")
+
+
 def number(value: Any, field: str, *, minimum: float, integer: bool = False) -> None:
     """
     Check a number; None passes.

@@ -76,7 +76,7 @@ NUMBERS = frozenset(
     }
 )
 # Of these, the arguments by name are Ray's, and not the author's own.
-SEARCHES = ("scheduler", "searcher")
+SEARCHES = ("scheduler", "searcher", "stop")
 # Inside of what holds numbers: names, and what is the author's own.
 KEPT = frozenset(
     {"accelerator_type", "import_path", "label_selector", "name", "route_prefix", "runtime_env", "user_config"}
@@ -157,7 +157,8 @@ def _numbers_in(value: Any, kept: frozenset[str]) -> Any:
         return int(text) if INTEGER.fullmatch(text) else float(text) if NUMBER.fullmatch(text) else value
     if isinstance(value, Mapping):
         return {key: item if key in kept else _numbers_in(item, kept) for key, item in value.items()}
-    return [_numbers_in(item, kept) for item in value] if isinstance(value, list) else value
+    # A tuple, as Ray writes num_workers=(1, 4), and a list are the same to JSON.
+    return [_numbers_in(item, kept) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _numbers_of_data(value: Any) -> Any:

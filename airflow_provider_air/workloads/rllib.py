@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,18 +19,21 @@ class RLlibSpec:
     """
     One RLlib run; the cluster needs torch and gymnasium.
 
-    :param algorithm: RLlib's name of it, such as ``PPO``
-    :param environment: a registered Gymnasium name, or ``module:Class`` in the shipped code, built with ``env_config``
+    :param algorithm: RLlib's name of it, such as ``PPO``, or the import path of an Algorithm's class; that of
+        ``config`` where that gives an AlgorithmConfig
+    :param environment: a registered Gymnasium name, or ``module:Class`` in the shipped code, built with ``env_config``;
+        that of ``config`` where that has one
     :param stop: when to stop, ``{"training_iteration": 50}`` or ``{"env_runners/episode_return_mean": 190}``
-    :param config: RLlib's settings by their flat names (``lr``, ``num_env_runners``, ``evaluation_interval``)
+    :param config: RLlib's settings by their flat names (``lr``, ``num_env_runners``, ``evaluation_interval``); or a
+        function, or its import path, that returns an AlgorithmConfig: policies, their mapping, callbacks, modules
     :param checkpoint_frequency: every so many iterations; a retry resumes from the last one
     :param checkpoints_to_keep: all of them by default
     """
 
-    algorithm: str
-    environment: str
+    algorithm: code.Code | None
+    environment: str | None
     stop: Mapping[str, Any]
-    config: Mapping[str, Any] | None = None
+    config: Mapping[str, Any] | code.Code | None = None
     env_config: Mapping[str, Any] | None = None
     checkpoint_frequency: int = 1
     checkpoints_to_keep: int | None = None
@@ -42,13 +45,8 @@ class RLlibSpec:
 
         :raises ConfigurationError: the first thing that is wrong, by the field's name
         """
-        if not isinstance(self.algorithm, str) or not self.algorithm.isidentifier():
-            raise ConfigurationError(f"'algorithm' must be RLlib's name of one, such as 'PPO', not {self.algorithm!r}")
-        if not isinstance(self.environment, str) or not self.environment:
-            raise ConfigurationError(f"'environment' must be a name or an import path, not {self.environment!r}")
-        if ":" in self.environment:
-            code.check(self.environment, "environment")
-        for name in ("stop", "config", "env_config"):
+        self._check_what_trains()
+        for name in ("stop", "env_config"):
             fields.mapping(getattr(self, name), name)
         if not self.stop:
             raise ConfigurationError("'stop' is empty: the run would never end")
@@ -56,7 +54,29 @@ class RLlibSpec:
         fields.number(self.checkpoints_to_keep, "checkpoints_to_keep", minimum=1, integer=True)
         fields.number(self.resources_timeout_seconds, "resources_timeout_seconds", minimum=0)
 
-    def payload(self, *, run_name: str, storage_path: str | None, fixed_size: bool) -> dict[str, bytes]:
+    def _check_what_trains(self) -> None:
+        is_made = self.config is not None and not isinstance(self.config, Mapping)
+        if is_made:
+            code.check(self.config, "config")  # type: ignore[arg-type]  # what is neither is refused
+        else:
+            fields.mapping(self.config, "config")
+        is_name = isinstance(self.algorithm, str) and (
+            self.algorithm.isidentifier() or code.IMPORT_PATH.match(self.algorithm)
+        )
+        if not (is_name or callable(self.algorithm) or (self.algorithm is None and is_made)):
+            raise ConfigurationError(
+                f"'algorithm' must be RLlib's name of one, such as 'PPO', or an import path, not {self.algorithm!r}"
+            )
+        if self.environment is None and is_made:
+            return
+        if not isinstance(self.environment, str) or not self.environment:
+            raise ConfigurationError(f"'environment' must be a name or an import path, not {self.environment!r}")
+        if ":" in self.environment:
+            code.check(self.environment, "environment")
+
+    def payload(
+        self, *, run_name: str, storage_path: str | None, fixed_size: bool, code_folders: Sequence[str] = ()
+    ) -> dict[str, bytes]:
         """
         Give the payload files of the driver; parameters as for :meth:`TrainSpec.payload`.
 
@@ -65,7 +85,7 @@ class RLlibSpec:
         self.validate()
         fields.run(run_name, storage_path)
         place = {"run_name": run_name, "storage_path": storage_path, "fixed_size": fixed_size}
-        return payload_of(self, (), place, ())
+        return payload_of(self, (), place, code_folders)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,18 @@ from airflow_provider_air.workloads import code, fields
 T = TypeVar("T")
 ENTRYPOINT = "python -m air_drivers.train"
 TRAINERS = ("data_parallel", "lightgbm", "torch", "xgboost")
+# What Ray's classes take, and an argument of ours says.
+TRAINER_ARGUMENTS = {
+    **{name: f"'{name}'" for name in ("train_loop_config", "scaling_config", "run_config", "datasets")},
+    "train_loop_per_worker": "'train_loop'",
+}
+TRAIN_ARGUMENTS = {
+    "name": "the task's own name",
+    "storage_path": "'storage'",
+    "storage_filesystem": "'storage'",
+    "failure_config": "'failure_config'",
+    "checkpoint_config": "'checkpoint_config'",
+}
 
 
 @dataclass
@@ -23,16 +35,21 @@ class TrainSpec:
 
     :param train_loop: the function that each worker runs: ``module:function`` in the shipped code, or a callable
     :param trainer: short name (``data_parallel``, ``lightgbm``, ``xgboost``, ``torch``) or import path of a class
-    :param trainer_args: further plain arguments of the trainer's class
+    :param trainer_args: further arguments of the trainer's class, such as ``torch_config`` and ``dataset_config``: a
+        config class of Ray's is the dict of its fields, an import path, ``{"name": PATH, "args": {...}}``, or a
+        function that makes it
     :param train_loop_config: what the loop gets as its argument
-    :param scaling_config: fields of Ray's ScalingConfig; ``num_workers`` is 1 by default
+    :param scaling_config: fields of Ray's ScalingConfig; ``num_workers`` is 1 by default, ``(1, 4)`` is elastic
     :param failure_config: fields of Ray's FailureConfig, such as ``max_failures`` within one attempt
     :param checkpoint_config: fields of Ray's CheckpointConfig, such as ``num_to_keep``
+    :param run_config: further fields of Ray's RunConfig, written so too: ``callbacks``, ``logging_config``,
+        ``worker_runtime_env``
     :param datasets: name to URI, to a list of them, or to a dict with ``uri``, ``format``, ``columns``, ``split`` ...
     :param metric: what says which report is best, ``val/acc`` for a nested one; a report may lack it
     :param mode: ``min`` or ``max``
     :param resources_timeout_seconds: how long a growing cluster may lack what the run needs
-    :param report_interval_seconds: how often reports are collected; Ray's own default of 2 s holds up fast loops
+    :param report_interval_seconds: how often reports are collected; by default 0.2, and with more than 40 workers as
+        many seconds as one call in 200 a second for each of them takes. Ray's own default of 2 s holds up fast loops
     """
 
     train_loop: code.Code
@@ -42,11 +59,12 @@ class TrainSpec:
     scaling_config: Mapping[str, Any] | None = None
     failure_config: Mapping[str, Any] | None = None
     checkpoint_config: Mapping[str, Any] | None = None
+    run_config: Mapping[str, Any] | None = None
     datasets: Mapping[str, Any] | None = None
     metric: str | None = None
     mode: str | None = None
     resources_timeout_seconds: float = 600.0
-    report_interval_seconds: float = 0.2
+    report_interval_seconds: float | None = None
 
     def validate(self) -> None:
         """
@@ -56,6 +74,7 @@ class TrainSpec:
         """
         code.check(self.train_loop, "train_loop")
         trainer_fields(self)
+        run_config_fields(self.run_config, TRAIN_ARGUMENTS)
         fields.metric(self.metric, self.mode, required=False)
         fields.number(self.resources_timeout_seconds, "resources_timeout_seconds", minimum=0)
         fields.number(self.report_interval_seconds, "report_interval_seconds", minimum=0.01)
@@ -87,12 +106,42 @@ def trainer_fields(spec: Any) -> None:
     trainer = spec.trainer
     if trainer not in TRAINERS and not (isinstance(trainer, str) and code.IMPORT_PATH.match(trainer)):
         raise ConfigurationError(f"'trainer' must be one of {', '.join(TRAINERS)} or an import path, not {trainer!r}")
-    for name in ("trainer_args", "train_loop_config", "scaling_config", "failure_config", "checkpoint_config"):
+    for name in ("train_loop_config", "scaling_config", "failure_config", "checkpoint_config"):
         fields.mapping(getattr(spec, name), name)
-    workers = (spec.scaling_config or {}).get("num_workers", 1)
-    for count in workers if isinstance(workers, list) else [workers]:
-        fields.number(count, "scaling_config.num_workers", minimum=1, integer=True)
+    fields.object_mapping(spec.trainer_args, "trainer_args")
+    _refuse_twins(spec.trainer_args, "trainer_args", TRAINER_ARGUMENTS)
+    _check_workers((spec.scaling_config or {}).get("num_workers", 1))
     fields.datasets(spec.datasets)
+
+
+def run_config_fields(given: Any, own: Mapping[str, str]) -> None:
+    """
+    Check the fields of Ray's RunConfig that an author gives.
+
+    :param own: those that are said by another argument, and by which one
+    :raises ConfigurationError: one of them is of these, or cannot travel
+    """
+    fields.object_mapping(given, "run_config")
+    _refuse_twins(given, "run_config", own)
+    callbacks = (given or {}).get("callbacks")
+    if callbacks is not None and not isinstance(callbacks, (list, tuple)):
+        raise ConfigurationError(f"'run_config.callbacks' must be a list, not {callbacks!r}")
+
+
+def _refuse_twins(given: Any, field: str, own: Mapping[str, str]) -> None:
+    for name in given or {}:
+        if name in own:
+            raise ConfigurationError(f"'{field}.{name}' cannot be given", hint=f"It is said by {own[name]}")
+
+
+def _check_workers(workers: Any) -> None:
+    if not isinstance(workers, (list, tuple)):
+        fields.number(workers, "scaling_config.num_workers", minimum=1, integer=True)
+        return
+    for count in workers:
+        fields.number(count, "scaling_config.num_workers", minimum=1, integer=True)
+    if len(workers) != 2 or None in workers or workers[0] > workers[1]:
+        raise ConfigurationError(f"'scaling_config.num_workers' is a number, or (least, most), not {workers!r}")
 
 
 def payload_of(
@@ -110,9 +159,9 @@ def payload_of(
         value = getattr(spec, field.name)
         if value is None:
             continue
-        if field.name in code_fields:
-            value, pickles = code.pack(value, field.name, code_folders)
-            files |= pickles
+        pack = code.pack if field.name in code_fields else code.pack_within
+        value, pickles = pack(value, field.name, code_folders)
+        files |= pickles
         config[field.name] = value
     return {"config.json": json.dumps(config).encode(), **files}
 

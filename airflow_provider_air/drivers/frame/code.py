@@ -74,6 +74,21 @@ def author_object(run: Run, spec: Any, field: str) -> Any:
     return found
 
 
+def author_fields(run: Run, value: Any, field: str) -> Any:
+    """
+    Load the pickles that stand anywhere in a field; all else of it stays as it is.
+
+    :raises ConfigurationProblem: one cannot be loaded here
+    """
+    if isinstance(value, dict):
+        if set(value) == {"payload", "python"}:
+            return author_object(run, value, field)
+        return {key: author_fields(run, item, "%s.%s" % (field, key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [author_fields(run, item, field) for item in value]
+    return value
+
+
 def author_callable(run: Run, spec: Any, field: str) -> Any:
     """
     Load a function or class as :func:`author_object` does.

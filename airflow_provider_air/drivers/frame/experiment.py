@@ -9,37 +9,16 @@ pickled into the experiment's folder and come back from there on a restore, henc
 from __future__ import annotations
 
 import collections
+import sys
 from typing import Any, Callable, Dict, List, Optional
 
 import ray.tune
 from ray.tune import Callback
 
 from ..data import files
-from .metrics import plain, tell_metrics
+from .metrics import TUNE_FIELDS, plain, tell_metrics
 from .missing import MissingMetric
 from .running import Run
-
-# What Tune adds to every report and nobody wants to read.
-TUNE_FIELDS = frozenset(
-    [
-        "timestamp",
-        "done",
-        "trial_id",
-        "date",
-        "time_this_iter_s",
-        "time_total_s",
-        "pid",
-        "hostname",
-        "node_ip",
-        "config",
-        "time_since_restore",
-        "iterations_since_restore",
-        "checkpoint_dir_name",
-        "experiment_tag",
-        "should_checkpoint",
-        "checkpoint_path",
-    ]
-)
 
 
 class Observer:
@@ -99,7 +78,8 @@ class TrialProgress(Callback):  # type: ignore[misc, unused-ignore]
 
     def setup(self, stop: Any = None, num_samples: Any = None, total_num_samples: Any = None, **info: Any) -> None:
         """Learn how many trials there will be."""
-        if OBSERVER and total_num_samples:
+        # Of an experiment that draws for ever, Tune says the largest integer.
+        if OBSERVER and total_num_samples and total_num_samples < sys.maxsize:
             OBSERVER.total = int(total_num_samples)
 
     def on_trial_start(self, iteration: int, trials: List[Any], trial: Any, **info: Any) -> None:

@@ -21,6 +21,27 @@ MAX_REPORT_BYTES = 256 * 1024
 LEFT_OUT = "air_left_out"
 # Of one metric record; a report of more becomes several.
 MAX_METRICS_BYTES = 1024 * 1024
+# What Tune adds to every report and nobody wants to read.
+TUNE_FIELDS = frozenset(
+    [
+        "timestamp",
+        "done",
+        "trial_id",
+        "date",
+        "time_this_iter_s",
+        "time_total_s",
+        "pid",
+        "hostname",
+        "node_ip",
+        "config",
+        "time_since_restore",
+        "iterations_since_restore",
+        "checkpoint_dir_name",
+        "experiment_tag",
+        "should_checkpoint",
+        "checkpoint_path",
+    ]
+)
 
 
 def plain(value: Any) -> Any:

@@ -8,11 +8,11 @@ Runs as a Tune experiment of one trial, which is what restores it: the same ``ru
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional, Tuple
 
 from ..data import files
-from ..frame import resources
-from ..frame.metrics import fitted
+from ..frame import begun, code, objects, resources
+from ..frame.metrics import TUNE_FIELDS, fitted
 from ..frame.resources import Bundle
 from ..frame.running import Run, running
 from ..trackers import wandb_run
@@ -21,9 +21,14 @@ from ..wire.failures import text_of
 from ..wire.metrics import metrics_of
 from ..wire.problems import ConfigurationProblem, WorkFailed
 
-# What of RLlib's hundreds of numbers is shown and comes home.
-SHOWN = ("training_iteration", "num_env_steps_sampled_lifetime", "num_episodes_lifetime", "time_total_s")
-SHOWN_BELOW = ("env_runners/", "evaluation/env_runners/")
+# What is no result of the training: RLlib's own clocks and counters of its machinery, and what Tune adds to a report.
+# Source: Ray 2.60, ray/rllib/utils/metrics/__init__.py
+HIDDEN = frozenset(["perf", "timers", "fault_tolerance", "info", "aggregator_actors"]) | (
+    TUNE_FIELDS - {"time_total_s"}
+)
+CLOCKS = ("timer", "timers")
+# What Tune keeps of a run and cannot change in it.
+BEGUN_WITH = ("algorithm", "environment", "config", "env_config", "stop", "checkpoint_frequency", "checkpoints_to_keep")
 
 
 class AlgorithmFailed(WorkFailed):
@@ -34,8 +39,8 @@ def main() -> None:
     """Train, report while training, and write the ``result`` record."""
     with running(wandb_run.begin) as run:
         started = time.time()
-        imports.need_package("torch", "algorithm %r" % run.config["algorithm"])
-        imports.need_package("gymnasium", "environment %r" % run.config["environment"])
+        imports.need_package("torch", "algorithm %r" % run.config.get("algorithm"))
+        imports.need_package("gymnasium", "environment %r" % run.config.get("environment"))
         value = _train(run)
         value["seconds"] = round(time.time() - started, 3)
         run.records.write("result", value=value)
@@ -57,32 +62,71 @@ def _train(run: Run) -> Dict[str, Any]:
     return _result(run, grid[0], uri)
 
 
-def _algorithm(run: Run) -> Any:
-    from ray.tune.registry import get_trainable_cls, register_env
-
-    name, environment = run.config["algorithm"], run.config["environment"]
+def _algorithm(run: Run) -> Tuple[Any, Any]:
+    """Give the algorithm's class and its configuration."""
+    spec = code.author_fields(run, run.config.get("config"), "config")
+    if spec is None or isinstance(spec, dict):
+        algorithm = _class_of(run)
+        config, settings = algorithm.get_default_config(), spec or {}
+    else:
+        config, settings = objects.made(spec, "config"), {}
+        if not hasattr(config, "algo_class"):
+            raise ConfigurationProblem("config: it gives a %s, no AlgorithmConfig of RLlib's" % type(config).__name__)
+        algorithm = _class_of(run) if run.config.get("algorithm") else config.algo_class
+    environment = _environment(run)
     try:
-        algorithm = get_trainable_cls(name)
-    except Exception as error:
-        raise ConfigurationProblem("algorithm: RLlib has no %r: %s" % (name, error)) from error
-    if ":" in environment:
-        made = imports.by_path(environment, "environment")
-        register_env(environment, lambda settings: made(settings))
-    try:
-        config = algorithm.get_default_config().environment(environment, env_config=run.config.get("env_config") or {})
-        config.update_from_dict(run.config.get("config") or {})
+        if environment is not None:
+            config = config.environment(environment)
+        if run.config.get("env_config"):
+            config = config.environment(env_config=run.config["env_config"])
+        config.update_from_dict(settings)
         config.validate()
     except (AttributeError, TypeError, ValueError) as error:
-        raise ConfigurationProblem("config: %s refused it: %s" % (name, error)) from error
+        raise ConfigurationProblem("config: %s refused it: %s" % (_name_of(algorithm), error)) from error
+    if config.env is None and not run.config.get("env_config"):
+        raise ConfigurationProblem("environment: neither the task nor its 'config' names one")
     return algorithm, config
 
 
+def _name_of(algorithm: Any) -> str:
+    return str(getattr(algorithm, "__name__", algorithm))
+
+
+def _class_of(run: Run) -> Any:
+    """Give the class that RLlib has by that name, or that an import path names."""
+    from ray.tune.registry import get_trainable_cls
+
+    name = run.config["algorithm"]
+    if not isinstance(name, str) or ":" in name or "." in name:
+        found = code.author_callable(run, name, "algorithm")
+        if not hasattr(found, "get_default_config"):
+            raise ConfigurationProblem("algorithm: %s is no Algorithm of RLlib's" % _name_of(found))
+        return found
+    try:
+        return get_trainable_cls(name)
+    except Exception as error:
+        raise ConfigurationProblem("algorithm: RLlib has no %r: %s" % (name, error)) from error
+
+
+def _environment(run: Run) -> Optional[str]:
+    """Give the environment's name; one that an import path names is made known by that."""
+    from ray.tune.registry import register_env
+
+    name: Optional[str] = run.config.get("environment")
+    if name is not None and ":" in name:
+        made = imports.by_path(name, "environment")
+        register_env(name, lambda settings: made(settings))
+    return name
+
+
 def _tuner(run: Run, algorithm: Any, config: Any, uri: str) -> Any:
+    """Give what trains; a retry goes on with what an earlier attempt left."""
     from ray import tune
 
     from ..frame import experiment
 
-    if any(name.startswith("experiment_state-") for name in files.names(uri)):
+    wanted = {name: run.config.get(name) for name in BEGUN_WITH}
+    if begun.is_begun(uri, wanted):
         run.records.tell("progress", message="the run at %s is restored" % uri, phase="start", restored=True)
         return experiment.restored(uri, algorithm, config)
     checkpoints = tune.CheckpointConfig(
@@ -104,9 +148,9 @@ def _tuner(run: Run, algorithm: Any, config: Any, uri: str) -> Any:
 
 
 def flat(result: Dict[str, Any]) -> Dict[str, Any]:
-    """Flatten RLlib's nested report to ``a/b`` names, and keep what people look at."""
-    found = metrics_of({key: value for key, value in result.items() if key != "config"})
-    return {name: number for name, number in found.items() if name in SHOWN or name.startswith(SHOWN_BELOW)}
+    """Flatten RLlib's nested report to ``a/b`` names: returns, losses of the learners, what callbacks log."""
+    found = metrics_of({key: value for key, value in result.items() if key not in HIDDEN})
+    return {name: found[name] for name in found if not any(part.endswith(CLOCKS) for part in name.split("/"))}
 
 
 def _result(run: Run, result: Any, uri: str) -> Dict[str, Any]:

@@ -6,6 +6,7 @@ The same ``run_name`` and ``storage_path`` in a later attempt resume from the la
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import time
 from typing import Any, Dict, List, Optional, Tuple
@@ -33,26 +34,30 @@ def main() -> None:
 
 def _train(run: Run, started: float) -> Dict[str, Any]:
     loop = code.author_callable(run, run.config["train_loop"], "train_loop")
-    build = trainers.builder(run.config, loop)
+    config, name = run.config, run.config["run_name"]
+    for field in ("trainer_args", "run_config"):
+        config[field] = code.author_fields(run, config.get(field), field)
+    build = trainers.builder(config, loop, config["run_config"])
     import ray
 
     from . import reports
 
-    if not ray.is_initialized():
-        ray.init()
-    config, name = run.config, run.config["run_name"]
     storage_path = files.storage_of(config)
-    specs, joined = join.join_datasets(run, config.get("datasets") or {})
-    data = datasets.read_all(specs) if specs else {}  # Ray Data is slow to import
-    history = reports.load_history(storage_path, name)
-    resumed_from = _align(history, storage_path, name)
+    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+        # Some requests to the storage, while Ray connects.
+        earlier = beside.submit(_earlier, storage_path, name)
+        if not ray.is_initialized():
+            ray.init()
+        specs, joined = join.join_datasets(run, config.get("datasets") or {})
+        data = datasets.read_all(specs) if specs else {}  # Ray Data is slow to import
+        history, resumed_from = earlier.result()
     report = _Reporter(run, files.join(storage_path, name))
     report.begin(resumed_from, len(history.rows))
     bundles = trainers.bundles(trainers.scaling(config), bool(data))
     with reports.mailbox() as mailbox:
-        callback = reports.ReportProgress(mailbox.path, storage_path, name, history.rows)
-        trainer = build(name, storage_path, [callback], config.get("train_loop_config"), data)
-        tick = reports.follow(mailbox, history, report.row)
+        callbacks = reports.callbacks(mailbox, storage_path, name, history.rows)
+        trainer = build(name, storage_path, callbacks, config.get("train_loop_config"), data)
+        tick = reports.follow(mailbox, history, report.row, report.restart)
         result = resources.run_when_it_fits(run, "scaling_config", bundles, lambda: _fit(trainer), tick)
     kept = _kept(result)
     for folder, metrics in kept:
@@ -75,6 +80,14 @@ def _fit(trainer: Any) -> Any:
         return trainer.fit()
     except TrainingFailedError as error:
         raise loops.failure(error) from error
+
+
+def _earlier(storage_path: str, name: str) -> Tuple[History, Optional[str]]:
+    """Give what earlier attempts left, up to the checkpoint that Ray will resume from, and that one's URI."""
+    from . import reports
+
+    history = reports.load_history(storage_path, name)
+    return history, _align(history, storage_path, name)
 
 
 def _align(history: History, storage_path: str, name: str) -> Optional[str]:
@@ -136,6 +149,11 @@ class _Reporter:
             uri = files.join(self._uri, row["checkpoint"])
             self._run.records.tell("checkpoint", uri=uri, values=values)
         self._missing.note(row["metrics"])
+
+    def restart(self, dropped: int) -> None:
+        """Say that the workers start again: after a failure, a preemption, or with another number of them."""
+        message = "the workers start again from the last checkpoint: %d reports after it come anew" % dropped
+        self._run.records.tell("progress", message=message, phase="restart")
 
     def late(self, row: Optional[Row]) -> None:
         """Write what came for a checkpoint after its report."""

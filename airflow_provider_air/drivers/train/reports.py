@@ -16,6 +16,7 @@ import time
 from typing import Any, Callable, Dict, Iterator, List, Optional, Set
 
 from ray.train import UserCallback
+from ray.train.v2._internal.execution.callback import WorkerGroupCallback
 
 from ..data import files
 from ..wire.records import warn
@@ -60,7 +61,7 @@ def mailbox() -> Iterator[ReportMailbox]:
 
 class ReportProgress(UserCallback):  # type: ignore[misc, unused-ignore]
     """
-    The controller's end: keeps the history in storage and posts every report to the driver.
+    The controller's end: keeps the history in storage and posts every report to the driver; see :func:`callbacks`.
 
     Runs in the Train controller. Rows are in storage before the next checkpoint is: Ray registers a
     checkpoint just before it calls this, and :meth:`History.resume_at` fills that one row.
@@ -85,11 +86,13 @@ class ReportProgress(UserCallback):  # type: ignore[misc, unused-ignore]
             self._flush()
         self._post({"row": row})
 
-    def after_exception(self, run_context: Any, worker_exceptions: Dict[int, Exception]) -> None:
-        """Drop what the workers will report again when Ray restarts them from the last checkpoint."""
+    def workers_start(self) -> None:
+        """Drop what workers that start from the last checkpoint will report again."""
+        before = len(self._history.rows)
         left = self._history.rewind()
-        self._flush()
-        self._post({"rewind": left})
+        if left < before:
+            self._flush()
+            self._post({"rewind": left})
 
     def _flush(self) -> None:
         started = time.monotonic()
@@ -114,6 +117,29 @@ class ReportProgress(UserCallback):  # type: ignore[misc, unused-ignore]
         if message not in self._warned:
             self._warned.add(message)
             warn(message)
+
+
+class WorkersStart(WorkerGroupCallback):  # type: ignore[misc, unused-ignore]
+    """
+    Tells the controller's end whenever all workers start: at first, and again after a failure, a preemption, a resize.
+
+    Each time Ray gives them the last checkpoint that it has registered. An error is only one of the reasons, and where
+    Ray replaces single workers, the others go on with what they have reported. Source: Ray 2.60, TrainController and
+    CheckpointManager; public callbacks hear of errors alone.
+    """
+
+    def __init__(self, progress: ReportProgress) -> None:
+        self._progress = progress
+
+    def before_worker_group_start(self, worker_group_context: Any) -> None:
+        """Take it that all workers start."""
+        self._progress.workers_start()
+
+
+def callbacks(mailbox: ReportMailbox, storage_path: str, run_name: str, rows: List[Row]) -> List[Any]:
+    """Give the controller's end as Ray takes it; parameters as of :class:`ReportProgress`."""
+    progress = ReportProgress(mailbox.path, storage_path, run_name, rows)
+    return [progress, WorkersStart(progress)]
 
 
 def history_uri(storage_path: str, run_name: str) -> str:
@@ -142,12 +168,22 @@ def save_history(history: History, storage_path: str, run_name: str, patience: O
     files.write(filesystem, path, history.dump(), patience)
 
 
-def follow(mailbox: ReportMailbox, history: History, on_row: Callable[[Row], None]) -> Callable[[], None]:
-    """Give the function that moves new events into the driver's copy of the history."""
+def follow(
+    mailbox: ReportMailbox,
+    history: History,
+    on_row: Callable[[Row], None],
+    on_restart: Callable[[int], None] = lambda dropped: None,
+) -> Callable[[], None]:
+    """
+    Give the function that moves new events into the driver's copy of the history.
+
+    :param on_restart: told how many rows are dropped since the workers start again
+    """
 
     def tick() -> None:
         for event in mailbox.drain():
             if "rewind" in event:
+                on_restart(len(history.rows) - event["rewind"])
                 del history.rows[event["rewind"] :]
             else:
                 history.rows.append(event["row"])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from ..data import files
+from ..frame import objects
 from ..frame.resources import Bundle
 from ..wire import imports
 from ..wire.problems import ConfigurationProblem
@@ -19,8 +20,21 @@ TRAINERS = {
     "xgboost": ("ray.train.xgboost:XGBoostTrainer", "xgboost"),
     "torch": ("ray.train.torch:TorchTrainer", "torch"),
 }
+# What other fields say, and what Ray takes no longer.
+OWN_OF_TRAINER = (
+    "train_loop_per_worker",
+    "train_loop_config",
+    "scaling_config",
+    "run_config",
+    "datasets",
+    "metadata",
+    "resume_from_checkpoint",
+)
+OWN_OF_RUN = ("name", "storage_path", "storage_filesystem", "failure_config", "checkpoint_config")
 REPORT_INTERVAL = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"
 DEFAULT_REPORT_INTERVAL_SECONDS = 0.2
+# Each poll asks every worker: 200 calls a second are enough for one controller.
+POLLS_PER_SECOND = 200
 
 
 def set_report_interval(config: Dict[str, Any]) -> None:
@@ -28,11 +42,16 @@ def set_report_interval(config: Dict[str, Any]) -> None:
     Let fast reports stay fast; call it before a trainer is built.
 
     The Train controller takes one report per poll and polls every 2 s by default, so that a loop which
-    reports each second would be held up. An environment variable that the author set stays.
+    reports each second would be held up. By default it is 0.2 s, and longer where there are many workers. An
+    environment variable that the author set stays.
     Source: Ray 2.60, ray/train/v2/_internal/constants.py
     """
-    seconds = config.get("report_interval_seconds") or DEFAULT_REPORT_INTERVAL_SECONDS
-    os.environ.setdefault(REPORT_INTERVAL, str(seconds))
+    seconds = config.get("report_interval_seconds")
+    if not seconds:
+        workers = (config.get("scaling_config") or {}).get("num_workers") or 1
+        most = max(workers) if isinstance(workers, (list, tuple)) else workers
+        seconds = max(DEFAULT_REPORT_INTERVAL_SECONDS, most / POLLS_PER_SECOND)
+    os.environ.setdefault(REPORT_INTERVAL, "%g" % seconds)
 
 
 def trainer_class(name: str) -> Any:
@@ -80,24 +99,24 @@ def bundles(scaling_config: Any, with_datasets: bool) -> List[Bundle]:
     return [dict(each) for _ in range(count)] + reading
 
 
-def make(kind: str, fields: Dict[str, Any], field: str) -> Any:
+def make(kind: str, fields: Mapping[str, Any], field: str) -> Any:
     """
     Build one of Ray Train's config objects from JSON.
 
-    :raises ConfigurationProblem: an unknown or refused field; the message names ``field``
+    :raises ConfigurationProblem: an unknown or refused field; the message names ``field``, and what there is
     """
-    try:
-        return getattr(importlib.import_module("ray.train"), kind)(**fields)
-    except (TypeError, ValueError, DeprecationWarning) as error:
-        raise ConfigurationProblem("%s: %s" % (field, error)) from error
+    return objects.called(getattr(importlib.import_module("ray.train"), kind), fields, field)
 
 
-def builder(config: Dict[str, Any], loop: Callable[..., Any]) -> Callable[..., Any]:
+def builder(
+    config: Dict[str, Any], loop: Callable[..., Any], run_config: Optional[Mapping[str, Any]] = None
+) -> Callable[..., Any]:
     """
     Check everything about a trainer now, and give the function that builds it.
 
     :param config: ``trainer``, ``trainer_args``, ``scaling_config``, ``failure_config``, ``checkpoint_config``
     :param loop: the author's training loop
+    :param run_config: further fields of Ray's RunConfig, such as ``callbacks``
     :return: ``build(name, storage_path, callbacks, loop_config, datasets)``
     :raises ConfigurationProblem: the first thing that is wrong
     """
@@ -105,6 +124,10 @@ def builder(config: Dict[str, Any], loop: Callable[..., Any]) -> Callable[..., A
     scaling_config = scaling(config)
     failure = make("FailureConfig", config.get("failure_config") or {}, "failure_config")
     checkpoint = make("CheckpointConfig", config.get("checkpoint_config") or {}, "checkpoint_config")
+    args = objects.fitted(chosen, config.get("trainer_args") or {}, "trainer_args", OWN_OF_TRAINER)
+    run_config_class = importlib.import_module("ray.train").RunConfig
+    given = objects.fitted(run_config_class, run_config or {}, "run_config", OWN_OF_RUN)
+    theirs = list(given.pop("callbacks", None) or [])
 
     def build(
         name: str,
@@ -117,14 +140,16 @@ def builder(config: Dict[str, Any], loop: Callable[..., Any]) -> Callable[..., A
         run_config = make(
             "RunConfig",
             {
+                **given,
                 "name": name,
                 "storage_path": path,
                 "storage_filesystem": filesystem,
                 "failure_config": failure,
                 "checkpoint_config": checkpoint,
-                "callbacks": callbacks,
+                # Ray asks them in turn: ours first, since one of the author's may raise.
+                "callbacks": [*callbacks, *theirs],
             },
-            "storage_path",
+            "run_config",
         )
         try:
             return chosen(
@@ -133,9 +158,9 @@ def builder(config: Dict[str, Any], loop: Callable[..., Any]) -> Callable[..., A
                 scaling_config=scaling_config,
                 run_config=run_config,
                 datasets=datasets or None,
-                **(config.get("trainer_args") or {}),
+                **args,
             )
-        except (TypeError, ValueError, DeprecationWarning) as error:
+        except objects.REFUSALS as error:
             raise ConfigurationProblem("trainer %s refused: %s" % (chosen.__name__, error)) from error
 
     return build

@@ -7,14 +7,14 @@ unfinished and failed ones go on from their last checkpoint.
 
 from __future__ import annotations
 
-import json
+import inspect
 import os
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from ..data import datasets, files
 from ..features import join
-from ..frame import code, resources
+from ..frame import begun, code, objects, resources
 from ..frame.metrics import fitted
 from ..frame.resources import Bundle
 from ..frame.running import Run, running
@@ -25,7 +25,12 @@ from ..wire.metrics import finite_of, flattened
 from ..wire.problems import ConfigurationProblem, WorkFailed
 from . import search
 
-FINGERPRINT = "air_experiment.json"
+# Of what Tune keeps of an experiment and its trials, and cannot change in them.
+BEGUN_WITH = ("param_space", "num_samples", "metric", "mode", "searcher", "points_to_evaluate")
+# Where Tune itself runs the trials; a Train loop gets its own anew each time.
+BEGUN_WITH_TRAINABLE = ("failure_config", "checkpoint_config", "resources_per_trial")
+# In which a function may have travelled.
+WITH_CODE = ("trainer_args", "run_config", "scheduler", "searcher", "stop")
 
 
 class TrialsFailed(WorkFailed):
@@ -47,6 +52,9 @@ def main() -> None:
 def _tune(run: Run) -> Dict[str, Any]:
     # Before the trainable, which reads the joined rows; every trial has the same.
     run.config["datasets"], joined = join.join_datasets(run, run.config.get("datasets") or {})
+    wanted = _begun_with(run.config)
+    for field in WITH_CODE:
+        run.config[field] = code.author_fields(run, run.config.get(field), field)
     trainable, bundles = _trainable(run)
     import ray
 
@@ -56,9 +64,15 @@ def _tune(run: Run) -> Dict[str, Any]:
         ray.init()
     uri = files.join(files.storage_of(run.config), run.config["run_name"])
     experiment.OBSERVER = experiment.Observer(run, run.config.get("metric"))
-    tuner = _tuner(run, trainable(uri), bundles, uri)
+    tuner = _tuner(run, trainable(uri), bundles, uri, wanted)
     grid = resources.run_when_it_fits(run, _resources_field(run), bundles, tuner.fit)
     return {**_result(run, grid, uri), "features": joined}
+
+
+def _begun_with(config: Dict[str, Any]) -> Dict[str, Any]:
+    """Give what cannot change, as the author has written it: a function that travels is named by its file."""
+    names = (*BEGUN_WITH, "train_loop_config") if config.get("train_loop") else (*BEGUN_WITH, *BEGUN_WITH_TRAINABLE)
+    return {name: config.get(name) for name in names}
 
 
 def _resources_field(run: Run) -> str:
@@ -69,114 +83,159 @@ def _trainable(run: Run) -> Tuple[Callable[[str], Any], List[Bundle]]:
     """Give what Tune runs, made from the experiment's URI, and what one trial of it needs."""
     config = run.config
     if not config.get("train_loop"):
-        function = code.author_callable(run, config["trainable"], "trainable")
-        each: Bundle = dict(config.get("resources_per_trial") or {"CPU": 1.0})
-        return (lambda uri: _with_resources(function, each)), [each]
+        return _own_trainable(run)
     loop = code.author_callable(run, config["train_loop"], "train_loop")
-    build = trainers.builder(config, loop)
+    args = dict(config.get("trainer_args") or {})
+    build = trainers.builder({**config, "trainer_args": args}, loop, args.pop("run_config", None))
     bundles = trainers.bundles(trainers.scaling(config), bool(config.get("datasets")))
 
     def trial(uri: str) -> Any:
         from . import trials
 
         # The trial itself only waits for its Train run, whose workers ask for their own resources.
-        return _with_resources(trials.train_trial(config, build, uri), {"CPU": 0.001})
+        return _with_resources(trials.train_trial(config, build, uri), [{"CPU": 0.001}])
 
     return trial, bundles
 
 
-def _with_resources(function: Any, bundle: Bundle) -> Any:
+def _own_trainable(run: Run) -> Tuple[Callable[[str], Any], List[Bundle]]:
+    """Give the author's function or class; what it says of its own needs holds where the task says nothing."""
+    from ray.tune.execution.placement_groups import resource_dict_to_pg_factory
+
+    function, asked = (
+        code.author_callable(run, run.config["trainable"], "trainable"),
+        run.config.get("resources_per_trial"),
+    )
+    own = None if asked else _own_resources(function)
+    if own is not None:
+        return (lambda uri: function), [dict(each) for each in getattr(own, "bundles", None) or [{"CPU": 1.0}]]
+    bundles = [dict(each) for each in resource_dict_to_pg_factory(asked or {"CPU": 1.0}).bundles]
+    return (lambda uri: _with_resources(function, bundles)), bundles
+
+
+def _own_resources(function: Any) -> Any:
+    """Give what ``tune.with_resources`` or the class says, if anything; it may depend on the trial's config."""
+    if not inspect.isclass(function):
+        return getattr(function, "_resources", None)
+    try:
+        return function.default_resource_request({})  # type: ignore[attr-defined]
+    except Exception:  # it does
+        return function
+
+
+def _with_resources(function: Any, bundles: List[Bundle]) -> Any:
     from ray import tune
 
-    return tune.with_resources(function, tune.PlacementGroupFactory([bundle]))
+    return tune.with_resources(function, tune.PlacementGroupFactory(bundles))
 
 
-def _tuner(run: Run, trainable: Any, bundles: List[Bundle], uri: str) -> Any:
+def _tuner(run: Run, trainable: Any, bundles: List[Bundle], uri: str, wanted: Dict[str, Any]) -> Any:
     from ray import tune
 
     from ..frame import experiment
 
     datasets.read_all(run.config.get("datasets") or {})  # absent data fails here, not in every trial
-    space = search.space(run)
-    if _restorable(run, uri):
+    space = _space(run)
+    is_begun = begun.is_begun(uri, wanted)
+    try:
+        # Also before a restore, which takes from what this writes how trials are run, scheduled and ended.
+        tuner = tune.Tuner(
+            trainable, param_space=space, tune_config=_tune_config(run, bundles), run_config=_run_config(run, trainable)
+        )
+        if not is_begun:
+            return tuner
         run.records.tell("progress", message="the experiment at %s is restored" % uri, phase="start", restored=True)
         return experiment.restored(uri, trainable, space)
-    try:
-        tune_config, run_config = _tune_config(run, bundles), _run_config(run)
-        return tune.Tuner(trainable, param_space=space, tune_config=tune_config, run_config=run_config)
     except (TypeError, ValueError) as error:
         raise ConfigurationProblem("Tune refused the experiment: %s" % error) from error
+
+
+def _space(run: Run) -> Dict[str, Any]:
+    from ray.tune.search.variant_generator import parse_spec_vars
+
+    built = search.space(run)
+    _, domains, grids = parse_spec_vars(built)
+    spec = run.config.get("searcher")
+    if search.draws_itself(spec) and (domains or grids):
+        raise ConfigurationProblem(
+            "param_space: the searcher draws from the 'space' in its args; here may be constants only"
+        )
+    if grids:  # of a space that is an import path; another one is checked before it is sent
+        search.check_grid(spec)
+    return built
 
 
 def _tune_config(run: Run, bundles: List[Bundle]) -> Any:
     from ray import tune
 
-    from . import trials
+    from . import concurrency, stopping, trials
 
     config = run.config
+    num_samples, limit = int(config.get("num_samples") or 1), config.get("max_concurrent_trials")
+    stopping.WANTED = stopping.Wanted(config.get("stop"), config.get("time_budget_seconds"))
+    stopping.unlimited(num_samples)
+    concurrency.LIMIT = (lambda: int(limit)) if limit else None
+    if not limit and config.get("train_loop"):
+        # Of functions, Tune itself starts only as many as there is room for.
+        concurrency.LIMIT = concurrency.Fitting(bundles, bool(config.get("fixed_size")), num_samples)
+    made = search.searcher(
+        config.get("searcher"), _has_grid(config), config["metric"], config["mode"], config.get("points_to_evaluate")
+    )
     return tune.TuneConfig(
         metric=config.get("metric"),
         mode=config.get("mode"),
-        num_samples=int(config.get("num_samples") or 1),
+        num_samples=num_samples,
         scheduler=search.scheduler(run, config.get("scheduler"), trials.saving),
-        search_alg=search.searcher(config.get("searcher"), _has_grid(config)),
-        max_concurrent_trials=config.get("max_concurrent_trials") or _fitting(run, bundles),
-        time_budget_s=config.get("time_budget_seconds"),
+        search_alg=concurrency.limited(made, bool(limit)),
     )
 
 
-def _run_config(run: Run) -> Any:
+def _run_config(run: Run, trainable: Any = None) -> Any:
     from ray import tune
 
     from ..frame import experiment
+    from . import stopping
 
-    path, filesystem = files.for_ray(files.storage_of(run.config))
+    config = run.config
+    path, filesystem = files.for_ray(files.storage_of(config))
+    given = objects.fitted(tune.RunConfig, config.get("run_config") or {}, "run_config", (*trainers.OWN_OF_RUN, "stop"))
+    if not config.get("train_loop"):
+        given["failure_config"] = objects.called(
+            tune.FailureConfig, config.get("failure_config") or {}, "failure_config"
+        )
+        given["checkpoint_config"] = _checkpoints(config.get("checkpoint_config") or {}, trainable)
     return tune.RunConfig(
-        name=run.config["run_name"],
-        storage_path=path,
-        storage_filesystem=filesystem,
-        callbacks=[experiment.TrialProgress(), *wandb_run.tune_callbacks()],
-        stop=run.config.get("stop"),
-        verbose=0,
+        **{
+            "verbose": 0,
+            **given,
+            "name": config["run_name"],
+            "storage_path": path,
+            "storage_filesystem": filesystem,
+            "callbacks": [
+                experiment.TrialProgress(),
+                *wandb_run.tune_callbacks(),
+                *(given.get("callbacks") or []),
+            ],
+            "stop": stopping.Stopping(),
+        }
     )
+
+
+def _checkpoints(fields: Dict[str, Any], trainable: Any) -> Any:
+    from ray import tune
+
+    of_classes = [name for name in ("checkpoint_frequency", "checkpoint_at_end") if fields.get(name)]
+    if of_classes and not inspect.isclass(trainable):
+        raise ConfigurationProblem(
+            "checkpoint_config.%s: a function reports its checkpoints itself; only of a class that inherits from "
+            "ray.tune.Trainable Tune takes them" % of_classes[0]
+        )
+    return objects.called(tune.CheckpointConfig, fields, "checkpoint_config")
 
 
 def _has_grid(config: Dict[str, Any]) -> bool:
     spec = config.get("param_space")
     return isinstance(spec, dict) and spaces.has_grid(spec)
-
-
-def _fitting(run: Run, bundles: List[Bundle]) -> Optional[int]:
-    """How many Train trials fit at once: started in larger numbers, they would hold up each other."""
-    if not run.config.get("train_loop"):
-        return None  # Tune itself starts only as many functions as there is room for
-    import ray
-
-    asked: Bundle = {}
-    for bundle in bundles:
-        for name, amount in bundle.items():
-            asked[name] = asked.get(name, 0.0) + amount
-    total = ray.cluster_resources()
-    return max(1, min([int(total.get(n, 0.0) / a) for n, a in asked.items() if a] or [1]))
-
-
-def _restorable(run: Run, uri: str) -> bool:
-    """Tell whether an earlier attempt left a state, and refuse one of another search."""
-    filesystem, path = files.open_uri(uri, "storage_path")
-    wanted = {name: run.config.get(name) for name in ("param_space", "num_samples", "metric", "mode")}
-    text = json.dumps(wanted, sort_keys=True)
-    mark = files.read(filesystem, path + "/" + FINGERPRINT)
-    # Killed before Tune saved its first state, there is nothing to restore yet.
-    saved = any(name.startswith("experiment_state-") for name in files.names(uri))
-    if not saved:
-        files.write(filesystem, path + "/" + FINGERPRINT, text.encode())
-        return False
-    if mark is not None and mark.decode() != text:
-        raise ConfigurationProblem(
-            "param_space: the experiment at %s was begun with another search (%s); Tune cannot resume it with a "
-            "changed one. Start afresh, under another run name" % (uri, mark.decode()[:500])
-        )
-    return True
 
 
 def _result(run: Run, grid: Any, uri: str) -> Dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any, Callable, Dict, Optional, Tuple
+import pickle
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
+from ..frame import objects
 from ..frame.running import Run
 from ..wire import imports, spaces
 from ..wire.problems import ConfigurationProblem
@@ -34,6 +36,10 @@ SEARCHERS: Dict[str, Tuple[str, Optional[str]]] = {
 }
 
 
+# Arguments of searchers that take one of a library's own by its name: where that is looked for.
+WITHIN = {("optuna", "sampler"): "optuna.samplers", ("nevergrad", "optimizer"): "nevergrad.optimizers"}
+
+
 def space(run: Run) -> Dict[str, Any]:
     """
     Build the search space, from JSON or from what an import path names (a dict, or a function of none).
@@ -56,29 +62,85 @@ def scheduler(run: Run, spec: Any, saving: Callable[[type], type]) -> Any:
     :param saving: wraps the scheduler's class
     :raises ConfigurationProblem: unknown, or it refuses its arguments
     """
-    name, args = _named(spec or "fifo")
+    name, args = objects.named(spec or "fifo")
     if "hyperparam_mutations" in args:
         args["hyperparam_mutations"] = _samplers(args["hyperparam_mutations"], "scheduler.hyperparam_mutations")
-    chosen = imports.by_path(_path(name, SCHEDULERS, "scheduler"), "scheduler")
-    return _build(saving(chosen), args, "scheduler %r" % name)
+    chosen = objects.found(_path(name, SCHEDULERS, "scheduler"), "scheduler")
+    made = _build(chosen, args, "scheduler %r" % _text(name), "choose_trial_to_run")
+    made.__class__ = saving(type(made))
+    return made
 
 
-def searcher(spec: Any, has_grid: bool) -> Any:
+def searcher(
+    spec: Any,
+    has_grid: bool,
+    metric: Optional[str] = None,
+    mode: Optional[str] = None,
+    points: Optional[List[Dict[str, Any]]] = None,
+) -> Any:
     """
     Build a searcher, or give None for Tune's own random and grid search.
 
-    :raises ConfigurationProblem: unknown, its package is absent, or it cannot walk a grid
+    :param metric, mode: for one that has its own space, which Tune does not tell these
+    :param points: what is tried first
+    :raises ConfigurationProblem: unknown, its package is absent, it cannot walk a grid, or it refuses its arguments
     """
-    if not spec:
+    if not spec and not points:
         return None
-    name, args = _named(spec)
-    path, package = SEARCHERS.get(name, (name, None))
+    name, args = objects.named(spec or "random")
+    path, package = SEARCHERS.get(name, (name, None)) if isinstance(name, str) else (name, None)
     if package is not None:
         imports.need_package(package, "searcher %r" % name)
-    if has_grid and name != "random":
-        raise ConfigurationProblem("param_space: the searcher %r cannot walk grid_search; use choice" % name)
-    chosen = imports.by_path(_path(path, {}, "searcher", SEARCHERS), "searcher")
-    return _build(patient(chosen), args, "searcher %r" % name)
+    if has_grid:
+        check_grid(spec)
+    if points:
+        args["points_to_evaluate"] = points
+    if args.get("space") is not None:
+        _check_kept(args["space"])
+        args = {"metric": metric, "mode": mode, **args}
+    chosen = objects.found(_path(path, {}, "searcher", SEARCHERS), "searcher")
+    made = _build(chosen, _known_by_name(name, args), "searcher %r" % _text(name), "on_trial_complete")
+    made.__class__ = patient(type(made))
+    return made
+
+
+def _check_kept(space: Any) -> None:
+    """Refuse what could not be kept with the searcher's state, which Ray pickles by name (2.60: Optuna's)."""
+    if callable(space):
+        try:
+            pickle.dumps(space)
+        except Exception as error:
+            raise ConfigurationProblem(
+                "searcher: a 'space' that is a function has to be named by import path: it is kept with the state (%s)"
+                % error
+            ) from error
+
+
+def check_grid(spec: Any) -> None:
+    """
+    Refuse a searcher other than Tune's own for a space with a grid.
+
+    :raises ConfigurationProblem: it cannot walk one
+    """
+    name, _ = objects.named(spec or "random")
+    if name != "random":
+        raise ConfigurationProblem("param_space: the searcher %r cannot walk grid_search; use choice" % _text(name))
+
+
+def draws_itself(spec: Any) -> bool:
+    """Tell whether a searcher has a space of its own, such as Optuna's define-by-run."""
+    return bool(spec) and objects.named(spec)[1].get("space") is not None
+
+
+def _known_by_name(searcher: Any, args: Dict[str, Any]) -> Dict[str, Any]:
+    found = dict(args)
+    for argument, value in args.items():
+        name, its_args = objects.named(value)
+        within = WITHIN.get((searcher, argument)) if isinstance(searcher, str) else None
+        if within is not None and isinstance(name, str) and ":" not in name and "." not in name:
+            path = "%s:%s" % (within, name)
+            found[argument] = {"name": path, "args": its_args} if its_args else path
+    return found
 
 
 def patient(searcher: Any) -> Any:
@@ -103,23 +165,27 @@ def has_metric(judge: Any, result: Dict[str, Any]) -> bool:
     return all(name in result for name in ([named] if isinstance(named, str) else named))
 
 
-def _named(spec: Any) -> Tuple[str, Dict[str, Any]]:
-    return (spec, {}) if isinstance(spec, str) else (spec["name"], dict(spec.get("args") or {}))
-
-
-def _path(name: str, table: Dict[str, str], field: str, names: Optional[Dict[str, Any]] = None) -> str:
-    path = table.get(name, name)
-    if ":" not in path and "." not in path:
+def _path(name: Any, table: Dict[str, str], field: str, names: Optional[Dict[str, Any]] = None) -> Any:
+    path = table.get(name, name) if isinstance(name, str) else name
+    if isinstance(path, str) and ":" not in path and "." not in path:
         known = ", ".join(sorted(names or table))
         raise ConfigurationProblem("%s: %r is unknown; use one of %s or an import path" % (field, name, known))
     return path
 
 
-def _build(chosen: Any, args: Dict[str, Any], field: str) -> Any:
-    try:
-        return chosen(**args)
-    except (TypeError, ValueError, AssertionError) as error:
-        raise ConfigurationProblem("%s: %s" % (field, error)) from error
+def _text(name: Any) -> str:
+    return name if isinstance(name, str) else str(getattr(name, "__name__", name))
+
+
+def _build(chosen: Any, args: Dict[str, Any], field: str, method: str) -> Any:
+    """Make what a class or a factory gives, or take what an import path names as it is."""
+    is_maker = isinstance(chosen, type) or (callable(chosen) and not hasattr(chosen, method))
+    if args and not is_maker:
+        raise ConfigurationProblem("%s: it is made already, and takes no args" % field)
+    made = objects.called(chosen, args, field) if is_maker else chosen
+    if isinstance(made, type) or not callable(getattr(made, method, None)):
+        raise ConfigurationProblem("%s: it gives a %s, which has no %s" % (field, type(made).__name__, method))
+    return made
 
 
 def _samplers(spec: Dict[str, Any], where: str) -> Dict[str, Any]:

@@ -46,27 +46,49 @@ def check(space: Any, where: str = "param_space") -> None:
 
 def has_grid(space: Any) -> bool:
     """Tell whether any parameter is a grid, which only the basic searcher can walk."""
+    return "grid_search" in samplers_in(space)
+
+
+def samplers_in(space: Any) -> List[str]:
+    """List the names of all samplers in a space, those inside of others among them."""
     found: List[str] = []
     build(space, lambda name, args: found.append(name))
-    return "grid_search" in found
+    return found
+
+
+def needs_basic(space: Any) -> bool:
+    """
+    Tell whether a space can only be drawn by Tune's own search: it has samplers in lists, or inside of ``choice``.
+
+    Other searchers have no form for these, and hand them to the trial undrawn (Ray 2.60: Optuna's).
+    """
+    if isinstance(space, list):
+        return bool(samplers_in(space))
+    if not isinstance(space, dict):
+        return False
+    return any(needs_basic(value) for value in space.values())
 
 
 def build(space: Any, sampler: Callable[[str, Any], Any], where: str = "param_space") -> Any:
     """
-    Build a space, with ``sampler(name, arguments)`` for each sampler in it.
+    Build a space, with ``sampler(name, arguments)`` for each sampler in it: in dicts, in lists, and in the values that
+    others choose from, which Ray draws in turn.
 
-    ``arguments`` is a dict by argument name, for ``choice`` and ``grid_search`` the list, for
+    ``arguments`` is a dict by argument name, for ``choice`` and ``grid_search`` the list of built values, for
     ``sample_from`` the import path.
 
     :raises SpaceProblem: an unknown sampler or wrong arguments
     """
+    if isinstance(space, (list, tuple)):
+        return [build(value, sampler, "%s[%d]" % (where, at)) for at, value in enumerate(space)]
     if not isinstance(space, dict):
         return space
     if len(space) == 1:
         ((key, value),) = space.items()
         name = _sampler_name(key, value, where)
         if name is not None:
-            return sampler(name, _arguments(name, value, "%s.%s" % (where, key)))
+            arguments = _arguments(name, value, "%s.%s" % (where, key))
+            return sampler(name, build(arguments, sampler, "%s.%s" % (where, key)) if name in LISTS else arguments)
     return {key: build(value, sampler, "%s.%s" % (where, key)) for key, value in space.items()}
 
 

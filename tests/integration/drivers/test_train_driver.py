@@ -10,7 +10,8 @@ import pandas
 import pytest
 
 from airflow_provider_air.waiting import wait_until
-from airflow_provider_air.workloads import train
+from airflow_provider_air.workloads import function, train
+from airflow_provider_air.workloads.function import function_payload
 from airflow_provider_air.workloads.train import TrainResult, TrainSpec
 from tests.integration.drivers.conftest import DriverJob, Submit
 
@@ -71,6 +72,37 @@ def test_a_killed_run_resumes_without_losing_or_repeating_an_epoch(submit: Submi
     assert [row["metrics"]["epoch"] for row in result.history] == list(range(12))
     lines = Path(result.history_uri).read_text().splitlines()
     assert [json.loads(line)["metrics"]["epoch"] for line in lines] == list(range(12))
+
+
+@pytest.mark.full  # 40 s
+def test_a_run_that_grows_has_each_epoch_once_in_its_history(submit: Submit, tmp_path: Path) -> None:
+    """Ray starts all workers again from the last checkpoint, of epoch 2, and no error is told to anybody."""
+    payload = function_payload(holding, (), {}, code_folders=[])
+    submit(function.ENTRYPOINT, payload).succeeded()
+    spec = TrainSpec(
+        "loops:elastic",
+        train_loop_config={},
+        scaling_config={"num_workers": (1, 2), "elastic_resize_monitor_interval_s": 1},
+        run_config={"callbacks": [{"name": "trainables:ReportMarks", "args": {"folder": str(tmp_path)}}]},
+    )
+    job = start(submit, tmp_path, "grown", spec)
+    result = TrainResult.from_value(job.succeeded())
+
+    assert [record["values"]["epoch"] for record in job.of_kind("metric")] == [0, 1, 2, 3, 4, 3, 4, 5, 6]
+    assert [row["metrics"]["epoch"] for row in result.history] == list(range(7))
+    assert [record["message"] for record in job.of_kind("progress") if record["phase"] == "restart"] == [
+        "the workers start again from the last checkpoint: 2 reports after it come anew"
+    ]
+    lines = Path(result.history_uri).read_text().splitlines()
+    assert [json.loads(line)["metrics"]["epoch"] for line in lines] == list(range(7))
+    assert len([*tmp_path.glob("report-*")]) == 7
+
+
+def holding() -> None:
+    """Leave one CPU of four to the run; travels as a pickle."""
+    import loops  # type: ignore[import-not-found, unused-ignore]
+
+    loops.hold_cpus(3)
 
 
 def failing_once(config: dict[str, Any]) -> None:

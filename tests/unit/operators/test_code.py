@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +14,11 @@ from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_provider_air.operators.feast import FeastApplyOperator
+from airflow_provider_air.operators.rllib import RayRLlibOperator
 from airflow_provider_air.operators.submit import RaySubmitJobOperator
 from airflow_provider_air.operators.train import RayTrainOperator
+from airflow_provider_air.operators.tune import RayTuneOperator
+from airflow_provider_air.runs.plan import BuildInfo
 from tests.deferrals import deferred
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, task_context
@@ -105,3 +109,34 @@ def test_a_dag_with_paths_and_lists_is_stored_as_any_other() -> None:
 
     assert task["__var"]["working_dir"] == "code"
     assert task["__var"]["entrypoint"][0] == "python"
+
+
+# Functions of the DAG's file, inside of fields that describe Ray's objects
+
+
+def alert() -> None:
+    """Give a callback of the author's."""
+
+
+def settings() -> None:
+    """Give an AlgorithmConfig."""
+
+
+def test_functions_inside_of_fields_travel_with_the_job_and_are_told_by_name(store: Store) -> None:
+    callbacks = {"callbacks": [alert, "mine:Callback"]}
+    for task, file in (
+        (RayTrainOperator(task_id="a", train_loop="t:t", run_config=callbacks), "run_config-0.pkl"),
+        (RayRLlibOperator(task_id="b", config=settings, stop={"training_iteration": 1}), "config-0.pkl"),
+        (
+            RayTuneOperator(
+                task_id="c", trainable="t:t", param_space={}, metric="m", mode="min", run_config=callbacks, stop=alert
+            ),
+            "stop-0.pkl",
+        ),
+    ):
+        request = task.build_job(task_context(store), BuildInfo("run"))
+        assert request.payload is not None
+        assert file in request.payload
+        noted = json.dumps(task.tracked_parameters())  # what trackers get is plain JSON
+        assert "alert" in noted or "settings" in noted
+        assert " at 0x" not in noted

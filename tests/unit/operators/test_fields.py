@@ -126,6 +126,21 @@ def test_the_numbers_of_data_sets_are_read_and_nothing_else_in_them() -> None:
     assert rendered(infer, samples=20).output_uri == {"uri": "/o", "columns": ["1"], "max_rows_per_file": 20}
 
 
+def test_numbers_inside_of_stoppers_and_of_elastic_runs_may_come_from_templates() -> None:
+    operator = RayTuneOperator(
+        task_id="b",
+        param_space={},
+        metric="m",
+        mode="min",
+        train_loop="t:t",
+        stop=[{"loss": "{{ params.loss }}"}, {"name": "TrialPlateauStopper", "args": {"std": "{{ params.std }}"}}],
+        scaling_config={"num_workers": ("{{ params.least }}", 4)},
+    )
+    tune = rendered(operator, loss=0.1, std=0.5, least=2)
+    assert tune.stop == [{"loss": 0.1}, {"name": "TrialPlateauStopper", "args": {"std": 0.5}}]
+    assert tune.scaling_config == {"num_workers": [2, 4]}
+
+
 def test_what_is_no_number_stays_as_it_was_written() -> None:
     wrong: dict[str, Any] = {"num_samples": "many"}
 

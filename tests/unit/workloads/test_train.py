@@ -44,7 +44,6 @@ def test_the_driver_is_told_what_the_author_said_and_nothing_that_is_none() -> N
         "metric": "rmse",
         "mode": "min",
         "resources_timeout_seconds": 600.0,
-        "report_interval_seconds": 0.2,
     }
 
 
@@ -66,6 +65,15 @@ def test_a_callable_travels_as_a_pickle_with_its_python_version() -> None:
         ({"train_loop_config": {"x": object()}}, "train_loop_config"),
         ({"scaling_config": {"num_workers": 0}}, "scaling_config.num_workers"),
         ({"scaling_config": {"num_workers": "two"}}, "scaling_config.num_workers"),
+        ({"scaling_config": {"num_workers": (4, 1)}}, "scaling_config.num_workers"),
+        ({"scaling_config": {"num_workers": (1, 2, 3)}}, "scaling_config.num_workers"),
+        ({"scaling_config": {"num_workers": (1, None)}}, "scaling_config.num_workers"),
+        ({"trainer_args": {"torch_config": object()}}, "trainer_args"),
+        ({"trainer_args": {"run_config": {}}}, "trainer_args.run_config"),
+        ({"trainer_args": {"scaling_config": {}}}, "trainer_args.scaling_config"),
+        ({"run_config": {"storage_path": "x"}}, "run_config.storage_path"),
+        ({"run_config": {"callbacks": "mine:Callback"}}, "run_config.callbacks"),
+        ({"run_config": []}, "run_config"),
         ({"datasets": {"train": 3}}, "datasets.train"),
         ({"datasets": {"train": {"url": "x"}}}, "datasets.train"),
         ({"datasets": {"train": {"uri": ""}}}, "datasets.train.uri"),
@@ -105,6 +113,23 @@ def test_bad_input_is_refused_by_the_fields_name(fields: dict[str, Any], named: 
     with pytest.raises(ConfigurationError) as caught:
         TrainSpec(**{"train_loop": "train:loop", **fields}).validate()
     assert f"'{named}'" in str(caught.value)
+
+
+def test_rays_classes_are_said_by_their_fields_paths_and_functions() -> None:
+    def listening() -> None:
+        """Make a callback."""
+
+    spec = TrainSpec(
+        "train:loop",
+        trainer_args={"torch_config": {"backend": "gloo"}, "dataset_config": "mine:config"},
+        scaling_config={"num_workers": (1, 4)},
+        run_config={"callbacks": [listening, {"name": "mine:Callback", "args": {"x": 1}}], "logging_config": {}},
+    )
+    config = config_of(spec)
+    assert config["trainer_args"] == spec.trainer_args
+    assert config["scaling_config"] == {"num_workers": [1, 4]}
+    first, second = config["run_config"]["callbacks"]
+    assert (first["payload"], second) == ("run_config-0.pkl", {"name": "mine:Callback", "args": {"x": 1}})
 
 
 def test_a_result_is_read_into_its_fields_and_back() -> None:

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import os
 import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,19 @@ def wait_for(path: str) -> None:
 
 def epochs(config: dict[str, Any]) -> None:
     """Report one epoch after the other; go on after the last checkpoint."""
+
+    def before(epoch: int) -> None:
+        if epoch == config.get("hold_at"):
+            wait_for(config["gate"])
+        if epoch == config.get("fail_at"):
+            time.sleep(1.0)  # until the controller has collected the last report: this is no test of lost reports
+            raise ValueError("the loop fails on purpose")
+
+    run_epochs(config, before)
+
+
+def run_epochs(config: dict[str, Any], before: Callable[[int], None]) -> None:
+    """Do what both loops of epochs do."""
     import ray.train
 
     start = 0
@@ -25,11 +40,7 @@ def epochs(config: dict[str, Any]) -> None:
         with checkpoint.as_directory() as folder:
             start = json.loads(Path(folder, "state.json").read_text())["epoch"] + 1
     for epoch in range(start, config["epochs"]):
-        if epoch == config.get("hold_at"):
-            wait_for(config["gate"])
-        if epoch == config.get("fail_at"):
-            time.sleep(1.0)  # until the controller has collected the last report: this is no test of lost reports
-            raise ValueError("the loop fails on purpose")
+        before(epoch)
         metrics = {"epoch": epoch, "loss": 1.0 / (epoch + 1)}
         if (epoch + 1) % config.get("checkpoint_every", 2):
             ray.train.report(metrics)
@@ -163,3 +174,99 @@ def sum_of_columns(config: dict[str, Any]) -> None:
         for name in batch.select_dtypes("number").columns:
             sums[name] = sums.get(name, 0.0) + float(batch[name].sum())
     ray.train.report(sums)
+
+
+def boosted_by_xgboost(config: dict[str, Any]) -> None:
+    """Train an XGBoost booster on this worker's share of 'train', and judge it by all of 'valid'."""
+    assert os.environ["WORKERS_ONLY"] == "yes"
+    import ray.train
+    import xgboost
+    from ray.train.xgboost import RayTrainReportCallback
+
+    def data(name: str) -> Any:
+        rows = [
+            row
+            for batch in ray.train.get_dataset_shard(name).iter_batches()
+            for row in zip(*batch.values(), strict=True)
+        ]
+        names = ["a", "y"]
+        assert len(rows) == config["rows"][name], f"{len(rows)} rows of {name}"
+        return xgboost.DMatrix([[row[0]] for row in rows], [row[1] for row in rows], feature_names=names[:1])
+
+    xgboost.train(
+        {"objective": "reg:squarederror", "nthread": 1, "eval_metric": "rmse"},
+        data("train"),
+        config["rounds"],
+        evals=[(data("valid"), "valid")],
+        callbacks=[RayTrainReportCallback(metrics={"rmse": "valid-rmse"}, frequency=2)],
+    )
+
+
+def forest(config: dict[str, Any]) -> None:
+    """Fit scikit-learn's forest to all of 'train', with a checkpoint that joblib writes."""
+    import joblib  # type: ignore[import-untyped, unused-ignore]
+    import ray.train
+    from sklearn.ensemble import RandomForestRegressor  # type: ignore[import-untyped, unused-ignore]
+
+    frame = ray.train.get_dataset_shard("train").materialize().to_pandas()
+    model = RandomForestRegressor(n_estimators=config["trees"], n_jobs=1, random_state=0).fit(frame[["a"]], frame["y"])
+    with tempfile.TemporaryDirectory() as folder:
+        joblib.dump(model, Path(folder, "model.joblib"))
+        score = model.score(frame[["a"]], frame["y"])
+        ray.train.report({"r2": score}, checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+
+def drawn(trial: Any) -> dict[str, Any]:
+    """Draw as Optuna has it: the second parameter is there only for one value of the first."""
+    if trial.suggest_categorical("kind", ["line", "bow"]) == "bow":
+        trial.suggest_float("bend", 0.0, 1.0)
+    return {"fixed": 7}
+
+
+def of_drawn(config: dict[str, Any]) -> None:
+    """A trial of what Optuna drew."""
+    from ray import tune
+
+    tune.report({"loss": 1.0 + config.get("bend", 0.5) + config["offset"], "fixed": config["fixed"]})
+
+
+def endless(config: dict[str, Any]) -> None:
+    """A trial that reports for ever: it is for Tune to end it."""
+    from ray import tune
+
+    step = 0
+    while True:
+        step += 1
+        tune.report({"loss": config["x"] + 1.0 / step})
+        time.sleep(0.02)
+
+
+HELD = "held-by-a-test"
+
+
+def hold_cpus(count: int) -> None:
+    """Have Ray promise CPUs to somebody else, by its autoscaler's coordinator: an elastic run takes what is left."""
+    import ray
+    from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import (
+        ResourceRequestPriority,
+        get_or_create_autoscaling_coordinator,
+    )
+
+    asked = {"requester_id": HELD, "resources": [{"CPU": count}], "expire_after_s": 600.0}
+    coordinator = get_or_create_autoscaling_coordinator()
+    ray.get(coordinator.request_resources.remote(**asked, priority=ResourceRequestPriority.HIGH))
+
+
+def elastic(config: dict[str, Any]) -> None:
+    """Report epochs with checkpoints at 2 and 5; alone, have CPUs given back before epoch 5, and wait to be two."""
+    import ray.train
+    from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import (
+        get_or_create_autoscaling_coordinator,
+    )
+
+    def before(epoch: int) -> None:
+        if epoch == 5 and ray.train.get_context().get_world_size() == 1:
+            ray.get(get_or_create_autoscaling_coordinator().cancel_request.remote(requester_id=HELD))
+            time.sleep(600)
+
+    run_epochs({"epochs": 7, "checkpoint_every": 3}, before)

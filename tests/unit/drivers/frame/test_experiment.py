@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,19 @@ def test_whatever_a_trial_reports(by_hand: Run, reported: Any, expected: dict[st
     [record] = told(by_hand)
     found = {name: value for name, value in record["values"].items() if name != "training_iteration"}
     assert found == pytest.approx(expected, rel=0, abs=0, nan_ok=True)
+
+
+@pytest.mark.parametrize(("told_total", "total"), [(7, 7), (sys.maxsize, 2)])
+def test_a_search_that_draws_for_ever_has_as_many_trials_as_there_are(
+    by_hand: Run, monkeypatch: pytest.MonkeyPatch, told_total: int, total: int
+) -> None:
+    monkeypatch.setattr(experiment, "OBSERVER", experiment.Observer(by_hand, "loss"))
+    progress = experiment.TrialProgress()
+    progress.setup(stop={}, num_samples=told_total, total_num_samples=told_total)
+    progress.on_trial_start(1, [Trial(), Trial("t2")], Trial())
+
+    [record] = told(by_hand)
+    assert record["total"] == total
 
 
 def test_a_closed_record_does_not_end_the_experiment(by_hand: Run, capfd: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from airflow_provider_air.drivers.train.history import History
 from tests.kinds.metrics import Scalar
 
@@ -87,3 +89,14 @@ def test_what_comes_for_a_checkpoint_after_its_report_is_in_its_row() -> None:
     assert [row["metrics"] for row in history.rows] == [{"epoch": 0, "acc": 0.5}, {"epoch": 1}]
     assert history.complete("c1", {"acc": 0.5}) is None
     assert history.complete("gone", {"acc": 0.5}) is None
+
+
+def test_a_row_never_carries_a_large_value() -> None:
+    numpy = pytest.importorskip("numpy")
+    history = History()
+    row = history.add({"loss": 1.0, "confusion": numpy.zeros((800, 800)), "names": ["x" * 100] * 1000}, "c1")
+    history.complete("c1", {"curve": numpy.zeros(100_000), "acc": 0.5})
+
+    assert len(history.dump()) < 2000
+    assert (row["metrics"]["loss"], row["metrics"]["acc"]) == (1.0, 0.5)
+    assert row["metrics"]["confusion"] == "<numpy.ndarray of shape (800, 800), 5120000 bytes: left out>"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_air.drivers.train import trainers
 from airflow_provider_air.drivers.train.history import History
 from airflow_provider_air.drivers.wire.metrics import metrics_of
 from tests.kinds import parameters
@@ -39,7 +40,7 @@ def test_reports_reach_the_driver_and_the_storage(tmp_path: Path) -> None:
         callback.after_report(None, [{"epoch": 1}], Saved(f"{tmp_path}/run/checkpoint_1/"))
         tick()
         callback.after_report(None, [{"epoch": 2}], None)
-        callback.after_exception(None, {0: RuntimeError()})
+        reports.WorkersStart(callback).before_worker_group_start(None)
         callback.after_report(None, [{"epoch": 2}], None)
         tick()
         tick()
@@ -118,3 +119,55 @@ def test_odd_reports_cross_to_the_driver(tmp_path: Path) -> None:
         tick()
     for name, row, (_, expected) in zip(NAMES, driver.rows, VALUES, strict=True):
         assert metrics_of(row["metrics"]) == pytest.approx(expected, rel=0, abs=0, nan_ok=True), name
+
+
+# Ray starts all workers anew, for whatever reason
+
+
+def test_rows_after_the_last_checkpoint_are_once_in_the_history_whatever_the_workers_start_again_for(
+    tmp_path: Path,
+) -> None:
+    """As the controller calls them in a resize: no error comes, and all start from the last checkpoint."""
+    dropped: list[int] = []
+    with reports.mailbox() as box:
+        driver = History()
+        progress, starts = reports.callbacks(box, str(tmp_path), "run", [])
+        tick = reports.follow(box, driver, lambda row: None, dropped.append)
+        starts.before_worker_group_start(None)
+        for epoch, checkpoint in ((0, None), (1, Saved("/elsewhere/run/c1")), (2, None), (3, None)):
+            progress.after_report(None, [{"epoch": epoch}], checkpoint)
+        tick()
+        starts.before_worker_group_start(None)
+        for epoch in (2, 3, 4):
+            progress.after_report(None, [{"epoch": epoch}], None)
+        tick()
+    assert epochs(driver) == [0, 1, 2, 3, 4]
+    assert [row["report"] for row in driver.rows] == [0, 1, 2, 3, 4]
+    assert dropped == [2]
+
+
+def test_the_first_start_of_a_resumed_run_drops_nothing(tmp_path: Path) -> None:
+    earlier = History()
+    earlier.add({"epoch": 0}, "checkpoint_0")
+    with reports.mailbox() as box:
+        _, starts = reports.callbacks(box, str(tmp_path), "run", earlier.rows)
+        starts.before_worker_group_start(None)
+        assert box.drain() == []
+    assert not (tmp_path / "run").exists()
+
+
+def test_ray_tells_of_every_start_of_all_workers_and_of_no_other() -> None:
+    """Public callbacks hear of errors alone; this one is Ray's own, and travels as Ray's do, beside the reports'."""
+    train = pytest.importorskip("ray.train")
+    from ray import cloudpickle
+    from ray.train.v2._internal.execution.callback import ReplicaGroupCallback, WorkerGroupCallback
+
+    with reports.mailbox() as box:
+        ours = reports.callbacks(box, "/runs", "run", [])
+        trainer = trainers.builder({}, lambda: None)("run", "/runs", ours, None, {})
+        moved = cloudpickle.loads(cloudpickle.dumps(trainer._create_default_callbacks()))
+    (starts,) = [callback for callback in moved if type(callback).__name__ == "WorkersStart"]
+    assert isinstance(starts, WorkerGroupCallback)
+    assert not isinstance(starts, (ReplicaGroupCallback, train.UserCallback))
+    (handler,) = [callback for callback in moved if type(callback).__name__ == "UserCallbackHandler"]
+    assert handler._user_callbacks == [starts._progress]

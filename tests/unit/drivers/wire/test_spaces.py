@@ -84,3 +84,30 @@ def test_a_nested_parameter_of_one_key_is_no_sampler() -> None:
 def test_a_grid_is_found_wherever_it_is() -> None:
     assert spaces.has_grid({"a": {"b": {"grid_search": [1]}}})
     assert not spaces.has_grid({"a": {"choice": [1]}})
+
+
+def test_samplers_are_built_in_lists_and_in_what_others_choose_from() -> None:
+    space = {
+        "net": {"choice": [{"lr": {"uniform": [0, 1]}}, 3]},
+        "layers": [{"randint": [1, 3]}, {"width": {"choice": [[1, 2]]}}],
+    }
+    assert built(space) == {
+        "net": ("choice", [{"lr": ("uniform", {"lower": 0, "upper": 1})}, 3]),
+        "layers": [("randint", {"lower": 1, "upper": 3}), {"width": ("choice", [[1, 2]])}],
+    }
+    assert spaces.samplers_in(space) == ["uniform", "choice", "randint", "choice"]
+    with pytest.raises(SpaceProblem, match=r"param_space.net.choice\[0\].lr: there is no sampler 'unifrom'"):
+        spaces.check({"net": {"choice": [{"lr": {"unifrom": [0, 1]}}]}})
+    assert spaces.has_grid({"net": {"choice": [{"lr": {"grid_search": [0, 1]}}]}}) is True
+
+
+@pytest.mark.parametrize(
+    ("space", "needed"),
+    [
+        ({"a": {"choice": [{"lr": {"uniform": [0, 1]}}]}}, True),
+        ({"a": {"b": [{"uniform": [0, 1]}]}}, True),
+        ({"a": {"b": {"uniform": [0, 1]}}, "c": {"choice": [{"d": 1}, [2, 3]]}, "e": [1]}, False),
+    ],
+)
+def test_what_only_tunes_own_search_draws(space: Any, needed: bool) -> None:
+    assert spaces.needs_basic(space) is needed
