@@ -126,6 +126,7 @@ class TrainResult:
     :param best_metrics: the report with the best ``metric``, where one was named and came with a finite number
     :param checkpoint: URI of the last checkpoint
     :param best_checkpoint: URI of the best checkpoint that is kept
+    :param best_checkpoint_metrics: what was reported with that one, which need not be the best report of all
     :param checkpoints: every kept one: ``{"uri", "metrics"}``
     :param history: the last reports, at most 1000: ``{"report", "metrics", "checkpoint"}``; all are at ``history_uri``
     :param history_rows: how many reports there are, over all attempts
@@ -148,6 +149,7 @@ class TrainResult:
     resumed_from: str | None
     seconds: float
     features: dict[str, Any] | None = None
+    best_checkpoint_metrics: dict[str, Any] | None = None
 
     @classmethod
     def from_value(cls, value: Any) -> TrainResult:

@@ -15,8 +15,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.attachments.mlflow.batches import Batches, pairs, tags_of
-from airflow_provider_air.attachments.mlflow.models import SERVICE_TAG, ModelRegistry, source_of
+from airflow_provider_air.attachments.mlflow.batches import Batches
+from airflow_provider_air.attachments.mlflow.models import SERVICE_TAG, ModelRegistry
+from airflow_provider_air.attachments.mlflow.names import pairs, tags_of
+from airflow_provider_air.attachments.mlflow.registering import BEST_PREFIX, measured, registrable_of, tags_of_version
 from airflow_provider_air.contracts.attachments import Additions, Outcome
 from airflow_provider_air.contracts.names import digest
 from airflow_provider_air.drivers.wire.metrics import metrics_of
@@ -87,7 +89,7 @@ class MlflowTracking:
                 "MLFLOW_ENABLE_ASYNC_LOGGING": "true",
             },
             secrets=self._server.secrets,
-            state={"run_id": run_id, "experiment_id": experiment_id},
+            state={"run_id": run_id, "experiment_id": experiment_id, "metric": attempt.parameters.get("metric")},
             links={"mlflow_url": self._server.run_url(experiment_id, run_id)},
         )
 
@@ -117,14 +119,28 @@ class MlflowTracking:
         body = {"run_id": state["run_id"], "status": status, "end_time": _now_ms()}
         self._server.call("POST", "runs/update", body)
         if self._register_as and outcome.status == "SUCCEEDED":
-            self._register(self._register_as, attempt, str(state["run_id"]), outcome.result)
+            self._register(self._register_as, attempt, state, outcome.result)
 
-    def _register(self, name: str, attempt: AttemptInfo, run_id: str, result: Any) -> None:
+    def _register(self, name: str, attempt: AttemptInfo, state: Mapping[str, Any], result: Any) -> None:
+        run_id, registry, model = str(state["run_id"]), ModelRegistry(self._server), registrable_of(result)
+        metrics = model.metrics
+        if metrics is None:
+            # Such as a script's: what it has measured last is all that there is of its model.
+            metrics = registry.last_metrics(run_id)
+        else:
+            stamp = _now_ms()
+            points = [_point(BEST_PREFIX + key, number, stamp, 0) for key, number in metrics.items()]
+            self._batches(run_id).metrics(points)
         tags = {key: value for key, value in self._tags(attempt).items() if not key.startswith("mlflow.")}
         if isinstance(result, Mapping) and isinstance(result.get("features"), Mapping):
             tags |= _feature_tags(result["features"])
-        version = ModelRegistry(self._server).register(name, run_id=run_id, source=source_of(result), tags=tags)
+        tags |= tags_of_version(model, metrics, state.get("metric"))
+        version = registry.register(name, run_id=run_id, source=model.source, model_id=model.model_id, tags=tags)
         log.info("The run is version %d of the model %s", version.version, name)
+        if model.model_id is None:
+            log.warning(
+                "The version is the checkpoint as it is, which MLflow itself cannot load: %s", model.why or "no flavor"
+            )
 
     def _find_experiment(self) -> str | None:
         name = self._experiment_name
@@ -198,7 +214,7 @@ class MlflowTracking:
             run_id = self._create(experiment_id, f"trial {trial['trial_id']}", tags, TRIAL_TAG)
             self._batches(run_id).params(_params(trial.get("config") or {}))
         stamp = _now_ms()
-        found = metrics_of(trial.get("metrics") or {})
+        found = measured(trial.get("metrics") or {})
         self._batches(run_id).metrics([_point(name, number, stamp, 0) for name, number in found.items()])
         status = "FAILED" if trial.get("error") else "FINISHED"
         self._server.call("POST", "runs/update", {"run_id": run_id, "status": status, "end_time": stamp})

@@ -151,6 +151,7 @@ class _Reporter:
         if self._metric is not None and best is None:
             self._missing.judge(history.metric_names())
         best_kept = self._best_kept(history, uris)
+        of_best = {uris[row["checkpoint"]]: row["metrics"] for row in history.rows if row["checkpoint"] in uris}
         return {
             "run_name": self._run.config["run_name"],
             "uri": self._uri,
@@ -158,6 +159,7 @@ class _Reporter:
             "best_metrics": best["metrics"] if best else None,
             "checkpoint": uris[kept[-1][0]] if kept else None,
             "best_checkpoint": best_kept,
+            "best_checkpoint_metrics": of_best.get(best_kept),
             "checkpoints": [{"uri": uris[f], "metrics": plain(m)} for f, m in kept],
             "history": [
                 {"report": r["report"], "metrics": r["metrics"], "checkpoint": uris.get(r["checkpoint"] or "")}

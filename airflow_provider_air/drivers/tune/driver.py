@@ -197,6 +197,9 @@ def _result(run: Run, grid: Any, uri: str) -> Dict[str, Any]:
         "run_name": run.config["run_name"],
         "uri": uri,
         **{"best_" + name: best and best[name] for name in ("config", "metrics", "checkpoint", "trial_id")},
+        "best_checkpoint_metrics": best
+        and best["checkpoint"]
+        and trials.checkpoint_metrics(grid, best["trial_id"], best["checkpoint"], uri),
         "trials": rows,
         "trials_total": len(rows),
         "trials_failed": len(failed),
