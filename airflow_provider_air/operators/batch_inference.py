@@ -25,7 +25,8 @@ class RayBatchInferenceOperator(RayDrivenOperator):
     :param input_uri: URI, several (a list, or the output of a mapped task), or ``{"uri", "format", "columns"}``; with
         ``features`` also ``{"sql"}``
     :param output_uri: URI, or ``{"uri", "format", "columns"}``; written to a temporary prefix, then committed
-    :param checkpoint: URI of the model: a checkpoint's folder, or ``models:/name/3``
+    :param checkpoint: URI of the model: a checkpoint's folder, or a registered one, ``models:/name/3`` or
+        ``models:/name@champion``, of the server of ``tracker=MlflowTracker(...)``; that version is used to the end
     :param predictor_args: plain arguments of the predictor
     :param features: ``FeastFeatures``: the data is joined with a feature service first, each row as of its own time
     :param batch_size: rows per call

@@ -28,8 +28,9 @@ class MlflowPromoteOperator(BaseOperator):
     which need not be its last report.
 
     The XCom is ``{"name", "version", "uri", "source", "feature_service", "alias", "previous", "promoted", "reason"}``;
-    ``uri`` is ``models:/NAME/VERSION``, which stays this version wherever the alias goes; ``feature_service`` is what the version was trained with, or None. A retry after a promotion finds it done. For a
-    person in front of it, put Airflow's ``ApprovalOperator`` upstream.
+    ``uri`` is ``models:/NAME/VERSION``, which stays this version wherever the alias goes; ``feature_service`` is what
+    the version was trained with, or None. A retry after a promotion finds it done. For a person in front of it, put
+    Airflow's ``ApprovalOperator`` upstream.
 
     :param model_name: the registered model
     :param version: the candidate; by default the newest that this DAG run registered
@@ -102,7 +103,7 @@ class MlflowPromoteOperator(BaseOperator):
             if champion is not None and champion.version == candidate.version:
                 return self._told(candidate, None, promoted=True, reason="it has the alias already")
             objection = _differs(candidate, champion, self.same_tag) or gate.objection(
-                registry.judged(candidate), None if champion is None else registry.judged(champion)
+                registry.metrics(candidate), None if champion is None else registry.metrics(champion)
             )
             if objection is None:
                 registry.promote(candidate, self.alias, instead_of=champion)

@@ -26,7 +26,8 @@ class BatchInferenceSpec:
         ``module:function``, called as ``function(batch, **predictor_args)``; or the class or function itself
     :param input: URI, a list of them, or a dict with ``uri``, ``format``, ``columns``
     :param output: URI, or a dict with ``uri``, ``format`` (parquet by default), ``columns``
-    :param checkpoint: URI of a checkpoint's folder, or of a registered model (``models:/name/3``)
+    :param checkpoint: URI of a checkpoint's folder, or of a registered model (``models:/name/3``,
+        ``models:/name@champion``)
     :param predictor_args: plain arguments of the predictor
     :param batch_size: rows per call
     :param batch_format: what a call gets: ``pandas``, ``numpy`` (a dict of arrays) or ``pyarrow``

@@ -134,6 +134,9 @@ class TrainResult:
     :param seconds: wall time of this attempt's driver
     :param features: what the data sets were joined with: ``feature_service``, ``feature_views``, ``project``,
         ``fingerprint`` of the definitions, and ``rows`` by data set
+    :param model: what a tracker's ``register_as`` has made of the checkpoint: ``checkpoint``, and ``uri``
+        (``models:/m-...``), ``id``, ``flavor``, ``signature`` (whether it has one) of a model in MLflow's format, or
+        ``why`` there is none
     """
 
     run_name: str
@@ -150,6 +153,7 @@ class TrainResult:
     seconds: float
     features: dict[str, Any] | None = None
     best_checkpoint_metrics: dict[str, Any] | None = None
+    model: dict[str, Any] | None = None
 
     @classmethod
     def from_value(cls, value: Any) -> TrainResult:

@@ -154,6 +154,7 @@ class TuneResult:
     :param trials: at most 1000 rows: ``trial_id``, ``status``, ``config``, ``metrics``, ``checkpoint``, ``error``
     :param seconds: wall time of this attempt's driver
     :param features: as of :class:`~airflow_provider_air.workloads.train.TrainResult`
+    :param model: as of :class:`~airflow_provider_air.workloads.train.TrainResult`
     """
 
     run_name: str
@@ -168,6 +169,7 @@ class TuneResult:
     seconds: float
     features: dict[str, Any] | None = None
     best_checkpoint_metrics: dict[str, Any] | None = None
+    model: dict[str, Any] | None = None
 
     @classmethod
     def from_value(cls, value: Any) -> TuneResult:

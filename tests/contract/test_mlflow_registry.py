@@ -95,7 +95,7 @@ def test_a_run_becomes_one_version_with_its_tags(model: Model) -> None:
 
     assert (version.version, version.source) == (1, CHECKPOINT)
     assert {"dataset": "2013", "air.dag_id": "flights", "air.run_id": "a"}.items() <= version.tags.items()
-    assert model.registry.judged(version).metrics == {"rmse": 2.0}
+    assert model.registry.metrics(version) == {"rmse": 2.0}
 
 
 def with_best(rmse: float | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.attachments.mlflow.names import pairs
-from airflow_provider_air.attachments.mlflow.registering import Judged, judged_by_tags
+from airflow_provider_air.attachments.mlflow.registering import metrics_in, value_in
 from airflow_provider_air.errors import ConfigurationError, UnavailableError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Gate:
     """
     What a version must achieve before it takes an alias.
 
-    :param metric: of the version itself, see :meth:`ModelRegistry.judged`
+    :param metric: of the version itself, see :meth:`ModelRegistry.metrics`
     :param mode: ``min`` or ``max``: which is better
     :param threshold: the metric must be at least as good as this
     :param min_improvement: by how much it must be better than the version that has the alias; 0 takes an equal one
@@ -74,7 +74,9 @@ class Gate:
     def validate(self) -> None:
         """:raises ConfigurationError: a field is wrong; the message names it."""
         if not self.metric:
-            raise ConfigurationError("'metric' is empty", hint="Name a metric that the training reports with its checkpoints")
+            raise ConfigurationError(
+                "'metric' is empty", hint="Name a metric that the training reports with its checkpoints"
+            )
         if self.mode not in ("min", "max"):
             raise ConfigurationError(f"'mode' must be min or max, not {self.mode!r}")
         for name, number in (("threshold", self.threshold), ("min_improvement", self.min_improvement)):
@@ -83,22 +85,23 @@ class Gate:
         if self.min_improvement < 0:
             raise ConfigurationError(f"'min_improvement' must not be negative, but is {self.min_improvement!r}")
 
-    def objection(self, candidate: Judged, champion: Judged | None) -> str | None:
+    def objection(self, candidate: Mapping[str, float], champion: Mapping[str, float] | None) -> str | None:
         """
         Say why the candidate does not pass, or None.
 
         What is missing or not a number does not pass. A first version passes on the threshold alone.
 
-        :param champion: the version that has the alias, if any has
+        :param candidate: the version's metrics
+        :param champion: those of the version that has the alias, if any has
         """
-        value = candidate.value(self.metric)
+        value = value_in(candidate, self.metric)
         if value is None or not math.isfinite(value):
             return f"it has no finite metric {self.metric!r}, {_instead(candidate, value)}"
         if self.threshold is not None and self._gain(value, self.threshold) < 0:
             return f"{self.metric}={value:g} is worse than the threshold {self.threshold:g}"
         if champion is None:
             return None
-        rival = champion.value(self.metric)
+        rival = value_in(champion, self.metric)
         if rival is None or not math.isfinite(rival):
             return (
                 f"the current version has no finite metric {self.metric!r} to compare with, {_instead(champion, rival)}"
@@ -180,16 +183,14 @@ class ModelRegistry:
         found = self.with_alias(name, alias) if alias else next(reversed(self.versions(name)), None)
         return found if found is not None and found.version >= at_least else None
 
-    def judged(self, version: ModelVersion) -> Judged:
+    def metrics(self, version: ModelVersion) -> dict[str, float]:
         """
         Give the metrics that a version is judged by: those of the checkpoint that a tracker has registered.
 
         Of a version that somebody else has made: those of its logged model, or else its run's last values.
         """
-        own = judged_by_tags(version.tags)
-        if own is not None:
-            return own
-        return Judged(self._of_model(version.model_id) or self.last_metrics(version.run_id))
+        own = metrics_in(version.tags)
+        return self._of_model(version.model_id) or self.last_metrics(version.run_id) if own is None else own
 
     def last_metrics(self, run_id: str) -> dict[str, float]:
         """Give the last value of each metric of a run."""
@@ -274,9 +275,10 @@ def _values(metrics: Iterable[Mapping[str, Any]] | None) -> dict[str, float]:
     return {metric["key"]: float(metric["value"]) for metric in metrics or ()}
 
 
-def _instead(judged: Judged, value: float | None) -> str:
+def _instead(metrics: Mapping[str, float], value: float | None) -> str:
     """Say what there is instead of a finite metric."""
-    if value is not None:
-        return f"but {value}"
-    more = f" and {judged.left_out} more that it does not carry" if judged.left_out else ""
-    return f"but {sorted(judged.metrics)}{more}"
+    return f"but {sorted(metrics) if value is None else value}"
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_air.attachments.mlflow.names import name_of
@@ -43,24 +43,6 @@ class Registrable:
     def source(self) -> str:
         """URI of the version's files."""
         return f"models:/{self.model_id}" if self.model_id else self.checkpoint
-
-
-@dataclass(frozen=True)
-class Judged:
-    """
-    What a gate looks at of one version.
-
-    :param metrics: by MLflow's names
-    :param left_out: how many more metrics there are than the version carries
-    """
-
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    left_out: int = 0
-
-    def value(self, metric: str) -> float | None:
-        """Give one by the author's own name."""
-        name = name_of(metric)
-        return self.metrics.get(name, self.metrics.get(metric_tag(name).removeprefix(METRIC_TAG)))
 
 
 def registrable_of(result: Any) -> Registrable:
@@ -130,12 +112,22 @@ def metric_tag(name: str) -> str:
     return name_of(METRIC_TAG + name)
 
 
-def judged_by_tags(tags: Mapping[str, str]) -> Judged | None:
-    """Read a version's own metrics; None where it was not registered by a tracker, so that it has none of its own."""
+def metrics_in(tags: Mapping[str, str]) -> dict[str, float] | None:
+    """
+    Read a version's own metrics off its tags, by MLflow's names; None where no tracker has registered it.
+
+    The few whose name is too long for a tag are there by what :func:`metric_tag` makes of it.
+    """
     if FORMAT_TAG not in tags:
         return None
     found = {name.removeprefix(METRIC_TAG): value for name, value in tags.items() if name.startswith(METRIC_TAG)}
-    return Judged({name: _number(value) for name, value in found.items()}, left_out=int(tags.get(LEFT_OUT_TAG, "0")))
+    return {name: _number(value) for name, value in found.items()}
+
+
+def value_in(metrics: Mapping[str, float], metric: str) -> float | None:
+    """Give a metric of a version by the author's own name."""
+    name = name_of(metric)
+    return metrics.get(name, metrics.get(metric_tag(name).removeprefix(METRIC_TAG)))
 
 
 def _number(text: str) -> float:

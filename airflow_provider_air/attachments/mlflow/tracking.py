@@ -22,6 +22,7 @@ from airflow_provider_air.attachments.mlflow.registering import BEST_PREFIX, mea
 from airflow_provider_air.contracts.attachments import Additions, Outcome
 from airflow_provider_air.contracts.names import digest
 from airflow_provider_air.drivers.wire.metrics import metrics_of
+from airflow_provider_air.drivers.wire.names import MLFLOW_MODEL_FILE
 from airflow_provider_air.drivers.wire.texts import shortened
 from airflow_provider_air.errors import ConfigurationError, ProtocolError
 
@@ -50,15 +51,23 @@ class MlflowTracking:
     :param experiment: its name; created where it does not exist
     :param tags: more tags of the run, and of a version that is registered
     :param register_as: the model of which a run that succeeds makes a version, or None
+    :param model: what the driver is told of how to log it: ``flavor``, ``input_example``
     """
 
     def __init__(
-        self, server: MlflowServer, experiment: str, *, tags: Mapping[str, str], register_as: str | None = None
+        self,
+        server: MlflowServer,
+        experiment: str,
+        *,
+        tags: Mapping[str, str],
+        register_as: str | None = None,
+        model: Mapping[str, Any] | None = None,
     ) -> None:
         self._server = server
         self._experiment_name = experiment
         self._more_tags = tags
         self._register_as = register_as
+        self._model = dict(model or {})
 
     def probe(self) -> None:
         """Look for the experiment, which an address, credentials or an experiment that do not serve cannot pass."""
@@ -77,6 +86,9 @@ class MlflowTracking:
             self._batches(run_id).tags(tags)
             known = self._params_of(run_id)
         self._batches(run_id).params(_params(attempt.parameters), known)
+        payload: dict[str, bytes] = {}
+        if self._register_as is not None:
+            payload[MLFLOW_MODEL_FILE] = json.dumps({"run_id": run_id, **self._model}).encode()
         variable = "RAY_AIRFLOW_MLFLOW_PARENT_RUN_ID" if attempt.workload == "tune" else "MLFLOW_RUN_ID"
         return Additions(
             env_vars={
@@ -89,6 +101,7 @@ class MlflowTracking:
                 "MLFLOW_ENABLE_ASYNC_LOGGING": "true",
             },
             secrets=self._server.secrets,
+            payload=payload,
             state={"run_id": run_id, "experiment_id": experiment_id, "metric": attempt.parameters.get("metric")},
             links={"mlflow_url": self._server.run_url(experiment_id, run_id)},
         )

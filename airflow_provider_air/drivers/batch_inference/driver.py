@@ -16,7 +16,7 @@ from ..features import join
 from ..frame import code, resources
 from ..frame.resources import Bundle
 from ..frame.running import Run, running
-from ..trackers import wandb_run
+from ..trackers import registered, wandb_run
 from ..wire import imports
 from ..wire.problems import ConfigurationProblem
 from . import predictors
@@ -45,6 +45,7 @@ def _infer(run: Run) -> Dict[str, Any]:
     if done is not None:
         run.records.tell("progress", message="an earlier attempt has committed the output", phase="committed")
         return dict(done["result"])
+    config["checkpoint"] = _checkpoint(run)
     specs, joined = join.join_datasets(run, {"input": datasets.spec_of(config["input"])}, "input")
     board = ray.remote(num_cpus=0)(predictors.Board).remote()
     predicted = _predicted({**config, "input": specs["input"]}, target, board)
@@ -86,7 +87,7 @@ def _output(config: Dict[str, Any]) -> Dict[str, Any]:
 def _predicted(config: Dict[str, Any], target: Any, board: Any) -> Any:
     dataset = datasets.read_one(datasets.spec_of(config["input"]), "input")
     _check_features(config, dataset)
-    arguments = (target, _checkpoint(config), config.get("predictor_args") or {}, board)
+    arguments = (target, config.get("checkpoint"), config.get("predictor_args") or {}, board)
     return dataset.map_batches(predictors.Predict, fn_constructor_args=arguments, **_map_options(config))
 
 
@@ -108,9 +109,15 @@ def _target(run: Run) -> Any:
     return target
 
 
-def _checkpoint(config: Dict[str, Any]) -> Any:
-    uri = config.get("checkpoint")
-    if uri and not uri.startswith(predictors.REGISTRY_SCHEMES):
+def _checkpoint(run: Run) -> Any:
+    """Give where the model is, the same for all actors: of a registered one, that version and no later one."""
+    uri, predictor = run.config.get("checkpoint"), run.config["predictor"]
+    if uri and uri.startswith(registered.SCHEMES):
+        flavor = predictor if isinstance(predictor, str) and predictor in predictors.PREDICTORS else None
+        found = registered.pinned(uri, flavor, "checkpoint")
+        run.records.tell("progress", message="the model %s is %s" % (uri, found), phase="model", checkpoint=found)
+        uri = found
+    if uri and not uri.startswith(registered.SCHEMES):
         uri = files.absolute(uri)
         files.must_exist(uri, "checkpoint")
     return uri

@@ -6,13 +6,12 @@ import contextlib
 import importlib
 import inspect
 import os
+import tempfile
 import uuid
 from typing import Any, Dict, List, Optional
 
-from ..data import files
-
-# These name a model in a registry; the predictor itself knows how to load them.
-REGISTRY_SCHEMES = ("models:", "runs:")
+from ..data import checkpoints
+from ..trackers import registered
 
 
 class ColumnsMissing(Exception):
@@ -52,7 +51,7 @@ class Predict:
 
     :param target: a class, built as ``target(model_folder, **args)`` or, without a checkpoint, as
         ``target(**args)``, whose instances are called with a batch; or a function ``target(batch, **args)``
-    :param checkpoint: URI of a checkpoint, a model registry's URI, or None
+    :param checkpoint: URI of a checkpoint, of a registered model, or None
     """
 
     def __init__(self, target: Any, checkpoint: Optional[str], args: Dict[str, Any], board: Any) -> None:
@@ -73,13 +72,9 @@ class Predict:
         return result
 
     def _folder(self, checkpoint: str) -> str:
-        if checkpoint.startswith(REGISTRY_SCHEMES):
-            return checkpoint
-        from ray.train import Checkpoint
-
-        path, filesystem = files.for_ray(checkpoint)
-        folder: str = self._stack.enter_context(Checkpoint(path, filesystem).as_directory())
-        return folder
+        if checkpoint.startswith(registered.SCHEMES):
+            return registered.download(checkpoint, self._stack.enter_context(tempfile.TemporaryDirectory()))
+        return self._stack.enter_context(checkpoints.local_folder(checkpoint))
 
     def _count(self, rows: int) -> None:
         import ray
@@ -100,7 +95,7 @@ def _rows(batch: Any) -> int:
 
 class LightGBM:
     """
-    Predicts with a LightGBM booster that Ray's own report callback saved.
+    Predicts with a LightGBM booster that Ray's own report callback saved, or MLflow.
 
     :param features: columns in the model's order; by default the names it was trained with
     :param output_column: where the prediction goes, beside the input's columns
@@ -115,7 +110,10 @@ class LightGBM:
     ) -> None:
         import lightgbm
 
-        self._booster = lightgbm.Booster(model_file=os.path.join(folder, file))
+        saved = registered.saved_in(folder, "lightgbm")
+        if saved is None:
+            saved = lightgbm.Booster(model_file=os.path.join(folder, file))
+        self._booster = getattr(saved, "booster_", saved)
         self._features = features or self._booster.feature_name()
         self._output = output_column
 
@@ -130,7 +128,7 @@ class LightGBM:
 
 class XGBoost:
     """
-    Predicts with an XGBoost booster that Ray's own report callback saved.
+    Predicts with an XGBoost booster that Ray's own report callback saved, or MLflow.
 
     :param features: columns in the model's order; by default the names it was trained with
     :param output_column: where the prediction goes, beside the input's columns
@@ -144,8 +142,11 @@ class XGBoost:
         file: str = "model.ubj",
     ) -> None:
         self._xgboost: Any = importlib.import_module("xgboost")
-        self._booster = self._xgboost.Booster()
-        self._booster.load_model(os.path.join(folder, file))
+        saved = registered.saved_in(folder, "xgboost")
+        if saved is None:
+            saved = self._xgboost.Booster()
+            saved.load_model(os.path.join(folder, file))
+        self._booster = saved.get_booster() if hasattr(saved, "get_booster") else saved
         self._features = features or self._booster.feature_names
         self._output = output_column
 
@@ -158,7 +159,7 @@ class XGBoost:
 
 class Mlflow:
     """
-    Predicts with a model in MLflow's format: a registry URI (``models:/name/3``) or a folder.
+    Predicts with a model in MLflow's format, of any flavor.
 
     :param features: columns that the model takes; by default all
     :param output_column: where the prediction goes, beside the input's columns

@@ -18,7 +18,7 @@ from ..frame import code, resources
 from ..frame.metrics import fitted
 from ..frame.resources import Bundle
 from ..frame.running import Run, running
-from ..trackers import wandb_run
+from ..trackers import mlflow_model, wandb_run
 from ..train import trainers
 from ..wire import spaces
 from ..wire.metrics import finite_of, flattened
@@ -34,7 +34,7 @@ class TrialsFailed(WorkFailed):
 
 def main() -> None:
     """Search, report while searching, and write the ``result`` record."""
-    with running(wandb_run.begin) as run:
+    with running(wandb_run.begin, mlflow_model.check) as run:
         started = time.time()
         trainers.set_report_interval(run.config)
         # A metric may be missing from a report, and come late: Tune's check would end the experiment.
@@ -58,7 +58,10 @@ def _tune(run: Run) -> Dict[str, Any]:
     experiment.OBSERVER = experiment.Observer(run, run.config.get("metric"))
     tuner = _tuner(run, trainable(uri), bundles, uri)
     grid = resources.run_when_it_fits(run, _resources_field(run), bundles, tuner.fit)
-    return {**_result(run, grid, uri), "features": joined}
+    value = _result(run, grid, uri)
+    trainer = run.config.get("trainer") if run.config.get("train_loop") else None
+    model = mlflow_model.log_best(run, value, trainer, run.config["datasets"])
+    return {**value, "features": joined, "model": model or None}
 
 
 def _resources_field(run: Run) -> str:

@@ -27,6 +27,11 @@ WANDB_CONFIG = "RAY_AIRFLOW_WANDB_CONFIG"
 # Set where the work goes on without W&B when that is away.
 WANDB_OPTIONAL = "RAY_AIRFLOW_WANDB_OPTIONAL"
 
+# Of the payload: how the driver logs the model of its best checkpoint to MLflow, where a run is to be registered.
+MLFLOW_MODEL_FILE = "mlflow_model.json"
+# As "flavor": the checkpoint is registered as it is.
+MLFLOW_AS_IT_IS = "checkpoint"
+
 # sysexits.h EX_CONFIG region: the author must change something, a retry cannot help.
 EXIT_CONFIGURATION = 64
 # sysexits.h EX_UNAVAILABLE: something that the job needs was away, a retry asks again.
