@@ -27,6 +27,8 @@ class Additions:
     :param payload: files for the driver, by name
     :param folders: local folders that travel with the job, and with what it deploys, by the name that each gets on
         ``sys.path``
+    :param pins: what in the author's settings means something else from day to day, such as a model's alias, and what
+        it means now; replaced where it is the whole of a text that the driver, or the application, is told
     :param inputs: what the job reads because of it
     :param links: pages that people open, by the XCom keys of their links, such as ``mlflow_url``
     """
@@ -37,6 +39,7 @@ class Additions:
     state: Mapping[str, Any] = field(default_factory=dict)
     payload: Mapping[str, bytes] = field(default_factory=dict)
     folders: Mapping[str, Path] = field(default_factory=dict)
+    pins: Mapping[str, str] = field(default_factory=dict)
     inputs: tuple[DataRef, ...] = ()
     links: Mapping[str, str] = field(default_factory=dict)
 

@@ -7,7 +7,8 @@ Source: MLflow 3.17 REST API 2.0.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 DAG_TAG, RUN_TAG = "air.dag_id", "air.run_id"
 # What the version was trained with, by Feast's own name for it.
 SERVICE_TAG = "feast.feature_service"
+ALIASED = re.compile(r"models:/([^/@]+)@([^/@]+)")
 PREVIOUS_ALIAS = "previous-{alias}"
 # Below the run's own artefacts, since a server refuses local paths elsewhere as a version's source.
 ARTIFACT_FOLDER = "checkpoint"
@@ -183,6 +185,17 @@ class ModelRegistry:
         found = self.with_alias(name, alias) if alias else next(reversed(self.versions(name)), None)
         return found if found is not None and found.version >= at_least else None
 
+    def pins(self, settings: Any) -> dict[str, str]:
+        """
+        Give the versions that the models named by an alias in somebody's settings are now.
+
+        :return: such as ``{"models:/delays@champion": "models:/delays/3"}``; without those that this registry has not:
+            they may be another's, and whoever loads them says so
+        """
+        named = {text: match.groups() for text in _texts_in(settings) if (match := ALIASED.fullmatch(text))}
+        found = {text: self.with_alias(*names) for text, names in named.items()}
+        return {text: f"models:/{version.name}/{version.version}" for text, version in found.items() if version}
+
     def metrics(self, version: ModelVersion) -> dict[str, float]:
         """
         Give the metrics that a version is judged by: those of the checkpoint that a tracker has registered.
@@ -269,6 +282,14 @@ def newest_of_run(versions: Iterable[ModelVersion], dag_id: str, run_id: str) ->
             hint="Set register_as= on the tracker of an upstream task, or give version=",
         )
     return max(mine, key=lambda v: v.version)
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (Mapping, list, tuple)):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts_in(item)
 
 
 def _values(metrics: Iterable[Mapping[str, Any]] | None) -> dict[str, float]:

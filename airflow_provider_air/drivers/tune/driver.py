@@ -51,11 +51,15 @@ def _tune(run: Run) -> Dict[str, Any]:
     import ray
 
     from ..frame import experiment
+    from . import trials
 
     if not ray.is_initialized():
         ray.init()
     uri = files.join(files.storage_of(run.config), run.config["run_name"])
-    experiment.OBSERVER = experiment.Observer(run, run.config.get("metric"))
+    base = run.config.get("train_loop_config") or {}
+    experiment.OBSERVER = experiment.Observer(
+        run, run.config.get("metric"), config_of=lambda trial: trials.merge(base, trial.config or {})
+    )
     tuner = _tuner(run, trainable(uri), bundles, uri)
     grid = resources.run_when_it_fits(run, _resources_field(run), bundles, tuner.fit)
     value = _result(run, grid, uri)

@@ -16,9 +16,6 @@ from ..wire.metrics import flattened, number_of
 from ..wire.texts import shortened
 from .search import has_metric
 
-# The result holds one for each trial; the log has them whole.
-MAX_TRIAL_ERROR_CHARACTERS = 2000
-
 # Train runs of trials live beside Tune's own trial folders, one per trial id.
 TRAIN_RUNS = "train_runs"
 
@@ -108,7 +105,7 @@ def _row(result: Any, base: Dict[str, Any], experiment_uri: str) -> Dict[str, An
         "metrics": experiment.user_metrics(metrics),
         "checkpoint": _last_checkpoint(result, trial, experiment_uri),
         "seconds": metrics.get("time_total_s"),
-        "error": shortened(text_of(result.error), MAX_TRIAL_ERROR_CHARACTERS) if result.error else None,
+        "error": shortened(text_of(result.error), experiment.MAX_TRIAL_ERROR_CHARACTERS) if result.error else None,
     }
 
 
