@@ -132,6 +132,7 @@ class WandbTracking:
             names.WANDB_ENABLED: "trials" if is_tune else "run",
             names.WANDB_OPTIONAL: None if spec.required else "1",
             names.WANDB_CONFIG: None if is_tune else _config(attempt),
+            names.WANDB_TRIALS: run_id if is_tune else None,
             "WANDB_RUN_ID": None if is_tune else run_id,
             "WANDB_NAME": None if is_tune else attempt.run_name,
             "WANDB_RESUME": None if is_tune else "allow",

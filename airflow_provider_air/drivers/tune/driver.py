@@ -18,7 +18,7 @@ from ..frame import code, resources
 from ..frame.metrics import fitted
 from ..frame.resources import Bundle
 from ..frame.running import Run, running
-from ..trackers import mlflow_model, wandb_run
+from ..trackers import mlflow_model, wandb_run, wandb_trials
 from ..train import trainers
 from ..wire import spaces
 from ..wire.metrics import finite_of, flattened
@@ -34,7 +34,7 @@ class TrialsFailed(WorkFailed):
 
 def main() -> None:
     """Search, report while searching, and write the ``result`` record."""
-    with running(wandb_run.begin, mlflow_model.check) as run:
+    with running(wandb_run.begin, wandb_trials.begin, mlflow_model.check) as run:
         started = time.time()
         trainers.set_report_interval(run.config)
         # A metric may be missing from a report, and come late: Tune's check would end the experiment.
@@ -142,7 +142,7 @@ def _run_config(run: Run) -> Any:
         name=run.config["run_name"],
         storage_path=path,
         storage_filesystem=filesystem,
-        callbacks=[experiment.TrialProgress(), *wandb_run.tune_callbacks()],
+        callbacks=[experiment.TrialProgress()],
         stop=run.config.get("stop"),
         verbose=0,
     )

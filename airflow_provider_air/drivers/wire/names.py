@@ -21,8 +21,9 @@ LOCAL_CLUSTER = "AIR_LOCAL_CLUSTER"
 GCS_TOKEN = "AIR_GCS_TOKEN"  # noqa: S105  # a name
 GCS_TOKEN_EXPIRES = "AIR_GCS_TOKEN_EXPIRES"  # noqa: S105  # a name
 
-# "run": the driver writes one run to W&B; "trials": Tune's callback writes one for each trial.
+# "run": the driver writes one run to W&B; "trials": one for each of Tune's trials, with ids that begin so.
 WANDB_ENABLED = "RAY_AIRFLOW_WANDB"
+WANDB_TRIALS = "RAY_AIRFLOW_WANDB_TRIALS"
 WANDB_CONFIG = "RAY_AIRFLOW_WANDB_CONFIG"
 # Set where the work goes on without W&B when that is away.
 WANDB_OPTIONAL = "RAY_AIRFLOW_WANDB_OPTIONAL"
