@@ -20,6 +20,7 @@ class Additions:
 
     :param env_vars: environment of the job; visible to whoever can list jobs, so no secrets
     :param secrets: environment of the job that no job listing shows
+    :param files: by environment variables of the job that name where each lies on a node, such as a CA bundle
     :param application_env: environment of what the job deploys: of its replicas, where the workload is ``serve``. It
         belongs to the application's configuration, so whoever can list applications sees it, and a change of it is a
         new version
@@ -35,6 +36,7 @@ class Additions:
 
     env_vars: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     application_env: Mapping[str, str] = field(default_factory=dict)
     state: Mapping[str, Any] = field(default_factory=dict)
     payload: Mapping[str, bytes] = field(default_factory=dict)

@@ -145,7 +145,7 @@ class Attached:
 
 
 def _given(request: JobRequest, added: Additions) -> JobRequest:
-    request = request.given(added.env_vars, added.secrets, added.payload, added.folders)
+    request = request.given(added.env_vars, added.secrets, added.payload, added.folders, added.files)
     environment = dict(request.runtime_env)
     if added.application_env:
         environment["env_vars"] = {**(environment.get("env_vars") or {}), **added.application_env}

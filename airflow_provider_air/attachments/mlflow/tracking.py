@@ -103,6 +103,7 @@ class MlflowTracking:
         return Additions(
             env_vars={
                 "MLFLOW_TRACKING_URI": self._server.base_url,
+                **self._server.job_env,
                 "MLFLOW_EXPERIMENT_ID": experiment_id,
                 variable: run_id,
                 # A server that is away must not hold up the user's own mlflow calls for minutes.
@@ -111,6 +112,7 @@ class MlflowTracking:
                 "MLFLOW_ENABLE_ASYNC_LOGGING": "true",
             },
             secrets=self._server.secrets,
+            files=self._server.job_files,
             application_env={"MLFLOW_TRACKING_URI": self._server.base_url} if attempt.workload == "serve" else {},
             payload=payload,
             pins=pins,

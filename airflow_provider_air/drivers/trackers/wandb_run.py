@@ -16,7 +16,7 @@ from ..frame.running import Run
 from ..wire import outages
 from ..wire.names import WANDB_CONFIG, WANDB_ENABLED, WANDB_OPTIONAL
 from ..wire.problems import ConfigurationProblem, Unavailable
-from .wandb_sync.server import Server
+from .wandb_sync.server import Server, trusted
 
 
 class WandbRun:
@@ -68,7 +68,8 @@ def begin(run: Run) -> Optional[WandbRun]:
             return None
         config = json.loads(os.environ.get(WANDB_CONFIG) or "{}")
         # It has asked for as long as its own settings say.
-        opened = WandbRun(outages.asked(lambda: wandb.init(config=config), "tracker: W&B does not open the run", 0))
+        with trusted():
+            opened = WandbRun(outages.asked(lambda: wandb.init(config=config), "tracker: W&B does not open the run", 0))
     except Unavailable as error:
         if not os.environ.get(WANDB_OPTIONAL):
             raise

@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, Optional, Tuple
 from ..frame.running import Run
 from ..wire.names import WANDB_ENABLED, WANDB_TRIALS
 from ..wire.problems import ConfigurationProblem
+from .wandb_sync.server import trusted
 
 # The first that has several runs in one process: reinit="create_new".
 OLDEST = (0, 19, 10)
@@ -120,6 +121,8 @@ def begin(run: Run) -> Optional[WandbTrials]:
             "tracker: trials in W&B need wandb %s or newer on the cluster, which has %s"
             % (".".join(map(str, OLDEST)), wandb.__version__)
         )
+    with trusted():
+        wandb.setup()  # starts the process that all runs share
     trials = WandbTrials(wandb, os.environ[WANDB_TRIALS])
     run.records.followers.append(trials.take)
     return trials

@@ -23,6 +23,8 @@ GCS_TOKEN_EXPIRES = "AIR_GCS_TOKEN_EXPIRES"  # noqa: S105  # a name
 
 # "run": the driver writes one run to W&B; "trials": one for each of Tune's trials, with ids that begin so.
 WANDB_ENABLED = "RAY_AIRFLOW_WANDB"
+# Names a CA bundle that wandb trusts, where the connection has one.
+WANDB_CA = "RAY_AIRFLOW_WANDB_CA"
 WANDB_TRIALS = "RAY_AIRFLOW_WANDB_TRIALS"
 WANDB_CONFIG = "RAY_AIRFLOW_WANDB_CONFIG"
 # Set where the work goes on without W&B when that is away.
