@@ -106,10 +106,6 @@ class MlflowTracking:
                 **self._server.job_env,
                 "MLFLOW_EXPERIMENT_ID": experiment_id,
                 variable: run_id,
-                # A server that is away must not hold up the user's own mlflow calls for minutes.
-                "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-                "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-                "MLFLOW_ENABLE_ASYNC_LOGGING": "true",
             },
             secrets=self._server.secrets,
             files=self._server.job_files,
