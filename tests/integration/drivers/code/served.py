@@ -25,4 +25,5 @@ class Served:
 
 def build(args: dict[str, Any]) -> Any:
     """Build the application."""
-    return Served.bind(args["model"])
+    deployment: Any = Served
+    return deployment.bind(args["model"])

@@ -20,6 +20,7 @@ from tests.unit.drivers.conftest import said
 
 mlflow = pytest.importorskip("mlflow")
 pytest.importorskip("ray.train")
+linear: Any = pytest.importorskip("sklearn.linear_model").LinearRegression
 FRAME = pandas.DataFrame({"a": [float(i % 13) for i in range(60)], "b": [float(i % 7) for i in range(60)]})
 Log = Callable[..., dict[str, Any]]
 
@@ -73,19 +74,15 @@ def xgboost_checkpoint(folder: Path) -> Any:
 
 
 def sklearn_checkpoint(folder: Path) -> Any:
-    from sklearn.linear_model import LinearRegression
-
     folder.mkdir()
-    model = LinearRegression().fit(FRAME, FRAME["a"] * 2 + FRAME["b"])
+    model = linear().fit(FRAME, FRAME["a"] * 2 + FRAME["b"])
     (folder / "model.pkl").write_bytes(pickle.dumps(model))
     return model.predict(FRAME)
 
 
 def saved_checkpoint(folder: Path) -> Any:
     """Leave a checkpoint that the author's loop has saved by mlflow itself."""
-    from sklearn.linear_model import LinearRegression
-
-    model = LinearRegression().fit(FRAME, FRAME["a"] * 2 + FRAME["b"])
+    model = linear().fit(FRAME, FRAME["a"] * 2 + FRAME["b"])
     mlflow.sklearn.save_model(model, folder, signature=mlflow.models.infer_signature(FRAME, model.predict(FRAME)))
     return model.predict(FRAME)
 
