@@ -63,9 +63,8 @@ def prepare(
         entrypoint = _guarded(entrypoint, not_after)
     env_vars |= request.driver_env
     if request.secrets or request.files:
-        hidden, hook = pack_secrets(
-            request.secrets, submission_id, next_hook=environment.get(HOOK), files=request.files
-        )
+        theirs = environment.get(HOOK)
+        hidden, hook = pack_secrets(request.secrets, submission_id, next_hook=theirs, files=request.files)
         packages.append(hidden)
         environment |= {"py_modules": [*environment.get("py_modules", []), hidden.uri], HOOK: hook}
         env_vars[driver_names.SECRETS] = hook
