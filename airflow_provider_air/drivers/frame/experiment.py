@@ -54,7 +54,7 @@ class Observer:
 
     :param metric: what trials are compared by, by its flat name, or None
     :param pick: what of a report is told; by default everything that the author's code reported
-    :param config_of: gives a trial's whole config, which is told as it starts; by default what was sampled for it
+    :param config_of: gives a trial's whole config, which is told as it starts, where anybody wants to know it
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Observer:
         run: Run,
         metric: Optional[str],
         pick: Optional[Callable[[Dict[str, Any]], Dict[str, Any]]] = None,
-        config_of: Callable[[Any], Any] = lambda trial: getattr(trial, "config", None),
+        config_of: Optional[Callable[[Any], Dict[str, Any]]] = None,
     ) -> None:
         self._run = run
         self._config_of = config_of
@@ -105,8 +105,8 @@ class Observer:
         )
 
     def _about(self, trial: Any, what: str) -> Dict[str, Any]:
-        if what == "starts":
-            return fitted({"config": plain(self._config_of(trial) or {})})
+        if what == "starts" and self._config_of is not None:
+            return fitted({"config": plain(self._config_of(trial))})
         return {"error": _error_of(trial)} if what == "failed" else {}
 
 
