@@ -33,6 +33,26 @@ def context_for(base_url: str, verify: bool | str, client_certificate: tuple[str
     return context
 
 
+def bundle_of(verify: bool | str) -> bytes | None:
+    """
+    Give the CA bundle that a connection names, for those who trust it on another machine; None where it names none.
+
+    :raises ConfigurationError: it cannot be read
+    """
+    if isinstance(verify, bool):
+        return None
+    try:
+        return Path(verify).read_bytes()
+    except OSError as error:
+        raise _unreadable(verify, error) from error
+
+
+def _unreadable(verify: str, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"The CA bundle cannot be read: {error}", where=verify, hint="Fix 'ca_path' in the connection"
+    )
+
+
 @functools.cache
 def _shared_system_context(file: str | None, folder: str | None) -> ssl.SSLContext:
     """Give one context per setting of the environment, which OpenSSL itself reads."""
@@ -67,9 +87,7 @@ def _own_context(verify: bool | str) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=verify)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(
-            f"The CA bundle cannot be read: {error}", where=verify, hint="Fix 'ca_path' in the connection"
-        ) from error
+        raise _unreadable(verify, error) from error
 
 
 def _show_certificate(context: ssl.SSLContext, certificate: str, key: str) -> None:

@@ -6,7 +6,7 @@ from airflow.sdk import Connection
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_air.attachments.tecton.server import TectonServer
-from airflow_provider_air.connections.base import address_of
+from airflow_provider_air.connections.base import address_of, extra_of, verify_of
 from airflow_provider_air.errors import ConfigurationError
 
 HINT = "Create one of type 'tecton' with the deployment's address and an API key as password"
@@ -25,4 +25,4 @@ def tecton_server_of(connection: Connection) -> TectonServer:
     if not connection.password:
         raise ConfigurationError("The tecton connection has no password", where=where, hint="Put the API key there")
     mask_secret(connection.password)
-    return TectonServer(host, connection.password)
+    return TectonServer(host, connection.password, verify_of(extra_of(connection), where))

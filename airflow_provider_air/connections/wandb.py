@@ -6,7 +6,7 @@ from airflow.sdk import Connection
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_air.attachments.wandb.tracker import WandbSite
-from airflow_provider_air.connections.base import address_of, extra_of, url_of
+from airflow_provider_air.connections.base import address_of, extra_of, url_of, verify_of
 from airflow_provider_air.errors import ConfigurationError
 
 HINT = "Create one of type 'wandb' with the API key as password, or use mode='offline'"
@@ -25,7 +25,8 @@ def wandb_site_of(connection: Connection) -> WandbSite:
             hint="Put the API key there",
         )
     mask_secret(connection.password)
-    extra = extra_of(connection)
+    extra, where = extra_of(connection), f"connection {connection.conn_id}"
     host = address_of(connection, "https")
-    app = url_of(extra, "app_url", f"connection {connection.conn_id}") or host or WandbSite.app_url
-    return WandbSite(host or WandbSite.base_url, app, extra.get("entity") or None, connection.password)
+    app = url_of(extra, "app_url", where) or host or WandbSite.app_url
+    entity, verify = extra.get("entity") or None, verify_of(extra, where)
+    return WandbSite(host or WandbSite.base_url, app, entity, connection.password, verify)

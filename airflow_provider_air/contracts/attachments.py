@@ -20,6 +20,7 @@ class Additions:
 
     :param env_vars: environment of the job; visible to whoever can list jobs, so no secrets
     :param secrets: environment of the job that no job listing shows
+    :param files: by environment variables of the job that name where each lies on a node, such as a CA bundle
     :param application_env: environment of what the job deploys: of its replicas, where the workload is ``serve``. It
         belongs to the application's configuration, so whoever can list applications sees it, and a change of it is a
         new version
@@ -27,16 +28,20 @@ class Additions:
     :param payload: files for the driver, by name
     :param folders: local folders that travel with the job, and with what it deploys, by the name that each gets on
         ``sys.path``
+    :param pins: what in the author's settings means something else from day to day, such as a model's alias, and what
+        it means now; replaced where it is the whole of a text that the driver, or the application, is told
     :param inputs: what the job reads because of it
     :param links: pages that people open, by the XCom keys of their links, such as ``mlflow_url``
     """
 
     env_vars: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     application_env: Mapping[str, str] = field(default_factory=dict)
     state: Mapping[str, Any] = field(default_factory=dict)
     payload: Mapping[str, bytes] = field(default_factory=dict)
     folders: Mapping[str, Path] = field(default_factory=dict)
+    pins: Mapping[str, str] = field(default_factory=dict)
     inputs: tuple[DataRef, ...] = ()
     links: Mapping[str, str] = field(default_factory=dict)
 

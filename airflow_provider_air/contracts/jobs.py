@@ -44,6 +44,7 @@ class JobRequest:
     :param context_env: environment that tells the job what it runs for; it belongs to the job alone, not to what it
         deploys, and the author's ``env_vars`` win over it
     :param secrets: environment that no job listing shows; see :mod:`airflow_provider_air.workloads.secrets`
+    :param files: by environment variables that name where each lies, on each node, such as a CA bundle
     :param expects_result: whether a succeeded job must have reported a result
     :param code_uri: where a ``working_dir`` that is too large for Ray goes, as the cluster's nodes reach it; or None
     :param inputs: what it reads
@@ -63,6 +64,7 @@ class JobRequest:
     driver_env: Mapping[str, str] = field(default_factory=dict)
     context_env: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     expects_result: bool = False
     code_uri: str | None = None
     inputs: tuple[DataRef, ...] = ()
@@ -75,14 +77,16 @@ class JobRequest:
         secrets: Mapping[str, str] | None = None,
         payload: Mapping[str, bytes] | None = None,
         folders: Mapping[str, Path] | None = None,
+        files: Mapping[str, bytes] | None = None,
     ) -> JobRequest:
-        """Give the same with more of what the provider adds; files only join a payload that is there."""
+        """Give the same with more of what the provider adds; a payload only joins one that is there."""
         return replace(
             self,
             driver_env={**self.driver_env, **(env_vars or {})},
             secrets={**self.secrets, **(secrets or {})},
             payload=self.payload if self.payload is None else {**self.payload, **(payload or {})},
             folders={**self.folders, **(folders or {})},
+            files={**self.files, **(files or {})},
         )
 
     @property

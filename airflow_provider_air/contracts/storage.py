@@ -34,10 +34,12 @@ class JobAccess:
 
     :param env_vars: names and addresses, which anybody may read
     :param secrets: credentials, which no job listing shows
+    :param files: by environment variables that name where each lies on a node, such as a CA bundle
     """
 
     env_vars: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 @runtime_checkable

@@ -9,6 +9,7 @@ from airflow.sdk import BaseHook
 
 from airflow_provider_air.connections.airflow import AirflowConnections
 from airflow_provider_air.errors import AirError
+from airflow_provider_air.tls import context_for
 
 if TYPE_CHECKING:
     from airflow_provider_air.attachments.wandb.tracker import WandbSite
@@ -44,7 +45,9 @@ class WandbHook(BaseHook):
         try:
             site = self.get_conn()
             query = {"query": "query { viewer { username } }"}
-            answer = httpx.post(f"{site.base_url}/graphql", json=query, auth=("api", site.api_key), timeout=10)
+            tls = context_for(site.base_url, site.verify)
+            key = ("api", site.api_key)
+            answer = httpx.post(f"{site.base_url}/graphql", json=query, auth=key, timeout=10, verify=tls)
             viewer = (answer.json().get("data") or {}).get("viewer") if answer.is_success else None
         except AirError as error:
             return False, str(error)

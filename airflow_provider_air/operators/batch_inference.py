@@ -26,7 +26,8 @@ class RayBatchInferenceOperator(RayDrivenOperator):
         "options"}``, or ``{"reader", "columns", "options"}``; with ``features`` also ``{"sql"}``
     :param output_uri: URI, or ``{"uri", "format", "columns", "partition_by", "min_rows_per_file",
         "max_rows_per_file"}``; written to a temporary prefix, then committed
-    :param checkpoint: URI of the model: a checkpoint's folder, or ``models:/name/3``
+    :param checkpoint: URI of the model: a checkpoint's folder, or a registered one, ``models:/name/3`` or
+        ``models:/name@champion``, of the server of ``tracker=MlflowTracker(...)``; that version is used to the end
     :param predictor_args: plain arguments of the predictor
     :param features: ``FeastFeatures``: the data is joined with a feature service first, each row as of its own time
     :param batch_size: rows per call

@@ -24,13 +24,17 @@ class MlflowPromoteOperator(BaseOperator):
     """
     Give a model version an alias, if its metric passes; runs on the worker, by HTTP only.
 
-    The XCom is ``{"name", "version", "source", "feature_service", "alias", "previous", "promoted", "reason"}``;
-    ``feature_service`` is what the version was trained with, or None. A retry after a promotion finds it done. For a
-    person in front of it, put Airflow's ``ApprovalOperator`` upstream.
+    Judged is the version itself: what the training reported with the checkpoint that ``register_as`` has registered,
+    which need not be its last report.
+
+    The XCom is ``{"name", "version", "uri", "source", "feature_service", "alias", "previous", "promoted", "reason"}``;
+    ``uri`` is ``models:/NAME/VERSION``, which stays this version wherever the alias goes; ``feature_service`` is what
+    the version was trained with, or None. A retry after a promotion finds it done. For a person in front of it, put
+    Airflow's ``ApprovalOperator`` upstream.
 
     :param model_name: the registered model
     :param version: the candidate; by default the newest that this DAG run registered
-    :param metric, mode: what the gate looks at, of the version's run, and whether ``min`` or ``max`` is better
+    :param metric, mode: what the gate looks at, of the version, and whether ``min`` or ``max`` is better
     :param threshold: the metric must be at least as good; all that a first version must pass
     :param min_improvement: by how much it must beat the version that has the alias
     :param same_tag: a tag of the versions without whose equality they are not compared
@@ -143,6 +147,7 @@ class MlflowPromoteOperator(BaseOperator):
         return {
             "name": version.name,
             "version": version.version,
+            "uri": f"models:/{version.name}/{version.version}",
             "source": version.source,
             "feature_service": version.tags.get(SERVICE_TAG),
             "alias": self.alias,

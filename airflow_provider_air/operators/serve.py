@@ -107,7 +107,9 @@ class RayServeDeployOperator(ServeJobOperator):
     :param import_path: ``module:application`` in the working_dir, or a function that builds it
     :param application: its name; under blue/green Serve shows it as ``<application>--<version>``
     :param route_prefix: where it answers, below Serve's address; None for one without HTTP
-    :param args: for the function that builds it
+    :param args: for the function that builds it. With ``tracker=MlflowTracker(...)``, ``models:/name@champion`` is
+        handed over as the version that has the alias at that time, ``models:/name/3``, here and in ``deployments``: a
+        replica that starts later loads the same, and a deployment after a promotion is another version
     :param deployments: options of its deployments in Serve's own spelling, by name or as a list:
         ``{"Model": {"num_replicas": 2, "user_config": {"model_uri": "..."}}}``
     :param config: instead of the above a whole Serve config: one application, or ``{"applications": [...]}``
@@ -205,6 +207,11 @@ class RayServeDeployOperator(ServeJobOperator):
     def attachments(self) -> Sequence[AttachmentSpec]:
         """Give the trackers, and the feature store that replicas read."""
         return (*super().attachments(), *specs_of(self.features, "features"))
+
+    def tracked_parameters(self) -> Mapping[str, Any]:
+        """Give what is deployed."""
+        names = ("application", "import_path", "args", "deployments", "config", "strategy")
+        return {name: getattr(self, name) for name in names}
 
     def build_config(self) -> dict[str, Any]:
         """Give the applications, the strategy and the tests."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.contracts.storage import JobAccess
 from airflow_provider_air.hooks.wandb import WandbHook
 from airflow_provider_air.operators.driven import RayDrivenOperator
 from airflow_provider_air.workloads.wandb import ENTRYPOINT, sync_payload
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_air.contracts.jobs import JobRequest
+    from airflow_provider_air.contracts.storage import JobAccess
     from airflow_provider_air.runs.plan import BuildInfo
 
 
@@ -81,5 +81,4 @@ class WandbSyncOperator(RayDrivenOperator):
 
         :raises ConfigurationError: the connection is absent or has no key
         """
-        site = WandbHook(self.wandb_conn_id).get_conn()
-        return JobAccess({"WANDB_BASE_URL": site.base_url}, {"WANDB_API_KEY": site.api_key})
+        return WandbHook(self.wandb_conn_id).get_conn().job_access()

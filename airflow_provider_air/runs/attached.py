@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,6 +26,8 @@ HAND_OVER_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 300.0
 MOST_RECORDS = 10_000
 LAST_SECONDS = 5.0
+# What our drivers are told, in their payload.
+CONFIG_FILE = "config.json"
 
 
 class Attached:
@@ -34,6 +37,8 @@ class Attached:
         self._entries = tuple(entries)
         self._connections = connections
         self._log = log
+        # Kept while records come: each opening reads a connection, and makes a client of its own.
+        self._opened: dict[int, Attachment] = {}
 
     @staticmethod
     def entries_of(specs: Sequence[AttachmentSpec]) -> tuple[AttachmentEntry, ...]:
@@ -94,10 +99,17 @@ class Attached:
 
         :raises AirError: one could not take them; all are handed over again at the end
         """
-        for entry in self._entries:
-            if entry.state is not None:
-                spec = registry.from_json(entry.spec)
-                spec.open(self._connections).on_records(attempt, entry.state, records)
+        for index, entry in enumerate(self._entries):
+            if entry.state is None:
+                continue
+            if index not in self._opened:
+                self._opened[index] = registry.from_json(entry.spec).open(self._connections)
+            try:
+                self._opened[index].on_records(attempt, entry.state, records)
+            except Exception:
+                # Another password, or another address, may be what it needs.
+                self._opened.pop(index)
+                raise
 
     def on_end(
         self, attempt: AttemptInfo, outcome: Outcome, records: Sequence[Mapping[str, Any]] = ()
@@ -133,11 +145,28 @@ class Attached:
 
 
 def _given(request: JobRequest, added: Additions) -> JobRequest:
-    request = request.given(added.env_vars, added.secrets, added.payload, added.folders)
+    request = request.given(added.env_vars, added.secrets, added.payload, added.folders, added.files)
     environment = dict(request.runtime_env)
     if added.application_env:
         environment["env_vars"] = {**(environment.get("env_vars") or {}), **added.application_env}
-    return replace(request, runtime_env=environment, inputs=(*request.inputs, *added.inputs))
+    request = replace(request, runtime_env=environment, inputs=(*request.inputs, *added.inputs))
+    return _pinned(request, added.pins) if added.pins else request
+
+
+def _pinned(request: JobRequest, pins: Mapping[str, str]) -> JobRequest:
+    config = (request.payload or {}).get(CONFIG_FILE)
+    if config is not None:
+        text = json.dumps(_replaced(json.loads(config), pins), sort_keys=True)
+        request = request.given(payload={CONFIG_FILE: text.encode()})
+    return replace(request, rollout=_replaced(request.rollout, pins))
+
+
+def _replaced(value: Any, pins: Mapping[str, str]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _replaced(item, pins) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_replaced(item, pins) for item in value]
+    return pins.get(value, value) if isinstance(value, str) else value
 
 
 class LiveRecords:

@@ -47,6 +47,18 @@ EXPIRED_HINT = (
     "The job's credentials seem to have expired: a retry gets new ones and resumes. Where jobs run longer, raise the "
     "role's DurationSeconds (AWS), or use credentials='ambient'"
 )
+# What MLflow says to a script whose run the tracker has opened. Source: mlflow 3.17, tracking/fluent.py and its stores.
+MLFLOW_HINTS = {
+    re.compile(r"active experiment ID does not match environment run ID"): (
+        "The tracker has opened the MLflow run, and mlflow.start_run() goes on in it: leave out "
+        "mlflow.set_experiment(), or name the same experiment as MlflowTracker(experiment=...)"
+    ),
+    re.compile(r"Changing param values is not allowed"): (
+        "A parameter of an MLflow run never changes, and a retry goes on in the run of the try before, which has the "
+        "operator's own settings, too: log what differs by another name, as a tag, or in a nested run of the try "
+        "(mlflow.start_run(nested=True))"
+    ),
+}
 MISSING = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 MISSING_HINT = (
     "{0} is not where the job runs: add the package to runtime_env={{'pip': ['{1}']}}, or, where it is your own, its "
@@ -142,6 +154,9 @@ def _hint_of(exit_code: int | None, reason: str, last_lines: str) -> str | None:
         return NO_PYTHON_HINT
     if EXPIRED.search(told):
         return EXPIRED_HINT
+    for words, hint in MLFLOW_HINTS.items():
+        if words.search(told):
+            return hint
     found = MISSING.search("\n".join([reason, *last_lines.splitlines()[-1:]]))
     return MISSING_HINT.format(found[1], found[1].partition(".")[0]) if found else None
 

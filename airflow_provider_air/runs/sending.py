@@ -171,7 +171,7 @@ class Sending:
     def _prepare(self, request: JobRequest, attempt: Attempt) -> PreparedJob:
         request = replace(request, context_env=self._plan.context_env())
         for access in self._attempts.patiently(self._accesses):
-            request = request.given(access.env_vars, access.secrets)
+            request = request.given(access.env_vars, access.secrets, files=access.files)
         metadata = metadata_of(
             self._attempts.key,
             generation=attempt.generation,

@@ -29,7 +29,8 @@ class BatchInferenceSpec:
     :param input: URI, a list of them, or a dict with ``uri``, ``format``, ``columns``, ``options``, or with ``reader``,
         ``columns``, ``options``
     :param output: URI, or a dict of :data:`OUTPUT_KEYS`; ``format`` is parquet by default
-    :param checkpoint: URI of a checkpoint's folder, or of a registered model (``models:/name/3``)
+    :param checkpoint: URI of a checkpoint's folder, or of a registered model (``models:/name/3``,
+        ``models:/name@champion``)
     :param predictor_args: plain arguments of the predictor
     :param batch_size: rows per call
     :param batch_format: what a call gets: ``pandas``, ``numpy`` (a dict of arrays) or ``pyarrow``

@@ -62,8 +62,9 @@ def prepare(
     elif not_after is not None:
         entrypoint = _guarded(entrypoint, not_after)
     env_vars |= request.driver_env
-    if request.secrets:
-        hidden, hook = pack_secrets(request.secrets, submission_id, next_hook=environment.get(HOOK))
+    if request.secrets or request.files:
+        theirs = environment.get(HOOK)
+        hidden, hook = pack_secrets(request.secrets, submission_id, next_hook=theirs, files=request.files)
         packages.append(hidden)
         environment |= {"py_modules": [*environment.get("py_modules", []), hidden.uri], HOOK: hook}
         env_vars[driver_names.SECRETS] = hook

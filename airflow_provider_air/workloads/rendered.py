@@ -99,6 +99,7 @@ TEXTS = frozenset(
         "feature_service",
         "feature_view",
         "feature_views",
+        "flavor",
         "metadata",
         "metric",
         "model_name",

@@ -7,6 +7,8 @@ environment of the job's workers on all nodes; it does not run for the entrypoin
 and for commands of the author's the shell does.
 They lie on the nodes' disks, readable by Ray's own user alone, as long as Ray keeps the job's environment there.
 
+Files that environment variables name, such as a CA bundle, travel with them, since they must lie on each node, too.
+
 Source: Ray 2.60, ``_private/runtime_env/setup_hook.py``.
 """
 
@@ -32,10 +34,14 @@ NEXT = {next!r}
 
 
 def fill():
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "secrets.json")
+    folder = os.path.dirname(os.path.abspath(__file__))
+    path = os.path.join(folder, "secrets.json")
     os.chmod(path, 0o600)
     with open(path) as file:
         found = json.load(file)
+    if os.path.isdir(os.path.join(folder, "files")):
+        for name in os.listdir(os.path.join(folder, "files")):
+            found[name] = os.path.join(folder, "files", name)
     os.environ.update(found)
     return found
 
@@ -57,12 +63,15 @@ for name, value in fill().items():
 """
 
 
-def pack_secrets(secrets: Mapping[str, str], submission_id: str, *, next_hook: object) -> tuple[Package, str]:
+def pack_secrets(
+    secrets: Mapping[str, str], submission_id: str, *, next_hook: object, files: Mapping[str, bytes] | None = None
+) -> tuple[Package, str]:
     """
     Pack the secrets of one attempt.
 
     :param submission_id: makes the package this attempt's own, so that Ray forgets it with the job
     :param next_hook: the author's own ``worker_process_setup_hook``, which runs afterwards
+    :param files: by the environment variables that name where each lies
     :return: the package, for ``py_modules``, and the hook
     :raises ConfigurationError: the author's hook is no import path
     """
@@ -72,13 +81,14 @@ def pack_secrets(secrets: Mapping[str, str], submission_id: str, *, next_hook: o
             hint="Ray takes nothing else for submitted jobs",
         )
     module = f"air_secrets_{digest(submission_id, length=16)}"
-    files = {
+    packed = {
         f"{module}/__init__.py": _MODULE.format(next=next_hook).encode(),
         f"{module}/__main__.py": _MAIN.encode(),
         f"{module}/secrets.json": json.dumps(dict(secrets)).encode(),
+        **{f"{module}/files/{name}": data for name, data in (files or {}).items()},
     }
     # Ray's nodes give unpacked files these rights (2.60); "fill" sees to it where they do not.
-    return package_files(files, mode=0o600), f"{module}.load"
+    return package_files(packed, mode=0o600), f"{module}.load"
 
 
 def with_secrets(entrypoint: str, hook: str) -> str:

@@ -175,6 +175,7 @@ class TrainResult:
     :param best_metrics: the report with the best ``metric``, where one was named and came with a finite number
     :param checkpoint: URI of the last checkpoint
     :param best_checkpoint: URI of the best checkpoint that is kept
+    :param best_checkpoint_metrics: what was reported with that one, which need not be the best report of all
     :param checkpoints: every kept one: ``{"uri", "metrics"}``
     :param history: the last reports, at most 1000: ``{"report", "metrics", "checkpoint"}``; all are at ``history_uri``
     :param history_rows: how many reports there are, over all attempts
@@ -182,6 +183,9 @@ class TrainResult:
     :param seconds: wall time of this attempt's driver
     :param features: what the data sets were joined with: ``feature_service``, ``feature_views``, ``project``,
         ``fingerprint`` of the definitions, and ``rows`` by data set
+    :param model: what a tracker's ``register_as`` has made of the checkpoint: ``checkpoint``, and ``uri``
+        (``models:/m-...``), ``id``, ``flavor``, ``signature`` (whether it has one) of a model in MLflow's format, or
+        ``why`` there is none
     """
 
     run_name: str
@@ -197,6 +201,8 @@ class TrainResult:
     resumed_from: str | None
     seconds: float
     features: dict[str, Any] | None = None
+    best_checkpoint_metrics: dict[str, Any] | None = None
+    model: dict[str, Any] | None = None
 
     @classmethod
     def from_value(cls, value: Any) -> TrainResult:

@@ -235,9 +235,11 @@ class TuneResult:
         that is best, where no trial that finished has a finite number for the metric
     :param best_metrics: its last report, with the metric's last value
     :param best_checkpoint: URI of its last checkpoint, where it has one
+    :param best_checkpoint_metrics: what was reported with that one, which need not be its last report
     :param trials: at most 1000 rows: ``trial_id``, ``status``, ``config``, ``metrics``, ``checkpoint``, ``error``
     :param seconds: wall time of this attempt's driver
     :param features: as of :class:`~airflow_provider_air.workloads.train.TrainResult`
+    :param model: as of :class:`~airflow_provider_air.workloads.train.TrainResult`
     """
 
     run_name: str
@@ -251,6 +253,8 @@ class TuneResult:
     trials_failed: int
     seconds: float
     features: dict[str, Any] | None = None
+    best_checkpoint_metrics: dict[str, Any] | None = None
+    model: dict[str, Any] | None = None
 
     @classmethod
     def from_value(cls, value: Any) -> TuneResult:

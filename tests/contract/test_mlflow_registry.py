@@ -38,9 +38,21 @@ class Model:
         self.registry = ModelRegistry(self.server)
 
     def train(
-        self, run_id: str, rmse: float | None, *, checkpoint: str = CHECKPOINT, features: Any = None, **tags: str
+        self,
+        run_id: str,
+        rmse: float | None,
+        *,
+        checkpoint: str = CHECKPOINT,
+        features: Any = None,
+        told: dict[str, Any] | None = None,
+        **tags: str,
     ) -> AttemptInfo:
-        """Do what a training with a tracker does."""
+        """
+        Do what a training with a tracker does.
+
+        :param rmse: what it reports last
+        :param told: more of its result
+        """
         key = TaskKey("here", "flights", run_id, "train")
         attempt = AttemptInfo(key, f"air-{run_id}", f"train-{run_id}-g1", 1, 1, "train", "ray_default")
         spec = MlflowTracker(experiment=self.name, tags=tags, register_as=self.name)
@@ -51,7 +63,9 @@ class Model:
             tracking.on_records(attempt, state, [record])
         for _ in range(2):  # a retry hands the outcome over again
             tracking.on_end(
-                attempt, state, Outcome("SUCCEEDED", result={"checkpoint": checkpoint, "features": features})
+                attempt,
+                state,
+                Outcome("SUCCEEDED", result={"checkpoint": checkpoint, "features": features, **(told or {})}),
             )
         return attempt
 
@@ -82,6 +96,41 @@ def test_a_run_becomes_one_version_with_its_tags(model: Model) -> None:
     assert (version.version, version.source) == (1, CHECKPOINT)
     assert {"dataset": "2013", "air.dag_id": "flights", "air.run_id": "a"}.items() <= version.tags.items()
     assert model.registry.metrics(version) == {"rmse": 2.0}
+
+
+def with_best(rmse: float | None) -> dict[str, Any]:
+    """Give the result of a training whose best checkpoint was reported with this."""
+    metrics = {} if rmse is None else {"rmse": rmse}
+    return {
+        "best_checkpoint": f"{CHECKPOINT}0",
+        "checkpoints": [{"uri": f"{CHECKPOINT}0", "metrics": metrics}, {"uri": CHECKPOINT, "metrics": {"rmse": 9.0}}],
+    }
+
+
+def test_a_version_is_judged_by_its_own_checkpoint_and_not_by_the_last_report(model: Model) -> None:
+    model.train("ends badly", 9.0, told=with_best(1.0))
+    told = model.promote("ends badly", threshold=2.0)
+    model.train("ends well", 0.5, told=with_best(3.0))
+    with pytest.raises(AirflowSkipException, match="rmse=3 is worse than the threshold 2"):
+        model.promote("ends well", threshold=2.0)
+    model.train("without", 0.5, told=with_best(None))
+    with pytest.raises(AirflowSkipException, match=r"no finite metric 'rmse', but \[\]"):
+        model.promote("without", threshold=2.0)
+
+    assert (told["version"], told["source"], told["uri"]) == (1, f"{CHECKPOINT}0", f"models:/{model.name}/1")
+    run = model.server.call("GET", "runs/get", run_id=model.registry.version(model.name, 1).run_id)["run"]
+    assert {point["key"]: point["value"] for point in run["data"]["metrics"]} == {"rmse": 9.0, "best.rmse": 1.0}
+    assert model.aliases() == {"champion": 1}
+
+
+def test_a_version_that_somebody_else_has_made_is_judged_by_its_run(model: Model) -> None:
+    attempt = model.train("a", 2.0)
+    run_id = model.registry.versions(model.name)[0].run_id
+    model.registry._server.call(
+        "POST", "model-versions/create", {"name": model.name, "source": CHECKPOINT, "run_id": run_id}
+    )
+
+    assert model.promote(attempt.key.run_id, version=2, threshold=2.5)["version"] == 2
 
 
 def test_a_deployment_learns_with_which_features_the_model_was_trained(model: Model) -> None:

@@ -16,15 +16,20 @@ class FakeMlflow(LoopbackServer):
     """
     Keeps runs in memory.
 
-    :ivar runs: by id: ``{"tags": {...}, "params": {...}, "metrics": [(name, step, value)], "parent"}``
+    :ivar runs: by id: ``{"tags": {...}, "params": {...}, "metrics": {(name, step, value)}, "status", "start", "end"}``
     :ivar batches: how many calls of ``log-batch`` there were
+    :ivar points: how many points of metrics came in all, also those that were there
+    :ivar calls: the names of all calls
+    :ivar away: whether it answers nobody
     :ivar refuses: names of metrics that it refuses for a reason of its own
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.runs: dict[str, dict[str, Any]] = {}
-        self.batches = 0
+        self.batches = self.points = 0
+        self.calls: list[str] = []
+        self.away = False
         self.refuses: set[str] = set()
         self.deleted: set[str] = set()
         self.url = ""
@@ -36,6 +41,9 @@ class FakeMlflow(LoopbackServer):
         self.url = f"http://127.0.0.1:{port}"
 
     async def _answer(self, request: web.Request) -> web.Response:
+        if self.away:
+            return web.Response(status=503)
+        self.calls.append(request.match_info["call"])
         text = await request.text()
         body = await request.json() if request.method == "POST" else dict(request.query)
         try:
@@ -47,21 +55,37 @@ class FakeMlflow(LoopbackServer):
     def _done(self, call: str, body: dict[str, Any], text: str) -> dict[str, Any]:
         if call == "experiments/get-by-name":
             return {"experiment": {"experiment_id": "7"}}
-        if call == "runs/search":
-            tag, value = re.findall(r"[`'](.*?)[`']", body["filter"])
-            found = [run_id for run_id, run in self.runs.items() if run["tags"].get(tag) == value]
-            return {"runs": [{"info": {"run_id": run_id}} for run_id in found]}
-        if call == "runs/create":
-            run_id = f"run{len(self.runs)}"
-            self.runs[run_id] = {"tags": {}, "params": {}, "metrics": set()}
-            self._tag(run_id, body["tags"])
-            return {"run": {"info": {"run_id": run_id}}}
-        if call == "runs/get":
-            params = [{"key": key, "value": value} for key, value in self.runs[body["run_id"]]["params"].items()]
-            return {"run": {"data": {"params": params}}}
+        if call in ("runs/search", "runs/create", "runs/get"):
+            return {"runs/search": self._search, "runs/create": self._create, "runs/get": self._get}[call](body)
         if call == "runs/log-batch":
             self._log(body, text)
+        elif call == "runs/update":
+            self.runs[body["run_id"]] |= {"status": body["status"], "end": body.get("end_time")}
+        elif call == "runs/delete":
+            self.deleted.add(body["run_id"])
+        elif call == "runs/set-tag":
+            self._tag(body["run_id"], [{"key": body["key"], "value": body["value"]}])
         return {}
+
+    def _search(self, body: dict[str, Any]) -> dict[str, Any]:
+        tag, value = re.findall(r"[`'](.*?)[`']", body["filter"])
+        found = [run_id for run_id, run in self.runs.items() if run["tags"].get(tag) == value]
+        found.sort(key=lambda run_id: self.runs[run_id]["start"] if "order_by" in body else 0)
+        return {"runs": [self._seen(run_id) for run_id in found if run_id not in self.deleted]}
+
+    def _create(self, body: dict[str, Any]) -> dict[str, Any]:
+        run_id, start = f"run{len(self.runs)}", body["start_time"]
+        self.runs[run_id] = {"tags": {}, "params": {}, "metrics": set(), "status": "RUNNING", "start": start}
+        self._tag(run_id, body["tags"])
+        return {"run": {"info": {"run_id": run_id}}}
+
+    def _get(self, body: dict[str, Any]) -> dict[str, Any]:
+        return {"run": self._seen(body["run_id"])}
+
+    def _seen(self, run_id: str) -> dict[str, Any]:
+        run = self.runs[run_id]
+        data = {kind: [{"key": key, "value": value} for key, value in run[kind].items()] for kind in ("params", "tags")}
+        return {"info": {"run_id": run_id, "status": run["status"]}, "data": data}
 
     def _tag(self, run_id: str, tags: list[dict[str, str]]) -> None:
         for tag in tags:
@@ -90,4 +114,5 @@ class FakeMlflow(LoopbackServer):
                 raise MlflowException.invalid_parameter_value("Changing param values is not allowed")
         self._tag(body["run_id"], tags)
         run["params"] |= {param["key"]: param["value"] for param in params}
+        self.points += len(metrics)
         run["metrics"] |= {(point["key"], point["step"], str(float(point["value"]))) for point in metrics}

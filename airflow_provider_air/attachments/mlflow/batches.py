@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.attachments.mlflow.names import (
     PARAM_CHARACTERS,
-    TAG_CHARACTERS,
     name_of,
     name_tags,
+    pairs,
+    tags_of,
     value_of,
 )
 from airflow_provider_air.attachments.mlflow.server import MlflowRefusal
@@ -96,13 +97,3 @@ class Batches:
             half = len(entries) // 2
             self._send(kind, entries[:half])
             self._send(kind, entries[half:])
-
-
-def tags_of(values: Mapping[str, str]) -> dict[str, str]:
-    """Give tags as MLflow takes them."""
-    return {name_of(name): value_of(value, TAG_CHARACTERS) for name, value in values.items()}
-
-
-def pairs(values: Mapping[str, str]) -> list[dict[str, str]]:
-    """Give names and values as MLflow's calls have them."""
-    return [{"key": name, "value": value} for name, value in values.items()]

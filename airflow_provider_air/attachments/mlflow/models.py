@@ -7,13 +7,15 @@ Source: MLflow 3.17 REST API 2.0.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.attachments.mlflow.names import name_of
-from airflow_provider_air.errors import ConfigurationError, ProtocolError, UnavailableError
+from airflow_provider_air.attachments.mlflow.names import pairs
+from airflow_provider_air.attachments.mlflow.registering import metrics_in, value_in
+from airflow_provider_air.errors import ConfigurationError, UnavailableError
 
 if TYPE_CHECKING:
     from airflow_provider_air.attachments.mlflow.server import MlflowServer
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 DAG_TAG, RUN_TAG = "air.dag_id", "air.run_id"
 # What the version was trained with, by Feast's own name for it.
 SERVICE_TAG = "feast.feature_service"
+ALIASED = re.compile(r"models:/([^/@]+)@([^/@]+)")
 PREVIOUS_ALIAS = "previous-{alias}"
 # Below the run's own artefacts, since a server refuses local paths elsewhere as a version's source.
 ARTIFACT_FOLDER = "checkpoint"
@@ -34,6 +37,7 @@ class ModelVersion:
     :param version: counts from 1
     :param source: URI of its files
     :param run_id: the MLflow run that made it
+    :param model_id: the logged model that it is, where it is one
     """
 
     name: str
@@ -41,12 +45,14 @@ class ModelVersion:
     source: str
     run_id: str
     tags: Mapping[str, str] = field(default_factory=dict)
+    model_id: str = ""
 
     @classmethod
     def from_answer(cls, data: Mapping[str, Any]) -> ModelVersion:
         """Read what the server tells of it."""
         tags = {tag["key"]: tag["value"] for tag in data.get("tags") or []}
-        return cls(data["name"], int(data["version"]), data.get("source") or "", data.get("run_id") or "", tags)
+        source, run_id, model_id = (str(data.get(key) or "") for key in ("source", "run_id", "model_id"))
+        return cls(data["name"], int(data["version"]), source, run_id, tags, model_id)
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ class Gate:
     """
     What a version must achieve before it takes an alias.
 
-    :param metric: of the version's run; its last value counts
+    :param metric: of the version itself, see :meth:`ModelRegistry.metrics`
     :param mode: ``min`` or ``max``: which is better
     :param threshold: the metric must be at least as good as this
     :param min_improvement: by how much it must be better than the version that has the alias; 0 takes an equal one
@@ -70,7 +76,9 @@ class Gate:
     def validate(self) -> None:
         """:raises ConfigurationError: a field is wrong; the message names it."""
         if not self.metric:
-            raise ConfigurationError("'metric' is empty", hint="Name a metric of the version's run")
+            raise ConfigurationError(
+                "'metric' is empty", hint="Name a metric that the training reports with its checkpoints"
+            )
         if self.mode not in ("min", "max"):
             raise ConfigurationError(f"'mode' must be min or max, not {self.mode!r}")
         for name, number in (("threshold", self.threshold), ("min_improvement", self.min_improvement)):
@@ -85,20 +93,21 @@ class Gate:
 
         What is missing or not a number does not pass. A first version passes on the threshold alone.
 
-        :param champion: the metrics of the version that has the alias, if any has
+        :param candidate: the version's metrics
+        :param champion: those of the version that has the alias, if any has
         """
-        value = candidate.get(name_of(self.metric))
-        if not _is_finite(value):
-            return f"its run has no finite metric {self.metric!r}, but {sorted(candidate)}"
-        assert value is not None
+        value = value_in(candidate, self.metric)
+        if value is None or not math.isfinite(value):
+            return f"it has no finite metric {self.metric!r}, {_instead(candidate, value)}"
         if self.threshold is not None and self._gain(value, self.threshold) < 0:
             return f"{self.metric}={value:g} is worse than the threshold {self.threshold:g}"
         if champion is None:
             return None
-        rival = champion.get(name_of(self.metric))
-        if not _is_finite(rival):
-            return f"the current version's run has no finite metric {self.metric!r} to compare with"
-        assert rival is not None
+        rival = value_in(champion, self.metric)
+        if rival is None or not math.isfinite(rival):
+            return (
+                f"the current version has no finite metric {self.metric!r} to compare with, {_instead(champion, rival)}"
+            )
         if self._gain(value, rival) < self.min_improvement:
             return f"{self.metric}={value:g} is not better than the current {rival:g} by {self.min_improvement:g}"
         return None
@@ -117,21 +126,25 @@ class ModelRegistry:
     def __init__(self, server: MlflowServer) -> None:
         self._server = server
 
-    def register(self, name: str, *, run_id: str, source: str, tags: Mapping[str, str]) -> ModelVersion:
+    def register(
+        self, name: str, *, run_id: str, source: str, tags: Mapping[str, str], model_id: str | None = None
+    ) -> ModelVersion:
         """
         Make a version from a run's files, once: a run that has one of this name keeps it.
 
         :param source: URI of the files; a local folder is uploaded to the run's artefacts first
+        :param model_id: of the logged model that the files are, or None
         :raises ConfigurationError: the server refuses it, or a local folder cannot be uploaded
         """
         found = self._of_run(name, run_id)
         if found is not None:
             return found
         self._ensure_model(name)
-        if "://" not in source:
+        if ":/" not in source:
             source = self._upload(run_id, Path(source))
-        pairs = [{"key": key, "value": value} for key, value in tags.items()]
-        body = {"name": name, "source": source, "run_id": run_id, "tags": pairs}
+        body = {"name": name, "source": source, "run_id": run_id, "tags": pairs(tags)}
+        if model_id is not None:
+            body["model_id"] = model_id
         return self._server.create(
             "model-versions/create",
             body,
@@ -172,13 +185,38 @@ class ModelRegistry:
         found = self.with_alias(name, alias) if alias else next(reversed(self.versions(name)), None)
         return found if found is not None and found.version >= at_least else None
 
+    def pins(self, settings: Any) -> dict[str, str]:
+        """
+        Give the versions that the models named by an alias in somebody's settings are now.
+
+        :return: such as ``{"models:/delays@champion": "models:/delays/3"}``; without those that this registry has not:
+            they may be another's, and whoever loads them says so
+        """
+        named = {text: match.groups() for text in _texts_in(settings) if (match := ALIASED.fullmatch(text))}
+        found = {text: self.with_alias(*names) for text, names in named.items()}
+        return {text: f"models:/{version.name}/{version.version}" for text, version in found.items() if version}
+
     def metrics(self, version: ModelVersion) -> dict[str, float]:
-        """Give the last value of each metric of the run that made a version."""
-        if not version.run_id:
+        """
+        Give the metrics that a version is judged by: those of the checkpoint that a tracker has registered.
+
+        Of a version that somebody else has made: those of its logged model, or else its run's last values.
+        """
+        own = metrics_in(version.tags)
+        return self._of_model(version.model_id) or self.last_metrics(version.run_id) if own is None else own
+
+    def last_metrics(self, run_id: str) -> dict[str, float]:
+        """Give the last value of each metric of a run."""
+        if not run_id:
             return {}
-        run = self._server.call("GET", "runs/get", run_id=version.run_id).get("run")
-        metrics = (run or {}).get("data", {}).get("metrics") or []
-        return {metric["key"]: float(metric["value"]) for metric in metrics}
+        run = self._server.call("GET", "runs/get", run_id=run_id).get("run")
+        return _values((run or {}).get("data", {}).get("metrics"))
+
+    def _of_model(self, model_id: str) -> dict[str, float]:
+        if not model_id:
+            return {}
+        data = (self._server.call("GET", f"logged-models/{model_id}").get("model") or {}).get("data") or {}
+        return _values(data.get("metrics"))
 
     def promote(self, version: ModelVersion, alias: str, *, instead_of: ModelVersion | None) -> None:
         """
@@ -246,19 +284,21 @@ def newest_of_run(versions: Iterable[ModelVersion], dag_id: str, run_id: str) ->
     return max(mine, key=lambda v: v.version)
 
 
-def source_of(result: Any) -> str:
-    """
-    Give the checkpoint that a result names.
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (Mapping, list, tuple)):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts_in(item)
 
-    :raises ProtocolError: it names none
-    """
-    for key in ("best_checkpoint", "checkpoint"):
-        if isinstance(result, Mapping) and result.get(key):
-            return str(result[key])
-    raise ProtocolError(
-        "The job reported no checkpoint, so there is no model to register",
-        hint="Report a checkpoint from the training loop, or leave out register_as",
-    )
+
+def _values(metrics: Iterable[Mapping[str, Any]] | None) -> dict[str, float]:
+    return {metric["key"]: float(metric["value"]) for metric in metrics or ()}
+
+
+def _instead(metrics: Mapping[str, float], value: float | None) -> str:
+    """Say what there is instead of a finite metric."""
+    return f"but {sorted(metrics) if value is None else value}"
 
 
 def _is_finite(value: Any) -> bool:

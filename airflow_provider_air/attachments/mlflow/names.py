@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Mapping
 
 from airflow_provider_air.contracts.names import digest
 from airflow_provider_air.drivers.wire.texts import spelled
@@ -55,3 +56,13 @@ def name_tags(originals: list[str]) -> dict[str, str]:
     """Give the tags that keep the originals of those that MLflow has under other names."""
     mapped = {name_of(original): original for original in originals}
     return {NAME_TAG + name: original for name, original in mapped.items() if name != original}
+
+
+def tags_of(values: Mapping[str, str]) -> dict[str, str]:
+    """Give tags as MLflow takes them."""
+    return {name_of(name): value_of(value, TAG_CHARACTERS) for name, value in values.items()}
+
+
+def pairs(values: Mapping[str, str]) -> list[dict[str, str]]:
+    """Give names and values as MLflow's calls have them."""
+    return [{"key": name, "value": value} for name, value in values.items()]

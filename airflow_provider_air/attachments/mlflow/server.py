@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx
 
 from airflow_provider_air.errors import ConfigurationError, ProtocolError, UnavailableError
-from airflow_provider_air.tls import context_for
+from airflow_provider_air.tls import bundle_of, context_for
 
 T = TypeVar("T")
 ANSWER_SECONDS = 20.0
@@ -34,7 +34,7 @@ class MlflowRefusal(ConfigurationError):
 
 class MlflowServer:
     """
-    Sends requests to one tracking server; blocks.
+    Sends requests to one tracking server, through the proxies that this process's environment names; blocks.
 
     :param base_url: the server's address
     :param ui_url: where people reach its pages
@@ -60,9 +60,13 @@ class MlflowServer:
         self.secrets = (
             dict(zip(named, auth, strict=True)) if auth else {"MLFLOW_TRACKING_TOKEN": token} if token else {}
         )
+        # How the job's own client trusts the server as this one does.
+        self.job_env = {"MLFLOW_TRACKING_INSECURE_TLS": "true"} if verify is False else {}
+        bundle = bundle_of(verify)
+        self.job_files = {} if bundle is None else {"MLFLOW_TRACKING_SERVER_CERT_PATH": bundle}
         timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
         tls = context_for(base_url, verify)
-        self._http = httpx.Client(auth=auth, headers=headers, verify=tls, timeout=timeout, trust_env=False)
+        self._http = httpx.Client(auth=auth, headers=headers, verify=tls, timeout=timeout)
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> dict[str, Any]:
         """

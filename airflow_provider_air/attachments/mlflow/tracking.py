@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.attachments.mlflow.batches import Batches, pairs, tags_of
-from airflow_provider_air.attachments.mlflow.models import SERVICE_TAG, ModelRegistry, source_of
+from airflow_provider_air.attachments.mlflow.batches import Batches
+from airflow_provider_air.attachments.mlflow.models import SERVICE_TAG, ModelRegistry
+from airflow_provider_air.attachments.mlflow.names import pairs, tags_of
+from airflow_provider_air.attachments.mlflow.points import flat_params, metric_point, points_of
+from airflow_provider_air.attachments.mlflow.registering import BEST_PREFIX, registrable_of, tags_of_version
+from airflow_provider_air.attachments.mlflow.trials import MESSAGE_CHARACTERS, MESSAGE_TAG, Trials
 from airflow_provider_air.contracts.attachments import Additions, Outcome
 from airflow_provider_air.contracts.names import digest
-from airflow_provider_air.drivers.wire.metrics import metrics_of
+from airflow_provider_air.drivers.wire.names import MLFLOW_MODEL_FILE
 from airflow_provider_air.drivers.wire.texts import shortened
 from airflow_provider_air.errors import ConfigurationError, ProtocolError
 
@@ -29,10 +32,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MESSAGE_CHARACTERS = 6000
 # The tag by which a run is found again. MLflow has no client token for run creation.
 KEY_TAG = "air.key"
-TRIAL_TAG = "air.trial_id"
+# How far the records of which job are in the run, so that what was handed over live is not sent again at the end.
+SEEN_TAG = "air.next_record"
 # MLflow has no word for some of our outcomes.
 OUTCOME_TAG = "air.outcome"
 END_STATUS = {
@@ -48,22 +51,40 @@ class MlflowTracking:
     :param experiment: its name; created where it does not exist
     :param tags: more tags of the run, and of a version that is registered
     :param register_as: the model of which a run that succeeds makes a version, or None
+    :param model: what the driver is told of how to log it: ``flavor``, ``input_example``
     """
 
     def __init__(
-        self, server: MlflowServer, experiment: str, *, tags: Mapping[str, str], register_as: str | None = None
+        self,
+        server: MlflowServer,
+        experiment: str,
+        *,
+        tags: Mapping[str, str],
+        register_as: str | None = None,
+        model: Mapping[str, Any] | None = None,
     ) -> None:
         self._server = server
         self._experiment_name = experiment
         self._more_tags = tags
         self._register_as = register_as
+        self._model = dict(model or {})
+        self._trials: dict[str, Trials] = {}
+        self._seen: dict[str, int] = {}
 
     def probe(self) -> None:
         """Look for the experiment, which an address, credentials or an experiment that do not serve cannot pass."""
         self._find_experiment()
 
     def before_submit(self, attempt: AttemptInfo) -> Additions:
-        """Find or make the parent run, and tell the job how to join it."""
+        """
+        Find or make the parent run, and tell the job how to join it.
+
+        What replicas of a deployment get is the server's address alone: a password would be seen by whoever lists
+        applications.
+        """
+        pins = ModelRegistry(self._server).pins(attempt.parameters)
+        for alias, version in pins.items():
+            log.info("%s is %s", alias, version)
         experiment_id = self._experiment()
         tags = self._tags(attempt)
         run_id = self._find(experiment_id, KEY_TAG, tags[KEY_TAG])
@@ -74,57 +95,116 @@ class MlflowTracking:
             self._server.call("POST", "runs/update", {"run_id": run_id, "status": "RUNNING"})
             self._batches(run_id).tags(tags)
             known = self._params_of(run_id)
-        self._batches(run_id).params(_params(attempt.parameters), known)
+        self._batches(run_id).params(flat_params(attempt.parameters), known)
+        payload: dict[str, bytes] = {}
+        if self._register_as is not None:
+            payload[MLFLOW_MODEL_FILE] = json.dumps({"run_id": run_id, **self._model}).encode()
         variable = "RAY_AIRFLOW_MLFLOW_PARENT_RUN_ID" if attempt.workload == "tune" else "MLFLOW_RUN_ID"
         return Additions(
             env_vars={
                 "MLFLOW_TRACKING_URI": self._server.base_url,
+                **self._server.job_env,
                 "MLFLOW_EXPERIMENT_ID": experiment_id,
                 variable: run_id,
-                # A server that is away must not hold up the user's own mlflow calls for minutes.
-                "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-                "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-                "MLFLOW_ENABLE_ASYNC_LOGGING": "true",
             },
             secrets=self._server.secrets,
-            state={"run_id": run_id, "experiment_id": experiment_id},
+            files=self._server.job_files,
+            application_env={"MLFLOW_TRACKING_URI": self._server.base_url} if attempt.workload == "serve" else {},
+            payload=payload,
+            pins=pins,
+            state={"run_id": run_id, "experiment_id": experiment_id, "metric": attempt.parameters.get("metric")},
             links={"mlflow_url": self._server.run_url(experiment_id, run_id)},
         )
 
     def on_records(self, attempt: AttemptInfo, state: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> None:
-        """Log metrics with the records' own time stamps; a point that is there already stays one point."""
+        """
+        Log metrics with the records' own time stamps; a point that is there already stays one point.
+
+        Those of Tune's trials go to nested runs, one for each.
+        """
         if not state.get("run_id"):
             return
+        records = self._unseen(attempt, state, records)
+        nested = attempt.workload == "tune"
+        trials = [record for record in records if nested and record.get("trial") is not None]
+        own = [record for record in records if not nested or record.get("trial") is None]
         batches = self._batches(state["run_id"])
-        batches.metrics([point for record in records if record["kind"] == "metric" for point in _points(record)])
-        for record in records:
+        batches.metrics([point for record in own if record["kind"] == "metric" for point in points_of(record)])
+        for record in own:
             if record["kind"] == "progress" and isinstance(record.get("features"), Mapping):
                 batches.tags(_feature_tags(record["features"]))
-        checkpoints = [record["uri"] for record in records if record["kind"] == "checkpoint"]
+        checkpoints = [record["uri"] for record in own if record["kind"] == "checkpoint"]
         if checkpoints:
             batches.tags({"air.checkpoint": str(checkpoints[-1])})
+        if trials:
+            self._trials_of(state).take(trials)
+        self._note_seen(attempt, state, records)
 
     def on_end(self, attempt: AttemptInfo, state: Mapping[str, Any], outcome: Outcome) -> None:
-        """Set the run's end state, and note Tune's trials as nested runs."""
+        """Set the run's end state, and that of the nested runs of Tune's trials."""
         if not state.get("run_id"):
             return
-        if outcome.status == "SUCCEEDED" and isinstance(outcome.result, Mapping):
-            for trial in outcome.result.get("trials") or []:
-                self._note_trial(state, trial)
-        message = {"air.message": shortened(outcome.message, MESSAGE_CHARACTERS)} if outcome.message else {}
-        self._batches(state["run_id"]).tags({OUTCOME_TAG: outcome.status, **message})
         status = END_STATUS.get(outcome.status, "FAILED")
+        result = outcome.result if outcome.status == "SUCCEEDED" and isinstance(outcome.result, Mapping) else {}
+        if attempt.workload == "tune" or result.get("trials"):
+            self._trials_of(state).end(result.get("trials") or [], status)
+        message = {MESSAGE_TAG: shortened(outcome.message, MESSAGE_CHARACTERS)} if outcome.message else {}
+        self._batches(state["run_id"]).tags({OUTCOME_TAG: outcome.status, **message})
         body = {"run_id": state["run_id"], "status": status, "end_time": _now_ms()}
         self._server.call("POST", "runs/update", body)
         if self._register_as and outcome.status == "SUCCEEDED":
-            self._register(self._register_as, attempt, str(state["run_id"]), outcome.result)
+            self._register(self._register_as, attempt, state, outcome.result)
 
-    def _register(self, name: str, attempt: AttemptInfo, run_id: str, result: Any) -> None:
+    def _trials_of(self, state: Mapping[str, Any]) -> Trials:
+        run_id = str(state["run_id"])
+        if run_id not in self._trials:
+            self._trials[run_id] = Trials(self._server, str(state["experiment_id"]), run_id)
+        return self._trials[run_id]
+
+    def _unseen(
+        self, attempt: AttemptInfo, state: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
+    ) -> Sequence[Mapping[str, Any]]:
+        """Leave out the records that are in the run already, as it says itself."""
+        job = attempt.submission_id
+        if job not in self._seen:
+            tags = self._data_of(state["run_id"]).get("tags") or []
+            told, _, number = next((tag["value"] for tag in tags if tag["key"] == SEEN_TAG), "").rpartition(" ")
+            self._seen[job] = int(number) if told == job and number.isdecimal() else 0
+        return [record for record in records if record.get("seq", self._seen[job]) >= self._seen[job]]
+
+    def _note_seen(self, attempt: AttemptInfo, state: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> None:
+        numbers = [record["seq"] for record in records if "seq" in record]
+        # Where some were passed over, such as of a server that was away for long, the end brings all from there.
+        if (
+            not numbers
+            or numbers[0] != self._seen[attempt.submission_id]
+            or numbers[-1] - numbers[0] != len(numbers) - 1
+        ):
+            return
+        tag = {"key": SEEN_TAG, "value": f"{attempt.submission_id} {numbers[-1] + 1}"}
+        self._server.call("POST", "runs/set-tag", {"run_id": state["run_id"], **tag})
+        self._seen[attempt.submission_id] = numbers[-1] + 1
+
+    def _register(self, name: str, attempt: AttemptInfo, state: Mapping[str, Any], result: Any) -> None:
+        run_id, registry, model = str(state["run_id"]), ModelRegistry(self._server), registrable_of(result)
+        metrics = model.metrics
+        if metrics is None:
+            # Such as a script's: what it has measured last is all that there is of its model.
+            metrics = registry.last_metrics(run_id)
+        else:
+            stamp = _now_ms()
+            points = [metric_point(BEST_PREFIX + key, number, stamp, 0) for key, number in metrics.items()]
+            self._batches(run_id).metrics(points)
         tags = {key: value for key, value in self._tags(attempt).items() if not key.startswith("mlflow.")}
         if isinstance(result, Mapping) and isinstance(result.get("features"), Mapping):
             tags |= _feature_tags(result["features"])
-        version = ModelRegistry(self._server).register(name, run_id=run_id, source=source_of(result), tags=tags)
+        tags |= tags_of_version(model, metrics, state.get("metric"))
+        version = registry.register(name, run_id=run_id, source=model.source, model_id=model.model_id, tags=tags)
         log.info("The run is version %d of the model %s", version.version, name)
+        if model.model_id is None:
+            log.warning(
+                "The version is the checkpoint as it is, which MLflow itself cannot load: %s", model.why or "no flavor"
+            )
 
     def _find_experiment(self) -> str | None:
         name = self._experiment_name
@@ -186,22 +266,11 @@ class MlflowTracking:
         return Batches(self._server, run_id)
 
     def _params_of(self, run_id: str) -> list[str]:
-        data = (self._server.call("GET", "runs/get", run_id=run_id).get("run") or {}).get("data") or {}
-        return [str(param["key"]) for param in data.get("params") or []]
+        return [str(param["key"]) for param in self._data_of(run_id).get("params") or []]
 
-    def _note_trial(self, state: Mapping[str, Any], trial: Mapping[str, Any]) -> None:
-        experiment_id = str(state["experiment_id"])
-        marker = f"{state['run_id']}/{trial['trial_id']}"
-        run_id = self._find(experiment_id, TRIAL_TAG, marker)
-        if run_id is None:
-            tags = {TRIAL_TAG: marker, "mlflow.parentRunId": str(state["run_id"])}
-            run_id = self._create(experiment_id, f"trial {trial['trial_id']}", tags, TRIAL_TAG)
-            self._batches(run_id).params(_params(trial.get("config") or {}))
-        stamp = _now_ms()
-        found = metrics_of(trial.get("metrics") or {})
-        self._batches(run_id).metrics([_point(name, number, stamp, 0) for name, number in found.items()])
-        status = "FAILED" if trial.get("error") else "FINISHED"
-        self._server.call("POST", "runs/update", {"run_id": run_id, "status": status, "end_time": stamp})
+    def _data_of(self, run_id: str) -> Mapping[str, Any]:
+        run: Mapping[str, Any] = self._server.call("GET", "runs/get", run_id=run_id).get("run") or {}
+        return run.get("data") or {}
 
 
 def _feature_tags(features: Mapping[str, Any]) -> dict[str, str]:
@@ -212,38 +281,6 @@ def _feature_tags(features: Mapping[str, Any]) -> dict[str, str]:
         "feast.feature_views": ",".join(map(str, features.get("feature_views") or [])),
         "air.features_fingerprint": str(features.get("fingerprint")),
     }
-
-
-def _points(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for name, number in metrics_of(record["values"]).items():
-        yield _point(name, number, int(record["t"] * 1000), record.get("step") or 0)
-
-
-def _point(name: str, number: float, stamp: int, step: int) -> dict[str, Any]:
-    return {"key": name, "value": _json_number(number), "timestamp": stamp, "step": step}
-
-
-def _json_number(value: float) -> float | str:
-    """Give what JSON has no number for by the name that MLflow reads."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value
-
-
-def _params(parameters: Mapping[str, Any]) -> dict[str, str]:
-    return {name: _text(value) for name, value in _flatten(parameters)}
-
-
-def _flatten(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in parameters.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
-        elif value is not None:
-            yield f"{prefix}{name}", value
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _now_ms() -> int:

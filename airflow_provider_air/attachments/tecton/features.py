@@ -9,13 +9,23 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_air.attachments.online import online_module
 from airflow_provider_air.attachments.tecton.server import TectonServer, check_name
 from airflow_provider_air.contracts.attachments import Additions, Outcome
-from airflow_provider_air.drivers.wire.feature_names import TECTON_SERVICE, TECTON_URL, TECTON_WORKSPACE
+from airflow_provider_air.drivers.wire.feature_names import (
+    TECTON_CA,
+    TECTON_SERVICE,
+    TECTON_URL,
+    TECTON_VERIFY_TLS,
+    TECTON_WORKSPACE,
+)
 from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.tls import bundle_of
 
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.connections import Connections
     from airflow_provider_air.contracts.jobs import JobRequest
     from airflow_provider_air.contracts.runs import AttemptInfo
+
+# Ray passes all of an environment in one string of 128 KiB.
+MOST_CA_BYTES = 16 * 1024
 
 
 @dataclass
@@ -90,8 +100,10 @@ class TectonOnline:
 
         :raises ConfigurationError: the connection is absent or malformed
         """
+        server = self._server()
         named = {TECTON_WORKSPACE: self._spec.workspace, TECTON_SERVICE: self._spec.feature_service}
-        return Additions(application_env={TECTON_URL: self._server().base_url, **named}, folders=online_module())
+        told = {TECTON_URL: server.base_url, **named, **_trust(server.verify)}
+        return Additions(application_env=told, folders=online_module())
 
     def on_records(self, attempt: AttemptInfo, state: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> None:
         """Do nothing: Tecton keeps no runs."""
@@ -102,3 +114,17 @@ class TectonOnline:
     def _server(self) -> TectonServer:
         server: TectonServer = self._connections.open("tecton", self._spec.tecton_conn_id)
         return server
+
+
+def _trust(verify: bool | str) -> dict[str, str]:
+    """Tell replicas how to trust Tecton: a file cannot travel with an application, whose environment anybody sees."""
+    bundle = bundle_of(verify)
+    if bundle is None:
+        return {TECTON_VERIFY_TLS: "false"} if verify is False else {}
+    if len(bundle) > MOST_CA_BYTES:
+        raise ConfigurationError(
+            f"The CA bundle of the tecton connection has {len(bundle)} bytes, and replicas get {MOST_CA_BYTES} at most",
+            where=str(verify),
+            hint="Let 'ca_path' name the CA of Tecton alone",
+        )
+    return {TECTON_CA: bundle.decode("ascii", "replace")}

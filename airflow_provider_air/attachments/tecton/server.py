@@ -92,11 +92,13 @@ class TectonServer:
 
     :param base_url: such as ``https://example.tecton.ai``
     :param api_key: what ``tecton api-key create`` printed
+    :param verify: see :func:`airflow_provider_air.tls.context_for`
     """
 
-    def __init__(self, base_url: str, api_key: str) -> None:
+    def __init__(self, base_url: str, api_key: str, verify: bool | str = True) -> None:
         self.base_url = base_url.rstrip("/")
-        headers, tls = {"Authorization": f"Tecton-key {api_key}"}, context_for(base_url, True)
+        self.verify = verify
+        headers, tls = {"Authorization": f"Tecton-key {api_key}"}, context_for(base_url, verify)
         self._http = httpx.Client(headers=headers, verify=tls, timeout=ANSWER_SECONDS)
 
     def submit(self, window: Window, *, overwrite: bool) -> Materialization:

@@ -14,8 +14,10 @@ from urllib.parse import quote
 
 from airflow_provider_air.contracts.attachments import Additions, Outcome
 from airflow_provider_air.contracts.names import digest
+from airflow_provider_air.contracts.storage import JobAccess
 from airflow_provider_air.drivers.wire import names
 from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.tls import bundle_of
 
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.connections import Connections
@@ -98,12 +100,27 @@ class WandbSite:
 
     :param base_url: of the API
     :param app_url: of the pages
+    :param verify: see :func:`airflow_provider_air.tls.context_for`
     """
 
     base_url: str = "https://api.wandb.ai"
     app_url: str = "https://wandb.ai"
     entity: str | None = None
     api_key: str = field(default="", repr=False)
+    verify: bool | str = True
+
+    def job_access(self) -> JobAccess:
+        """
+        Give what a job needs to reach it as this connection does.
+
+        :raises ConfigurationError: the CA bundle cannot be read
+        """
+        env_vars = {"WANDB_BASE_URL": self.base_url}
+        if self.verify is False:
+            env_vars["WANDB_INSECURE_DISABLE_SSL"] = "true"
+        bundle = bundle_of(self.verify)
+        secrets = {"WANDB_API_KEY": self.api_key} if self.api_key else {}
+        return JobAccess(env_vars, secrets, {} if bundle is None else {names.WANDB_CA: bundle})
 
 
 class WandbTracking:
@@ -127,11 +144,13 @@ class WandbTracking:
         run_id = f"af-{digest(key.deployment, key, attempt.generation, length=24)}"
         group = _group(f"{key.dag_id}__{key.run_id}")
         entity = spec.entity or (site.entity if site else None)
+        access = site.job_access() if site else JobAccess()
         is_tune = attempt.workload == "tune"
         given: dict[str, str | None] = {
             names.WANDB_ENABLED: "trials" if is_tune else "run",
             names.WANDB_OPTIONAL: None if spec.required else "1",
             names.WANDB_CONFIG: None if is_tune else _config(attempt),
+            names.WANDB_TRIALS: run_id if is_tune else None,
             "WANDB_RUN_ID": None if is_tune else run_id,
             "WANDB_NAME": None if is_tune else attempt.run_name,
             "WANDB_RESUME": None if is_tune else "allow",
@@ -139,7 +158,7 @@ class WandbTracking:
             "WANDB_TAGS": ",".join(spec.tags) or None,
             "WANDB_MODE": spec.mode,
             "WANDB_DIR": spec.offline_dir,
-            "WANDB_BASE_URL": site.base_url if site else None,
+            **access.env_vars,
             "WANDB_ENTITY": entity,
             "WANDB_SILENT": "true",
             # W&B's own names, and those that Ray's integration reads.
@@ -150,7 +169,8 @@ class WandbTracking:
         }
         return Additions(
             env_vars={name: value for name, value in given.items() if value is not None},
-            secrets={"WANDB_API_KEY": site.api_key} if site and site.api_key else {},
+            secrets=access.secrets,
+            files=access.files,
             state={"run_id": run_id},
             links=self._links(site, entity, f"groups/{quote(group, safe='')}" if is_tune else f"runs/{run_id}"),
         )

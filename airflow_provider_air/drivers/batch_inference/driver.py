@@ -16,7 +16,7 @@ from ..features import join
 from ..frame import code, resources
 from ..frame.resources import Bundle
 from ..frame.running import Run, running
-from ..trackers import wandb_run
+from ..trackers import registered, wandb_run
 from ..wire import imports, outages
 from ..wire.problems import ConfigurationProblem
 from . import predictors
@@ -47,12 +47,13 @@ def _infer(run: Run) -> Dict[str, Any]:
     if done is not None:
         run.records.tell("progress", message="an earlier attempt has committed the output", phase="committed")
         return dict(done["result"])
+    config["checkpoint"] = _checkpoint(run)
     specs, joined = join.join_datasets(run, {"input": datasets.spec_of(config["input"])}, "input")
     dataset = datasets.read_one(datasets.spec_of(specs["input"]), "input")
     _check_features(config, dataset)
     arguments = (
         target,
-        _checkpoint(config),
+        config["checkpoint"],
         config.get("predictor_args") or {},
         config.get("batch_format") or "pandas",
     )
@@ -148,9 +149,15 @@ def _target(run: Run) -> Any:
     return target
 
 
-def _checkpoint(config: Dict[str, Any]) -> Any:
-    uri = config.get("checkpoint")
-    if uri and not uri.startswith(predictors.REGISTRY_SCHEMES):
+def _checkpoint(run: Run) -> Any:
+    """Give where the model is, the same for all actors: of a registered one, that version and no later one."""
+    uri, predictor = run.config.get("checkpoint"), run.config["predictor"]
+    if uri and uri.startswith(registered.SCHEMES):
+        flavor = predictor if isinstance(predictor, str) and predictor in predictors.PREDICTORS else None
+        found = registered.pinned(uri, flavor, "checkpoint")
+        run.records.tell("progress", message="the model %s is %s" % (uri, found), phase="model", checkpoint=found)
+        uri = found
+    if uri and not uri.startswith(registered.SCHEMES):
         uri = files.absolute(uri)
         files.must_exist(uri, "checkpoint")
     return uri

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import tempfile
 from typing import Any, AsyncIterator, Dict, Iterator, Optional
 
-from ..data import files
+from ..data import checkpoints
+from ..trackers import registered
 from . import batches
-from .predictors import REGISTRY_SCHEMES
 
 
 def is_async(target: Any) -> bool:
@@ -79,13 +80,9 @@ class Predict:
         return batches.table_of(result, given, self._format)
 
     def _folder(self, checkpoint: str) -> str:
-        if checkpoint.startswith(REGISTRY_SCHEMES):
-            return checkpoint
-        from ray.train import Checkpoint
-
-        path, filesystem = files.for_ray(checkpoint)
-        folder: str = self._stack.enter_context(Checkpoint(path, filesystem).as_directory())
-        return folder
+        if checkpoint.startswith(registered.SCHEMES):
+            return registered.download(checkpoint, self._stack.enter_context(tempfile.TemporaryDirectory()))
+        return self._stack.enter_context(checkpoints.local_folder(checkpoint))
 
 
 class PredictAsync:

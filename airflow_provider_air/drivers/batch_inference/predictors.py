@@ -11,8 +11,7 @@ import os
 import pickle
 from typing import Any, Dict, List, Optional, Sequence
 
-# These name a model in a registry; the predictor itself knows how to load them.
-REGISTRY_SCHEMES = ("models:", "runs:")
+from ..trackers import registered
 
 
 class ColumnsMissing(Exception):
@@ -25,7 +24,7 @@ class ModelMissing(FileNotFoundError):
 
 class LightGBM:
     """
-    Predicts with a LightGBM booster, such as Ray's own report callback saves.
+    Predicts with a LightGBM booster, such as Ray's own report callback saves, or MLflow.
 
     :param features: columns in the model's order; by default the names it was trained with
     :param output_column: where the prediction goes, beside the input's columns
@@ -41,7 +40,10 @@ class LightGBM:
     ) -> None:
         import lightgbm
 
-        self._booster = lightgbm.Booster(model_file=_model_file(folder, file, LIGHTGBM_FILES, "lightgbm"))
+        saved = registered.saved_in(folder, "lightgbm")
+        if saved is None:
+            saved = lightgbm.Booster(model_file=_model_file(folder, file, LIGHTGBM_FILES, "lightgbm"))
+        self._booster = getattr(saved, "booster_", saved)
         self._features = features or self._booster.feature_name()
         self._output = output_column
 
@@ -56,7 +58,7 @@ class LightGBM:
 
 class XGBoost:
     """
-    Predicts with an XGBoost booster, such as Ray's own report callback saves.
+    Predicts with an XGBoost booster, such as Ray's own report callback saves, or MLflow.
 
     :param features: columns in the model's order; by default the names it was trained with
     :param output_column: where the prediction goes, beside the input's columns
@@ -71,8 +73,11 @@ class XGBoost:
         file: Optional[str] = None,
     ) -> None:
         self._xgboost: Any = importlib.import_module("xgboost")
-        self._booster = self._xgboost.Booster()
-        self._booster.load_model(_model_file(folder, file, XGBOOST_FILES, "xgboost"))
+        saved = registered.saved_in(folder, "xgboost")
+        if saved is None:
+            saved = self._xgboost.Booster()
+            saved.load_model(_model_file(folder, file, XGBOOST_FILES, "xgboost"))
+        self._booster = saved.get_booster() if hasattr(saved, "get_booster") else saved
         self._features = features or self._booster.feature_names
         self._output = output_column
 
@@ -101,7 +106,10 @@ class Sklearn:
         file: Optional[str] = None,
         method: str = "predict",
     ) -> None:
-        self._model = _unpickled(_model_file(folder, file, SKLEARN_FILES, "sklearn"))
+        saved = registered.saved_in(folder, "sklearn")
+        if saved is None:
+            saved = _unpickled(_model_file(folder, file, SKLEARN_FILES, "sklearn"))
+        self._model = saved
         self._predict = getattr(self._model, method)
         self._features = features or getattr(self._model, "feature_names_in_", None)
         self._output = output_column
@@ -116,7 +124,7 @@ class Sklearn:
 
 class Mlflow:
     """
-    Predicts with a model in MLflow's format: a registry URI (``models:/name/3``) or a folder.
+    Predicts with a model in MLflow's format, of any flavor.
 
     :param features: columns that the model takes; by default all
     :param output_column: where the prediction goes, beside the input's columns

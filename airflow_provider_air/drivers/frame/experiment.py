@@ -16,9 +16,16 @@ import ray.tune
 from ray.tune import Callback
 
 from ..data import files
-from .metrics import TUNE_FIELDS, plain, tell_metrics
+from ..wire.failures import text_of
+from ..wire.texts import shortened
+from .metrics import TUNE_FIELDS, fitted, plain, tell_metrics
 from .missing import MissingMetric
 from .running import Run
+
+# What trackers read of the records' messages.
+TRIAL_STATES = {"starts": "running", "finished": "finished", "failed": "failed"}
+# The result holds one for each trial; the log has them whole.
+MAX_TRIAL_ERROR_CHARACTERS = 2000
 
 
 class Observer:
@@ -27,12 +34,18 @@ class Observer:
 
     :param metric: what trials are compared by, by its flat name, or None
     :param pick: what of a report is told; by default everything that the author's code reported
+    :param config_of: gives a trial's whole config, which is told as it starts, where anybody wants to know it
     """
 
     def __init__(
-        self, run: Run, metric: Optional[str], pick: Optional[Callable[[Dict[str, Any]], Dict[str, Any]]] = None
+        self,
+        run: Run,
+        metric: Optional[str],
+        pick: Optional[Callable[[Dict[str, Any]], Dict[str, Any]]] = None,
+        config_of: Optional[Callable[[Any], Dict[str, Any]]] = None,
     ) -> None:
         self._run = run
+        self._config_of = config_of
         self._pick = pick or reported_of
         self._told: Dict[str, Any] = {}
         self.total: Optional[int] = None
@@ -54,7 +67,7 @@ class Observer:
         tell_metrics(self._run.records, values, step=step, trial=trial.trial_id)
 
     def changed(self, trials: List[Any], trial: Any, what: str) -> None:
-        """Say that a trial started or ended, with the state of all."""
+        """Say that a trial started or ended, with the state of all: what trackers make its own run of."""
         states = collections.Counter(t.status.lower() for t in trials)
         done = states["terminated"] + states["error"]
         if what != "starts" and trial.status not in ("TERMINATED", "ERROR"):
@@ -67,7 +80,14 @@ class Observer:
             states=dict(states),
             done=done,
             total=max(self.total or 0, len(trials)),
+            trial_state=TRIAL_STATES[what],
+            **self._about(trial, what),
         )
+
+    def _about(self, trial: Any, what: str) -> Dict[str, Any]:
+        if what == "starts" and self._config_of is not None:
+            return fitted({"config": plain(self._config_of(trial))})
+        return {"error": _error_of(trial)} if what == "failed" else {}
 
 
 OBSERVER: Optional[Observer] = None
@@ -107,6 +127,14 @@ class TrialProgress(Callback):  # type: ignore[misc, unused-ignore]
             OBSERVER.ended += 1
             OBSERVER.failed.append(trial.trial_id)
             OBSERVER.changed(trials, trial, "failed")
+
+
+def _error_of(trial: Any) -> Optional[str]:
+    try:
+        error = trial.get_pickled_error() or trial.get_error()
+        return shortened(text_of(error), MAX_TRIAL_ERROR_CHARACTERS) if error else None
+    except Exception:  # the storage is away, or the exception's class is not here
+        return None
 
 
 def reported_of(result: Dict[str, Any]) -> Dict[str, Any]:

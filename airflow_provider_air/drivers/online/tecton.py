@@ -14,6 +14,7 @@ import http.client
 import json
 import numbers
 import os
+import ssl
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,8 @@ from typing import Any, Dict, List, Optional
 SERVICE = "TECTON_FEATURE_SERVICE"
 WORKSPACE = "TECTON_WORKSPACE"
 URL = "TECTON_URL"
+CA = "TECTON_CA"  # PEM text, where Tecton's certificate is of a private CA
+VERIFY = "TECTON_VERIFY_TLS"
 # ... and this one by whoever runs the cluster.
 KEY = "TECTON_API_KEY"
 
@@ -51,7 +54,7 @@ class TectonOnline:
         self._base = url.rstrip("/") + "/api/v1/feature-service/"
         self._headers = {"Authorization": "Tecton-key " + api_key, "Content-Type": "application/json"}
         self._named = {"workspaceName": workspace, "featureServiceName": feature_service}
-        self._http = urllib.request.build_opener(_NoRedirect)
+        self._http = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=_trusted()))
         self._threads = ThreadPoolExecutor(PARALLEL, thread_name_prefix="air-tecton")
         self.feature_service = feature_service
         told = self._call("metadata", {})
@@ -121,6 +124,15 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
     # It would take the key along, to any host.
     def redirect_request(self, *_: Any) -> None:
         return None
+
+
+def _trusted() -> ssl.SSLContext:
+    if os.environ.get(VERIFY) == "false":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    return ssl.create_default_context(cadata=os.environ.get(CA) or None)
 
 
 def find() -> Optional[TectonOnline]:

@@ -10,13 +10,13 @@ import importlib
 import json
 import os
 import sys
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Optional
 
 from ..frame.running import Run
 from ..wire import outages
 from ..wire.names import WANDB_CONFIG, WANDB_ENABLED, WANDB_OPTIONAL
 from ..wire.problems import ConfigurationProblem, Unavailable
-from .wandb_sync.server import Server
+from .wandb_sync.server import Server, trusted
 
 
 class WandbRun:
@@ -54,7 +54,7 @@ def begin(run: Run) -> Optional[WandbRun]:
     """
     Open the run where the environment asks for one, and let it follow the records.
 
-    Where trials have runs of their own, W&B is only asked whether it is there.
+    Where trials have runs of their own, W&B is only asked whether it is there; what goes on without it, opens none.
 
     :raises ConfigurationProblem: wandb is not on the cluster, or W&B refuses
     :raises Unavailable: W&B is away, and the author wants no work without it
@@ -68,11 +68,13 @@ def begin(run: Run) -> Optional[WandbRun]:
             return None
         config = json.loads(os.environ.get(WANDB_CONFIG) or "{}")
         # It has asked for as long as its own settings say.
-        opened = WandbRun(outages.asked(lambda: wandb.init(config=config), "tracker: W&B does not open the run", 0))
+        with trusted():
+            opened = WandbRun(outages.asked(lambda: wandb.init(config=config), "tracker: W&B does not open the run", 0))
     except Unavailable as error:
         if not os.environ.get(WANDB_OPTIONAL):
             raise
         run.records.tell("progress", message="going on without W&B: %s" % error, phase="tracker")
+        del os.environ[WANDB_ENABLED]
         return None
     run.records.followers.append(opened.take)
     return opened
@@ -81,21 +83,6 @@ def begin(run: Run) -> Optional[WandbRun]:
 def _look() -> None:
     if os.environ.get("WANDB_MODE") == "online":
         Server(os.environ["WANDB_BASE_URL"], os.environ["WANDB_API_KEY"]).check_key()
-
-
-def tune_callbacks() -> List[Any]:
-    """
-    Give Tune's own callback where the environment asks for it: a run for each trial, in one group.
-
-    :raises ConfigurationProblem: wandb is not on the cluster
-    """
-    if os.environ.get(WANDB_ENABLED) != "trials":
-        return []
-    _wandb()
-    callback = importlib.import_module("ray.air.integrations.wandb").WandbLoggerCallback
-    names = {"project": "WANDB_PROJECT", "group": "WANDB_RUN_GROUP"}
-    given = {field: os.environ[name] for field, name in names.items() if os.environ.get(name)}
-    return [callback(job_type="tune", **given)]
 
 
 def _wandb() -> Any:

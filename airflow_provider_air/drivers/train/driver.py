@@ -17,7 +17,7 @@ from ..frame import code, resources
 from ..frame.metrics import fitted, plain, tell_metrics
 from ..frame.missing import MissingMetric
 from ..frame.running import Run, running
-from ..trackers import wandb_run
+from ..trackers import mlflow_model, wandb_run
 from ..wire import outages
 from ..wire.records import warn
 from . import loops, trainers
@@ -26,7 +26,7 @@ from .history import History, Row
 
 def main() -> None:
     """Train, report while training, and write the ``result`` record."""
-    with running(wandb_run.begin) as run:
+    with running(wandb_run.begin, mlflow_model.check) as run:
         started = time.time()
         trainers.set_report_interval(run.config)
         run.records.write("result", value=_train(run, started))
@@ -69,6 +69,7 @@ def _train(run: Run, started: float) -> Dict[str, Any]:
     value = report.result(history, kept, resumed_from)
     value["history_uri"] = reports.history_uri(storage_path, name)
     value["features"] = joined
+    value["model"] = mlflow_model.log_best(run, value, config.get("trainer"), specs) or None
     value["seconds"] = round(time.time() - started, 3)
     return fitted(value, "history", "checkpoints")
 
@@ -169,6 +170,7 @@ class _Reporter:
         if self._metric is not None and best is None:
             self._missing.judge(history.metric_names())
         best_kept = self._best_kept(history, uris)
+        of_best = {uris[row["checkpoint"]]: row["metrics"] for row in history.rows if row["checkpoint"] in uris}
         return {
             "run_name": self._run.config["run_name"],
             "uri": self._uri,
@@ -176,6 +178,7 @@ class _Reporter:
             "best_metrics": best["metrics"] if best else None,
             "checkpoint": uris[kept[-1][0]] if kept else None,
             "best_checkpoint": best_kept,
+            "best_checkpoint_metrics": best_kept and of_best[best_kept],
             "checkpoints": [{"uri": uris[f], "metrics": plain(m)} for f, m in kept],
             "history": [
                 {"report": r["report"], "metrics": r["metrics"], "checkpoint": uris.get(r["checkpoint"] or "")}

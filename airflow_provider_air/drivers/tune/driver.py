@@ -18,7 +18,7 @@ from ..frame import begun, code, objects, resources
 from ..frame.metrics import fitted
 from ..frame.resources import Bundle
 from ..frame.running import Run, running
-from ..trackers import wandb_run
+from ..trackers import mlflow_model, wandb_run, wandb_trials
 from ..train import trainers
 from ..wire import spaces
 from ..wire.metrics import finite_of, flattened
@@ -39,7 +39,7 @@ class TrialsFailed(WorkFailed):
 
 def main() -> None:
     """Search, report while searching, and write the ``result`` record."""
-    with running(wandb_run.begin) as run:
+    with running(wandb_run.begin, wandb_trials.begin, mlflow_model.check) as run:
         started = time.time()
         trainers.set_report_interval(run.config)
         # A metric may be missing from a report, and come late: Tune's check would end the experiment.
@@ -59,14 +59,21 @@ def _tune(run: Run) -> Dict[str, Any]:
     import ray
 
     from ..frame import experiment
+    from . import trials
 
     if not ray.is_initialized():
         ray.init()
     uri = files.join(files.storage_of(run.config), run.config["run_name"])
-    experiment.OBSERVER = experiment.Observer(run, run.config.get("metric"))
+    base = run.config.get("train_loop_config") or {}
+    experiment.OBSERVER = experiment.Observer(
+        run, run.config.get("metric"), config_of=lambda trial: trials.merge(base, trial.config or {})
+    )
     tuner = _tuner(run, trainable(uri), bundles, uri, wanted)
     grid = resources.run_when_it_fits(run, _resources_field(run), bundles, tuner.fit)
-    return {**_result(run, grid, uri), "features": joined}
+    value = _result(run, grid, uri)
+    trainer = run.config.get("trainer") if run.config.get("train_loop") else None
+    model = mlflow_model.log_best(run, value, trainer, run.config["datasets"])
+    return {**value, "features": joined, "model": model or None}
 
 
 def _begun_with(config: Dict[str, Any]) -> Dict[str, Any]:
@@ -211,11 +218,7 @@ def _run_config(run: Run, trainable: Any = None) -> Any:
             "name": config["run_name"],
             "storage_path": path,
             "storage_filesystem": filesystem,
-            "callbacks": [
-                experiment.TrialProgress(),
-                *wandb_run.tune_callbacks(),
-                *(given.get("callbacks") or []),
-            ],
+            "callbacks": [experiment.TrialProgress(), *(given.get("callbacks") or [])],
             "stop": stopping.Stopping(),
         }
     )
@@ -256,6 +259,9 @@ def _result(run: Run, grid: Any, uri: str) -> Dict[str, Any]:
         "run_name": run.config["run_name"],
         "uri": uri,
         **{"best_" + name: best and best[name] for name in ("config", "metrics", "checkpoint", "trial_id")},
+        "best_checkpoint_metrics": best
+        and best["checkpoint"]
+        and trials.checkpoint_metrics(grid, best["trial_id"], best["checkpoint"], uri),
         "trials": rows,
         "trials_total": len(rows),
         "trials_failed": len(failed),

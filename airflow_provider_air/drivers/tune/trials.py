@@ -16,9 +16,6 @@ from ..wire.metrics import flattened, number_of
 from ..wire.texts import shortened
 from .search import has_metric
 
-# The result holds one for each trial; the log has them whole.
-MAX_TRIAL_ERROR_CHARACTERS = 2000
-
 # Train runs of trials live beside Tune's own trial folders, one per trial id.
 TRAIN_RUNS = "train_runs"
 
@@ -108,7 +105,7 @@ def _row(result: Any, base: Dict[str, Any], experiment_uri: str) -> Dict[str, An
         "metrics": experiment.user_metrics(metrics),
         "checkpoint": _last_checkpoint(result, trial, experiment_uri),
         "seconds": metrics.get("time_total_s"),
-        "error": shortened(text_of(result.error), MAX_TRIAL_ERROR_CHARACTERS) if result.error else None,
+        "error": shortened(text_of(result.error), experiment.MAX_TRIAL_ERROR_CHARACTERS) if result.error else None,
     }
 
 
@@ -118,6 +115,32 @@ def _last_checkpoint(result: Any, trial: Optional[str], experiment_uri: str) -> 
     uri = files.join(experiment_uri, TRAIN_RUNS, str(trial))
     names = [name for name in files.names(uri) if name.startswith("checkpoint_2")]
     return files.join(uri, max(names)) if names else None  # the names begin with their time
+
+
+def checkpoint_metrics(grid: Any, trial: str, checkpoint: str, experiment_uri: str) -> Dict[str, Any]:
+    """
+    Give what a trial reported with its last checkpoint, which need not be its last report; empty where nobody knows.
+
+    :param checkpoint: its URI, as in the trial's row
+    """
+    found = [result for result in grid if (result.metrics or {}).get("trial_id") == trial and result.best_checkpoints]
+    pairs = found[0].best_checkpoints if found else _of_train_run(files.join(experiment_uri, TRAIN_RUNS, trial))
+    name = _name_of(checkpoint)
+    return next((experiment.user_metrics(metrics) for one, metrics in pairs if _name_of(one.path) == name), {})
+
+
+def _of_train_run(uri: str) -> List[Any]:
+    from ray.train import Result
+
+    path, filesystem = files.for_ray(uri)
+    try:
+        return list(Result.from_path(path, filesystem).best_checkpoints or [])
+    except RuntimeError:  # no such run: the trial was none
+        return []
+
+
+def _name_of(path: Any) -> str:
+    return str(path).partition("?")[0].rstrip("/").rpartition("/")[2]
 
 
 def merge(base: Dict[str, Any], over: Dict[str, Any]) -> Dict[str, Any]:

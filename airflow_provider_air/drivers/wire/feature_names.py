@@ -5,8 +5,10 @@ from __future__ import annotations
 from ..online.feast import FULL_NAMES as FEAST_FULL_NAMES
 from ..online.feast import REPO as FEAST_REPO
 from ..online.feast import SERVICE as FEAST_SERVICE
+from ..online.tecton import CA as TECTON_CA
 from ..online.tecton import SERVICE as TECTON_SERVICE
 from ..online.tecton import URL as TECTON_URL
+from ..online.tecton import VERIFY as TECTON_VERIFY_TLS
 from ..online.tecton import WORKSPACE as TECTON_WORKSPACE
 
 __all__ = [
@@ -15,8 +17,10 @@ __all__ = [
     "FEAST_REPO",
     "FEAST_SERVICE",
     "FEATURES_FILE",
+    "TECTON_CA",
     "TECTON_SERVICE",
     "TECTON_URL",
+    "TECTON_VERIFY_TLS",
     "TECTON_WORKSPACE",
     "TIMESTAMP_COLUMN",
 ]

@@ -21,11 +21,19 @@ LOCAL_CLUSTER = "AIR_LOCAL_CLUSTER"
 GCS_TOKEN = "AIR_GCS_TOKEN"  # noqa: S105  # a name
 GCS_TOKEN_EXPIRES = "AIR_GCS_TOKEN_EXPIRES"  # noqa: S105  # a name
 
-# "run": the driver writes one run to W&B; "trials": Tune's callback writes one for each trial.
+# "run": the driver writes one run to W&B; "trials": one for each of Tune's trials, with ids that begin so.
 WANDB_ENABLED = "RAY_AIRFLOW_WANDB"
+# Names a CA bundle that wandb trusts, where the connection has one.
+WANDB_CA = "RAY_AIRFLOW_WANDB_CA"
+WANDB_TRIALS = "RAY_AIRFLOW_WANDB_TRIALS"
 WANDB_CONFIG = "RAY_AIRFLOW_WANDB_CONFIG"
 # Set where the work goes on without W&B when that is away.
 WANDB_OPTIONAL = "RAY_AIRFLOW_WANDB_OPTIONAL"
+
+# Of the payload: how the driver logs the model of its best checkpoint to MLflow, where a run is to be registered.
+MLFLOW_MODEL_FILE = "mlflow_model.json"
+# As "flavor": the checkpoint is registered as it is.
+MLFLOW_AS_IT_IS = "checkpoint"
 
 # sysexits.h EX_CONFIG region: the author must change something, a retry cannot help.
 EXIT_CONFIGURATION = 64

@@ -7,10 +7,18 @@ from pathlib import Path
 
 import httpx
 
+from airflow_provider_air import WandbTracker
 from airflow_provider_air.clusters.host import base_folder
+from airflow_provider_air.contracts.names import TaskKey
+from airflow_provider_air.contracts.runs import AttemptInfo
 from airflow_provider_air.ray_api.transport import Transport
+from airflow_provider_air.waiting import wait_until
+from airflow_provider_air.workloads import tune
 from airflow_provider_air.workloads.function import ENTRYPOINT, function_payload
+from airflow_provider_air.workloads.tune import TuneSpec
+from tests.fakes.attachment import FakeConnections
 from tests.integration.drivers.conftest import Submit
+from tests.wandb_files import read_runs
 
 CANARY = "canary-5f1d0c"
 LISTINGS = (
@@ -38,16 +46,47 @@ def who_knows() -> dict[str, str | None]:
     return {"driver": look(), "task": ray.get(ray.remote(look).remote()), "actor": ray.get(actor.look.remote())}
 
 
+def shown_by(head: Transport) -> list[str]:
+    """Give the listings that show the canary."""
+    found = []
+    for path in LISTINGS:
+        answer = httpx.get(head.base_url + path, headers=head.request_headers(), timeout=60)
+        assert answer.status_code == 200, path
+        found += [path] * (CANARY in answer.text)
+    return found
+
+
+def test_an_experiment_that_is_tracked_in_wandb_shows_its_key_to_nobody(
+    head: Transport, submit: Submit, tmp_path: Path
+) -> None:
+    marks, gate = tmp_path / "marks", tmp_path / "gate"
+    marks.mkdir()
+    info = AttemptInfo(TaskKey("here", "d", "r", "t"), "air-t", "tracked", 1, 1, "tune", "c")
+    tracker = WandbTracker(mode="offline", offline_dir=str(tmp_path)).open(FakeConnections())
+    space = {"x": {"grid_search": [0, 1]}, "marks": str(marks), "held": [1], "gate": str(gate)}
+    spec = TuneSpec(space, "loss", "min", trainable="loops:objective", max_concurrent_trials=2)
+    payload = spec.payload(run_name="tracked", storage_path=str(tmp_path), fixed_size=True)
+    env_vars = tracker.before_submit(info).env_vars
+    job = submit(tune.ENTRYPOINT, payload, env_vars=env_vars, secrets={"WANDB_API_KEY": CANARY})
+    wait_until(lambda: any(marks.glob("1-*")) or None, what="the trial that is held", timeout_seconds=420)
+
+    assert shown_by(head) == []
+    gate.touch()
+    job.succeeded()
+
+    assert shown_by(head) == []
+    runs = read_runs(tmp_path)
+    assert sorted((run.config["x"], run.exit_code, len(run.history)) for run in runs) == [(0, 0, 2), (1, 0, 2)]
+    assert {run.group for run in runs} == {"d__r"}
+
+
 def test_secrets_reach_every_process_and_no_listing_or_log(head: Transport, submit: Submit) -> None:
     payload = function_payload(who_knows, (), {}, code_folders=[str(Path(__file__).parent)])
 
     job = submit(ENTRYPOINT, payload, secrets={"AIR_TEST_TOKEN": CANARY})
 
     assert job.succeeded() == {"driver": CANARY, "task": CANARY, "actor": CANARY}
-    for path in LISTINGS:
-        answer = httpx.get(head.base_url + path, headers=head.request_headers(), timeout=60)
-        assert answer.status_code == 200, path
-        assert CANARY not in answer.text, path
+    assert shown_by(head) == []
     jobs = httpx.get(head.base_url + "/api/jobs/", headers=head.request_headers(), timeout=60).text
     assert job.submission_id in jobs
     logs = base_folder().glob("*/ray/session_*/logs/**/*")

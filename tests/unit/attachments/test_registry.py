@@ -99,6 +99,8 @@ def test_a_built_in_kind_has_a_short_name_and_any_other_class_its_place() -> Non
             "tags": {},
             "register_as": None,
             "required": True,
+            "flavor": None,
+            "input_example": [],
         },
     }
     assert to_json(FakeTrackerSpec("here"))["kind"] == "tests.fakes.attachment:FakeTrackerSpec"

@@ -255,3 +255,28 @@ async def test_a_kill_does_not_wait_for_a_hanging_tracker(
     assert not hanging.let.is_set()
     assert any("not told in time" in line for line in task.log.lines)
     hanging.let.set()
+
+
+def test_what_takes_records_is_opened_once_and_anew_after_it_refused(
+    tracker: Taking, clock: SteppedClock, log: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+    real = FakeTrackerSpec.open
+
+    def open_and_count(self: FakeTrackerSpec, connections: Any) -> Any:
+        opened.append(1)
+        return real(self, connections)
+
+    handing = attached(log, FakeTrackerSpec("live"))
+    monkeypatch.setattr(FakeTrackerSpec, "open", open_and_count)
+    for number in range(3):
+        handing.on_records(INFO, records(number))
+    assert len(opened) == 1
+
+    tracker.is_away = True
+    with pytest.raises(UnavailableError):
+        handing.on_records(INFO, records(3))
+    tracker.is_away = False
+    handing.on_records(INFO, records(3))
+    assert len(opened) == 2
+    assert taken(tracker) == [0, 1, 2, 3]

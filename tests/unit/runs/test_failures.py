@@ -47,6 +47,20 @@ def test_credentials_that_ended_too_early_say_what_helps(message: str, is_expire
     assert ("a retry gets new ones" in str(error)) is is_expired
 
 
+OTHER_EXPERIMENT = """mlflow.exceptions.MlflowException: Cannot start run with ID 3f because active experiment ID \
+does not match environment run ID. Make sure --experiment-name or --experiment-id matches experiment set with \
+set_experiment(), or just use command-line arguments"""
+OTHER_VALUE = """mlflow.exceptions.MlflowException: INVALID_PARAMETER_VALUE: Changing param values is not allowed. \
+Param with key='lr' was already logged with value='0.1' for run ID='3f'. Attempted logging new value '0.2'."""
+
+
+@pytest.mark.parametrize(
+    ("said", "helps"), [(OTHER_EXPERIMENT, "leave out mlflow.set_experiment()"), (OTHER_VALUE, "nested run")]
+)
+def test_a_script_that_mlflow_refuses_is_told_what_the_tracker_has_done(said: str, helps: str) -> None:
+    assert helps in str(failure_of_end("ended", "air-1", job(message=f"Traceback\n{said}"), ""))
+
+
 END = {"kind": "end", "status": "failed", "error": {"type": "KeyError", "message": "'y'"}}
 
 

@@ -7,21 +7,51 @@ Asks what wandb itself asks before it resumes a run. Source: wandb 0.31.
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
+import os
+import ssl
 import urllib.error
 import urllib.request
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Iterator, Optional
 
+from ...wire.names import WANDB_CA
 from ...wire.problems import ConfigurationProblem
 
 TIMEOUT_SECONDS = 30.0
+# What W&B's own process, which is none of Python's, reads.
+SSL_CERT_FILE = "SSL_CERT_FILE"
 VIEWER = "query Viewer { viewer { username } }"
 LINES = """
 query RunLines($project: String, $entity: String, $name: String!) {
   model(name: $project, entityName: $entity) { bucket(name: $name, missingOk: true) { historyLineCount } }
 }
 """
+
+
+def _trusted() -> ssl.SSLContext:
+    if os.environ.get("WANDB_INSECURE_DISABLE_SSL") == "true":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    return ssl.create_default_context(cafile=os.environ.get(WANDB_CA))
+
+
+@contextlib.contextmanager
+def trusted() -> Iterator[None]:
+    """Let W&B's own process, which is started meanwhile, trust the connection's CA; nobody else of this process."""
+    bundle, before = os.environ.get(WANDB_CA), os.environ.get(SSL_CERT_FILE)
+    if bundle is not None:
+        os.environ[SSL_CERT_FILE] = bundle
+    try:
+        yield
+    finally:
+        if bundle is not None:
+            del os.environ[SSL_CERT_FILE]
+            if before is not None:
+                os.environ[SSL_CERT_FILE] = before
 
 
 class ServerAway(Exception):
@@ -85,7 +115,7 @@ class Server:
         body = json.dumps({"query": query, "variables": variables}).encode()
         request = urllib.request.Request("%s/graphql" % self.url, data=body, headers=headers)  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=_trusted()) as answer:  # noqa: S310
                 told = json.loads(answer.read())
         except urllib.error.HTTPError as error:
             told = "W&B at %s answers with HTTP status %d" % (self.url, error.code)

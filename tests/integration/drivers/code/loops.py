@@ -109,6 +109,20 @@ def objective(config: dict[str, Any]) -> None:
         tune.report({"loss": (config["x"] - 1) ** 2 + 1.0 / (step + 1)})
 
 
+def epoch_model(folder: str) -> Any:
+    """Load a checkpoint of :func:`epochs` as a model of MLflow's: its epoch times a column."""
+    import mlflow
+
+    class Model(mlflow.pyfunc.PythonModel):  # type: ignore[misc, unused-ignore]
+        def __init__(self, epoch: int) -> None:
+            self.epoch = epoch
+
+        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+            return model_input["x"] * self.epoch
+
+    return Model(json.loads(Path(folder, "state.json").read_text())["epoch"])
+
+
 class Twice:
     """
     A predictor without a model: doubles a column, slowly.

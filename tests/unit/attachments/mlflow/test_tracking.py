@@ -150,3 +150,13 @@ def test_tasks_of_any_name_have_a_run(mlflow: FakeMlflow, dag: str, run: str, ta
     tags = mlflow.runs[state["run_id"]]["tags"]
     assert (tags["air.dag_id"], tags["air.run_id"], tags["air.task_id"]) == (dag, run, task)
     assert name_of("team@x") in tags
+
+
+def test_the_jobs_own_calls_go_on_in_the_run_and_lose_nothing(mlflow: FakeMlflow) -> None:
+    added = tracking(mlflow).before_submit(INFO)
+
+    assert dict(added.env_vars) == {
+        "MLFLOW_TRACKING_URI": mlflow.url,
+        "MLFLOW_EXPERIMENT_ID": "7",
+        "MLFLOW_RUN_ID": added.state["run_id"],
+    }, "asynchronous logging would drop what a script has logged last"

@@ -72,3 +72,12 @@ def test_a_closed_record_does_not_end_the_experiment(by_hand: Run, capfd: pytest
     observer.changed([Trial()], Trial(), "starts")
 
     assert len(capfd.readouterr().err.splitlines()) == 1
+
+
+def test_a_trial_tells_its_config_as_it_starts_and_its_state_as_it_ends(by_hand: Run) -> None:
+    observer = experiment.Observer(by_hand, "loss", config_of=lambda trial: {"lr": 0.1, "of": trial.trial_id})
+    for what in ("starts", "finished", "failed"):
+        observer.changed([Trial()], Trial(), what)
+
+    found = [(record["trial_state"], record.get("config")) for record in told(by_hand)]
+    assert found == [("running", {"lr": 0.1, "of": "t1"}), ("finished", None), ("failed", None)]
