@@ -34,8 +34,8 @@ class TrainSpec:
     One Ray Train run.
 
     :param train_loop: the function that each worker runs: ``module:function`` in the shipped code, or a callable
-    :param trainer: short name (``data_parallel``, ``jax``, ``lightgbm``, ``tensorflow``, ``torch``, ``xgboost``) or import
-        path of a class
+    :param trainer: short name (``data_parallel``, ``jax``, ``lightgbm``, ``tensorflow``, ``torch``, ``xgboost``) or
+        import path of a class
     :param trainer_args: further arguments of the trainer's class, such as ``torch_config`` and ``dataset_config``: a
         config class of Ray's is the dict of its fields, an import path, ``{"name": PATH, "args": {...}}``, or a
         function that makes it
