@@ -75,7 +75,7 @@ def train_trial(config: Dict[str, Any], build: Callable[..., Any], experiment_ur
 
 def table(grid: Any, base: Dict[str, Any], experiment_uri: str, metric: str) -> List[Dict[str, Any]]:
     """
-    Turn an experiment's results into rows, one per trial.
+    Turn an experiment's results into rows, one per trial; those that wait still when its time is over have never run.
 
     :param base: the fixed part of every trial's config
     :param metric: what trials are compared by, by its flat name: a row has its last value, as Tune has it, also where
@@ -84,7 +84,8 @@ def table(grid: Any, base: Dict[str, Any], experiment_uri: str, metric: str) -> 
     last = _last_values(grid, metric)
     # Looking up a Train run's checkpoints is a request per trial.
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        rows = list(pool.map(lambda result: _row(result, base, experiment_uri), grid))
+        ran = [result for result in grid if result.metrics or result.error]
+        rows = list(pool.map(lambda result: _row(result, base, experiment_uri), ran))
     for row in rows:
         if row["trial_id"] in last and number_of(flattened(row["metrics"]).get(metric)) is None:
             row["metrics"][metric] = last[row["trial_id"]]
