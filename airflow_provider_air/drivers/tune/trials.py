@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Set
 
 import ray.tune
 
@@ -72,7 +72,7 @@ def train_trial(config: Dict[str, Any], build: Callable[..., Any], experiment_ur
 
 def table(grid: Any, base: Dict[str, Any], experiment_uri: str, metric: str) -> List[Dict[str, Any]]:
     """
-    Turn an experiment's results into rows, one per trial.
+    Turn an experiment's results into rows, one per trial; those that wait still when its time is over have never run.
 
     :param base: the fixed part of every trial's config
     :param metric: what trials are compared by, by its flat name: a row has its last value, as Tune has it, also where
@@ -81,17 +81,27 @@ def table(grid: Any, base: Dict[str, Any], experiment_uri: str, metric: str) -> 
     last = _last_values(grid, metric)
     # Looking up a Train run's checkpoints is a request per trial.
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        rows = list(pool.map(lambda result: _row(result, base, experiment_uri), grid))
+        waiting = _waiting(grid)
+        ran = [result for result in grid if (result.metrics or {}).get("trial_id") not in waiting]
+        rows = list(pool.map(lambda result: _row(result, base, experiment_uri), ran))
     for row in rows:
         if row["trial_id"] in last and number_of(flattened(row["metrics"]).get(metric)) is None:
             row["metrics"][metric] = last[row["trial_id"]]
     return rows
 
 
-def _last_values(grid: Any, metric: str) -> Dict[str, Any]:
+def _trials(grid: Any) -> List[Any]:
     # Source: Ray 2.60, ExperimentAnalysis.get_best_trial; the public Result has the last report only.
-    analysis = getattr(grid, "_experiment_analysis", None)
-    trials = [trial for trial in getattr(analysis, "trials", []) if metric in trial.metric_analysis]
+    return list(getattr(getattr(grid, "_experiment_analysis", None), "trials", None) or [])
+
+
+def _waiting(grid: Any) -> Set[str]:
+    """Name the trials that never began: random search has up to hundreds of them at hand when its time is over."""
+    return {t.trial_id for t in _trials(grid) if t.status == t.TERMINATED and t.run_metadata.start_time is None}
+
+
+def _last_values(grid: Any, metric: str) -> Dict[str, Any]:
+    trials = [trial for trial in _trials(grid) if metric in trial.metric_analysis]
     return {trial.trial_id: plain(trial.metric_analysis[metric]["last"]) for trial in trials}
 
 

@@ -104,6 +104,18 @@ def test_a_nested_metric_stays_nested_where_it_is_in_the_last_report(by_hand: Ru
     assert "val/acc" not in value["best_metrics"]
 
 
+def test_a_trial_that_waits_still_when_the_time_is_over_is_none_of_the_table(by_hand: Run, tmp_path: Path) -> None:
+    grid = Grid([{"acc": 0.5}], [], [])
+    for trial in grid._experiment_analysis.trials[:2]:
+        trial.set_status("TERMINATED")
+    grid._experiment_analysis.trials[0].run_metadata.start_time = 1.0
+
+    value = result(by_hand, tmp_path, grid, "acc")
+    # The third one is still on its way to its end, for all that Tune says.
+    assert [row["trial_id"] for row in value["trials"]] == ["t0", "t2"]
+    assert value["trials_total"] == 2
+
+
 def test_failed_trials_still_fail_the_search_and_allowed_ones_do_not(by_hand: Run, tmp_path: Path) -> None:
     with pytest.raises(driver.TrialsFailed):
         result(by_hand, tmp_path, Grid([{"acc": 1.0}], failed=True), "acc")
