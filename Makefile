@@ -40,12 +40,29 @@ test: env java chromium postgres lint ## everything that ends within half an hou
 	@$(PYTEST) -m "not full" $(QUICK)
 	$(PYTEST) -m "not full" $(CONTRACT)
 	$(PYTEST) -m "not full" $(SUITES)
+	$(MAKE) --no-print-directory torch-tests MARKED="not full"
 
 .PHONY: test-full
 test-full: env java chromium postgres lint ## what takes longer too
 	@$(PYTEST) $(QUICK)
 	$(PYTEST) $(CONTRACT)
 	$(PYTEST) $(SUITES)
+	$(MAKE) --no-print-directory torch-tests
+
+# Gigabytes, so neither in the lock nor in the environment of the tests before: the next `make env` removes it again.
+TORCH = torch==2.15.0 gymnasium==1.2.2
+TORCH_TESTS = tests/integration/drivers/test_torch.py tests/dags/test_examples.py
+MARKED ?= full or not full
+
+.PHONY: torch-tests
+torch-tests: uv ## what needs torch, which is installed for it where 20 GB of disk are free
+	@if [ "$$(df -Pk . | awk 'END {print int($$4 / 1048576)}')" -lt 20 ]; then
+	  echo "Less than 20 GB of disk are free: the tests with torch are skipped"
+	elif ! $(UV) pip install --quiet $(TORCH); then
+	  echo "torch cannot be installed here: the tests with torch are skipped"
+	else
+	  $(PYTEST) -m "$(MARKED)" -k "torch or rllib" $(TORCH_TESTS)
+	fi
 
 .PHONY: bench
 bench: env java ## benchmarks, one JSON line each

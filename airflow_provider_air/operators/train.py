@@ -22,7 +22,8 @@ class RayTrainOperator(RayDrivenOperator):
     ``best_metrics``, ``checkpoint`` and ``best_checkpoint`` are XComs of their own as well.
 
     :param train_loop: what each worker runs: ``module:function`` in ``working_dir``, or a function
-    :param trainer: ``lightgbm``, ``xgboost``, ``torch``, ``data_parallel``, or the import path of a class
+    :param trainer: ``lightgbm``, ``xgboost``, ``torch``, ``tensorflow``, ``jax``, ``data_parallel``, or the import path
+        of a class
     :param trainer_args: further arguments of the trainer's class, such as ``torch_config`` and ``dataset_config``: a
         config class of Ray's is the dict of its fields, an import path, ``{"name": PATH, "args": {...}}``, or a
         function that makes it

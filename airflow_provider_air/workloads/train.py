@@ -13,7 +13,7 @@ from airflow_provider_air.workloads import code, fields
 
 T = TypeVar("T")
 ENTRYPOINT = "python -m air_drivers.train"
-TRAINERS = ("data_parallel", "lightgbm", "torch", "xgboost")
+TRAINERS = ("data_parallel", "jax", "lightgbm", "tensorflow", "torch", "xgboost")
 # What Ray's classes take, and an argument of ours says.
 TRAINER_ARGUMENTS = {
     **{name: f"'{name}'" for name in ("train_loop_config", "scaling_config", "run_config", "datasets")},
@@ -34,7 +34,8 @@ class TrainSpec:
     One Ray Train run.
 
     :param train_loop: the function that each worker runs: ``module:function`` in the shipped code, or a callable
-    :param trainer: short name (``data_parallel``, ``lightgbm``, ``xgboost``, ``torch``) or import path of a class
+    :param trainer: short name (``data_parallel``, ``jax``, ``lightgbm``, ``tensorflow``, ``torch``, ``xgboost``) or
+        import path of a class
     :param trainer_args: further arguments of the trainer's class, such as ``torch_config`` and ``dataset_config``: a
         config class of Ray's is the dict of its fields, an import path, ``{"name": PATH, "args": {...}}``, or a
         function that makes it

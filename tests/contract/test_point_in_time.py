@@ -12,7 +12,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from airflow_provider_air.drivers.features import compiling, entities, plan
+from airflow_provider_air.drivers.features import compiling, entities, feast_store, plan
 from airflow_provider_air.drivers.features.row_join import Wish, tables
 from tests.feature_repo import CONFIG, apply_repo
 
@@ -155,8 +155,8 @@ def test_every_row_gets_what_feast_gives_it(store: Any, tmp_path: Path, seed: in
 
     made = compiling.compiled(store, "every")
     with entities.opened({"uri": str(tmp_path / "rows.parquet")}, "rows") as opened:
-        wish = Wish(str(store.repo_path), "every")
-        joined = pyarrow.concat_tables(tables(wish, lambda: store, made, opened, "rows"))
+        wish, lazily = Wish(str(store.repo_path), "every"), feast_store.Lazily(str(store.repo_path))
+        joined = pyarrow.concat_tables(tables(wish, lazily, made, opened, "rows"))
 
     in_utc(root)
     assert made.by_files

@@ -164,11 +164,11 @@ def outcomes(
     return {dag_id: (second_runner if dag_id in ON_THEIR_OWN else runner).ask("run", dag_id) for dag_id in runnable}
 
 
-# Takes minutes, and tests/e2e/test_workloads.py trains two at once.
-LONG = {"example_10_mapped_training"}
+# These take minutes, and tests/e2e/test_workloads.py trains two at once.
+LONG = {"example_10_mapped_training", "example_12_rllib"}
 
 
-# What Ray needs beside itself; CI installs none of it.
+# What Ray needs beside itself: `make torch-tests` installs it.
 NEEDS = {"example_11_torch": ("torch",), "example_12_rllib": ("torch", "gymnasium")}
 
 

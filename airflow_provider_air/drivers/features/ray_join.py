@@ -285,7 +285,7 @@ def _split(wish: Wish, keys: List[str], views: List[JoinedView]) -> Split:
 
 
 def _of_source(split: Split, keys: List[str], view: ViewPlan) -> Split:
-    raw = dict(map(tuple, view.keys))  # type: ignore[arg-type]
+    raw: Dict[str, str] = dict(tuple(pair) for pair in view.keys)  # type: ignore[misc]
     return Split([raw[key] for key in keys], split.compared, split.unit, split.partitions)
 
 

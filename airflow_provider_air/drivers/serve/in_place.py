@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Optional
 
 from ..wire import serve_state
 from . import merge
@@ -113,8 +113,17 @@ def _retry_without_strangers(rollout: Rollout, pending: List[Release], changes: 
         )
 
 
+def _restored(rollout: Rollout, previous: Optional[serve_state.Running]) -> Optional[Dict[str, Any]]:
+    """Give what served before; where the author has said how far replicas may double, going back obeys it, too."""
+    percent = rollout.config.get("max_surge_percent")
+    if previous is None or previous.config is None or percent is None:
+        return previous.config if previous else None
+    options = previous.config.get("deployments") or []
+    return dict(previous.config, deployments=[dict(item, max_surge_percent=percent) for item in options])
+
+
 def _go_back(rollout: Rollout, pending: List[Release], wait: bool) -> str:
-    rollout.change({r.name: r.previous.config if r.previous else None for r in pending})
+    rollout.change({r.name: _restored(rollout, r.previous) for r in pending})
     back = [release for release in pending if release.previous is not None]
     if back and wait:
         rollout.watch.until_healthy([release.name for release in back], time.monotonic() + RESTORE_SECONDS)

@@ -52,11 +52,10 @@ class Instance:
                     "Serve runs with %s=%r, which cannot be changed to %r while it runs; leave it out, or shut Serve "
                     "down first" % (place, now, wanted)
                 )
-        if not untold:
-            return []
         return [
-            "Serve runs already and reads %s only when it starts: what it was told then is not known, or other, and "
-            "stays; the applications of this deployment get their logging_config" % ", ".join(untold)
+            "Serve runs already, and its own processes read %s only when they start: what they were told then is not "
+            "known, or other, and stays" % place
+            for place in untold
         ]
 
     def to_start(self) -> Dict[str, Any]:

@@ -16,7 +16,9 @@ from .loops import stamped
 # Short name -> (class, package that the cluster needs beside Ray). Ray Train v2 (Ray >= 2.51).
 TRAINERS = {
     "data_parallel": ("ray.train.v2.api.data_parallel_trainer:DataParallelTrainer", None),
+    "jax": ("ray.train.v2.jax:JaxTrainer", "jax"),
     "lightgbm": ("ray.train.lightgbm:LightGBMTrainer", "lightgbm"),
+    "tensorflow": ("ray.train.tensorflow:TensorflowTrainer", "tensorflow"),
     "xgboost": ("ray.train.xgboost:XGBoostTrainer", "xgboost"),
     "torch": ("ray.train.torch:TorchTrainer", "torch"),
 }

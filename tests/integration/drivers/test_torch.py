@@ -12,7 +12,7 @@ from airflow_provider_air.workloads.rllib import RLlibResult, RLlibSpec
 from airflow_provider_air.workloads.train import TrainResult, TrainSpec
 from tests.integration.drivers.conftest import Submit
 
-pytestmark = [pytest.mark.integration, pytest.mark.full]
+pytestmark = pytest.mark.integration
 
 
 def needs(*packages: str) -> pytest.MarkDecorator:
@@ -45,6 +45,7 @@ def test_two_torch_workers_share_their_gradients(submit: Submit, tmp_path: Path)
     assert Path(str(result.best_checkpoint), "model.pt").is_file()
 
 
+@pytest.mark.full  # what is refused is tested without torch, too
 @needs("torch")
 def test_a_torch_config_that_is_none_is_told_at_once(submit: Submit, tmp_path: Path) -> None:
     spec = TrainSpec("torch_loops:line", trainer="torch", trainer_args={"torch_config": {"timeout": 120}})
@@ -53,6 +54,7 @@ def test_a_torch_config_that_is_none_is_told_at_once(submit: Submit, tmp_path: P
     assert "trainer_args.torch_config: TorchConfig has no 'timeout'; it has backend, init_method, timeout_s" in message
 
 
+@pytest.mark.full  # an example trains PPO, too
 @needs("torch", "gymnasium")
 def test_an_algorithm_is_configured_by_a_function_and_its_losses_come_home(submit: Submit, tmp_path: Path) -> None:
     spec = RLlibSpec(None, None, {"training_iteration": 2}, config="torch_loops:small_ppo")

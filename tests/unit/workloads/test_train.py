@@ -132,6 +132,13 @@ def test_rays_classes_are_said_by_their_fields_paths_and_functions() -> None:
     assert (first["payload"], second) == ("run_config-0.pkl", {"name": "mine:Callback", "args": {"x": 1}})
 
 
+def test_the_trainers_that_authors_may_name_are_those_that_the_driver_knows() -> None:
+    from airflow_provider_air.drivers.train import trainers
+    from airflow_provider_air.workloads import train
+
+    assert sorted(trainers.TRAINERS) == list(train.TRAINERS)
+
+
 def test_a_result_is_read_into_its_fields_and_back() -> None:
     result = TrainResult.from_value({**VALUE, "of_a_newer_driver": 1})
     assert result.to_json() == {**VALUE, "features": None}

@@ -125,8 +125,9 @@ def test_entities_in_a_store_that_is_away_are_not_the_authors_mistake(
 ) -> None:
     """Away after it was looked for: what is asked for is its rows."""
     monkeypatch.setattr(files, "must_exist", lambda uri, field: None)
-    with pytest.raises(Unavailable, match=r"entities: cannot read gs://"):
-        entities.read({"uri": on_google(store.port), "format": "parquet"}, [], "entities")
+    opened = entities.opened({"uri": on_google(store.port), "format": "parquet"}, "entities")
+    with pytest.raises(Unavailable, match=r"entities: cannot read gs://"), opened:
+        pass
 
 
 def test_a_region_that_cannot_be_asked_is_no_malformed_uri(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ def test_a_serve_that_does_not_run_takes_all() -> None:
 def test_what_serve_does_not_tell_is_known_where_we_have_started_it() -> None:
     store, wish = KeyValueStore(), {"controller_options": {"runtime_env": {"env_vars": {"A": "1"}}}}
     (told,) = Instance(wish, store).check(RUNS)
-    assert "reads controller_options only when it starts" in told
+    assert "read controller_options only when they start" in told
 
     Instance(wish, store).remember(RUNS)
 

@@ -265,6 +265,16 @@ def test_a_cluster_without_room_for_both_is_told_of_the_knob(
     assert ("max_surge_percent=0" in str(raised.value)) is is_hinted
 
 
+def test_going_back_doubles_no_further_than_the_author_lets_it(serve: FakeServe, make: Make) -> None:
+    """Where there is room for one copy alone, what served before would wait for the room that the bad one has."""
+    in_place.deploy(make(), [application(1)])
+    in_place.deploy(make(), [application(2)])
+    with pytest.raises(RolloutFailed, match=r"serves version \w+ again"):
+        in_place.deploy(make(max_surge_percent=0), [application(3, fails=True)])
+    assert serve.applications["flights"]["deployments"] == [{"name": "Model", "max_surge_percent": 0}]
+    assert serve.applications["flights"]["args"]["version"] == 2
+
+
 def test_what_cannot_wake_is_taken_back(serve: FakeServe, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     sleeping = {"name": "Model", "autoscaling_config": {"min_replicas": 0, "max_replicas": 1}}
     monkeypatch.setattr(serve, "wakes", False)

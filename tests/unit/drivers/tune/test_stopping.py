@@ -88,7 +88,8 @@ def test_thresholds_are_of_flat_names_and_a_report_may_lack_them() -> None:
 @pytest.mark.parametrize("name", ["TrialPlateauStopper", "ExperimentPlateauStopper"])
 def test_rays_stoppers_take_a_nested_metric_and_pass_over_a_report_without_it(name: str) -> None:
     stop = wanted({"name": name, "args": {"metric": "val/acc", "std": 0.5}})
-    found = reports(stop, *[{"val": {"acc": 1.0}}, {"loss": 1.0}] * 6)
+    told: list[dict[str, Any]] = [{"val": {"acc": 1.0}}, {"loss": 1.0}]
+    found = reports(stop, *told * 6)
     assert found[:6] == [False] * 6
     assert (any(found) or stop.stop_all()) is (name == "TrialPlateauStopper")
 
