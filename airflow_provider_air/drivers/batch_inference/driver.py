@@ -71,6 +71,7 @@ def _infer(run: Run) -> Dict[str, Any]:
 
     told = progress.Progress(run.records)
     _mending(lambda: resources.run_when_it_fits(run, "concurrency", _bundles(config), work, told.tick))
+    told.tick(is_last=True)
     result = {"uri": output["uri"], "run_name": config["run_name"], **_numbers(written, started), "features": joined}
     staged.commit(written.parts, result)
     return result

@@ -45,9 +45,9 @@ class Progress:
         except Exception:  # of no use to anybody but progress
             return
 
-    def tick(self) -> None:
-        """Report, where there is something new."""
-        if self.rows > self._told and time.monotonic() >= self._next:
+    def tick(self, is_last: bool = False) -> None:
+        """Report, where there is something new; the last time whenever it is."""
+        if self.rows > self._told and (is_last or time.monotonic() >= self._next):
             self._told, self._next = self.rows, time.monotonic() + PROGRESS_SECONDS
             self._records.tell("progress", message="rows predicted", done=self.rows, phase="predict")
 

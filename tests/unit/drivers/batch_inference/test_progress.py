@@ -41,6 +41,8 @@ def test_what_is_new_is_told_once_a_second(monkeypatch: pytest.MonkeyPatch) -> N
         found.look(executor(Predict=done))
         found.tick()
     assert records.told == [10, 25, 30]
+    found.tick(is_last=True)
+    assert records.told == [10, 25, 30, 40]
 
 
 def test_an_executor_of_another_shape_fails_nothing() -> None:
