@@ -97,7 +97,16 @@ class WandbTrials:
         named = {"id": "%s-%s" % (self._prefix, trial), "name": "trial %s" % trial}
 
         def open_run() -> Any:
-            return self._wandb.init(config=config, resume="allow", reinit="create_new", allow_val_change=True, **named)
+            # Each of them would take in all that the driver prints.
+            settings = self._wandb.Settings(console="off")
+            return self._wandb.init(
+                settings=settings,
+                config=config,
+                resume="allow",
+                reinit="create_new",
+                allow_val_change=True,
+                **named,
+            )
 
         return _TrialRun(open_run, self._ended.get(trial))
 
