@@ -42,10 +42,10 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
 @pytest.fixture
 def large_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of code that is larger than what this test lets Ray take."""
-    monkeypatch.setattr(packages, "MAX_PACKAGE_BYTES", 200_000)
+    monkeypatch.setattr(packages, "MAX_PACKAGE_BYTES", 1_000_000)
     folder = tmp_path / "large"
     folder.mkdir()
-    (folder / "model.bin").write_bytes(os.urandom(400_000))
+    (folder / "model.bin").write_bytes(os.urandom(2_000_000))
     return folder
 
 

@@ -156,7 +156,9 @@ def test_a_wrong_query_is_refused(repo: Path, spec: dict[str, Any], message: str
 def test_a_tracker_notes_the_service_that_was_asked_for(repo: Path) -> None:
     noted = train(FeastFeatures(str(repo), "delay_v1")).tracked_parameters()
 
-    assert noted["features"] == {"repo": str(repo), "feature_service": "delay_v1", "datasets": []}
+    told = {"repo": str(repo), "feature_service": "delay_v1", "datasets": []}
+    by_default = {"timestamp_column": "event_timestamp", "full_feature_names": False, "num_partitions": None}
+    assert noted["features"] == {**told, **by_default}
 
 
 def test_the_features_are_in_the_extra_of_the_outlets(repo: Path) -> None:

@@ -256,8 +256,9 @@ def test_what_has_scaled_to_zero_is_healthy_and_woken_by_the_test(serve: FakeSer
 
 @pytest.mark.parametrize(("percent", "is_hinted"), [(None, True), (0, False)])
 def test_a_cluster_without_room_for_both_is_told_of_the_knob(
-    serve: FakeServe, make: Make, percent: int | None, is_hinted: bool
+    serve: FakeServe, make: Make, percent: int | None, is_hinted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(in_place, "RESTORE_SECONDS", 0.1)
     in_place.deploy(make(), [application(1)])
     serve.looks = 10_000
     with pytest.raises(RolloutFailed, match="not healthy in time") as raised:
