@@ -133,12 +133,13 @@ def test_types_come_out_as_they_went_in_by_an_asynchronous_predictor(submit: Sub
     result, of_nothing = (BatchInferenceResult.from_value(job.succeeded()) for job in jobs)
 
     written = [pyarrow.parquet.read_table(part) for part in sorted((tmp_path / "out").glob("*.parquet"))]
-    assert [table.num_rows for table in written] == [1, 1]
-    assert [(result.rows_read, result.rows_written, result.files)] == [(2, 2, 2)]
-    expected = pyarrow.parquet.read_schema(tmp_path / "in" / "0.parquet").append(
-        pyarrow.field("sum", pyarrow.float64())
-    )
-    assert [table.schema.remove_metadata() for table in written] == [expected.remove_metadata()] * 2
+    # Ray may write what two tasks predicted in one.
+    assert (result.rows_read, result.rows_written, result.files) == (2, 2, len(written))
+    # An integer beside a null is a float to numpy: what the sum is depends on what Ray has read together.
+    expected = pyarrow.parquet.read_schema(tmp_path / "in" / "0.parquet").remove_metadata()
+    given = [table.drop_columns("sum").schema.remove_metadata() for table in written]
+    assert given == [expected] * len(written)
+    assert len({table.schema.field("sum").type for table in written}) == 1
     rows = sorted((row for table in written for row in table.to_pylist()), key=lambda row: row["number"] or 9)
     assert [{**row, "sum": 0} for row in rows] == [{**row, "sum": 0} for row in ODD.to_pylist()]
     assert [record["done"] for record in jobs[0].of_kind("progress") if "done" in record][-1] == 2
