@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy
 from air_drivers import report
 
-assert Path("model.bin").stat().st_size == 400_000
+assert Path("model.bin").stat().st_size == 2_000_000
 report.result({"table": numpy.arange(300_000, dtype="float64")})
 """
 
@@ -37,12 +37,12 @@ def total(found: dict[str, Any]) -> float:
 def test_it_goes_through_the_storage_to_the_worker_and_to_the_next_job(
     cluster: ClusterRef, submit: Submit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packages, "MAX_PACKAGE_BYTES", 200_000)
+    monkeypatch.setattr(packages, "MAX_PACKAGE_BYTES", 1_000_000)
     monkeypatch.setattr("airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS", Supervisor(), raising=False)
     code, storage = tmp_path / "code", SharedFolder(str(tmp_path / "storage"))
     Path(storage.folder).mkdir()
     code.mkdir()
-    (code / "model.bin").write_bytes(os.urandom(400_000))
+    (code / "model.bin").write_bytes(os.urandom(2_000_000))
     (code / "make.py").write_text(SCRIPT)
     task = RaySubmitJobOperator(
         task_id="make",
