@@ -10,8 +10,7 @@ import pandas
 import pytest
 
 from airflow_provider_air.waiting import wait_until
-from airflow_provider_air.workloads import function, train
-from airflow_provider_air.workloads.function import function_payload
+from airflow_provider_air.workloads import train
 from airflow_provider_air.workloads.train import TrainResult, TrainSpec
 from tests.integration.drivers.conftest import DriverJob, Submit
 
@@ -77,13 +76,13 @@ def test_a_killed_run_resumes_without_losing_or_repeating_an_epoch(submit: Submi
 @pytest.mark.full  # 40 s
 def test_a_run_that_grows_has_each_epoch_once_in_its_history(submit: Submit, tmp_path: Path) -> None:
     """Ray starts all workers again from the last checkpoint, of epoch 2, and no error is told to anybody."""
-    payload = function_payload(holding, (), {}, code_folders=[])
-    submit(function.ENTRYPOINT, payload).succeeded()
+    marks = {"name": "trainables:ReportMarks", "args": {"folder": str(tmp_path)}}
     spec = TrainSpec(
         "loops:elastic",
         train_loop_config={},
         scaling_config={"num_workers": (1, 2), "elastic_resize_monitor_interval_s": 1},
-        run_config={"callbacks": [{"name": "trainables:ReportMarks", "args": {"folder": str(tmp_path)}}]},
+        # One CPU of four is left to the run.
+        run_config={"callbacks": [{"name": "trainables:Holding", "args": {"cpus": 3}}, marks]},
     )
     job = start(submit, tmp_path, "grown", spec)
     result = TrainResult.from_value(job.succeeded())
@@ -96,13 +95,6 @@ def test_a_run_that_grows_has_each_epoch_once_in_its_history(submit: Submit, tmp
     lines = Path(result.history_uri).read_text().splitlines()
     assert [json.loads(line)["metrics"]["epoch"] for line in lines] == list(range(7))
     assert len([*tmp_path.glob("report-*")]) == 7
-
-
-def holding() -> None:
-    """Leave one CPU of four to the run; travels as a pickle."""
-    import loops  # type: ignore[import-not-found, unused-ignore]
-
-    loops.hold_cpus(3)
 
 
 def failing_once(config: dict[str, Any]) -> None:

@@ -42,6 +42,15 @@ class TrialMarks(tune.Callback):  # type: ignore[misc, unused-ignore]
         Path(self.folder, f"trial-{trial.trial_id}").touch()
 
 
+class Holding(train.UserCallback):  # type: ignore[misc, unused-ignore]
+    """Has CPUs promised to somebody else, as it is made in the driver: the coordinator goes with the job."""
+
+    def __init__(self, cpus: int) -> None:
+        import loops
+
+        loops.hold_cpus(cpus)
+
+
 class ReportMarks(train.UserCallback):  # type: ignore[misc, unused-ignore]
     """Leaves a mark for each report that Train takes."""
 
