@@ -77,13 +77,16 @@ _WRITING = threading.Lock()
 def _insert(request: Any, response: Any, storage: Any, **more: Any) -> None:
     with _WRITING:
         is_new = request.query.get("ifGenerationMatch") == ["0"]
-        # The name is in the address where the body is the object's alone, as Arrow sends it.
-        names = request.query.get("name") or [request.data["meta"]["name"]]
-        if is_new and _is_there(storage, request.params["bucket_name"], names[0]):
+        if is_new and _is_there(storage, request.params["bucket_name"], _name_in(request)):
             response.status = HTTPStatus.PRECONDITION_FAILED
             response.json({"error": {"code": 412, "message": "At least one of the pre-conditions did not hold."}})
         else:
             objects.insert(request, response, storage, **more)
+
+
+def _name_in(request: Any) -> str:
+    """Give the object's name: in the address where the body is the object's alone, as Arrow sends it."""
+    return str((request.query.get("name") or [None])[0] or request.data["meta"]["name"])
 
 
 def _is_there(storage: Any, bucket: str, name: str) -> bool:
