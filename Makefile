@@ -50,7 +50,7 @@ test-full: env java chromium postgres lint ## what takes longer too
 	$(MAKE) --no-print-directory torch-tests
 
 # Gigabytes, so neither in the lock nor in the environment of the tests before: the next `make env` removes it again.
-TORCH = torch==2.15.0 gymnasium==1.2.2
+TORCH = torch==2.15.0 gymnasium==1.2.2 dm-tree==0.1.9 lz4==4.4.5 ormsgpack==1.13.1
 TORCH_TESTS = tests/integration/drivers/test_torch.py tests/dags/test_examples.py
 MARKED ?= full or not full
 

@@ -7,6 +7,7 @@ Runs as a Tune experiment of one trial, which is what restores it: the same ``ru
 
 from __future__ import annotations
 
+import importlib
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -41,9 +42,25 @@ def main() -> None:
         started = time.time()
         imports.need_package("torch", "algorithm %r" % run.config.get("algorithm"))
         imports.need_package("gymnasium", "environment %r" % run.config.get("environment"))
+        need_rllib()
         value = _train(run)
         value["seconds"] = round(time.time() - started, 3)
         run.records.write("result", value=value)
+
+
+def need_rllib() -> None:
+    """
+    Import RLlib, whose registry tells of a package that it lacks as of an algorithm that is unknown (Ray 2.60).
+
+    :raises ConfigurationProblem: it cannot be imported
+    """
+    try:
+        importlib.import_module("ray.rllib")
+    except ImportError as error:
+        raise ConfigurationProblem(
+            "RLlib cannot be imported on the cluster: %s; add ray[rllib] to the image, or to runtime_env: "
+            "{'pip': ['ray[rllib]']}" % error
+        ) from error
 
 
 def _train(run: Run) -> Dict[str, Any]:

@@ -6,6 +6,7 @@ RLlib itself needs torch and gymnasium, which are not here: the classes below ar
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -96,3 +97,10 @@ def test_what_rllib_could_not_train_is_refused(by_hand: Run, fields: dict[str, A
     with pytest.raises(ConfigurationProblem) as problem:
         found(by_hand, **fields)
     said(words, problem)
+
+
+def test_a_package_that_rllib_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray.rllib", None)
+
+    with pytest.raises(ConfigurationProblem, match=r"RLlib cannot be imported .*; add ray\[rllib\]"):
+        driver.need_rllib()
