@@ -46,7 +46,7 @@ class Holding(train.UserCallback):  # type: ignore[misc, unused-ignore]
     """Has CPUs promised to somebody else, as it is made in the driver: the coordinator goes with the job."""
 
     def __init__(self, cpus: int) -> None:
-        import loops
+        import loops  # type: ignore[import-not-found, unused-ignore]
 
         loops.hold_cpus(cpus)
 
