@@ -53,8 +53,13 @@ def source(repo: str, view: ViewPlan) -> Side:
     :raises ConfigurationProblem: absent data, files without a common schema
     :raises Unavailable: the storage is away
     """
+    return opened_places([place_of(repo, view)], "feature view %s" % view.view)
+
+
+def place_of(repo: str, view: ViewPlan) -> Place:
+    """Say where a feature view's values are; a relative path starts in the repository's folder."""
     uri = view.uri if "://" in view.uri else os.path.join(repo, view.uri)
-    return opened_places([Place(uri, "parquet", view.endpoint)], "feature view %s" % view.view)
+    return Place(uri, "parquet", view.endpoint)
 
 
 def check_names(columns: Sequence[str], features: Sequence[str], field: str) -> None:

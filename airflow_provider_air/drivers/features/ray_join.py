@@ -265,8 +265,7 @@ def _stages(
 
 
 def _source(wish: Wish, view: ViewPlan) -> Tuple[List[Place], Any]:
-    uri = view.uri if "://" in view.uri else os.path.join(wish.repo, view.uri)
-    places, schema, _ = described([Place(uri, "parquet", view.endpoint)], "feature view %s" % view.view)
+    places, schema, _ = described([entities.place_of(wish.repo, view)], "feature view %s" % view.view)
     wanted = {raw for _, raw in [*view.keys, *view.features]} | {view.timestamp, view.created}
     return places, pyarrow.schema([column for column in schema if column.name in wanted])
 
