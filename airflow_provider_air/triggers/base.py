@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_air.connections.api_server import api_server
+from airflow_provider_air.connections.api_server import ApiServer, api_server
 from airflow_provider_air.runs.values import plain
 
 
@@ -49,10 +49,18 @@ class OneEventTrigger(BaseTrigger):
         server = None if self.trigger_id is None else api_server()
         if server is not None:
             await server.meet()
-        told = await self.event()
-        await asyncio.sleep(max(0.0, (self.not_before or 0.0) - time.time()))
-        if server is not None:
-            await server.wait(self.log)
+        try:
+            told = await self.event()
+        except Exception:
+            # Airflow wakes a worker for this, too.
+            await self._settle(server)
+            raise
+        await self._settle(server)
         # Set before the event leaves: Airflow may call on_kill on a trigger that lingers after its yield.
         self._fired = True
         yield TriggerEvent(plain(told))
+
+    async def _settle(self, server: ApiServer | None) -> None:
+        await asyncio.sleep(max(0.0, (self.not_before or 0.0) - time.time()))
+        if server is not None:
+            await server.wait(self.log)

@@ -41,5 +41,16 @@ async def test_what_has_settled_fires_at_once(moment: float | None) -> None:
     assert await fired(Knowing(not_before=moment)) < 0.2
 
 
+async def test_one_that_breaks_does_not_do_so_before_its_worker_has_left() -> None:
+    class Breaking(Knowing):
+        async def event(self) -> dict[str, Any]:
+            raise RuntimeError("a bug")
+
+    moment = time.time() + 0.3
+    with pytest.raises(RuntimeError, match="a bug"):
+        await fired(Breaking(not_before=moment))
+    assert time.time() >= moment
+
+
 async def test_arguments_of_another_version_are_passed_over() -> None:
     assert await fired(Knowing(version=7, colour="red")) < 0.2
