@@ -8,7 +8,7 @@ A *spec* says what cluster to have, a :class:`ClusterRef` names one that exists 
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -67,16 +67,20 @@ class ClusterRef:
     :param name: the cluster's name, unique within its back end
     :param details: what the back end needs to find it again, ids of connections among it; JSON
     :param owned: whether it belongs to one task and is deleted with that task's end
+    :param uid: which one it is of all that have, had and will have this name; empty where that does not matter. Refs
+        that differ in it alone are equal
     """
 
     backend: str
     name: str
     details: Mapping[str, Any] = field(default_factory=dict)
     owned: bool = False
+    uid: str = field(default="", compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form, for XComs and trigger arguments."""
-        return {**asdict(self), "details": dict(self.details)}
+        form = {**asdict(self), "details": dict(self.details)}
+        return form if self.uid else {name: value for name, value in form.items() if name != "uid"}
 
     @classmethod
     def from_json(cls, data: Any) -> ClusterRef:
@@ -214,6 +218,15 @@ class ClusterBackend(Protocol):
         Ask that it goes with all that it left, and return; :meth:`describe` says when it is gone. Absent is fine.
 
         :raises UnavailableError: the back end does not answer
+        """
+
+    def prepare_delete(self, ref: ClusterRef) -> Callable[[], None]:
+        """
+        Resolve all that a deletion needs, and give it: one request of at most 3 s, for a signal handler.
+
+        Of a cluster of a task's own, which may not be there yet.
+
+        :raises AirError: it cannot be resolved now
         """
 
     def facts(self, ref: ClusterRef) -> Mapping[str, Any]:

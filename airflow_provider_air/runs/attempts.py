@@ -32,7 +32,8 @@ from airflow_provider_air.errors import (
 from airflow_provider_air.runs.attached import Attached
 from airflow_provider_air.runs.ledger import LEDGER_KEY, MOST_KEPT_CHARACTERS, Attempt, Ledger, OnClear
 from airflow_provider_air.runs.names import owns
-from airflow_provider_air.runs.watch import GONE_STATES, WatchPorts
+from airflow_provider_air.runs.silence import GONE_STATES
+from airflow_provider_air.runs.watch import WatchPorts
 from airflow_provider_air.waiting import PATIENCE_SECONDS, backoff_seconds
 
 if TYPE_CHECKING:

@@ -271,6 +271,11 @@ class OtherClusters:
             cluster.status = ClusterStatus(ClusterState.DELETING, "its finalizers run")
             cluster.looks_left = self.deletion_looks
 
+    def prepare_delete(self, ref: ClusterRef) -> Callable[[], None]:
+        """Give a deletion that asks nobody for an address."""
+        self.ask()
+        return lambda: self.delete(ref)
+
     def facts(self, ref: ClusterRef) -> Mapping[str, Any]:
         """Give its size."""
         cluster = self.world.get(ref.name)
@@ -394,6 +399,7 @@ class OtherJobs:
                     refused = isinstance(error, ConfigurationError)
                     yield FollowEnd("refused" if refused else "unreachable", last, str(error))
                     return
+                yield Observation(log_offset=offset)
             if settings.until is not None and clock.now() >= settings.until:
                 yield FollowEnd("deadline", last)
                 return

@@ -538,6 +538,10 @@ class SimClusters:
 
         self._call("delete", effect)
 
+    def prepare_delete(self, ref: ClusterRef) -> Callable[[], None]:
+        """Nothing has to be known beforehand."""
+        return lambda: self.delete(ref)
+
     def facts(self, ref: ClusterRef) -> Mapping[str, Any]:
         """None."""
         return {}
@@ -719,6 +723,8 @@ class SimJobs:
                 look = self._call("follow", lambda cluster: self._seen(cluster, following), awaiting=True)
             except (UnavailableError, ConfigurationError) as error:
                 end = following.silence(error)
+                if end is None:
+                    yield following.nothing()
             else:
                 following.silent_since = None
                 for seen in following.observe(*look):
@@ -750,6 +756,10 @@ class _Following:
         self._next_record = 0
         self._job: JobDetails | None = None
         self._more = False
+
+    def nothing(self) -> Observation:
+        """What is seen where nobody answers."""
+        return Observation(log_offset=self._offset)
 
     def observe(self, job: JobDetails | None, lines: list[str], records: list[Any], *_: Any) -> list[Observation]:
         """What is new."""

@@ -7,7 +7,7 @@ import dataclasses
 import os
 import socket
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import psutil
@@ -181,6 +181,10 @@ class LocalBackend:
             if not _ask_to_go(home):
                 clear(home)
                 home.remove_lock()
+
+    def prepare_delete(self, ref: ClusterRef) -> Callable[[], None]:
+        """Give the deletion: nothing but this host is asked."""
+        return lambda: self.delete(ref)
 
     def facts(self, ref: ClusterRef) -> Mapping[str, Any]:
         """Give what lies in its folder."""

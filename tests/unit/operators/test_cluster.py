@@ -200,6 +200,17 @@ def others(clusters: Clusters, name: str, state: ClusterState = ClusterState.REA
     clusters.makers[name] = ClusterOwner("here", TaskKey("here", "other", "manual__1", "create"))
 
 
+def test_a_cluster_of_its_name_that_is_going_is_waited_for_and_made_anew(clusters: Clusters) -> None:
+    context = task_context(Store())
+    clusters.new = ClusterState.DELETING
+    pause = deferred(create(), context)
+    clusters.states.clear()
+    clusters.new = ClusterState.READY
+
+    assert resume(create(), context, pause, event_of(pause.trigger))["name"] == "mine"
+    assert clusters.states == {"mine": ClusterState.READY}
+
+
 def test_a_setup_whose_time_is_up_takes_its_cluster_back(clusters: Clusters) -> None:
     clusters.new = ClusterState.STARTING
     task = create(cluster=LocalCluster(), cluster_timeout_seconds=0.3, deferrable=False)
