@@ -212,7 +212,7 @@ class Attempts:
         expires, pages = None, {}
         with self._ports.contained("What is known of the cluster is not complete"):
             owner = ClusterOwner(self.key.deployment, self.key)
-            mine = [item for item in self.backend(ref).list(owner) if item.ref.name == ref.name]
+            mine = [item for item in self.backend(ref).list(owner, ref) if item.ref.name == ref.name]
             expires = mine[0].expires_at if mine else None
             pages = dict(self.jobs(attempt).pages())
         until = "" if expires is None else f" or {datetime.fromtimestamp(expires, UTC):%Y-%m-%d %H:%M} UTC"

@@ -153,7 +153,7 @@ class ClusterRun:
         """
         backend = self._ports.clusters(ref.backend)
         owner = ClusterOwner(self._key.deployment, self._key)
-        listed = patiently(lambda: backend.list(owner), self._ports.clock, patience_seconds)
+        listed = patiently(lambda: backend.list(owner, ref), self._ports.clock, patience_seconds)
         return any(item.ref.name == ref.name for item in listed)
 
     def _refuse_if_killed(self) -> None:

@@ -17,6 +17,7 @@ from airflow_provider_air.contracts.attachments import Additions, Outcome
 from airflow_provider_air.contracts.clusters import (
     ClusterOwner,
     ClusterRef,
+    ClusterSpec,
     ClusterState,
     ClusterStatus,
     ListedCluster,
@@ -472,14 +473,22 @@ class SimClusters:
             raise ConfigurationError("It has no name")
         return ClusterRef(self._backend, spec.name, {"zone": "a"})
 
-    def list(self, owner: ClusterOwner | None = None) -> Sequence[ListedCluster]:
+    def list(
+        self, owner: ClusterOwner | None = None, where: ClusterSpec | ClusterRef | None = None
+    ) -> Sequence[ListedCluster]:
         """All that are not gone."""
         return self._call("list", lambda: self._list(owner))  # type: ignore[no-any-return]
 
     def _list(self, owner: ClusterOwner | None) -> Sequence[ListedCluster]:
         found = [c for c in self._world.clusters.values() if c.backend == self._backend and c.exists and c.owner]
         return [
-            ListedCluster(ClusterRef(c.backend, c.name, {"zone": "a"}, c.owned), c.owner, c.expires_at)
+            ListedCluster(
+                ClusterRef(c.backend, c.name, {"zone": "a"}, c.owned),
+                c.owner,
+                created_at=0.0,
+                seen_at=self._world.kernel.now,
+                expires_at=c.expires_at,
+            )
             for c in found
             if c.owner is not None and (owner is None or owner == c.owner)
         ]

@@ -61,7 +61,9 @@ class ExistingBackend:
         spec.validate()
         return ClusterRef(spec.backend, spec.ray_conn_id, {"ray_conn_id": spec.ray_conn_id})
 
-    def list(self, owner: ClusterOwner | None = None) -> Sequence[ListedCluster]:
+    def list(
+        self, owner: ClusterOwner | None = None, where: ClusterSpec | ClusterRef | None = None
+    ) -> Sequence[ListedCluster]:
         """Give none: we made none."""
         return ()
 

@@ -24,6 +24,7 @@ from airflow_provider_air.contracts.clusters import (
     ClusterBackend,
     ClusterOwner,
     ClusterRef,
+    ClusterSpec,
     ClusterState,
     ClusterStatus,
     ListedCluster,
@@ -74,8 +75,10 @@ class Clusters(LocalBackend):
         self.owners.append(owner)
         return ref
 
-    def list(self, owner: ClusterOwner | None = None) -> Sequence[ListedCluster]:
-        made = [ListedCluster(ClusterRef("local", name), self.makers[name]) for name in self.states]
+    def list(
+        self, owner: ClusterOwner | None = None, where: ClusterSpec | ClusterRef | None = None
+    ) -> Sequence[ListedCluster]:
+        made = [ListedCluster(ClusterRef("local", name), self.makers[name], 0.0, 0.0) for name in self.states]
         return [item for item in made if owner in (None, item.owner)]
 
     def describe(self, ref: ClusterRef) -> ClusterStatus:
