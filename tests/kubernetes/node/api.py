@@ -74,7 +74,7 @@ class Api:
         found: Document = self.call("GET", self.path(plural, name, namespace, of))
         return found
 
-    def list(self, plural: str, namespace: str = "", of: str = "v1", **query: str) -> list[Document]:
+    def items(self, plural: str, namespace: str = "", of: str = "v1", **query: str) -> list[Document]:
         """Read all objects of a kind; ``labelSelector=`` and others narrow it."""
         found: list[Document] = self.call("GET", self.path(plural, "", namespace, of), **query)["items"]
         return found
@@ -131,7 +131,7 @@ class Api:
 
     def events(self, namespace: str, name: str) -> list[str]:
         """Read the events of an object by its name: reason and sentence."""
-        found = self.list("events", namespace, fieldSelector=f"involvedObject.name={name}")
+        found = self.items("events", namespace, fieldSelector=f"involvedObject.name={name}")
         return [f"{event.get('reason')}: {event.get('message')}" for event in found]
 
     def token_for(self, account: str, namespace: str, seconds: int = 3600) -> str:

@@ -1,4 +1,4 @@
-"""Container images without a registry or a builder: a folder becomes an archive of one layer for ``ctr images import``."""
+"""Container images without a registry or a builder: a folder becomes an archive for ``ctr images import``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import io
 import json
 import tarfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 LAYER = "layer.tar.gz"
 
@@ -57,7 +57,7 @@ def write_archive(rootfs: Path, config: ImageConfig, archive: Path) -> None:
         gzip.GzipFile(filename="", mode="wb", fileobj=out, compresslevel=1, mtime=0) as packed,
     ):
         hashed = _Hashed(packed)
-        with tarfile.open(fileobj=hashed, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+        with tarfile.open(fileobj=cast("BinaryIO", hashed), mode="w|", format=tarfile.PAX_FORMAT) as tar:
             for path in sorted(rootfs.iterdir()):
                 tar.add(path, arcname=path.name)
     document = json.dumps(config.document(f"sha256:{hashed.digest.hexdigest()}")).encode()

@@ -1,4 +1,4 @@
-"""All images in one containerd folder that is filled once: a node starts with a copy of its index and reads the rest."""
+"""All images in one containerd folder that is filled once: a node starts with a copy of its index and reads it."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def first_process(slot: int) -> int | None:
 
 
 def born(pid: int) -> str | None:
-    """Say when a process was born, in clock ticks since this machine's start; None where there is none, or a dead one."""
+    """Say when a process was born, in ticks of this boot; None where there is none, or a dead one."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -35,6 +35,6 @@ def missing() -> list[str]:
     packages = [
         name
         for name, what in DEBIAN.items()
-        if not (shutil.which(what) or Path(what).is_absolute() and Path(what).exists())
+        if not (shutil.which(what) or (Path(what).is_absolute() and Path(what).exists()))
     ]
     return needs + ([f"apt install {' '.join(packages)}"] if packages else [])

@@ -1,7 +1,7 @@
 """The namespaces that a node lives in: made with its first process, gone with it.
 
-Inside, ``/run`` is empty but for the node's own folder (``/run/node``) and the cache (``/run/cache``), ``/var`` is a copy
-of this machine's that is written to a layer of its own, and the kernel's settings that kubelet insists on are files.
+Inside, ``/run`` is empty but for the node's own folder (``/run/node``) and the cache (``/run/cache``), ``/var`` is
+this machine's, written to a layer of its own, and the kernel's settings that kubelet insists on are files.
 """
 
 from __future__ import annotations

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -143,6 +145,20 @@ class Node:
     def log(self, part: str) -> str:
         """Give the end of what a part printed."""
         return (self.folder / "log" / part).read_text(errors="replace")[-8000:]
+
+    @contextlib.contextmanager
+    def namespace(self, **labels: str) -> Iterator[str]:
+        """Make a namespace in which pods can run; in the end delete it, its pods without their time to end."""
+        name = f"test-{secrets.token_hex(4)}"
+        meta = {"name": name, "labels": labels}
+        self.admin.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+        try:
+            self.admin.wait("serviceaccounts", "default", name, until=bool)
+            yield name
+        finally:
+            self.admin.delete("namespaces", name)
+            for pod in self.admin.items("pods", name):
+                self.admin.delete("pods", pod["metadata"]["name"], name, gracePeriodSeconds="0")
 
     # Commands
 

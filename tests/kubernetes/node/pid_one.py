@@ -67,7 +67,7 @@ def talk(connection: socket.socket) -> None:
         connection.settimeout(5)
         try:
             told = answer(json.loads(lines.readline()))
-        except Exception as error:
+        except (OSError, ValueError, KeyError) as error:
             told = {"error": f"{type(error).__name__}: {error}"}
         with contextlib.suppress(OSError):
             lines.write(json.dumps(told) + "\n")

@@ -69,7 +69,7 @@ def _build(folder: Path) -> None:
 
 
 def _install(rootfs: Path, constraints: Path) -> None:
-    """Put wheels, scripts and the user in: by ``uv`` from here, as the image has neither pip nor certificates of ours."""
+    """Put wheels, scripts and the user in: by ``uv`` from here, as the image has neither pip nor our certificates."""
     uv = shutil.which("uv") or str(REPOSITORY / ".uv-bootstrap/bin/uv")
     locked = _run(
         uv, "export", "--quiet", "--frozen", "--all-extras", "--all-groups", "--no-emit-project", "--no-hashes"
@@ -89,9 +89,9 @@ def _install(rootfs: Path, constraints: Path) -> None:
         passwd.write(f"ray:x:{USER}:{GROUP}::/{HOME}:/bin/bash\n")
     (rootfs / HOME).mkdir(parents=True)
     os.chown(rootfs / HOME, USER, GROUP)
-    for path in DROPPED:
-        shutil.rmtree(rootfs / path)
-        (rootfs / path).mkdir()
+    for dropped in DROPPED:
+        shutil.rmtree(rootfs / dropped)
+        (rootfs / dropped).mkdir()
 
 
 def _run(*command: str) -> str:
