@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperatorLink
 
-from airflow_provider_air.connections.ports import chosen, found, run_ports, try_of
+from airflow_provider_air.connections.ports import (
+    chosen,
+    found,
+    local_roots,
+    manifest_of,
+    run_ports,
+    try_of,
+    with_files,
+)
 from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.contracts.runs import Done, Wait
 from airflow_provider_air.errors import AirError, ConfigurationError
@@ -69,10 +78,16 @@ class RayCreateClusterOperator(ClusterOperator):
 
     def begin(self, context: Context, run: ClusterRun) -> Wait | Done:
         """Start or adopt it."""
-        target = chosen(self.cluster, self.ray_conn_id)
+        target = with_files(chosen(self.cluster, self.ray_conn_id), local_roots(self, context))
         if isinstance(target, ClusterRef):
             raise ConfigurationError("'cluster' must be a cluster spec, not a cluster that exists")
         return run.create(target)
+
+    def dry_run(self) -> None:
+        """Print, beside the rendered fields, the manifest that would be sent, where the cluster has one."""
+        super().dry_run()
+        if (text := manifest_of(self, is_owned=False)) is not None:
+            sys.stdout.write(text)
 
     def done(self, context: Context, ref: ClusterRef) -> dict[str, Any]:
         """Give its name, which outlives this task: whoever deletes it is another step of the DAG."""
