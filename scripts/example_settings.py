@@ -11,7 +11,7 @@ EXAMPLES: dict[str, Any] = {"name": "examples", "num_cpus": 2}
 SERVING: dict[str, Any] = {"name": "serving", "num_cpus": 4, "ttl_seconds": None, "idle_timeout_seconds": None}
 
 
-def example_connections(**ray_default: Any) -> dict[str, str | dict[str, Any]]:
+def example_connections(**ray_default: Any) -> dict[str, dict[str, Any]]:
     """
     Give the connections by their ids, in Airflow's JSON form.
 
