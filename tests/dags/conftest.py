@@ -77,7 +77,7 @@ def runner(
     examples_cluster: Transport, local_home: Path, migrated_db: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Runner]:
     """Runs what uses the examples' cluster, which takes one at a time."""
-    with _running({}, local_home, migrated_db, tmp_path_factory.mktemp("examples")) as made:
+    with running(example_connections(), local_home, migrated_db, tmp_path_factory.mktemp("examples")) as made:
         yield made
 
 
@@ -87,13 +87,26 @@ def second_runner(
 ) -> Iterator[Runner]:
     """Runs what has a cluster of its own, at the same time; here ``ray_default`` is the address of the examples'."""
     address = {"host": examples_cluster.base_url, "password": examples_cluster.token}
-    with _running(address, local_home, migrated_db, tmp_path_factory.mktemp("others")) as made:
+    connections = example_connections(**address)
+    with running(connections, local_home, migrated_db, tmp_path_factory.mktemp("others")) as made:
         yield made
 
 
 @contextlib.contextmanager
-def _running(ray_default: Mapping[str, Any], local_home: Path, migrated_db: Path, folder: Path) -> Iterator[Runner]:
-    """Have a process with an Airflow of its own, and storage that goes with the tests."""
+def running(
+    connections: Mapping[str, Mapping[str, Any]],
+    local_home: Path,
+    migrated_db: Path,
+    folder: Path,
+    storage: Path | None = None,
+) -> Iterator[Runner]:
+    """
+    Have a process with an Airflow of its own.
+
+    :param connections: by their ids, in Airflow's JSON form
+    :param folder: for all that Airflow writes
+    :param storage: the examples'; by default a part of that folder, which goes with the tests
+    """
     stack = AirflowStack(
         DAGS,
         env={
@@ -101,9 +114,9 @@ def _running(ray_default: Mapping[str, Any], local_home: Path, migrated_db: Path
             "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'scripts'}",
             # No scheduler runs here, which could not bear what comes back soon.
             "AIRFLOW__AIR__DEFERRAL_SETTLE_SECONDS": "0",
-            **example_variables(folder / "storage"),
+            **example_variables(storage or folder / "storage"),
         },
-        connections=example_connections(**ray_default),
+        connections={conn_id: dict(fields) for conn_id, fields in connections.items()},
         template_db=migrated_db,
         home=folder / "airflow",
     )
