@@ -66,6 +66,8 @@ def flights_delays() -> None:
     def clean(folder: str) -> dict[str, int]:
         from flights.clean_flights import clean_flights
 
+        if "://" in folder:
+            raise ValueError(f"Spark and Feast's stores want a folder here, so air_examples_storage cannot be {folder}")
         counts: dict[str, int] = clean_flights(Path(folder))
         return counts
 
