@@ -1,0 +1,1 @@
+"""Ray clusters on Kubernetes, run by KubeRay's operator."""
