@@ -32,7 +32,8 @@ from airflow_provider_air.errors import (
 from airflow_provider_air.runs.attached import Attached
 from airflow_provider_air.runs.ledger import LEDGER_KEY, MOST_KEPT_CHARACTERS, Attempt, Ledger, OnClear
 from airflow_provider_air.runs.names import owns
-from airflow_provider_air.runs.watch import GONE_STATES, WatchPorts
+from airflow_provider_air.runs.silence import GONE_STATES
+from airflow_provider_air.runs.watch import WatchPorts
 from airflow_provider_air.waiting import PATIENCE_SECONDS, backoff_seconds
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ class Attempts:
         expires, pages = None, {}
         with self._ports.contained("What is known of the cluster is not complete"):
             owner = ClusterOwner(self.key.deployment, self.key)
-            mine = [item for item in self.backend(ref).list(owner) if item.ref.name == ref.name]
+            mine = [item for item in self.backend(ref).list(owner, ref) if item.ref.name == ref.name]
             expires = mine[0].expires_at if mine else None
             pages = dict(self.jobs(attempt).pages())
         until = "" if expires is None else f" or {datetime.fromtimestamp(expires, UTC):%Y-%m-%d %H:%M} UTC"

@@ -26,6 +26,7 @@ from airflow_provider_air.runs.ledger import Attempt
 from airflow_provider_air.runs.lines import RecordLines
 from airflow_provider_air.runs.notice import WaitNotice
 from airflow_provider_air.runs.progress import Progress
+from airflow_provider_air.runs.silence import Silence
 from airflow_provider_air.waiting import backoff_seconds
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ KILL_SECONDS = 15.0
 # The last of a kill, and less than what is left of Airflow's 30 s.
 TELLING_SECONDS = 5.0
 FLOOD_LINES = 100
-GONE_STATES = (ClusterState.ABSENT, ClusterState.FAILED, ClusterState.DELETING)
 NOT_ABSENT_STATES = tuple(state for state in ClusterState if state is not ClusterState.ABSENT)
 
 
@@ -220,6 +220,7 @@ class Watch:
         attached = Attached(self._attempt.attachments, self._ports.connections, log)
         live = LiveRecords(attached, self._attempt, clock, log)
         history = _LiveHistory(self._ports, self._attempt)
+        silence = self._silence(self._attempt.cluster_ref)
         async with aclosing(self._ports.jobs(self._attempt).follow(self._settings(offset), clock)) as seen_of_it:
             async for seen in seen_of_it:
                 if isinstance(seen, FollowEnd):
@@ -236,6 +237,9 @@ class Watch:
                     await progress.write_if_due()
                 with self._ports.contained("The history could not be written", self._warned):
                     await history.note(seen)
+                if (gone := await silence.note(seen)) is not None:
+                    await live.finish()
+                    return gone
                 if self._is_over(until):
                     return None
         raise ProtocolError("The job's back end stopped following it", where=self._attempt.submission_id)
@@ -281,17 +285,11 @@ class Watch:
         return end
 
     async def _judge_by_cluster(self, ref: ClusterRef, end: FollowEnd) -> FollowEnd:
-        """Where nobody answers, ask the back end: a cluster that is gone will not come back with this job."""
-        if end.outcome != "unreachable":
-            return end
-        try:
-            backend = self._ports.clusters(ref.backend)
-            status = await self._ports.clock.in_thread(backend.describe, ref)
-        except AirError:
-            return end
-        if status.state in GONE_STATES:
-            return FollowEnd("lost", end.job, f"The cluster is {status.state.value}: {status.message}")
-        return end
+        gone = await self._silence(ref).judge(end.job) if end.outcome == "unreachable" else None
+        return gone or end
+
+    def _silence(self, ref: ClusterRef) -> Silence:
+        return Silence(self._ports.clusters(ref.backend), ref, self._ports.clock)
 
     # Ends that are not the job's own
 
@@ -336,6 +334,9 @@ class Watch:
 
     async def _is_as_it_was(self, ref: ClusterRef) -> bool:
         """A cleared task may have begun anew by now, with a new cluster of the same name."""
+        if ref.uid:
+            # Whichever has the name now, that one alone is deleted.
+            return True
         taken_on = self._attempt.accepted_on
         with self._ports.contained(f"Nobody knows whether the cluster {ref.name} is still the same"):
             backend = self._ports.clusters(ref.backend)

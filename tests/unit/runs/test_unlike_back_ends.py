@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterSpec, ClusterState
+from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterSpec, ClusterState, ClusterStatus
 from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import Done, Wait
@@ -21,6 +21,7 @@ from airflow_provider_air.errors import (
     JobFailedError,
     JobLostError,
 )
+from airflow_provider_air.runs import silence
 from airflow_provider_air.runs.admission import Admission, OwnPlaces
 from airflow_provider_air.runs.attempts import Ports
 from airflow_provider_air.runs.clock import RealClock
@@ -151,6 +152,50 @@ def test_the_id_is_there_before_the_cluster_and_the_cluster_goes_with_the_task(b
     assert bench.attempts[0]["phase"] == "SUCCEEDED"
     assert bench.calls("delete") == bench.calls("ensure")
     assert "hello" in bench.log.lines
+
+
+def test_a_cluster_that_is_deleted_under_its_job_is_not_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its back end is asked long before the cluster counts as unreachable."""
+    monkeypatch.setattr(silence, "ASK_SECONDS", 0.05)
+    bench.plan = {"unreachable_timeout_seconds": 600.0}
+
+    def world() -> None:
+        name = only_cluster(bench)
+        bench.clusters.ready(name)
+        new_job(bench).run()
+        bench.clusters.vanish(name)
+
+    run = bench.run(3, 2)
+    with meanwhile(world), pytest.raises(JobLostError, match="The cluster is absent"):
+        bench.go_on(run, run.begin())
+
+    assert [attempt["phase"] for attempt in bench.attempts] == ["LOST"]
+
+
+def test_a_cluster_that_only_does_not_answer_is_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silence, "ASK_SECONDS", 0.05)
+    asked = threading.Event()
+
+    def world() -> None:
+        name = only_cluster(bench)
+        bench.clusters.ready(name)
+        job = new_job(bench)
+        job.run()
+        # Its jobs cannot be asked, and its back end says that it is only starting again.
+        bench.clusters.world[name].status = ClusterStatus(ClusterState.STARTING)
+        time.sleep(0.3)
+        bench.clusters.ready(name)
+        job.end()
+        asked.set()
+
+    with meanwhile(world):
+        run = bench.run()
+        bench.go_on(run, run.begin())
+
+    assert asked.is_set()
+    assert [attempt["phase"] for attempt in bench.attempts] == ["SUCCEEDED"]
 
 
 def test_a_cluster_that_is_replaced_under_its_job_gets_the_next_attempt_in_the_same_try(bench: Bench) -> None:
