@@ -51,9 +51,10 @@ def _admission() -> Admission:
     return Admission(HostPlaces())
 
 
+@cache
 def backend_of(name: str) -> ClusterBackend:
     """
-    Give a cluster back end; for workers, threads of the triggerer, and the command line.
+    Give the process's one cluster back end of a name; for workers, threads of the triggerer, and the command line.
 
     :raises ConfigurationError: there is no such back end
     """
