@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from example_settings import EXAMPLES, example_connections
 
+from airflow_provider_air.clusters.kuberay import permissions
 from airflow_provider_air.clusters.watching import wait_until_gone
 from airflow_provider_air.connections.ports import backend_of, chosen, found
 from airflow_provider_air.contracts.clusters import ClusterRef
@@ -23,7 +24,7 @@ from airflow_provider_air.ray_api.models import JobDetails, JobStatus
 from airflow_provider_air.ray_api.requests import list_jobs
 from tests.dags.conftest import running
 from tests.e2e.conftest import local_home, migrated_db
-from tests.kubernetes.conftest import Kube
+from tests.kubernetes.node.node import Node
 
 __all__ = ["local_home", "migrated_db"]
 
@@ -33,6 +34,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.full, pytest.mark.timeout(120
 DAG_ID = "example_07_train"
 # Not that of the examples' own tests, whose cluster others use.
 NAME = "moved"
+USER = "airflow"
+# Two of these fit on a machine of two cores.
+SIZE = {"cpu": 2, "memory": "3Gi", "requests": {"cpu": "300m", "memory": "1Gi"}}
 RUN_SECONDS = 500
 
 
@@ -88,17 +92,21 @@ def laboratory(tmp_path: Path, local_home: Path, migrated_db: Path) -> Laborator
 
 
 def test_one_connection_moves_a_dag_from_this_host_to_kubernetes(
-    kube: Kube, laboratory: Laboratory, tmp_path: Path
+    kube: Node, namespace: str, laboratory: Laboratory, tmp_path: Path
 ) -> None:
     storage = _storage_for_pods(tmp_path / "runs")
+    _allow(kube, namespace)
+    kubernetes = {"kube_config_path": str(kube.credentials.kubeconfig(USER)), "namespace": namespace}
     at_home = example_connections(extra={"backend": "local", "cluster": EXAMPLES | {"name": NAME}})
     away = example_connections(extra={"backend": "kuberay", "cluster": _cluster(kube, storage)})
+    away |= {"kubernetes_default": {"conn_type": "kubernetes", "extra": kubernetes}}
 
     with laboratory.ran("home", at_home, tmp_path / "home-runs") as local:
         assert local.ref.backend == "local"
-    with laboratory.ran("away", away | {"kubernetes_default": kube.connection()}, storage) as remote:
+    with laboratory.ran("away", away, storage) as remote:
         assert remote.ref.backend == "kuberay"
-        addresses = {pod["status"]["podIP"] for pod in kube.pods(remote.ref.name)}
+        pods = kube.admin.items("pods", namespace, labelSelector=f"ray.io/cluster={remote.ref.name}")
+        addresses = {pod["status"]["podIP"] for pod in pods}
 
     for ran in (local, remote):
         # One job of each task.
@@ -111,14 +119,22 @@ def test_one_connection_moves_a_dag_from_this_host_to_kubernetes(
     assert remote.error == pytest.approx(local.error, rel=1e-3)
 
 
-def _cluster(kube: Kube, storage: Path) -> dict[str, Any]:
+def _allow(kube: Node, namespace: str) -> None:
+    """Give Airflow's user the documented Role, and no more."""
+    role = permissions.role(namespace)
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role["metadata"]["name"]}
+    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": USER}
+    binding = {"apiVersion": role["apiVersion"], "kind": "RoleBinding", "metadata": role["metadata"]}
+    kube.admin.apply(role, {**binding, "roleRef": reference, "subjects": [subject]})
+
+
+def _cluster(kube: Node, storage: Path) -> dict[str, Any]:
     """What the connection says: a pod for the head and one for a worker."""
     return {
         "name": NAME,
-        "namespace": kube.namespace,
         "image": kube.ray_image,
-        "head": {"cpu": "500m", "memory": "2Gi", "resources": {"CPU": 1}},
-        "worker_groups": [{"replicas": 1, "cpu": "500m", "memory": "2Gi", "resources": {"CPU": 2}}],
+        "head": {**SIZE, "resources": {"CPU": 1}},
+        "worker_groups": [{**SIZE, "replicas": 1, "resources": {"CPU": 2}}],
         # Where the image has no flights, the folder that all see brings them.
         "env": {"PYTHONPATH": str(storage / "packages")},
         "volumes": [{"name": "runs", "host_path": {"path": str(storage), "type": "Directory"}}],
