@@ -16,6 +16,8 @@ from airflow_provider_air.contracts.stored import fields_of
 from airflow_provider_air.errors import ProtocolError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow_provider_air.contracts.jobs import JobBackend, JobRequest
     from airflow_provider_air.contracts.names import TaskKey
     from airflow_provider_air.contracts.runs import AttemptInfo, Clock
@@ -146,6 +148,33 @@ class ClusterSpec(Protocol):
 
     def validate(self) -> None:
         """:raises ConfigurationError: a field is wrong; the message names it."""
+
+
+@runtime_checkable
+class ReadsFiles(Protocol):
+    """A spec that may name files of the DAG's bundle."""
+
+    def from_files(self, roots: Sequence[Path]) -> ClusterSpec:
+        """
+        Give the spec with what its files say; in the worker.
+
+        :param roots: where a relative path starts: at the first that has it
+        :raises ConfigurationError: there is no such file, or it says nothing right
+        :raises UnavailableError: what is no local file does not answer
+        """
+
+
+@runtime_checkable
+class HasManifest(Protocol):
+    """A spec of what is declared: what would be sent can be read by people before."""
+
+    def to_yaml(self, key: TaskKey, *, is_owned: bool) -> str:
+        """
+        Give what would be sent for a task's cluster, but for what is known only then; asks nobody.
+
+        :param is_owned: it is for the task's job alone, where the spec has no name
+        :raises ConfigurationError: a field is wrong
+        """
 
 
 class ClusterBackend(Protocol):

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperatorLink
 
-from airflow_provider_air.connections.ports import chosen, found, run_ports, try_of
-from airflow_provider_air.contracts.clusters import ClusterRef, ClusterSpec
+    def wished(self, context: Context) -> ClusterSpec:
+        """
+        Give the cluster to make: the spec, or what the connection says.
+
+        :raises ConfigurationError: it is none, or a cluster that exists
+        """
+        target = with_files(chosen(self.cluster, self.ray_conn_id), local_roots(self, context))
 from airflow_provider_air.contracts.runs import Done, Wait
 from airflow_provider_air.errors import AirError, ConfigurationError
 from airflow_provider_air.links.ray import DASHBOARD_KEY, RayDashboardLink
@@ -40,9 +46,9 @@ class ClusterOperator(RunOperator):
         from airflow_provider_air.runs.cluster import ClusterRun
 
         ports = run_ports(context, self.log)
-        return ClusterRun(try_of(context), ports, timeout_seconds=self._seconds, spec=self.wished)
+        return ClusterRun(try_of(context), ports, timeout_seconds=self._seconds, spec=lambda: self.wished(context))
 
-    def wished(self) -> ClusterSpec:
+    def wished(self, context: Context) -> ClusterSpec:
         """
         Give the cluster to make; in the worker.
 
@@ -76,13 +82,19 @@ class RayCreateClusterOperator(ClusterOperator):
         super().__init__(cluster=cluster, **kwargs)
         self.ray_conn_id = ray_conn_id
 
-    def wished(self) -> ClusterSpec:
+<<<<<<< HEAD
+    def wished(self, context: Context) -> ClusterSpec:
         """
         Give the cluster to make: the spec, or what the connection says.
 
         :raises ConfigurationError: it is none, or a cluster that exists
         """
         target = chosen(self.cluster, self.ray_conn_id)
+=======
+    def begin(self, context: Context, run: ClusterRun) -> Wait | Done:
+        """Start or adopt it."""
+        target = with_files(chosen(self.cluster, self.ray_conn_id), local_roots(self, context))
+>>>>>>> spec
         if isinstance(target, ClusterRef):
             raise ConfigurationError("'cluster' must be a cluster spec, not a cluster that exists")
         return target
@@ -90,6 +102,12 @@ class RayCreateClusterOperator(ClusterOperator):
     def begin(self, context: Context, run: ClusterRun) -> Wait | Done:
         """Start or adopt it."""
         return run.create()
+
+    def dry_run(self) -> None:
+        """Print, beside the rendered fields, the manifest that would be sent, where the cluster has one."""
+        super().dry_run()
+        if (text := manifest_of(self, is_owned=False)) is not None:
+            sys.stdout.write(text)
 
     def done(self, context: Context, ref: ClusterRef) -> dict[str, Any]:
         """Give its name, which outlives this task: whoever deletes it is another step of the DAG."""

@@ -199,19 +199,19 @@ def _forbidden(told: Told, asked: Asked) -> AirError:
         return _invalid(told, asked)
     if cannot is None:
         return PermissionMissingError(
-            f"Kubernetes forbids to {asked}: {told.message}", asked.permission, hint=add_rules([asked.permission])
+            f"Kubernetes forbids to {asked}: {told.message}", asked.permission, hint=add_rules([asked.permission.rule])
         )
     missing = Permission(cannot["verb"], cannot["group"], cannot["resource"], cannot["namespace"] or asked.namespace)
     return PermissionMissingError(
         f"The user {cannot['user']!r} of the kubernetes connection may not {missing}",
         missing,
-        hint=add_rules([missing]),
+        hint=add_rules([missing.rule]),
     )
 
 
-def add_rules(missing: Sequence[Permission]) -> str:
+def add_rules(rules: Sequence[Mapping[str, Any]]) -> str:
     """Say which rules to add to a Role."""
-    return "Add to its Role: " + "; ".join(json.dumps(one.rule) for one in missing)
+    return "Add to the rules of its Role: " + ", ".join(map(json.dumps, rules))
 
 
 def _not_found(told: Told, asked: Asked) -> AirError:

@@ -10,15 +10,16 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow_provider_air.clusters.kuberay.answers import failure_of, is_absent, is_anothers, told_by
 from airflow_provider_air.clusters.kuberay.kinds import EVENT, POD, SECRET, Asked, Kind, Permission
 from airflow_provider_air.errors import ProtocolError
 from airflow_provider_air.ray_api.requests import Answer, Call
 
+T = TypeVar("T")
 Resource = dict[str, Any]
 """A resource as Kubernetes writes it in JSON."""
 
@@ -29,6 +30,7 @@ PAGE_ITEMS = 100
 READ_SECONDS = 30.0
 # The kube-apiserver ends a request after 60 s, and says so; who hangs up before knows less.
 WRITE_SECONDS = 65.0
+WATCH_MARGIN_SECONDS = 10.0
 _JSON = "application/json"
 _MERGE_PATCH = "application/merge-patch+json"
 _APPLY_PATCH = "application/apply-patch+yaml"
@@ -111,7 +113,7 @@ def list_page(
     )
 
 
-def watch(kind: Kind, namespace: str, version: str, *, labels: str = "", seconds: float) -> Call[None]:
+def watch(kind: Kind, namespace: str, version: str, *, seconds: float) -> Call[None]:
     """
     Ask for what changes from a version on, one JSON object a line; to be streamed.
 
@@ -122,13 +124,16 @@ def watch(kind: Kind, namespace: str, version: str, *, labels: str = "", seconds
         "allowWatchBookmarks": "true",
         "resourceVersion": version,
         "timeoutSeconds": str(round(seconds)),
-        "labelSelector": labels,
     }
 
     def read(answer: Answer) -> None:
         raise failure_of(answer, Asked("watch", kind, namespace))
 
-    return Call("GET", kind.path(namespace), read, params=_given(params), repeatable=False)
+    # Half-open connections tell nothing: who hears nothing for longer than the server may be silent hangs up.
+    call_seconds = seconds + WATCH_MARGIN_SECONDS
+    return Call(
+        "GET", kind.path(namespace), read, params=_given(params), timeout_seconds=call_seconds, repeatable=False
+    )
 
 
 def create(
@@ -305,14 +310,41 @@ def may(permission: Permission) -> Call[bool]:
         "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": attributes},
     }
-    asked = Asked("create", Kind("authorization.k8s.io", "v1", "selfsubjectaccessreviews", body["kind"]), "")
+    asked = Asked(
+        "create", Kind("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview"), ""
+    )
 
     def read(answer: Answer) -> bool:
         return bool((_object(answer, asked).get("status") or {}).get("allowed"))
 
-    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-    headers = {"Content-Type": _JSON, "Accept": _JSON}
-    return Call("POST", path, read, headers=headers, body=json.dumps(body).encode(), timeout_seconds=READ_SECONDS)
+    return _review(asked, body, read)
+
+
+def my_rules(namespace: str) -> Call[Sequence[Mapping[str, Any]]]:
+    """Ask for the rules that hold for this user in a namespace; what is not in it, :func:`may` decides."""
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectRulesReview",
+        "spec": {"namespace": namespace},
+    }
+    asked = Asked("create", Kind("authorization.k8s.io", "v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview"), "")
+
+    def read(answer: Answer) -> Sequence[Mapping[str, Any]]:
+        status = _object(answer, asked).get("status") or {}
+        return [rule for rule in status.get("resourceRules") or () if isinstance(rule, Mapping)]
+
+    return _review(asked, body, read)
+
+
+def _review(asked: Asked, body: Mapping[str, Any], read: Callable[[Answer], T]) -> Call[T]:
+    return Call(
+        "POST",
+        f"/apis/{asked.kind.api_version}/{asked.kind.plural}",
+        read,
+        headers={"Content-Type": _JSON, "Accept": _JSON},
+        body=json.dumps(body).encode(),
+        timeout_seconds=READ_SECONDS,
+    )
 
 
 def _write(

@@ -77,9 +77,9 @@ class Making:
                 f"There is a {place} that is not ours", hint="Choose another name, or have its owner delete it"
             )
         self._check_match(marks, spec, place, attempt)
-        if not self._has_failed(there, place, kube):
+        if not self._is_dead(there, marks, spec):
             return True
-        log.warning("The %s has failed, and is made anew", place)
+        log.warning("The %s is of no use any more, and is made anew", place)
         uid = there["metadata"]["uid"]
         kube.send(api.delete(place.kind, place.namespace, place.name, uid, propagation="Foreground"))
         return False
@@ -118,9 +118,12 @@ class Making:
                 hint="Use the spec it was made from, choose another name, or delete the cluster first",
             )
 
-    def _has_failed(self, there: Resource, place: Place, kube: KubeClient) -> bool:
-        """Whether its start-up has failed, or KubeRay has ended it; what was well once is left to its users."""
-        status = judge(there, now=time.time())
-        if status.state is ClusterState.FAILED and place.kind is RAY_JOB:
-            return True
-        return status.state is ClusterState.FAILED and not is_provisioned(there)
+    def _is_dead(self, there: Resource, marks: Marks, spec: KubeRayCluster) -> bool:
+        """
+        Whether nobody can have any use of it: its start-up has failed, or, of a RayJob, KubeRay has ended it, or
+        the task wants another one by now, of which nothing has run. What was well once is left to its users.
+        """
+        has_failed = judge(there, now=time.time()).state is ClusterState.FAILED
+        if there["kind"] == RAY_JOB.name:
+            return has_failed or marks.spec_hash != spec.fingerprint()
+        return has_failed and not is_provisioned(there)

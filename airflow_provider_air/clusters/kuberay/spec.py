@@ -8,17 +8,23 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_air.clusters.kuberay.checks import check_fields
 from airflow_provider_air.clusters.kuberay.groups import HeadGroup, WorkerGroup, read_group, read_worker_groups
-from airflow_provider_air.clusters.kuberay.manifest import cluster_manifest
+from airflow_provider_air.clusters.kuberay.manifest import cluster_manifest, deadlines_of, job_manifest
 from airflow_provider_air.clusters.kuberay.marks import Marks
+from airflow_provider_air.clusters.kuberay.names import CLUSTER, resource_name
 from airflow_provider_air.clusters.kuberay.pods import PodFields
 from airflow_provider_air.clusters.kuberay.raw import read_manifest
 from airflow_provider_air.clusters.kuberay.words import spelled
 from airflow_provider_air.contracts.clusters import ClusterOwner
+from airflow_provider_air.contracts.runs import AttemptInfo
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_provider_air.contracts.names import TaskKey
 
 # What a cluster with other values is adopted with.
 SAME_CLUSTER = frozenset(
@@ -124,15 +130,38 @@ class KubeRayCluster(PodFields):
             owner = ClusterOwner("validation")
             cluster_manifest(self, "validation", Marks(owner, ""))
 
-    def read_files(self, roots: Sequence[Path]) -> None:
+    def from_files(self, roots: Sequence[Path]) -> KubeRayCluster:
         """
-        Read the manifest where it is a file or a URL; in the worker, before it is used.
+        Give the same spec with its manifest read, where that is a file or a URL; in the worker, before it is used.
 
         :param roots: where a relative path starts: at the first that has it
         :raises ConfigurationError: there is no such file, or it is no manifest
         :raises UnavailableError: the URL does not answer
         """
-        self.manifest = read_manifest(self.manifest, roots)
+        if not isinstance(self.manifest, str):
+            return self
+        return dataclasses.replace(self, manifest=read_manifest(self.manifest, roots))
+
+    def to_yaml(self, key: TaskKey, *, is_owned: bool) -> str:
+        """
+        Give the resource that would be made for a task, without expiry and submission id; asks nobody.
+
+        :param is_owned: it is for the task's job alone: a RayJob, where the spec has no name
+        :raises ConfigurationError: a field is wrong
+        """
+        import yaml
+
+        self.validate()
+        attempt = AttemptInfo(key, "dry-run", "", 0, 1, "", "") if is_owned else None
+        kind, name = resource_name(self, key, attempt)
+        marks = Marks.of(ClusterOwner(key.deployment, key), self.fingerprint(), scope=self.scope if self.name else None)
+        if kind == CLUSTER:
+            resource = cluster_manifest(self, name, marks)
+        else:
+            resource = job_manifest(self, name, marks, deadlines=deadlines_of(self, None, 0.0))
+        if self.namespace is not None:
+            resource["metadata"]["namespace"] = self.namespace
+        return str(yaml.safe_dump(resource, sort_keys=False, allow_unicode=True))
 
     def head_group(self) -> HeadGroup:
         """
@@ -177,9 +206,7 @@ class KubeRayCluster(PodFields):
         return hashlib.sha256(json.dumps(wish, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-KubeRayCluster.template_fields = tuple(
-    one.name for one in dataclasses.fields(KubeRayCluster) if one.name not in ("scope", "enable_in_tree_autoscaling")
-)
+KubeRayCluster.template_fields = tuple(one.name for one in dataclasses.fields(KubeRayCluster))
 
 
 def _said(group: HeadGroup | WorkerGroup) -> dict[str, Any]:

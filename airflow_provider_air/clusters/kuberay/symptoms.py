@@ -116,7 +116,8 @@ _ADMISSION = (
 
 
 def of_creation(text: str, since: float | None) -> Trouble:
-    """Tell what a refused creation of a pod means, by the API server's words."""
+    """Tell what a refused creation of a pod means, by the API server's words, before which KubeRay sets a word of its own."""
+    text = text.rpartition("\n")[2].strip()
     for words, kind, what in _ADMISSION:
         if words.search(text):
             return Trouble(kind, f"{what}: {text}", since)

@@ -113,7 +113,8 @@ def _container(name: str, pods: PodFields, group: GroupFields, context: Mapping[
 
 
 def _variable(name: str, value: Any) -> dict[str, Any]:
-    return {"name": name, **({"valueFrom": spelled(value)} if isinstance(value, Mapping) else {"value": value})}
+    # A template, or a connection's JSON, may have made a number of it.
+    return {"name": name, **({"valueFrom": spelled(value)} if isinstance(value, Mapping) else {"value": str(value)})}
 
 
 def _resources(group: GroupFields) -> dict[str, Any]:

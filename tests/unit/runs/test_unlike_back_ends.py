@@ -69,6 +69,7 @@ class Bench:
         self.store, self.log = Store(), Log()
         self.rollout: dict[str, Any] | None = None
         self.plan: dict[str, Any] = {}
+        self.spec = OtherSpec()
 
     def run(self, try_number: int = 1, max_tries: int = 2) -> Run:
         def backend(name: str) -> ClusterBackend:
@@ -76,7 +77,7 @@ class Bench:
             return self.clusters
 
         def target() -> ClusterSpec:
-            return OtherSpec()
+            return self.spec
 
         request = JobRequest("python train.py", rollout=self.rollout)
         admission = Admission(OwnPlaces())
@@ -387,3 +388,49 @@ def test_a_task_that_does_not_wait_takes_no_cluster_of_its_own(bench: Bench) -> 
         bench.run().begin()
 
     assert bench.clusters.calls == []
+
+
+def test_a_run_on_a_cluster_that_others_use_says_that_it_counts_on_it() -> None:
+    clusters = OtherClusters(takes_any_job=True)
+    bench = Bench(clusters)
+    bench.spec = OtherSpec("shared")
+
+    def world() -> None:
+        clusters.ready(only_cluster(bench))
+        job = new_job(bench)
+        eventually(lambda: bench.calls("extend"), "a lease")
+        job.end()
+
+    with meanwhile(world):
+        run = bench.run()
+        bench.go_on(run, run.begin())
+    assert set(bench.calls("extend")) == {"shared"}
+    assert clusters.world["shared"].leased_until is not None
+
+
+def test_a_run_on_a_cluster_of_its_own_needs_no_lease(bench: Bench) -> None:
+    def world() -> None:
+        bench.clusters.ready(only_cluster(bench))
+        new_job(bench).end()
+
+    with meanwhile(world):
+        run = bench.run()
+        bench.go_on(run, run.begin())
+    assert bench.calls("extend") == []
+
+
+def test_a_cluster_that_is_kept_for_people_is_not_taken_for_left_behind(bench: Bench) -> None:
+    bench.plan = {"keep_cluster": "on_failure"}
+
+    def world() -> None:
+        name = only_cluster(bench)
+        bench.clusters.world[name].expires_at = time.time() + 1000
+        bench.clusters.ready(name)
+        new_job(bench).end("FAILED")
+
+    run = bench.run(max_tries=0)
+    with meanwhile(world), pytest.raises(JobFailedError):
+        bench.go_on(run, run.begin())
+    (cluster,) = bench.clusters.world.values()
+    assert cluster.leased_until is not None
+    assert abs(cluster.leased_until - (cluster.expires_at or 0.0)) < 5
