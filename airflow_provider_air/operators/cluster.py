@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperatorLink
 
-    def wished(self, context: Context) -> ClusterSpec:
-        """
-        Give the cluster to make: the spec, or what the connection says.
-
-        :raises ConfigurationError: it is none, or a cluster that exists
-        """
-        target = with_files(chosen(self.cluster, self.ray_conn_id), local_roots(self, context))
+from airflow_provider_air.connections.ports import (
+    chosen,
+    found,
+    local_roots,
+    manifest_of,
+    run_ports,
+    try_of,
+    with_files,
+)
+from airflow_provider_air.contracts.clusters import ClusterRef, ClusterSpec
 from airflow_provider_air.contracts.runs import Done, Wait
 from airflow_provider_air.errors import AirError, ConfigurationError
 from airflow_provider_air.links.ray import DASHBOARD_KEY, RayDashboardLink
@@ -82,19 +85,13 @@ class RayCreateClusterOperator(ClusterOperator):
         super().__init__(cluster=cluster, **kwargs)
         self.ray_conn_id = ray_conn_id
 
-<<<<<<< HEAD
     def wished(self, context: Context) -> ClusterSpec:
         """
         Give the cluster to make: the spec, or what the connection says.
 
         :raises ConfigurationError: it is none, or a cluster that exists
         """
-        target = chosen(self.cluster, self.ray_conn_id)
-=======
-    def begin(self, context: Context, run: ClusterRun) -> Wait | Done:
-        """Start or adopt it."""
         target = with_files(chosen(self.cluster, self.ray_conn_id), local_roots(self, context))
->>>>>>> spec
         if isinstance(target, ClusterRef):
             raise ConfigurationError("'cluster' must be a cluster spec, not a cluster that exists")
         return target
