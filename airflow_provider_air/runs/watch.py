@@ -113,11 +113,11 @@ class Watch:
         """
         Wait, and say what came: plain JSON that is stored in the clear, so it holds no secret.
 
-        Always ``{"version": 1, "what", "submission_id"}``, and no more for ``pause``. For ``cluster`` and ``gone`` also ``cluster`` (the JSON form
-        of its ClusterRef), ``state`` and ``message``; for ``room`` ``admitted``, ``message`` and ``until`` (epoch
-        seconds until which the place is kept, where it is admitted); for ``end``
-        ``outcome``, ``message``, ``loss``, ``job`` (the JSON form of JobDetails, or None) and ``log_rest`` (from which
-        byte on the log was not shown).
+        Always ``{"version": 1, "what", "submission_id"}``, and no more for ``pause``. For ``cluster`` and ``gone`` also
+        ``cluster`` (the JSON form of its ClusterRef), ``state`` and ``message``; for ``room`` ``admitted``, ``message``
+        and ``until`` (epoch seconds until which the place is kept, where it is admitted); for ``end`` ``outcome``,
+        ``message``, ``loss``, ``job`` (the JSON form of JobDetails, or None) and ``log_rest`` (from which byte on the
+        log was not shown).
 
         :param until: epoch seconds at which it gives up; then None, and another watch can go on
         :raises ProtocolError: the step names no cluster

@@ -22,6 +22,7 @@ from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.contracts.runs import Wait
 from airflow_provider_air.drivers.wire.names import records_name
 from airflow_provider_air.runs import history as histories
+from airflow_provider_air.runs import watch as watches
 from airflow_provider_air.runs.ledger import AttachmentEntry, Attempt
 from airflow_provider_air.triggers.run import RayRunTrigger
 from tests.deferrals import as_stored
