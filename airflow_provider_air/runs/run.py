@@ -124,7 +124,7 @@ class Run:
             if event is not None or (until is not None and clock.now() >= until):
                 return event
 
-    def trigger_failed(self) -> Done | None:
+    def trigger_failed(self) -> Wait | Done | None:
         """
         A trigger ended without an event: while a try is left, its job goes on, and the next try adopts it.
 
@@ -134,7 +134,7 @@ class Run:
         if attempt is None or not attempt.is_open:
             return None
         if (done := self._collecting.kept_success(attempt)) is not None:
-            return done
+            return self._collecting.or_pause(done)
         if self._is_past(attempt.deadline):
             self._attempts.stop_for_good(attempt, Outcome("DEADLINE", "The trigger did not end in time"))
         elif not self._this.has_next:

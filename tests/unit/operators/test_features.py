@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Asset
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 
 from airflow_provider_air import (
@@ -337,6 +338,17 @@ def test_a_retry_looks_on_and_a_killed_pause_stops_nothing(head: FakeRayDashboar
     assert len(head.jobs) == 2
 
 
+def test_a_trigger_that_failed_after_a_late_look_is_no_end_of_the_wait(head: FakeRayDashboard, repo: Path) -> None:
+    context, sensor = task_context(Store()), fresh(repo, poke_interval=30)
+    deferred(sensor, context)
+    end_of_look(head, *head.jobs, "delays (2026-01-01)")
+
+    with pytest.raises(TaskDeferred) as raised:
+        sensor.resume_execution(TRIGGER_FAIL_REPR, {"error": "Trigger timeout"}, context)
+
+    assert raised.value.trigger.step["what"] == "pause"
+
+
 def test_an_event_of_a_pause_begins_one_look_alone(head: FakeRayDashboard, repo: Path) -> None:
     context, sensor = task_context(Store()), fresh(repo, poke_interval=0.05)
     pause = looked(head, sensor, context, deferred(sensor, context), "delays (2026-01-01)")
@@ -383,7 +395,8 @@ def test_the_time_for_freshness_counts_over_all_tries(
 ) -> None:
     store = Store()
     deferred(fresh(repo), task_context(store))
-    head.set_status(*head.jobs, "FAILED", message="died", error_type="JOB_SUPERVISOR_ACTOR_DIED")
+    (first,) = head.jobs
+    head.set_status(first, "FAILED", message="died", error_type="JOB_SUPERVISOR_ACTOR_DIED")
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 3500)
     second = fresh(repo, timeout=timedelta(hours=1), poke_interval=timedelta(minutes=30))

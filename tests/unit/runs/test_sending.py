@@ -13,7 +13,7 @@ from airflow_provider_air.clusters.jobs_api import backend as jobs_api
 from airflow_provider_air.contracts.runs import Wait
 from airflow_provider_air.contracts.storage import JobAccess
 from airflow_provider_air.errors import ClusterUnreachableError, UnavailableError
-from airflow_provider_air.ray_api import packages
+from airflow_provider_air.ray_api import code_files, packages
 from airflow_provider_air.runs import sending
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.unit.runs.conftest import Task
@@ -117,7 +117,7 @@ def test_people_are_told_while_a_submission_is_tried_again(
 def packed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The folders that were packed, by name, each time that one was."""
     names: list[str] = []
-    real = packages.files_of_folder
+    real = code_files.files_of_folder
 
     def noted(folder: Path, *options: Any, **more: Any) -> Any:
         names.append(folder.name)
