@@ -148,7 +148,7 @@ class MaterializationFailedError(RemoteFailureError):
 
 
 class FeaturesNotFreshError(RemoteFailureError):
-    """A sensor's job waited for features as long as it was to, and they did not come."""
+    """A sensor waited for features as long as it was to, and they did not come."""
 
 
 class DeadlineExceededError(AirError, TimeoutError):

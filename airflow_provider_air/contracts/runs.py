@@ -78,7 +78,7 @@ class AttemptInfo:
         return fields_of(cls, {**data, "key": fields_of(TaskKey, data.get("key")), **data_refs})
 
 
-What = Literal["cluster", "room", "end", "gone"]
+What = Literal["cluster", "room", "end", "gone", "pause"]
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class Wait:
     """
     A run's step that must be waited for; JSON, so that any process can wait.
 
-    :param what: for the ``cluster`` to take work, for ``room`` on it, for the job's ``end``, or for a deleted cluster
-        to be ``gone``
+    :param what: for the ``cluster`` to take work, for ``room`` on it, for the job's ``end``, for a deleted cluster to
+        be ``gone``, or for the ``pause`` before the next attempt, in which nothing runs
     :param until: epoch seconds at which waiting ends whatever has come, or None
     :param attempt: the JSON form of the ledger's attempt: all that waiting needs
     """

@@ -138,8 +138,9 @@ class RunOperator(BaseOperator):
     def _go_on(self, context: Context, run: Any, step: Wait | Done) -> Any:
         grace = grace_seconds(self.deferral_grace_seconds)
         while isinstance(step, Wait):
-            if self.deferrable and step.what == "room":
-                # Tasks that start together would let each other pass: a worker counts its own admissions alone.
+            # Tasks that start together would let each other pass: a worker counts its own admissions alone.
+            is_for_triggerer = step.what == "room" or (step.what == "pause" and (step.until or 0) > time.time() + grace)
+            if self.deferrable and is_for_triggerer:
                 self._defer(context, step)
             event = run.wait(step, time.time() + grace if self.deferrable else None)
             if event is None:
@@ -268,6 +269,14 @@ class RayJobOperator(RunOperator):
         """Tell a job's failure in the workload's words."""
         return error
 
+    def next_look(self, context: Context, result: Any) -> float | None:
+        """
+        Give after how many seconds another job is to run, because this result is not the last one; None: it is.
+
+        :raises AirError: it is the last one, and not what the task waits for
+        """
+        return None
+
     def tracked_parameters(self) -> Mapping[str, Any]:
         """Give what a tracker notes of the author's settings; plain JSON."""
         return {}
@@ -340,6 +349,7 @@ class RayJobOperator(RunOperator):
             context_env=lambda: environment_of(context),
             read_result=lambda value, where: self.read_result(decode(value), where),
             read_failure=self.read_failure,
+            again=lambda result: self.next_look(context, result),
             parameters=lambda: redacted(self.tracked_parameters()),
             timeout_seconds=None if self.execution_timeout is None else self.execution_timeout.total_seconds(),
             cluster_timeout_seconds=self.cluster_timeout_seconds,

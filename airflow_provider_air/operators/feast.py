@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 from airflow_provider_air.attachments.feast.features import check_repo, check_service, join_told
 from airflow_provider_air.connections.ports import local_roots, waits_since
 from airflow_provider_air.drivers.wire.feature_names import TIMESTAMP_COLUMN
-from airflow_provider_air.errors import AirError, ConfigurationError, FeaturesNotFreshError, JobFailedError
+from airflow_provider_air.errors import ConfigurationError, FeaturesNotFreshError
 from airflow_provider_air.operators.driven import RayDrivenOperator
 from airflow_provider_air.workloads import fields
 from airflow_provider_air.workloads.features import (
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_air.contracts.jobs import JobRequest
+    from airflow_provider_air.contracts.runs import Done, Wait
     from airflow_provider_air.runs.plan import BuildInfo
+    from airflow_provider_air.runs.run import Run
 
 
 class _FeastOperator(RayDrivenOperator):
@@ -154,17 +156,13 @@ class FeastApplyOperator(_FeastOperator):
         return apply_payload(info.storage)
 
 
-NOT_FRESH = "The job failed: NotFresh: "
-"""How the error begins with which the driver tells that the time was over."""
-
-
 class FeastFreshnessSensor(_FeastOperator):
     """
     Wait until the online store has values up to a moment, as the registry says.
 
-    The XCom is ``{"materialized_until": {view: time}, "fresh_at"}``. Feast is on the cluster alone, and to start it
-    costs more than a look does: so one job looks into the registry again and again, without a worker slot, and takes
-    a driver's memory on the head for as long.
+    The XCom is ``{"materialized_until": {view: time}, "fresh_at"}``. Feast, and what opens its registry, is on the
+    cluster alone: each look is a short job. Between two looks nothing of it is there, and no worker slot is taken; a
+    cluster of the task's own is started for each.
 
     ``timeout``, ``poke_interval`` and ``soft_fail`` mean what they mean to Airflow's sensors. It is none by class:
     Airflow would skip one whose trigger has died, and its job would run on, while here the next try adopts the job.
@@ -173,7 +171,7 @@ class FeastFreshnessSensor(_FeastOperator):
     :param feature_views: by default all that are materialized at all
     :param fresh_at: ISO 8601 with a zone; by default the run's ``run_after``
     :param timeout: how long to wait over all tries, in seconds or as a timedelta; then the task fails without a retry
-    :param poke_interval: the pause between two looks into the registry, in seconds or as a timedelta
+    :param poke_interval: the pause between two looks, in seconds or as a timedelta; a look itself takes Feast's start
     :param soft_fail: skip the task instead of failing it when the time is over
     """
 
@@ -193,7 +191,7 @@ class FeastFreshnessSensor(_FeastOperator):
         feature_views: Sequence[str] = (),
         fresh_at: str | None = None,
         timeout: timedelta | float = 24 * 3600.0,
-        poke_interval: timedelta | float = 30.0,
+        poke_interval: timedelta | float = 300.0,
         soft_fail: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -205,28 +203,41 @@ class FeastFreshnessSensor(_FeastOperator):
         self.soft_fail = soft_fail
 
     def payload(self, context: Context, info: BuildInfo) -> dict[str, bytes]:
-        """Tell the driver what to wait for, and how much of the time is left."""
+        """Tell the driver what to look for."""
         run: Any = context["dag_run"]
+        self._times()
+        return freshness_payload(fresh_at=self.fresh_at or run.run_after, feature_views=self.feature_views)
+
+    def begin(self, context: Context, run: Run) -> Wait | Done:
+        """Begin to count the time, which an earlier try may have done."""
+        waits_since(context)
+        return super().begin(context, run)
+
+    def next_look(self, context: Context, result: Any) -> float | None:
+        """Look again as long as there is time, and once more when it is over."""
+        late = ", ".join(result.get("late") or ())
+        if not late:
+            return None
+        timeout, interval = self._times()
+        left = waits_since(context) + timeout - time.time()
+        if left <= 0:
+            raise FeaturesNotFreshError(f"The features were not fresh at {result['fresh_at']} in time: still {late}")
+        self.log.info("Waiting for %s; the next look is in %g s", late, min(interval, left))
+        return min(interval, left)
+
+    def done(self, context: Context, result: Any) -> Any:
+        """Give until when the features are there."""
+        return super().done(context, {name: value for name, value in result.items() if name != "late"})
+
+    def _times(self) -> tuple[float, float]:
         timeout, interval = (_seconds(value) for value in (self.timeout, self.poke_interval))
         fields.number(timeout, "timeout", minimum=0)
         fields.number(interval, "poke_interval", minimum=0.01)
-        return freshness_payload(
-            fresh_at=self.fresh_at or run.run_after,
-            feature_views=self.feature_views,
-            timeout_seconds=max(0.0, waits_since(context) + timeout - time.time()),
-            poll_interval_seconds=interval,
-        )
-
-    def read_failure(self, error: AirError) -> AirError:
-        """Tell an end of the time from a failure."""
-        if not isinstance(error, JobFailedError) or not error.what.startswith(NOT_FRESH):
-            return error
-        said = error.what.removeprefix(NOT_FRESH).partition("\nLast lines of the driver:")[0]
-        return FeaturesNotFreshError(f"The features were {said}", where=error.where)
+        return timeout, interval
 
     def execute(self, context: Context) -> Any:
         """
-        Have the job wait.
+        Look, and wait.
 
         :raises AirflowSensorTimeout: the features did not come in time; not retried
         :raises AirflowSkipException: the same, with ``soft_fail``

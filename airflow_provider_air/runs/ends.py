@@ -15,7 +15,7 @@ from typing import Any
 from airflow_provider_air.contracts.attachments import Outcome
 from airflow_provider_air.contracts.history import MOST_BYTES
 from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings
-from airflow_provider_air.contracts.runs import Done
+from airflow_provider_air.contracts.runs import Done, Wait
 from airflow_provider_air.errors import (
     AirError,
     ConfigurationError,
@@ -69,6 +69,18 @@ class Collecting:
         attempt = attempts.put(attempt, result_kept=self._keep_result(attempt, value))
         attempts.end(attempt, "SUCCEEDED", Outcome("SUCCEEDED", result=result), records)
         return Done(result)
+
+    def or_pause(self, step: Wait | Done) -> Wait | Done:
+        """
+        Give the pause before the next attempt in the place of a result that is not the last one.
+
+        :raises AirError: it is, and not what the task waits for
+        """
+        attempt = self._attempts.ledger.current
+        if attempt is None or not isinstance(step, Done) or step.skipped is not None:
+            return step
+        seconds = self._plan.again(step.result)
+        return step if seconds is None else attempt.wait("pause", self._ports.clock.now() + seconds)
 
     def collect(self, attempt: Attempt, job: JobDetails | None) -> Done | None:
         """

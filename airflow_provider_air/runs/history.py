@@ -10,13 +10,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-from airflow_provider_air.contracts.history import MOST_BYTES, MOST_POINTS
+from airflow_provider_air.contracts.history import MOST_BYTES, MOST_LIVE_BYTES, MOST_POINTS
 from airflow_provider_air.runs.values import LEAST_INT, MOST_INT, plain
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.jobs import Observation
+    from airflow_provider_air.contracts.runs import Board, Clock
+    from airflow_provider_air.runs.ledger import Attempt
 
 HISTORY_KEY = "air_history"
 """Of the XCom while the attempt lives; and, with a number, of the state store's chunks."""
+HISTORY_SECONDS = 10.0
 MOST_TRIALS = 1000
 MOST_SERIES = 200
 MOST_OTHERS = 500
@@ -134,3 +140,26 @@ def _is_number(value: Any) -> TypeGuard[float]:
     # Records of any driver's: an integer may be more than a float holds.
     is_whole = isinstance(value, int) and not isinstance(value, bool) and LEAST_INT <= value <= MOST_INT
     return is_whole or isinstance(value, float)
+
+
+class LiveHistory:
+    """Writes the history of a watched job on its board, every ten seconds at most; rebuilt from the first record."""
+
+    def __init__(self, board: Board, clock: Clock, attempt: Attempt) -> None:
+        self._board = board
+        self._clock = clock
+        self._history = RunHistory()
+        for name, at in attempt.steps.items():
+            self._history.note_step(name, at)
+        self._next = clock.now() + HISTORY_SECONDS
+        self._is_new = False
+
+    async def note(self, seen: Observation) -> None:
+        """Take in what is new, and write it where that is due."""
+        self._history.note_records(seen.records)
+        self._is_new = self._is_new or bool(seen.records)
+        if self._is_new and self._clock.now() >= self._next:
+            self._next = self._clock.now() + HISTORY_SECONDS
+            self._is_new = False
+            value = self._history.to_json(MOST_LIVE_BYTES)
+            await self._clock.in_thread(self._board.write, HISTORY_KEY, value)

@@ -58,6 +58,10 @@ def _as_it_is(value: Any, where: Collected) -> Any:
     return value
 
 
+def _never(result: Any) -> float | None:
+    return None
+
+
 def _in_these_words(error: AirError) -> AirError:
     return error
 
@@ -81,6 +85,8 @@ class Plan:
     :param context_env: environment that tells the job which task it runs for; the author's own wins over it
     :param read_result: turns the driver's result, as it travelled (plain JSON), into the task's
     :param read_failure: tells a job's failure in the workload's words
+    :param again: of a result that is not the last one, after how many seconds the next attempt begins; None: it is. May
+        raise an AirError that ends the try
     :param parameters: what a tracker notes of the author's settings; plain JSON, no secrets
     :param timeout_seconds: how long a try may take, or None
     :param cluster_timeout_seconds: how long a cluster may take to become ready
@@ -102,6 +108,7 @@ class Plan:
     context_env: Callable[[], Mapping[str, str]] = dict
     read_result: Callable[[Any, Collected], Any] = _as_it_is
     read_failure: Callable[[AirError], AirError] = _in_these_words
+    again: Callable[[Any], float | None] = _never
     parameters: Callable[[], Mapping[str, Any]] = dict
     timeout_seconds: float | None = None
     cluster_timeout_seconds: float = 600.0

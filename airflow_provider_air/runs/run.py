@@ -86,7 +86,7 @@ class Run:
         with self._ending():
             self._attempts.open_try(max_tries=self._this.max_tries, on_clear=self._plan.on_clear)
             self._kill.prepare(*self._attempts.ledger.earlier_open(), self._attempts.ledger.current)
-            return self._act(self._settling.settle())
+            return self._collecting.or_pause(self._act(self._settling.settle()))
 
     def resume(self, event: Any) -> Wait | Done:
         """
@@ -100,10 +100,12 @@ class Run:
             if attempt is None or told.get("submission_id") != attempt.submission_id:
                 raise ProtocolError(f"The watch's event is not about this task's job: {event!r}"[:500])
             self._kill.prepare(attempt)
-            steps = {"cluster": self._ready, "room": self._admitted, "end": self._ended}
+            steps = {"cluster": self._ready, "room": self._admitted, "end": self._ended, "pause": self._paused}
             if told.get("what") not in steps:
                 raise ProtocolError(f"The watch's event tells of nothing known: {event!r}"[:500])
-            return steps[told["what"]](attempt, told)
+            if attempt.is_open == (told["what"] == "pause"):
+                raise ProtocolError(f"The attempt is {attempt.phase}, which the watch's event is not about: {event!r}")
+            return self._collecting.or_pause(steps[told["what"]](attempt, told))
 
     def wait(self, step: Wait, until: float | None = None) -> dict[str, Any] | None:
         """
@@ -122,7 +124,7 @@ class Run:
             if event is not None or (until is not None and clock.now() >= until):
                 return event
 
-    def trigger_failed(self) -> Done | None:
+    def trigger_failed(self) -> Wait | Done | None:
         """
         A trigger ended without an event: while a try is left, its job goes on, and the next try adopts it.
 
@@ -132,7 +134,7 @@ class Run:
         if attempt is None or not attempt.is_open:
             return None
         if (done := self._collecting.kept_success(attempt)) is not None:
-            return done
+            return self._collecting.or_pause(done)
         if self._is_past(attempt.deadline):
             self._attempts.stop_for_good(attempt, Outcome("DEADLINE", "The trigger did not end in time"))
         elif not self._this.has_next:
@@ -341,8 +343,6 @@ class Run:
         job = job_of(dict(event))
         if job is not None and job.submission_id != attempt.submission_id:
             raise ProtocolError(f"The watch's event tells of job {job.submission_id!r}", where=attempt.submission_id)
-        if not attempt.is_open:
-            raise ProtocolError("The watch's event is about an attempt that has ended", where=attempt.submission_id)
         self._collecting.show_rest_of_log(attempt, event.get("log_rest"))
         outcome, message = event.get("outcome"), str(event.get("message") or "")
         if outcome == "ended" and job is not None:
@@ -357,6 +357,11 @@ class Run:
                 return done
             self._attempts.stop_for_good(attempt, Outcome("DEADLINE", str(error)))
         raise error
+
+    def _paused(self, attempt: Attempt, event: Mapping[str, Any]) -> Wait | Done:
+        if self._is_past(attempt.deadline):
+            raise DeadlineExceededError("The task's execution_timeout passed", where=attempt.submission_id)
+        return self._start()
 
     @contextmanager
     def _ending(self) -> Iterator[None]:

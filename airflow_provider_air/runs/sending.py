@@ -15,6 +15,7 @@ from airflow_provider_air.errors import AirError, ConfigurationError, Unavailabl
 from airflow_provider_air.runs.attached import Attached
 from airflow_provider_air.runs.names import metadata_of
 from airflow_provider_air.workloads.job import prepare
+from airflow_provider_air.workloads.local_code import Packing
 
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.attachments import AttachmentSpec
@@ -41,6 +42,7 @@ class Sending:
         self._attempts = attempts
         self._ports = ports
         self._request: JobRequest | None = None
+        self._packing = Packing()
         self._fetched: tuple[float, tuple[JobAccess, ...]] | None = None
 
     @cached_property
@@ -72,7 +74,7 @@ class Sending:
         request = self.build(info)
         self._plan.check(request)
         check_attachments(self.specs, request, self._plan.workload, self.storage_uri)
-        self._plan.check_sent(prepare(request, "air-check", metadata={}, not_after=None))
+        self._plan.check_sent(prepare(request, "air-check", metadata={}, not_after=None, packing=self._packing))
         if not self._plan.wait:
             _check_unwatched(request, info, self.specs)
         self._ports.clusters(target.backend).check(target, request)
@@ -182,7 +184,9 @@ class Sending:
         )
         # Where nobody waits, the task's time bounds the submission alone.
         not_after = attempt.deadline if attempt.waits else None
-        return prepare(request, attempt.submission_id, metadata=metadata, not_after=not_after)
+        # What was packed for the check is sent, and is not kept while the job runs.
+        packing, self._packing = self._packing, Packing()
+        return prepare(request, attempt.submission_id, metadata=metadata, not_after=not_after, packing=packing)
 
     def _stage(self, packages: Sequence[Package]) -> None:
         """Write code that is too large for Ray into the storage, from which Ray itself loads it."""

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.contracts.attachments import Outcome
 from airflow_provider_air.contracts.clusters import PENDING_STATES, ClusterBackend, ClusterRef, ClusterState
-from airflow_provider_air.contracts.history import MOST_LIVE_BYTES
 from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings, JobBackend, Observation
 from airflow_provider_air.contracts.runs import Board, Clock, Log, Spawned, Wait, event_text
 from airflow_provider_air.errors import AirError, ConfigurationError, ProtocolError, UnavailableError
 from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.runs.admission import Admission, Wish
 from airflow_provider_air.runs.attached import Attached, LiveRecords
-from airflow_provider_air.runs.history import HISTORY_KEY, RunHistory
+from airflow_provider_air.runs.history import LiveHistory
 from airflow_provider_air.runs.leases import Leases
 from airflow_provider_air.runs.ledger import Attempt
 from airflow_provider_air.runs.lines import RecordLines, log_entries
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from airflow_provider_air.contracts.connections import Connections
 
 AGAIN = "[watching again after an interruption: the next lines may repeat the last ones above]"
-HISTORY_SECONDS = 10.0
 # Airflow bounds on_kill at 30 s; what is left is for the cluster's deletion.
 KILL_SECONDS = 15.0
 # The last of a kill, and less than what is left of Airflow's 30 s.
@@ -106,17 +104,23 @@ class Watch:
         """
         Wait, and say what came: plain JSON that is stored in the clear, so it holds no secret.
 
-        Always ``{"version": 1, "what", "submission_id"}``. For ``cluster`` and ``gone`` also ``cluster`` (the JSON form
-        of its ClusterRef), ``state`` and ``message``; for ``room`` ``admitted``, ``message`` and ``until`` (epoch
-        seconds until which the place is kept, where it is admitted); for ``end``
-        ``outcome``, ``message``, ``loss``, ``job`` (the JSON form of JobDetails, or None) and ``log_rest`` (from which
-        byte on the log was not shown).
+        Always ``{"version": 1, "what", "submission_id"}``, and no more for ``pause``. For ``cluster`` and ``gone`` also
+        ``cluster`` (the JSON form of its ClusterRef), ``state`` and ``message``; for ``room`` ``admitted``, ``message``
+        and ``until`` (epoch seconds until which the place is kept, where it is admitted); for ``end`` ``outcome``,
+        ``message``, ``loss``, ``job`` (the JSON form of JobDetails, or None) and ``log_rest`` (from which byte on the
+        log was not shown).
 
         :param until: epoch seconds at which it gives up; then None, and another watch can go on
         :raises ProtocolError: the step names no cluster
         """
         ref = self._attempt.cluster_ref
-        kinds = {"cluster": self._cluster, "gone": self._cluster, "room": self._room, "end": self._end}
+        kinds = {
+            "cluster": self._cluster,
+            "gone": self._cluster,
+            "room": self._room,
+            "end": self._end,
+            "pause": self._pause,
+        }
         if self._step.what not in kinds:
             raise ProtocolError(f"Nobody knows how to wait for {self._step.what!r}")
         told = await kinds[self._step.what](ref, until)
@@ -189,6 +193,16 @@ class Watch:
             return {"admitted": True, "message": "", "until": kept_until}
         return {"admitted": False, "message": ""} if self._is_over(self._step.until) else None
 
+    # The time between two attempts
+
+    async def _pause(self, ref: ClusterRef, until: float | None) -> dict[str, Any] | None:
+        clock, end = self._ports.clock, self._step.until or 0.0
+        while not self._is_over(end):
+            if self._is_over(until):
+                return None
+            await clock.asleep(min(end, end if until is None else until) - clock.now())
+        return {}
+
     # The job's end
 
     async def _end(self, ref: ClusterRef, until: float | None) -> dict[str, Any] | None:
@@ -217,7 +231,7 @@ class Watch:
         clock, log = self._ports.clock, self._ports.log
         attached = Attached(self._attempt.attachments, self._ports.connections, log)
         live = LiveRecords(attached, self._attempt, clock, log)
-        history = _LiveHistory(self._ports, self._attempt)
+        history = LiveHistory(self._ports.board, self._ports.clock, self._attempt)
         silence = self._silence(self._attempt.cluster_ref)
         async with aclosing(self._ports.jobs(self._attempt).follow(self._settings(offset), clock)) as seen_of_it:
             async for seen in seen_of_it:
@@ -309,7 +323,7 @@ class Watch:
             attachments are its to end
         """
         ref = self._attempt.ref
-        if ref is None:
+        if ref is None or self._step.what == "pause":
             return
         if self._step.what == "end":
             self._ports.log.info("Stopping Ray job %s", self._attempt.submission_id)
@@ -364,28 +378,6 @@ class Watch:
                 self._ports.log.warning("Ray job %s was not seen to stop: no end in time", name)
                 return
             await clock.asleep(pause)
-
-
-class _LiveHistory:
-    """Writes the history of a watched job on its board, every ten seconds at most; rebuilt from the first record."""
-
-    def __init__(self, ports: WatchPorts, attempt: Attempt) -> None:
-        self._ports = ports
-        self._history = RunHistory()
-        for name, at in attempt.steps.items():
-            self._history.note_step(name, at)
-        self._next = ports.clock.now() + HISTORY_SECONDS
-        self._is_new = False
-
-    async def note(self, seen: Observation) -> None:
-        """Take in what is new, and write it where that is due."""
-        self._history.note_records(seen.records)
-        self._is_new = self._is_new or bool(seen.records)
-        if self._is_new and self._ports.clock.now() >= self._next:
-            self._next = self._ports.clock.now() + HISTORY_SECONDS
-            self._is_new = False
-            value = self._history.to_json(MOST_LIVE_BYTES)
-            await self._ports.clock.in_thread(self._ports.board.write, HISTORY_KEY, value)
 
 
 def job_to_event(job: JobDetails | None, log: Log) -> dict[str, Any] | None:

@@ -94,11 +94,9 @@ def materialize_payload(
     )
 
 
-def freshness_payload(
-    *, fresh_at: Any, feature_views: Sequence[str], timeout_seconds: Any, poll_interval_seconds: Any
-) -> dict[str, bytes]:
+def freshness_payload(*, fresh_at: Any, feature_views: Sequence[str]) -> dict[str, bytes]:
     """
-    Tell the driver until when values must be in the online store, and how long to wait for that; in the worker.
+    Tell the driver until when values must be in the online store; in the worker.
 
     :raises ConfigurationError: a field is wrong, by its name
     """
@@ -106,11 +104,7 @@ def freshness_payload(
     if wanted is None:
         raise ConfigurationError("'fresh_at' is missing")
     _check_views(feature_views)
-    fields.number(timeout_seconds, "timeout_seconds", minimum=0)
-    fields.number(poll_interval_seconds, "poll_interval_seconds", minimum=0.01)
-    config = {"fresh_at": wanted.isoformat(), "feature_views": list(feature_views)}
-    waits = {"timeout_seconds": timeout_seconds, "poll_interval_seconds": poll_interval_seconds}
-    return _payload("wait_until_fresh", {**config, **waits})
+    return _payload("freshness", {"fresh_at": wanted.isoformat(), "feature_views": list(feature_views)})
 
 
 def _check_views(feature_views: Any) -> None:

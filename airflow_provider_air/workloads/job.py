@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.resources
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from airflow_provider_air.contracts.jobs import EntrypointResources, JobRequest, PreparedJob
@@ -21,12 +22,17 @@ from airflow_provider_air.ray_api.packages import Package, package_files, packag
 from airflow_provider_air.ray_api.requests import MAX_ENTRYPOINT_BYTES, MAX_ENVIRONMENT_BYTES
 from airflow_provider_air.workloads.entrypoint import command_of
 from airflow_provider_air.workloads.environment import environment_of
-from airflow_provider_air.workloads.local_code import ship_code
+from airflow_provider_air.workloads.local_code import Packing, ship_code
 from airflow_provider_air.workloads.secrets import HOOK, pack_secrets, with_secrets
 
 
 def prepare(
-    request: JobRequest, submission_id: str, *, metadata: Mapping[str, str], not_after: float | None
+    request: JobRequest,
+    submission_id: str,
+    *,
+    metadata: Mapping[str, str],
+    not_after: float | None,
+    packing: Packing | None = None,
 ) -> PreparedJob:
     """
     Check a request, pack what it ships, and give it its name.
@@ -34,19 +40,21 @@ def prepare(
     Runs in the worker; reads local folders, sends nothing.
 
     :param not_after: epoch seconds after which the job must not start; our drivers also end themselves then
+    :param packing: what has packed the request's code before, where something has
     :raises ConfigurationError: something is wrong or too large; the message names the argument
     """
+    packing = packing or Packing()
     entrypoint = command_of(request.entrypoint)
     _check_metadata(request.metadata)
     _check_resources(request.resources)
     environment = environment_of(request.runtime_env, request.local_roots)
-    packages, staged = ship_code(request, environment)
+    packages, staged = ship_code(request, environment, packing)
     own = _check_env_vars(environment.get("env_vars") or {})
     context_env = {name: value for name, value in request.context_env.items() if name not in own}
     env_vars = {**context_env, **own}
     if request.payload is not None:
         payload = _payload_package(request.payload)
-        shipped = [package_folder(path, prefix=f"{name}/", field_name=name) for name, path in request.folders.items()]
+        shipped = [packing.folder(path, prefix=f"{name}/", field_name=name) for name, path in request.folders.items()]
         # Folders first: what of this belongs to the job alone, and not to what it deploys, is known by being last.
         ours = [*shipped, _drivers_package(), payload]
         packages += ours
@@ -136,6 +144,7 @@ def _guarded(entrypoint: str, not_after: float) -> str:
     )
 
 
+@cache
 def _drivers_package() -> Package:
     """Pack our drivers under the name that they have on the cluster."""
     root = importlib.resources.files("airflow_provider_air.drivers")

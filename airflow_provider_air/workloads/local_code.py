@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 from airflow_provider_air.addresses import check_bare
 from airflow_provider_air.errors import ConfigurationError, PackageTooLargeError
 from airflow_provider_air.ray_api.code_files import TARS, located
-from airflow_provider_air.ray_api.packages import Package, package_path, package_wheel
+from airflow_provider_air.ray_api.packages import Package, package_folder, package_path, package_wheel
 
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.jobs import JobRequest
@@ -32,22 +33,53 @@ def check_excludes(name: str, patterns: Any) -> tuple[str, ...]:
     return tuple(str(pattern) for pattern in patterns)
 
 
-def ship_code(request: JobRequest, environment: dict[str, Any]) -> tuple[list[Package], list[Package]]:
+class Packing:
+    """Packs code, each folder once: what was packed to be checked is what is sent. Holds all that it has packed."""
+
+    def __init__(self) -> None:
+        self.wheel = cache(package_wheel)
+        self.path = cache(package_path)
+        self.folder = cache(package_folder)
+        self.working_dir = cache(_packed_working_dir)
+
+
+def _packed_working_dir(
+    path: Path, excludes: tuple[str, ...], within: tuple[Path, ...], may_be_staged: bool
+) -> tuple[Package, bool]:
+    """
+    Give the package, and whether it is for the storage, because Ray takes none of its size.
+
+    :raises PackageTooLargeError: it may not go there, or is too large for that, too
+    """
+    try:
+        return package_path(path, excludes=excludes, links_within=within), False
+    except PackageTooLargeError:
+        if not may_be_staged:
+            raise
+    # Of an archive from elsewhere, Ray takes the one folder at its top away (2.60).
+    limit = MAX_STAGED_BYTES
+    return package_path(path, prefix="code/", excludes=excludes, limit_bytes=limit, links_within=within), True
+
+
+def ship_code(
+    request: JobRequest, environment: dict[str, Any], packing: Packing
+) -> tuple[list[Package], list[Package]]:
     """
     Put the packages' names where ``working_dir`` and ``py_modules`` name local code.
 
     :param environment: the runtime environment to be sent; changed in place
+    :param packing: what packs it
     :return: what goes to Ray, and what goes to the storage because it is too large for that
     :raises ConfigurationError: something of it cannot travel; the message names the field
     """
     more = check_excludes("runtime_env excludes", environment.pop("excludes", None) or ())
     excludes = (*check_excludes("excludes", request.excludes), *more)
-    packages, staged = _ship_working_dir(request, environment, excludes)
-    return [*packages, *_ship_modules(request, environment, excludes)], staged
+    packages, staged = _ship_working_dir(request, environment, excludes, packing)
+    return [*packages, *_ship_modules(request, environment, excludes, packing)], staged
 
 
 def _ship_working_dir(
-    request: JobRequest, environment: dict[str, Any], excludes: tuple[str, ...]
+    request: JobRequest, environment: dict[str, Any], excludes: tuple[str, ...], packing: Packing
 ) -> tuple[list[Package], list[Package]]:
     inside = environment.pop("working_dir", None)
     if inside and request.working_dir:
@@ -59,17 +91,10 @@ def _ship_working_dir(
         environment["working_dir"] = source
         return [], []
     path, within = _found(source, "working_dir", request.local_roots)
-    try:
-        package = package_path(path, excludes=excludes, links_within=within)
-    except PackageTooLargeError:
-        if request.code_uri is None:
-            raise
-        # Of an archive from elsewhere, Ray takes the one folder at its top away (2.60).
-        staged = package_path(
-            path, prefix="code/", excludes=excludes, limit_bytes=MAX_STAGED_BYTES, links_within=within
-        )
-        environment["working_dir"] = _loadable(f"{request.code_uri}/{staged.name}")
-        return [], [staged]
+    package, is_staged = packing.working_dir(path, excludes, within, request.code_uri is not None)
+    if is_staged:
+        environment["working_dir"] = _loadable(f"{request.code_uri}/{package.name}")
+        return [], [package]
     environment["working_dir"] = package.uri
     return [package], []
 
@@ -79,7 +104,9 @@ def _loadable(place: str) -> str:
     return place if "://" in place else Path(place).as_uri()
 
 
-def _ship_modules(request: JobRequest, environment: dict[str, Any], excludes: tuple[str, ...]) -> list[Package]:
+def _ship_modules(
+    request: JobRequest, environment: dict[str, Any], excludes: tuple[str, ...], packing: Packing
+) -> list[Package]:
     modules = environment.get("py_modules")
     if not modules:
         return []
@@ -92,18 +119,18 @@ def _ship_modules(request: JobRequest, environment: dict[str, Any], excludes: tu
             continue
         path, within = _found(source, "py_modules", request.local_roots)
         if path.suffix == ".whl" and path.is_file():
-            package = package_wheel(path, "py_modules")
+            package = packing.wheel(path, "py_modules")
         else:
             # The folder itself is what gets imported: it keeps the name that it is given, also where that is a link's.
             prefix = f"{os.path.basename(os.path.abspath(path))}/" if path.is_dir() else ""
-            package = package_path(path, prefix=prefix, excludes=excludes, field_name="py_modules", links_within=within)
+            package = packing.path(path, prefix=prefix, excludes=excludes, field_name="py_modules", links_within=within)
         packages.append(package)
         uris.append(package.uri)
     environment["py_modules"] = uris
     return packages
 
 
-def _found(source: str | PurePath, field_name: str, roots: Sequence[Path]) -> tuple[Path, list[Path]]:
+def _found(source: str | PurePath, field_name: str, roots: Sequence[Path]) -> tuple[Path, tuple[Path, ...]]:
     """Give where local code is, and what its links may lead into: the whole bundle that it is in."""
     path = located(source, roots)
     if not path.exists():
@@ -118,7 +145,7 @@ def _found(source: str | PurePath, field_name: str, roots: Sequence[Path]) -> tu
             else f"Fix '{field_name}'",
         )
     real = Path(os.path.realpath(path))
-    return path, [root for root in roots if real.is_relative_to(os.path.realpath(root))]
+    return path, tuple(root for root in roots if real.is_relative_to(os.path.realpath(root)))
 
 
 def _is_remote(source: Any, field_name: str) -> bool:

@@ -22,7 +22,6 @@ from airflow_provider_air import (
 )
 from airflow_provider_air.attachments.feast.features import check_repo, check_service
 from airflow_provider_air.drivers.features import compiling, plan
-from airflow_provider_air.drivers.features.driver import NotFresh
 from airflow_provider_air.drivers.online import OnlineFeatures
 from airflow_provider_air.drivers.online.feast import SERVICE
 from airflow_provider_air.errors import ConfigurationError
@@ -232,41 +231,26 @@ def test_without_features_a_replica_says_so(monkeypatch: pytest.MonkeyPatch) -> 
         OnlineFeatures()
 
 
-def freshness(at: Any, *views: str, timeout: float = 0.0) -> dict[str, bytes]:
-    return freshness_payload(fresh_at=at, feature_views=views, timeout_seconds=timeout, poll_interval_seconds=0.05)
+def freshness(at: Any, *views: str) -> dict[str, bytes]:
+    return freshness_payload(fresh_at=at, feature_views=views)
 
 
 @pytest.mark.usefixtures("applied")
 def test_freshness_is_what_the_registry_says(place: Path, drive: Drive) -> None:
+    never = drive(freshness(day(6))).result
     drive(materialize_payload(start=day(1).isoformat(), end=day(6), feature_views=[]))
 
-    fresh = drive(freshness(day(6)))
+    fresh, late = drive(freshness(day(6))).result, drive(freshness(day(7), "delays")).result
 
-    assert fresh.result == {"fresh_at": day(6).isoformat(), "materialized_until": {"delays": day(6).isoformat()}}
-    with pytest.raises(NotFresh, match=r"delays \(2026-01-06"):
-        drive(freshness(day(7), "delays"))
+    until = {"delays": day(6).isoformat()}
+    assert never == {"fresh_at": day(6).isoformat(), "materialized_until": {}, "late": ["a first materialization"]}
+    assert fresh == {"fresh_at": day(6).isoformat(), "materialized_until": until, "late": []}
+    assert late["materialized_until"] == until
+    assert late["late"] == [f"delays ({day(6).isoformat()})"]
     assert (
         "'nothing': there is no such view; those that are materialized: delays"
         in drive(freshness(day(7), "nothing")).problem
     )
-
-
-@pytest.mark.usefixtures("applied")
-def test_what_becomes_fresh_ends_the_wait(place: Path, drive: Drive) -> None:
-    """Another process materializes meanwhile, as another task would."""
-    code = (
-        "import datetime, feast, sys; "
-        "feast.FeatureStore(repo_path=sys.argv[1]).materialize_incremental(datetime.datetime.fromisoformat(sys.argv[2]))"
-    )
-    drive(materialize_payload(start=day(1).isoformat(), end=day(7), feature_views=[]))
-    other = subprocess.Popen([sys.executable, "-c", code, str(place / "repo"), day(8).isoformat()])
-    try:
-        done = drive(freshness(day(8), timeout=120.0))
-    finally:
-        assert other.wait(120) == 0
-
-    assert done.result["materialized_until"] == {"delays": day(8).isoformat()}
-    assert "waiting for delays" in done.records[0]["message"]
 
 
 @pytest.mark.parametrize(
@@ -347,7 +331,6 @@ def test_the_operators_ship_the_repository_and_know_their_window(tmp_path: Path)
         (lambda: materialize_payload(start=day(2), end=day(1), feature_views=[]), "not before"),
         (lambda: materialize_payload(start=None, end=day(1), feature_views="delays"), "'feature_views'"),
         (lambda: freshness("noon"), "'fresh_at' must be a time"),
-        (lambda: freshness(day(1), timeout=-1), "'timeout_seconds'"),
     ],
 )
 def test_bad_input_names_the_field(wrong: Callable[[], Any], message: str) -> None:

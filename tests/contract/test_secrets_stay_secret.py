@@ -18,7 +18,7 @@ from airflow_provider_air.drivers.wire.values import encode
 from airflow_provider_air.errors import UnavailableError
 from tests.deferrals import DEFERS, deferred, event_of, resume, write_records
 from tests.fakes.ray_dashboard import FakeRayDashboard
-from tests.fakes.task_context import Store, Supervisor, task_context
+from tests.fakes.task_context import Store, Supervisor, supervised, task_context
 from tests.object_stores import ROLE, STATIC_SECRET, aws_connection, s3_client, s3_server
 
 pytestmark = pytest.mark.integration
@@ -64,12 +64,9 @@ def connections(
 
 
 @pytest.fixture
-def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
-    from airflow.sdk.execution_time import task_runner
-
-    supervisor = Supervisor()
-    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
-    return supervisor
+def supervisor() -> Iterator[Supervisor]:
+    with supervised(Supervisor()) as supervisor:
+        yield supervisor
 
 
 def train(tracker: Any) -> RayTrainOperator:

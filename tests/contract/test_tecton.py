@@ -17,7 +17,6 @@ from airflow.sdk.exceptions import (
     TaskDeferralTimeout,
     TaskDeferred,
 )
-from airflow.sdk.execution_time import task_runner
 
 from airflow_provider_air import TectonMaterializeOperator, TectonReadySensor
 from airflow_provider_air.attachments.tecton.server import TectonServer, Window
@@ -29,7 +28,7 @@ from airflow_provider_air.errors import (
 )
 from airflow_provider_air.hooks.tecton import TectonHook
 from airflow_provider_air.triggers.tecton import TectonJobTrigger
-from tests.fakes.task_context import Store, Supervisor, task_context
+from tests.fakes.task_context import Store, Supervisor, supervised, task_context
 from tests.fakes.tecton import KEY, FakeTecton
 
 WINDOW = {"start": "2026-01-01T00:00:00+00:00", "end": "2026-01-02T00:00:00+00:00"}
@@ -44,11 +43,10 @@ def tecton(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTecton]:
 
 
 @pytest.fixture
-def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
-    """Airflow has no other seam for the line that task states travel on."""
-    supervisor = Supervisor()
-    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
-    return supervisor
+def supervisor() -> Iterator[Supervisor]:
+    """The other end of the line that task states travel on."""
+    with supervised(Supervisor()) as supervisor:
+        yield supervisor
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, url: str, key: str = KEY) -> None:

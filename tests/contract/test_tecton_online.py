@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +38,7 @@ from airflow_provider_air.errors import UnavailableError
 from tests.fakes.loopback import LoopbackServer
 from tests.fakes.quick_clock import QuickClock
 from tests.fakes.ray_dashboard import FakeRayDashboard
-from tests.fakes.task_context import Store, Supervisor, task_context
+from tests.fakes.task_context import Store, Supervisor, supervised, task_context
 from tests.fakes.tecton import KEY, FakeTecton
 
 CLUSTER_KEY = "canary-of-the-cluster"
@@ -189,6 +192,87 @@ def test_a_server_that_is_away_or_hangs_is_waited_for_a_bounded_time(
     assert time.monotonic() - start < 5.0
 
 
+class Kept(BaseHTTPRequestHandler):
+    """Tecton's two routes for what keeps connections, and counts them; also a proxy's of plain HTTP."""
+
+    protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.opened.append(self.client_address)  # type: ignore[attr-defined]
+
+    def do_POST(self) -> None:
+        server: Any = self.server
+        self.rfile.read(int(self.headers["Content-Length"]))
+        server.asked.append((self.path, self.headers.get("Proxy-Authorization")))
+        described = [{"name": "delays.flights", "dataType": {"type": "int64"}}]
+        if self.path.endswith("metadata"):
+            told: Any = {"inputJoinKeys": [{"name": "carrier"}], "featureValues": described}
+        else:
+            told = {"result": {"features": ["7"]}, "metadata": {"features": described}}
+        body = json.dumps(told).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        if server.drops:
+            # A server may close a connection that nobody uses, and says nothing of it.
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def kept() -> Iterator[Any]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Kept) as server:
+        made: Any = server
+        made.opened, made.asked, made.drops = [], [], False
+        made.url = f"http://127.0.0.1:{server.server_address[1]}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield made
+        server.shutdown()
+        thread.join()
+
+
+def test_rows_share_connections(kept: Any, replica: pytest.MonkeyPatch) -> None:
+    replica.setenv(URL, kept.url)
+    online = OnlineFeatures()
+
+    for _ in range(3):
+        assert online.read([{"carrier": str(i)} for i in range(8)]) == [{"delays.flights": 7}] * 8
+    one_by_one = len(kept.opened)
+    for _ in range(8):
+        online.read([{"carrier": "AA"}])
+
+    assert len(kept.asked) == 1 + 3 * 8 + 8
+    assert one_by_one <= tecton.PARALLEL
+    assert len(kept.opened) == one_by_one
+
+
+def test_a_connection_that_was_closed_meanwhile_is_opened_anew(kept: Any, replica: pytest.MonkeyPatch) -> None:
+    replica.setenv(URL, kept.url)
+    kept.drops = True
+    online = OnlineFeatures()
+
+    assert [online.read([{"carrier": "AA"}]) for _ in range(4)] == [[{"delays.flights": 7}]] * 4
+    assert online.read([{"carrier": "AA"}] * 16) == [{"delays.flights": 7}] * 16
+
+
+def test_a_proxy_is_asked_where_the_environment_names_one(kept: Any, replica: pytest.MonkeyPatch) -> None:
+    replica.setenv(URL, "http://tecton.invalid")
+    replica.setenv("http_proxy", f"http://me:s%40cret@127.0.0.1:{kept.server_address[1]}")
+    replica.delenv("no_proxy", raising=False)
+    replica.delenv("NO_PROXY", raising=False)
+
+    assert OnlineFeatures().read([{"carrier": "AA"}]) == [{"delays.flights": 7}]
+
+    told = {path.rpartition("/")[0] for path, _ in kept.asked}, {word for _, word in kept.asked}
+    assert told == ({"http://tecton.invalid/api/v1/feature-service"}, {"Basic bWU6c0BjcmV0"})
+
+
 class NotTecton(LoopbackServer):
     """Answers every request with the same words."""
 
@@ -248,10 +332,9 @@ def test_the_module_stands_alone_under_the_name_that_it_travels_by(server: FakeT
 @pytest.fixture
 def head(server: FakeTecton, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRayDashboard]:
     """A Ray head and the two connections, of which ``tecton`` has a key of its own."""
-    from airflow.sdk.execution_time import task_runner
-
-    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(), raising=False)
-    with FakeRayDashboard() as head:
+    for name in ("GRACE", "SETTLE"):
+        monkeypatch.setenv(f"AIRFLOW__AIR__DEFERRAL_{name}_SECONDS", "0")
+    with supervised(Supervisor()), FakeRayDashboard() as head:
         made = {"ray_default": (head.url, head.token), "tecton_default": (server.url, KEY)}
         for name, (host, password) in made.items():
             fields = {"conn_type": name.partition("_")[0], "host": host, "password": password}

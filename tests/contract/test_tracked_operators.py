@@ -27,7 +27,7 @@ from airflow_provider_air.runs import attached
 from tests.deferrals import deferred, event_of, resume, write_records
 from tests.fakes.chaos_proxy import ChaosProxy
 from tests.fakes.ray_dashboard import FakeRayDashboard
-from tests.fakes.task_context import Store, Supervisor, task_context
+from tests.fakes.task_context import Store, Supervisor, supervised, task_context
 
 pytestmark = pytest.mark.integration
 
@@ -70,15 +70,12 @@ OPERATORS: dict[str, tuple[Make, dict[str, Any]]] = {
 
 @pytest.fixture
 def head(mlflow_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRayDashboard]:
-    from airflow.sdk.execution_time import task_runner
-
-    with FakeRayDashboard() as head:
+    with supervised(Supervisor()), FakeRayDashboard() as head:
         ray = {"conn_type": "ray", "host": head.url, "password": head.token}
         monkeypatch.setenv("AIRFLOW_CONN_RAY_DEFAULT", json.dumps(ray))
         monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", json.dumps({"conn_type": "mlflow", "host": mlflow_url}))
         monkeypatch.setenv("AIRFLOW__AIR__DEFERRAL_GRACE_SECONDS", "0")
         monkeypatch.setenv("AIRFLOW__AIR__DEFERRAL_SETTLE_SECONDS", "0")
-        monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(), raising=False)
         yield head
 
 
@@ -147,17 +144,15 @@ def test_one_run_is_gone_on_with_and_closed(head: FakeRayDashboard, mlflow_url: 
 
 @pytest.mark.parametrize("workload", OPERATORS)
 def test_a_person_who_stops_it_and_a_deadline_leave_no_run_open(
-    head: FakeRayDashboard, mlflow_url: str, workload: str, monkeypatch: pytest.MonkeyPatch
+    head: FakeRayDashboard, mlflow_url: str, workload: str
 ) -> None:
-    from airflow.sdk.execution_time import task_runner
-
     make, _ = OPERATORS[workload]
     experiment = Experiment(mlflow_url)
     tracker = MlflowTracker(experiment=experiment.name)
-    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor("failed"), raising=False)
 
     stopped = started(make(tracker), Store(), run_id="stopped")
-    asyncio.run(stopped.trigger.on_kill())
+    with supervised(Supervisor("failed")):
+        asyncio.run(stopped.trigger.on_kill())
     late_store = Store()
     late = started(make(tracker), late_store, run_id="late")
     late.trigger.step["until"] = 1.0

@@ -6,8 +6,6 @@ import re
 from typing import Any
 
 from aiohttp import web
-from mlflow.exceptions import MlflowException
-from mlflow.utils import validation
 
 from tests.fakes.loopback import LoopbackServer
 
@@ -25,7 +23,13 @@ class FakeMlflow(LoopbackServer):
     """
 
     def __init__(self) -> None:
+        # It takes seconds, and each worker of a test run imports all files.
+        from mlflow.exceptions import MlflowException
+        from mlflow.utils import validation
+
         super().__init__()
+        self._refusal: Any = MlflowException
+        self._checks: Any = validation
         self.runs: dict[str, dict[str, Any]] = {}
         self.batches = self.points = 0
         self.calls: list[str] = []
@@ -48,7 +52,7 @@ class FakeMlflow(LoopbackServer):
         body = await request.json() if request.method == "POST" else dict(request.query)
         try:
             return web.json_response(self._done(request.match_info["call"], body, text))
-        except MlflowException as error:
+        except self._refusal as error:
             told = {"error_code": error.error_code, "message": error.message}
             return web.json_response(told, status=error.get_http_status_code())
 
@@ -89,29 +93,29 @@ class FakeMlflow(LoopbackServer):
 
     def _tag(self, run_id: str, tags: list[dict[str, str]]) -> None:
         for tag in tags:
-            validation._validate_tag(tag["key"], tag["value"])
+            self._checks._validate_tag(tag["key"], tag["value"])
         self.runs[run_id]["tags"] |= {tag["key"]: tag["value"] for tag in tags}
 
     def _log(self, body: dict[str, Any], text: str) -> None:
         self.batches += 1
         if body["run_id"] in self.deleted:
-            raise MlflowException.invalid_parameter_value("The run must be in the 'active' state")
+            raise self._refusal.invalid_parameter_value("The run must be in the 'active' state")
         run = self.runs[body["run_id"]]
         metrics, params, tags = (body.get(kind, []) for kind in ("metrics", "params", "tags"))
-        if len(text.encode()) > validation.MAX_BATCH_LOG_REQUEST_SIZE:
-            raise MlflowException.invalid_parameter_value("Batched logging API requests must be at most 1000000 bytes")
-        validation._validate_batch_log_limits(metrics, params, tags)
+        if len(text.encode()) > self._checks.MAX_BATCH_LOG_REQUEST_SIZE:
+            raise self._refusal.invalid_parameter_value("Batched logging API requests must be at most 1000000 bytes")
+        self._checks._validate_batch_log_limits(metrics, params, tags)
         for point in metrics:
             number = float(point["value"])
-            validation._validate_metric(point["key"], number, point["timestamp"], point["step"])
+            self._checks._validate_metric(point["key"], number, point["timestamp"], point["step"])
             if point["key"] in self.refuses:
-                raise MlflowException.invalid_parameter_value(f"{point['key']} is not wanted here")
+                raise self._refusal.invalid_parameter_value(f"{point['key']} is not wanted here")
         for param in params:
-            validation._validate_param(param["key"], param["value"])
-            if len(param["value"]) > validation.MAX_PARAM_VAL_LENGTH:
-                raise MlflowException.invalid_parameter_value("too long")
+            self._checks._validate_param(param["key"], param["value"])
+            if len(param["value"]) > self._checks.MAX_PARAM_VAL_LENGTH:
+                raise self._refusal.invalid_parameter_value("too long")
             if run["params"].get(param["key"], param["value"]) != param["value"]:
-                raise MlflowException.invalid_parameter_value("Changing param values is not allowed")
+                raise self._refusal.invalid_parameter_value("Changing param values is not allowed")
         self._tag(body["run_id"], tags)
         run["params"] |= {param["key"]: param["value"] for param in params}
         self.points += len(metrics)

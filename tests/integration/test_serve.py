@@ -38,7 +38,7 @@ from airflow_provider_air.waiting import wait_until
 from airflow_provider_air.workloads.serve import plan_deploy
 from airflow_provider_air.workloads.smoke import SmokeTest
 from tests.clusters import local_cluster
-from tests.fakes.task_context import Store, Supervisor, task_context
+from tests.fakes.task_context import Store, Supervisor, supervised, task_context
 from tests.fakes.tecton import KEY as TECTON_KEY
 from tests.fakes.tecton import FakeTecton
 from tests.feature_repo import apply_repo, day, write_repo
@@ -63,11 +63,8 @@ Cluster = tuple[ClusterRef, Transport]
 
 @pytest.fixture(scope="module", autouse=True)
 def supervisor() -> Iterator[None]:
-    """Airflow has no other seam for the line that XComs and task states travel on."""
-    from airflow.sdk.execution_time import task_runner
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(), raising=False)
+    """The other end of the line that XComs and task states travel on."""
+    with supervised(Supervisor()):
         yield
 
 

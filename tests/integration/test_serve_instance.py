@@ -20,7 +20,7 @@ from airflow_provider_air.ray_api.serve import get_serve
 from airflow_provider_air.ray_api.transport import Transport
 from airflow_provider_air.workloads.smoke import SmokeTest
 from tests.clusters import local_cluster
-from tests.fakes.task_context import Supervisor
+from tests.fakes.task_context import Supervisor, supervised
 from tests.serving import deploy_operator, execute
 
 pytestmark = [pytest.mark.integration, pytest.mark.full]
@@ -33,11 +33,8 @@ Cluster = tuple[ClusterRef, Transport]
 
 @pytest.fixture(scope="module", autouse=True)
 def supervisor() -> Iterator[None]:
-    """Airflow has no other seam for the line that XComs and task states travel on."""
-    from airflow.sdk.execution_time import task_runner
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(), raising=False)
+    """The other end of the line that XComs and task states travel on."""
+    with supervised(Supervisor()):
         yield
 
 

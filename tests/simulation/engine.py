@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from airflow_provider_air.contracts.jobs import JobRequest
-from airflow_provider_air.contracts.runs import Wait
+from airflow_provider_air.contracts.runs import Done, Wait
 from airflow_provider_air.errors import ConfigurationError, JobLostError, UnavailableError
 from airflow_provider_air.runs.admission import Admission
 from airflow_provider_air.runs.attempts import Ports
@@ -45,7 +45,7 @@ class RealEngine:
     def trigger_failed(self, worker: Worker) -> Any:
         """Go on after a trigger that gave no event."""
         done = self._run(worker).trigger_failed()
-        if done is not None:
+        if isinstance(done, Done):
             return done.result
         raise JobLostError("The trigger ended without an event")
 

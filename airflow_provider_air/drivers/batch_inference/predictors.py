@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import pickle
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from ..trackers import registered
 
@@ -40,9 +40,7 @@ class LightGBM:
     ) -> None:
         import lightgbm
 
-        saved = registered.saved_in(folder, "lightgbm")
-        if saved is None:
-            saved = lightgbm.Booster(model_file=_model_file(folder, file, LIGHTGBM_FILES, "lightgbm"))
+        saved = _saved(folder, "lightgbm", file, lambda path: lightgbm.Booster(model_file=path))
         self._booster = getattr(saved, "booster_", saved)
         self._features = features or self._booster.feature_name()
         self._output = output_column
@@ -73,10 +71,7 @@ class XGBoost:
         file: Optional[str] = None,
     ) -> None:
         self._xgboost: Any = importlib.import_module("xgboost")
-        saved = registered.saved_in(folder, "xgboost")
-        if saved is None:
-            saved = self._xgboost.Booster()
-            saved.load_model(_model_file(folder, file, XGBOOST_FILES, "xgboost"))
+        saved = _saved(folder, "xgboost", file, lambda path: self._xgboost.Booster(model_file=path))
         self._booster = saved.get_booster() if hasattr(saved, "get_booster") else saved
         self._features = features or self._booster.feature_names
         self._output = output_column
@@ -106,10 +101,7 @@ class Sklearn:
         file: Optional[str] = None,
         method: str = "predict",
     ) -> None:
-        saved = registered.saved_in(folder, "sklearn")
-        if saved is None:
-            saved = _unpickled(_model_file(folder, file, SKLEARN_FILES, "sklearn"))
-        self._model = saved
+        self._model = _saved(folder, "sklearn", file, _unpickled)
         self._predict = getattr(self._model, method)
         self._features = features or getattr(self._model, "feature_names_in_", None)
         self._output = output_column
@@ -143,10 +135,12 @@ class Mlflow:
         return batch
 
 
-# Names that a model's own library, Ray's callbacks and people give its file, the usual one first.
-LIGHTGBM_FILES = ("model.txt", "model.lgb")
-XGBOOST_FILES = ("model.ubj", "model.json", "model.xgb", "model.bin")
-SKLEARN_FILES = ("model.pkl", "model.joblib", "model.pickle")
+# Names that a model's own library, Ray's callbacks and people give its file, the usual one first; by flavor.
+FILES: Dict[str, Sequence[str]] = {
+    "lightgbm": ("model.txt", "model.lgb"),
+    "sklearn": ("model.pkl", "model.joblib", "model.pickle"),
+    "xgboost": ("model.ubj", "model.json", "model.xgb", "model.bin"),
+}
 
 # Short name -> class and the package it needs on the cluster. All take pandas batches.
 PREDICTORS: Dict[str, Any] = {
@@ -157,16 +151,22 @@ PREDICTORS: Dict[str, Any] = {
 }
 
 
-def _model_file(folder: str, file: Optional[str], usual: Sequence[str], flavor: str) -> str:
+def _saved(folder: str, flavor: str, file: Optional[str], read: Callable[[str], Any]) -> Any:
     """
-    Find a model's file in its folder.
+    Load a model as MLflow saved it, else by its file.
 
-    :param usual: names to look for, where the author gives none
     :param flavor: how MLflow calls the library
+    :param file: its name, where the author gives one
+    :param read: loads the file of this path as the library does
     :raises ModelMissing: there is none; the message says what there is
     """
+    saved = registered.saved_in(folder, flavor)
+    return read(_model_file(folder, flavor, file)) if saved is None else saved
+
+
+def _model_file(folder: str, flavor: str, file: Optional[str]) -> str:
     present = sorted(os.listdir(folder))
-    names = [file] if file else [*_named_by_mlflow(folder, flavor), *usual]
+    names = [file] if file else [*_named_by_mlflow(folder, flavor), *FILES[flavor]]
     for name in names:
         if os.path.exists(os.path.join(folder, name)):
             return os.path.join(folder, name)

@@ -9,7 +9,6 @@ import datetime
 import importlib
 import os
 import pathlib
-import time
 from typing import Any, Callable, Dict, List
 
 from ..frame.running import Run, running
@@ -19,10 +18,6 @@ from ..wire.problems import ConfigurationProblem, Unavailable
 from . import compiling, feast_store, plan
 from .join import join_once
 from .row_join import Wish
-
-
-class NotFresh(Exception):
-    """The online store lags behind what was waited for; a retry waits again."""
 
 
 def main() -> None:
@@ -84,31 +79,20 @@ def _keep_plans(run: Run, store: Any) -> None:
             plan.keep(os.getcwd(), storage, compiling.compiled(store, service.name))
 
 
-def wait_until_fresh(run: Run) -> Dict[str, Any]:
+def freshness(run: Run) -> Dict[str, Any]:
     """
-    Wait until the registry says that views are materialized up to a moment.
+    Look once until when the registry says that views are materialized.
 
-    Config: ``fresh_at`` (ISO 8601 with a zone), ``timeout_seconds``, ``poll_interval_seconds``, optional
-    ``feature_views``.
+    Config: ``fresh_at`` (ISO 8601 with a zone), optional ``feature_views``. The result's ``late`` says what is not
+    there up to then.
 
-    :raises NotFresh: they are not in time
     :raises Unavailable: the registry is away
     """
-    config, store, told = run.config, feast_store.opened(os.getcwd()), ""
-    end = time.monotonic() + float(config["timeout_seconds"])
-    while True:
-        outages.patiently(store.refresh_registry, feast_store.REGISTRY_AWAY)
-        done = _wanted_watermarks(store, config.get("feature_views"))
-        late = _late(done, datetime.datetime.fromisoformat(config["fresh_at"]))
-        if done and not late:
-            return {"fresh_at": config["fresh_at"], "materialized_until": done}
-        message = "waiting for %s" % (", ".join(late) or "a first materialization")
-        if message != told:
-            run.records.tell("progress", message=message, phase="waiting")
-            told = message
-        if time.monotonic() > end:
-            raise NotFresh("not fresh at %s in time: still %s" % (config["fresh_at"], message))
-        time.sleep(float(config["poll_interval_seconds"]))
+    config, store = run.config, feast_store.opened(os.getcwd())
+    outages.patiently(store.refresh_registry, feast_store.REGISTRY_AWAY)
+    done = _wanted_watermarks(store, config.get("feature_views"))
+    late = _late(done, datetime.datetime.fromisoformat(config["fresh_at"])) if done else ["a first materialization"]
+    return {"fresh_at": config["fresh_at"], "materialized_until": done, "late": late}
 
 
 def _wanted_watermarks(store: Any, views: Any) -> Dict[str, Any]:
@@ -131,7 +115,7 @@ ACTIONS: Dict[str, Callable[[Run], Dict[str, Any]]] = {
     "join": join,
     "apply": apply,
     "materialize": materialize,
-    "wait_until_fresh": wait_until_fresh,
+    "freshness": freshness,
 }
 
 

@@ -15,10 +15,10 @@ import json
 import numbers
 import os
 import ssl
-import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, List, Optional
+
+from .kept_connections import KeptConnections
 
 # These are set by the deploying side ...
 SERVICE = "TECTON_FEATURE_SERVICE"
@@ -52,9 +52,13 @@ class TectonOnline:
                 "nodes, such as from a mounted secret; never in runtime_env, which Ray shows" % KEY
             )
         self._base = url.rstrip("/") + "/api/v1/feature-service/"
-        self._headers = {"Authorization": "Tecton-key " + api_key, "Content-Type": "application/json"}
+        self._headers = {
+            "Authorization": "Tecton-key " + api_key,
+            "Content-Type": "application/json",
+            "User-Agent": "airflow-provider-air",
+        }
         self._named = {"workspaceName": workspace, "featureServiceName": feature_service}
-        self._http = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=_trusted()))
+        self._http = KeptConnections(url, _trusted(), PARALLEL)
         self._threads = ThreadPoolExecutor(PARALLEL, thread_name_prefix="air-tecton")
         self.feature_service = feature_service
         told = self._call("metadata", {})
@@ -66,7 +70,7 @@ class TectonOnline:
 
     def read(self, rows: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
         """
-        Read the rows side by side, each with a request of its own.
+        Read the rows side by side, each with a request of its own, over connections that are kept.
 
         :raises ValueError: a row lacks a key, or has one that the service does not take; nothing is read
         :raises RuntimeError: Tecton refused, did not answer in time, or gave an answer that is not understood
@@ -105,25 +109,19 @@ class TectonOnline:
 
     def _call(self, route: str, params: Dict[str, Any]) -> Dict[str, Any]:
         body = json.dumps({"params": {**self._named, **params}}).encode()
-        request = urllib.request.Request(self._base + route, body, self._headers)  # noqa: S310  # of the connection
         try:
-            with self._http.open(request, timeout=TIMEOUT_SECONDS) as answer:
-                told = json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            raise RuntimeError(_refusal(error, route, self._named)) from error
+            status, said = self._http.post(self._base + route, body, self._headers, TIMEOUT_SECONDS)
         except (OSError, http.client.HTTPException) as error:
             raise RuntimeError("Tecton does not answer at %s: %s" % (self._base, error)) from error
+        if not 200 <= status < 300:
+            raise RuntimeError(_refusal(status, said, route, self._named))
+        try:
+            told = json.loads(said)
         except ValueError as error:
             raise RuntimeError("%s does not answer like Tecton" % self._base) from error
         if not isinstance(told, dict):
             raise RuntimeError("%s does not answer like Tecton" % self._base)
         return told
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    # It would take the key along, to any host.
-    def redirect_request(self, *_: Any) -> None:
-        return None
 
 
 def _trusted() -> ssl.SSLContext:
@@ -165,24 +163,23 @@ def _received(value: Any, kind: Any) -> Any:
     return value if value is None or number is None else number(value)
 
 
-def _refusal(error: urllib.error.HTTPError, route: str, named: Dict[str, Any]) -> str:
-    said = "Tecton refused %s of the feature service %r in the workspace %r (%d): %s" % (
+def _refusal(status: int, said: bytes, route: str, named: Dict[str, Any]) -> str:
+    told = "Tecton refused %s of the feature service %r in the workspace %r (%d): %s" % (
         route,
         named["featureServiceName"],
         named["workspaceName"],
-        error.code,
-        _said(error),
+        status,
+        _words(said),
     )
-    return said + ("; check the cluster's %s" % KEY if error.code in (401, 403) else "")
+    return told + ("; check the cluster's %s" % KEY if status in (401, 403) else "")
 
 
-def _said(error: urllib.error.HTTPError) -> str:
-    text = ""
+def _words(said: bytes) -> str:
+    text = said.decode("utf-8", "replace")
     try:
-        text = error.read(2000).decode("utf-8", "replace")
         told = json.loads(text)
         text = str(told.get("error") or told.get("message") or text)
-    except (OSError, http.client.HTTPException, ValueError, AttributeError):
-        # What cannot be read, or is no JSON, is told as far as it came.
+    except (ValueError, AttributeError):
+        # What is no JSON is told as it came.
         pass
     return text[:300]

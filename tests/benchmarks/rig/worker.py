@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from airflow_provider_air.ray_api.transport import Transport
-from tests.fakes.task_context import Store, Supervisor, task_context
+from tests.fakes.task_context import Store, Supervisor, supervised, task_context
 
 RAY_CONN_ID = "ray_bench"
 _RUNS = itertools.count(1)
@@ -20,16 +20,13 @@ _RUNS = itertools.count(1)
 @contextmanager
 def connected(transport: Transport) -> Iterator[Supervisor]:
     """Let the connection :data:`RAY_CONN_ID` lead to this cluster, and XComs to the supervisor that is given."""
-    from airflow.sdk.execution_time import task_runner
-
     name = f"AIRFLOW_CONN_{RAY_CONN_ID.upper()}"
     os.environ[name] = json.dumps({"conn_type": "ray", "host": transport.base_url, "password": transport.token})
-    supervisor = Supervisor()
-    vars(task_runner)["SUPERVISOR_COMMS"] = supervisor
     try:
-        yield supervisor
+        with supervised(Supervisor()) as supervisor:
+            yield supervisor
     finally:
-        del os.environ[name], vars(task_runner)["SUPERVISOR_COMMS"]
+        del os.environ[name]
 
 
 def new_context(operator: Any, *, store: Store | None = None, run_id: str = "", try_number: int = 1) -> Any:

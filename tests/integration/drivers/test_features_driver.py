@@ -13,8 +13,9 @@ from airflow_provider_air import FeastFeatures
 from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import AttemptInfo
-from airflow_provider_air.workloads import batch_inference, train
+from airflow_provider_air.workloads import batch_inference, function, train
 from airflow_provider_air.workloads.batch_inference import BatchInferenceResult, BatchInferenceSpec
+from airflow_provider_air.workloads.function import function_payload
 from airflow_provider_air.workloads.train import TrainResult, TrainSpec
 from tests.fakes.attachment import FakeConnections
 from tests.feature_repo import apply_repo, day, write_entities, write_repo
@@ -81,3 +82,72 @@ def test_an_inference_predicts_with_features(submit: Submit, place: Path, tmp_pa
     written = pandas.read_parquet(tmp_path / "out").sort_values("x")
     assert written["twice"].tolist() == [2.0, 6.0, 20.0]
     assert (result.rows_written, (result.features or {})["feature_views"]) == (3, ["delays"])
+
+
+def test_an_inference_predicts_with_features_of_what_a_reader_gives(
+    submit: Submit, place: Path, tmp_path: Path
+) -> None:
+    source = {"reader": "loops:flights", "options": {"count": 6}, "columns": ["id", "x", "mean_delay"]}
+    spec = BatchInferenceSpec("loops:Twice", source, str(tmp_path / "out"), predictor_args={"column": "mean_delay"})
+    made = request(place, spec.payload(run_name="read", fixed_size=True))
+
+    job = submit(batch_inference.ENTRYPOINT, made.payload or {}, folders=made.folders)
+    result = BatchInferenceResult.from_value(job.succeeded())
+
+    (joined,) = (place / "runs" / "read-features").iterdir()
+    assert pandas.read_parquet(joined)["id"].tolist() == [2**60 + number for number in range(6)]
+    written = pandas.read_parquet(tmp_path / "out").sort_values("x")
+    assert written["id"].tolist() == [2**60 + number for number in range(6)]
+    assert written["twice"].tolist() == [2.0, 2.0, 2.0, 2.0, 6.0, 6.0]
+    assert (result.rows_written, (result.features or {})["feature_views"]) == (6, ["delays"])
+
+
+@pytest.mark.full  # beside a reader of Ray's own it is the first training
+def test_a_training_reads_features_of_what_a_reader_of_paths_gives(submit: Submit, place: Path) -> None:
+    read = {"format": "ray.data.read_parquet", "options": {"override_num_blocks": 3}}
+    spec = TrainSpec("loops:sum_of_columns", datasets={"train": {"uri": str(place / "rows.parquet"), **read}})
+    made = request(place, spec.payload(run_name="by-path", storage_path=str(place / "runs"), fixed_size=True))
+
+    result = TrainResult.from_value(submit(train.ENTRYPOINT, made.payload or {}, folders=made.folders).succeeded())
+
+    assert result.metrics == {"x": 6.0, "mean_delay": 14.0}
+
+
+def read_by_ray() -> dict[str, Any]:
+    """Open rows as a join does, in a job."""
+    import os
+    import tempfile
+
+    import ray.data
+    from air_drivers.features import entities  # type: ignore[import-not-found, unused-ignore]
+
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp()
+    found: dict[str, Any] = {}
+    for count in (0, 1000):
+        spec = {"reader": "loops:flights", "options": {"count": count}, "columns": ["id"], "split": {"valid": 0.2}}
+        with entities.opened(spec, "datasets.train", ["carrier"]) as rows:
+            table = rows.table(rows.schema.names)
+            numbers = [value - 2**60 for value in table.column("id").to_pylist()]
+            found[str(count)] = [rows.count(), numbers == list(range(count)), list(map(str, rows.schema.types))]
+    try:
+        with entities.opened({"reader": "loops:no_flights"}, "datasets.train"):
+            pass
+    except Exception as error:  # noqa: BLE001  # its kind is what is asked
+        found["absent"] = [type(error).__name__, str(error)]
+    found["left"] = [name for name in os.listdir(tempfile.gettempdir()) if name.startswith("air-entities-")]
+    found["keeps order"] = ray.data.DataContext.get_current().execution_options.preserve_order
+    return found
+
+
+def test_entities_that_a_reader_gives_keep_ids_types_and_order(submit: Submit) -> None:
+    payload = function_payload(read_by_ray, (), {}, code_folders=[str(Path(__file__).parent)])
+
+    found = submit(function.ENTRYPOINT, payload).succeeded()
+
+    types = ["int64", "string", "timestamp[us, tz=UTC]", "double"]
+    assert found["0"] == [0, True, types]
+    assert found["1000"] == [1000, True, types]
+    kind, said = found["absent"]
+    assert kind == "ConfigurationProblem"
+    assert said.startswith("datasets.train: loops:no_flights cannot read")
+    assert (found["left"], found["keeps order"]) == ([], False)

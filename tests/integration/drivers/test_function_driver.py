@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from airflow_provider_air import RaySubmitJobOperator
 from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.runs.ledger import LEDGER_KEY
 from airflow_provider_air.workloads.function import ENTRYPOINT, function_payload
-from tests.fakes.task_context import Store, Supervisor, task_context
+from tests.fakes.task_context import Store, Supervisor, supervised, task_context
 from tests.integration.drivers.conftest import Submit
 
 pytestmark = pytest.mark.integration
@@ -62,8 +63,9 @@ def finds_nothing_in_a_task() -> None:
 
 
 @pytest.fixture(autouse=True)
-def supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS", Supervisor(), raising=False)
+def supervisor() -> Iterator[None]:
+    with supervised(Supervisor()):
+        yield
 
 
 def test_a_function_needs_no_init_and_one_that_has_its_own_is_the_first(submit: Submit) -> None:

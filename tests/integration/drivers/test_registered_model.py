@@ -29,7 +29,7 @@ from airflow_provider_air.workloads import batch_inference, train
 from airflow_provider_air.workloads.batch_inference import BatchInferenceResult, BatchInferenceSpec
 from airflow_provider_air.workloads.train import TrainResult, TrainSpec
 from tests.fakes.attachment import FakeConnections
-from tests.fakes.task_context import Store, Supervisor, task_context
+from tests.fakes.task_context import Store, Supervisor, supervised, task_context
 from tests.integration.drivers.conftest import CODE, DriverJob, Submit
 
 pytestmark = [pytest.mark.integration, pytest.mark.full]
@@ -157,9 +157,6 @@ def by_a_fresh_process(url: str, uri: str, rows: Path, folder: Path) -> list[flo
 def by_an_application(
     url: str, tracked: Tracked, cluster: ClusterRef, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> list[float]:
-    from airflow.sdk.execution_time import task_runner
-
-    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(), raising=False)
     monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", json.dumps({"conn_type": "mlflow", "host": url}))
     operator = RayServeDeployOperator(
         task_id="deploy",
@@ -171,7 +168,8 @@ def by_an_application(
         tracker=MlflowTracker(experiment=tracked.name),
         healthy_timeout_seconds=180.0,
     )
-    deployed = operator.execute(task_context(Store(), task_id="deploy"))
+    with supervised(Supervisor()):
+        deployed = operator.execute(task_context(Store(), task_id="deploy"))
     rows = pandas.read_parquet(data)[["a", "b"]].to_dict(orient="records")
     answer = httpx.post(deployed["url"], json=rows, timeout=60, trust_env=False).raise_for_status().json()
     assert answer["model"] == f"models:/{tracked.name}/1"

@@ -13,7 +13,7 @@ from airflow_provider_air.connections.airflow import AirflowConnections
 from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.ray_api import packages
 from airflow_provider_air.workloads.function import ENTRYPOINT, function_payload
-from tests.fakes.task_context import Store, Supervisor, task_context
+from tests.fakes.task_context import Store, Supervisor, supervised, task_context
 from tests.integration.drivers.conftest import Submit
 
 pytestmark = pytest.mark.integration
@@ -38,7 +38,6 @@ def test_it_goes_through_the_storage_to_the_worker_and_to_the_next_job(
     cluster: ClusterRef, submit: Submit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packages, "MAX_PACKAGE_BYTES", 1_000_000)
-    monkeypatch.setattr("airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS", Supervisor(), raising=False)
     code, storage = tmp_path / "code", SharedFolder(str(tmp_path / "storage"))
     Path(storage.folder).mkdir()
     code.mkdir()
@@ -54,7 +53,8 @@ def test_it_goes_through_the_storage_to_the_worker_and_to_the_next_job(
         storage=storage,
     )
 
-    made = task.execute(task_context(Store(), task_id="make"))
+    with supervised(Supervisor()):
+        made = task.execute(task_context(Store(), task_id="make"))
 
     assert [file.path.partition("/")[0] for file in storage.open(AirflowConnections()).list()] == ["code", "results"]
     assert load_result(made, storage)["table"].shape == (300_000,)

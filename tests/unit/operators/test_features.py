@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk import Asset
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 
 from airflow_provider_air import (
@@ -24,9 +27,9 @@ from airflow_provider_air import (
     RayTuneOperator,
     SmokeTest,
 )
-from airflow_provider_air.errors import ConfigurationError, JobFailedError
+from airflow_provider_air.errors import ConfigurationError, JobFailedError, ProtocolError
 from airflow_provider_air.runs.plan import BuildInfo
-from tests.deferrals import deferred, event_of, resume, write_records
+from tests.deferrals import DEFERS, deferred, event_of, resume, write_records
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, task_context
 
@@ -239,14 +242,125 @@ def test_a_feast_operator_does_not_drop_a_working_dir(repo: Path) -> None:
 # Freshness
 
 
+UNTIL = {"delays": "2026-01-01T00:00:00+00:00"}
+
+
 def fresh(repo: Path, **options: Any) -> FeastFreshnessSensor:
-    return FeastFreshnessSensor(task_id="fresh", repo=str(repo), fresh_at="2026-01-02T00:00:00Z", **options)
+    return FeastFreshnessSensor(task_id="fresh", repo=str(repo), fresh_at="2026-01-02T00:00:00Z", **DEFERS, **options)
 
 
-def end_late(head: FakeRayDashboard, name: str) -> None:
-    error = {"type": "NotFresh", "message": "not fresh at 2026-01-02 in time: still waiting for delays"}
-    write_records(head, name, {"kind": "end", "status": "failed", "error": error})
-    head.set_status(name, "FAILED", message="Traceback ... NotFresh", exit_code=1)
+def end_of_look(head: FakeRayDashboard, name: str, *late: str) -> None:
+    value = {"fresh_at": "2026-01-02T00:00:00+00:00", "materialized_until": UNTIL, "late": list(late)}
+    write_records(head, name, {"kind": "result", "value": value}, {"kind": "end", "status": "succeeded"})
+    head.set_status(name, "SUCCEEDED")
+
+
+def alive(head: FakeRayDashboard) -> list[str]:
+    return [name for name, job in head.jobs.items() if job.status in ("PENDING", "RUNNING")]
+
+
+def looked(head: FakeRayDashboard, sensor: Any, context: Any, pause: Any, *late: str) -> TaskDeferred:
+    """End the look that a pause waits for, and give the next pause."""
+    (name,) = alive(head)
+    end_of_look(head, name, *late)
+    with pytest.raises(TaskDeferred) as raised:
+        resume(sensor, context, pause, event_of(pause.trigger))
+    return raised.value
+
+
+def test_between_two_looks_no_job_lives(head: FakeRayDashboard, repo: Path) -> None:
+    context, sensor = task_context(Store()), fresh(repo, poke_interval=0.2)
+    look, lived = deferred(sensor, context), []
+    for _ in range(3):
+        pause = looked(head, sensor, context, look, "delays (2026-01-01)")
+        lived.append(alive(head))
+        event = event_of(pause.trigger)
+        lived.append(alive(head))
+        with pytest.raises(TaskDeferred) as raised:
+            resume(sensor, context, pause, event)
+        look = raised.value
+    end_of_look(head, *alive(head))
+    done = resume(sensor, context, look, event_of(look.trigger))
+
+    assert lived == [[]] * 6
+    assert len(head.jobs) == 4
+    assert done == {"fresh_at": "2026-01-02T00:00:00+00:00", "materialized_until": UNTIL}
+
+
+def test_on_a_worker_it_looks_as_often(head: FakeRayDashboard, repo: Path) -> None:
+    sensor = fresh(repo, poke_interval=0.05)
+    sensor.deferrable = False
+    lived: list[int] = []
+
+    def end_three_looks() -> None:
+        while len(lived) < 3:
+            if names := alive(head):
+                lived.append(len(names))
+                end_of_look(head, names[0], *(["delays (2026-01-01)"] if len(lived) < 3 else []))
+            time.sleep(0.01)
+
+    with ThreadPoolExecutor(1) as other:
+        ended = other.submit(end_three_looks)
+        done = sensor.execute(task_context(Store()))
+        ended.result(10)
+
+    assert lived == [1, 1, 1]
+    assert len(head.jobs) == 3
+    assert done["materialized_until"] == UNTIL
+
+
+def test_a_look_waits_out_the_pause(head: FakeRayDashboard, repo: Path) -> None:
+    context, sensor = task_context(Store()), fresh(repo, poke_interval=0.5)
+    pause = looked(head, sensor, context, deferred(sensor, context), "delays (2026-01-01)")
+    began = time.time()
+
+    event_of(pause.trigger)
+
+    assert time.time() - began > 0.3
+
+
+def test_a_retry_looks_on_and_a_killed_pause_stops_nothing(head: FakeRayDashboard, repo: Path) -> None:
+    store = Store()
+    sensor = fresh(repo, poke_interval=30)
+    pause = looked(head, sensor, task_context(store), deferred(sensor, task_context(store)), "delays (2026-01-01)")
+
+    asyncio.run(pause.trigger.on_kill())
+    again = deferred(fresh(repo, poke_interval=0.05), task_context(store, try_number=2))
+    event = event_of(again.trigger)
+    with pytest.raises(TaskDeferred):
+        resume(fresh(repo), task_context(store, try_number=2), again, event)
+
+    assert event["what"] == "pause"
+    assert len(alive(head)) == 1
+    assert len(head.jobs) == 2
+    adopted = deferred(fresh(repo), task_context(store, try_number=3))
+    assert adopted.trigger.step["what"] == "end"
+    assert len(head.jobs) == 2
+
+
+def test_a_trigger_that_failed_after_a_late_look_is_no_end_of_the_wait(head: FakeRayDashboard, repo: Path) -> None:
+    context, sensor = task_context(Store()), fresh(repo, poke_interval=30)
+    deferred(sensor, context)
+    end_of_look(head, *head.jobs, "delays (2026-01-01)")
+
+    with pytest.raises(TaskDeferred) as raised:
+        sensor.resume_execution(TRIGGER_FAIL_REPR, {"error": "Trigger timeout"}, context)
+
+    assert raised.value.trigger.step["what"] == "pause"
+
+
+def test_an_event_of_a_pause_begins_one_look_alone(head: FakeRayDashboard, repo: Path) -> None:
+    context, sensor = task_context(Store()), fresh(repo, poke_interval=0.05)
+    pause = looked(head, sensor, context, deferred(sensor, context), "delays (2026-01-01)")
+    event = event_of(pause.trigger)
+    with pytest.raises(TaskDeferred):
+        resume(sensor, context, pause, event)
+
+    current = head.jobs[alive(head)[0]].submission_id
+    for told in (event, {**event, "submission_id": current}):
+        with pytest.raises(ProtocolError):
+            resume(sensor, context, pause, told)
+    assert len(head.jobs) == 2
 
 
 @pytest.mark.parametrize(
@@ -255,20 +369,20 @@ def end_late(head: FakeRayDashboard, name: str) -> None:
 def test_a_wait_for_freshness_ends_as_a_sensors_does(
     head: FakeRayDashboard, repo: Path, soft_fail: bool, error: type[Exception]
 ) -> None:
-    context, sensor = task_context(Store()), fresh(repo, soft_fail=soft_fail)
+    context, sensor = task_context(Store()), fresh(repo, soft_fail=soft_fail, timeout=0)
     pause = deferred(sensor, context)
-    end_late(head, next(iter(head.jobs)))
+    end_of_look(head, *head.jobs, "delays (2026-01-01)")
 
-    with pytest.raises(error, match="not fresh at 2026-01-02 in time: still waiting for delays") as raised:
+    with pytest.raises(error, match=r"not fresh at 2026-01-02.* in time: still delays \(2026-01-01\)"):
         resume(sensor, context, pause, event_of(pause.trigger))
-    assert "Last lines" not in str(raised.value)
+    assert alive(head) == []
 
 
-def test_another_failure_of_its_job_is_no_end_of_the_time(head: FakeRayDashboard, repo: Path) -> None:
+def test_a_failed_look_is_no_end_of_the_time(head: FakeRayDashboard, repo: Path) -> None:
     context, sensor = task_context(Store()), fresh(repo, soft_fail=True)
     pause = deferred(sensor, context)
     name = next(iter(head.jobs))
-    error = {"type": "OSError", "message": "NotFresh: a disk is full"}
+    error = {"type": "OSError", "message": "a disk is full"}
     write_records(head, name, {"kind": "end", "status": "failed", "error": error})
     head.set_status(name, "FAILED", message="Traceback", exit_code=1)
 
@@ -280,16 +394,17 @@ def test_the_time_for_freshness_counts_over_all_tries(
     head: FakeRayDashboard, repo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store()
-    deferred(fresh(repo, timeout=timedelta(hours=1), poke_interval=timedelta(seconds=5)), task_context(store))
+    deferred(fresh(repo), task_context(store))
     (first,) = head.jobs
     head.set_status(first, "FAILED", message="died", error_type="JOB_SUPERVISOR_ACTOR_DIED")
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + 600)
-    deferred(fresh(repo, timeout=3600, poke_interval=5), task_context(store, try_number=2))
+    monkeypatch.setattr(time, "time", lambda: now + 3500)
+    second = fresh(repo, timeout=timedelta(hours=1), poke_interval=timedelta(minutes=30))
+    context = task_context(store, try_number=2)
+    pause = looked(head, second, context, deferred(second, context), "delays (2026-01-01)")
 
-    waits = [json.loads(text) for job in head.jobs.values() for text in files(head, job, "config.json")]
-    assert [each["poll_interval_seconds"] for each in waits] == [5, 5]
-    assert [each["timeout_seconds"] for each in waits] == [pytest.approx(3600, abs=60), pytest.approx(3000, abs=60)]
+    assert pause.trigger.step["what"] == "pause"
+    assert pause.trigger.step["until"] == pytest.approx(now + 3600, abs=60)
 
 
 @pytest.mark.parametrize(

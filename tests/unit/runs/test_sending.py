@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from airflow_provider_air.clusters.jobs_api import backend as jobs_api
 from airflow_provider_air.contracts.runs import Wait
 from airflow_provider_air.contracts.storage import JobAccess
 from airflow_provider_air.errors import ClusterUnreachableError, UnavailableError
+from airflow_provider_air.ray_api import code_files, packages
 from airflow_provider_air.runs import sending
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.unit.runs.conftest import Task
@@ -49,6 +51,17 @@ class Counted:
 
     def plan(self) -> dict[str, Any]:
         return {"storage": lambda: self, "environment": self.environment}
+
+
+@dataclass
+class Stored(Counted):
+    """It takes code, too."""
+
+    def stat(self, path: str) -> None:
+        return None
+
+    def put(self, path: str, data: bytes) -> None:
+        self.calls.append("put")
 
 
 def test_a_storage_is_opened_and_asked_once_for_each_submission(task: Task, head: FakeRayDashboard) -> None:
@@ -98,3 +111,87 @@ def test_people_are_told_while_a_submission_is_tried_again(
         task.run().begin()
 
     assert len([line for line in task.log.lines if line.startswith("Submitting ")]) > 2
+
+
+@pytest.fixture
+def packed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The folders that were packed, by name, each time that one was."""
+    names: list[str] = []
+    real = code_files.files_of_folder
+
+    def noted(folder: Path, *options: Any, **more: Any) -> Any:
+        names.append(folder.name)
+        return real(folder, *options, **more)
+
+    monkeypatch.setattr(packages, "files_of_folder", noted)
+    return names
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> dict[str, Any]:
+    for name in ("code", "module", "features"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file.py").write_text(f"{name} = 1")
+    return {
+        "working_dir": str(tmp_path / "code"),
+        "runtime_env": {"py_modules": [str(tmp_path / "module")]},
+        "folders": {"repo": tmp_path / "features"},
+        "payload": {"config.json": b"{}"},
+    }
+
+
+def test_code_is_packed_once_for_its_check_and_its_submission(
+    task: Task, head: FakeRayDashboard, packed: list[str], code: dict[str, Any]
+) -> None:
+    assert isinstance(task.run(job=code).begin(), Wait)
+
+    assert sorted(name for name in packed if name != "drivers") == ["code", "features", "module"]
+    assert len(head.jobs) == 1
+
+
+def test_code_of_a_job_that_is_adopted_or_collected_is_not_packed(
+    task: Task, head: FakeRayDashboard, packed: list[str], code: dict[str, Any]
+) -> None:
+    step = task.run(job=code).begin()
+    packed.clear()
+    task.run(2, job=code).begin()
+    (name,) = head.jobs
+    head.set_status(name, "SUCCEEDED")
+    assert isinstance(step, Wait)
+    event = task.event(step, job={"submission_id": name, "status": "SUCCEEDED"})
+    task.run(2, job=code).resume(event)
+    task.run(3, job=code).begin()
+
+    assert packed == []
+    assert task.phases == ["SUCCEEDED"]
+
+
+def test_code_that_is_too_large_for_ray_is_read_once_for_each_place(
+    task: Task, head: FakeRayDashboard, packed: list[str], code: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packages, "MAX_PACKAGE_BYTES", 10)
+    counted = Stored()
+
+    task.run(job={"working_dir": code["working_dir"]}, **counted.plan()).begin()
+
+    # For Ray, which takes none of that size, then for the storage.
+    assert packed == ["code", "code"]
+    assert counted.calls.count("put") == 1
+
+
+def test_the_next_attempt_sends_the_code_of_its_own_time(
+    task: Task, head: FakeRayDashboard, code: dict[str, Any]
+) -> None:
+    run = task.run(job=code, again=lambda result: 0.0)
+    step = run.begin()
+    Path(code["working_dir"], "file.py").write_text("code = 2")
+    (first,) = head.jobs
+    head.set_status(first, "SUCCEEDED")
+    assert isinstance(step, Wait)
+    pause = run.resume(task.event(step, job={"submission_id": first, "status": "SUCCEEDED"}))
+    assert isinstance(pause, Wait)
+    assert pause.what == "pause"
+    run.resume(task.event(pause))
+
+    sent = [(job.runtime_env or {})["working_dir"] for job in head.jobs.values()]
+    assert len(set(sent)) == 2

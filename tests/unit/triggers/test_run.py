@@ -21,6 +21,7 @@ from airflow_provider_air.clusters.jobs_api import watching
 from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.contracts.runs import Wait
 from airflow_provider_air.drivers.wire.names import records_name
+from airflow_provider_air.runs import history as histories
 from airflow_provider_air.runs import watch as watches
 from airflow_provider_air.runs.ledger import AttachmentEntry, Attempt
 from airflow_provider_air.triggers.run import RayRunTrigger
@@ -539,7 +540,7 @@ async def test_values_that_json_does_not_know_do_not_end_the_watch(
     head: FakeRayDashboard, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Airflow's own line refuses them, and Python writes them."""
-    monkeypatch.setattr(watches, "HISTORY_SECONDS", 0.0)
+    monkeypatch.setattr(histories, "HISTORY_SECONDS", 0.0)
     head.add_job("job")
     for number in range(3):
         values = {"loss": float("nan"), "rmse": float("inf"), "step": number}

@@ -1,6 +1,7 @@
 """Author-side code of the driver tests: runs on the Ray cluster."""
 
 import asyncio
+import datetime
 import json
 import os
 import tempfile
@@ -166,6 +167,35 @@ def orders(rows: int) -> Any:
     import ray.data
 
     return ray.data.range(rows)
+
+
+def flights(count: int) -> Any:
+    """Read rows of a carrier, one each twelve hours of January 2026, in several blocks; without a place, too."""
+    import pyarrow
+    import ray.data
+
+    begin, hours = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC), datetime.timedelta(hours=12)
+    times = pyarrow.timestamp("us", "UTC")
+    columns = {"id": pyarrow.int64(), "carrier": pyarrow.string(), "event_timestamp": times, "x": pyarrow.float64()}
+
+    def rows(block: Any) -> Any:
+        numbers = block.column("id").to_pylist()
+        values = [
+            [2**60 + number for number in numbers],
+            ["AA"] * len(numbers),
+            [begin + number * hours for number in numbers],
+            [float(number) for number in numbers],
+        ]
+        return pyarrow.table(values, schema=pyarrow.schema(columns))
+
+    if not count:
+        return ray.data.from_arrow(pyarrow.schema(columns).empty_table())
+    return ray.data.range(count, override_num_blocks=4).map_batches(rows, batch_format="pyarrow")
+
+
+def no_flights() -> Any:
+    """Fail as a reader does whose place is not there."""
+    raise FileNotFoundError("no flights here")
 
 
 class Epoch:

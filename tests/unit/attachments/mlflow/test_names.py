@@ -1,9 +1,12 @@
-"""Names that MLflow takes."""
+"""
+Names that MLflow takes.
+
+It is imported where a test needs it: each worker of a test run imports all files.
+"""
 
 from __future__ import annotations
 
 import pytest
-from mlflow.utils.validation import _validate_metric_name
 
 from airflow_provider_air.attachments.mlflow.models import Gate
 from airflow_provider_air.attachments.mlflow.names import (
@@ -22,6 +25,8 @@ VALUES, NAMES = parameters(KINDS)
 
 @pytest.mark.parametrize(("original", "readable"), VALUES, ids=NAMES)
 def test_a_name_becomes_one_that_mlflow_takes_and_stays_readable(original: str, readable: str) -> None:
+    from mlflow.utils.validation import _validate_metric_name
+
     name = name_of(original)
 
     _validate_metric_name(name)

@@ -1,4 +1,8 @@
-"""Models in folders as their libraries, Ray's callbacks, MLflow and people leave them."""
+"""
+Models in folders as their libraries, Ray's callbacks, MLflow and people leave them.
+
+Libraries are imported where a test needs them: each worker of a test run imports all files.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import joblib  # type: ignore[import-untyped]
-import lightgbm
 import numpy
 import pandas
 import pyarrow
 import pytest
-import sklearn.linear_model  # type: ignore[import-untyped]
-import sklearn.pipeline  # type: ignore[import-untyped]
-import sklearn.preprocessing  # type: ignore[import-untyped]
-import xgboost
 
 from airflow_provider_air.drivers.batch_inference import pool, predictors
 from airflow_provider_air.drivers.batch_inference.predictors import ColumnsMissing, ModelMissing
@@ -29,16 +27,28 @@ INPUT = pyarrow.table(
 )
 
 
-def booster() -> lightgbm.Booster:
+def booster() -> Any:
+    import lightgbm
+
     return lightgbm.train({"verbosity": -1, "num_threads": 1, "min_data_in_leaf": 2}, lightgbm.Dataset(X, Y), 3)
 
 
-def trees() -> xgboost.Booster:
+def trees() -> Any:
+    import xgboost
+
     return xgboost.train({"nthread": 1}, xgboost.DMatrix(X, Y), 3)
 
 
 def linear() -> Any:
-    return sklearn.linear_model.LinearRegression().fit(X, Y)
+    from sklearn.linear_model import LinearRegression  # type: ignore[import-untyped]
+
+    return LinearRegression().fit(X, Y)
+
+
+def dump_by_joblib(model: Any, file: Any) -> None:
+    import joblib  # type: ignore[import-untyped]
+
+    joblib.dump(model, file)
 
 
 def predicted(name: str, folder: Path, given: pyarrow.Table = INPUT, **args: Any) -> pyarrow.Table:
@@ -64,6 +74,8 @@ def test_a_booster_is_found_by_its_usual_names(
 
 
 def test_the_predictions_are_the_libraries_own(tmp_path: Path) -> None:
+    import xgboost
+
     booster().save_model(tmp_path / "model.txt")
     trees().save_model(tmp_path / "model.ubj")
     given = pyarrow.Table.from_pandas(X, preserve_index=False)
@@ -74,7 +86,7 @@ def test_the_predictions_are_the_libraries_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "dump"), [("model.pkl", pickle.dump), ("model.joblib", joblib.dump), ("model.pickle", pickle.dump)]
+    ("file", "dump"), [("model.pkl", pickle.dump), ("model.joblib", dump_by_joblib), ("model.pickle", pickle.dump)]
 )
 def test_an_estimator_is_found_by_its_usual_names(file: str, dump: Callable[[Any, Any], Any], tmp_path: Path) -> None:
     with (tmp_path / file).open("wb") as stream:
@@ -84,11 +96,15 @@ def test_an_estimator_is_found_by_its_usual_names(file: str, dump: Callable[[Any
 
 
 def test_a_pipeline_takes_texts_and_nulls_and_gives_several_numbers_a_row(tmp_path: Path) -> None:
+    import sklearn.linear_model  # type: ignore[import-untyped]
+    import sklearn.pipeline  # type: ignore[import-untyped]
+    import sklearn.preprocessing  # type: ignore[import-untyped]
+
     frame = pandas.DataFrame({"kind": ["a", "b", None, "a"]}, dtype=object)
     steps = sklearn.pipeline.make_pipeline(
         sklearn.preprocessing.OneHotEncoder(handle_unknown="ignore"), sklearn.linear_model.LogisticRegression()
     ).fit(frame, ["x", "y", "y", "x"])
-    joblib.dump(steps, tmp_path / "model.joblib")
+    dump_by_joblib(steps, tmp_path / "model.joblib")
     given = pyarrow.table({"kind": ["a", None]})
     assert predicted("sklearn", tmp_path, given).column("prediction").to_pylist() == ["x", "y"]
     found = predicted("sklearn", tmp_path, given, method="predict_proba", output_column="p").column("p")
@@ -124,6 +140,6 @@ def test_a_file_of_another_name_is_named_by_the_author(tmp_path: Path) -> None:
 def test_a_column_that_the_model_needs_is_told(name: str, tmp_path: Path) -> None:
     booster().save_model(tmp_path / "model.txt")
     trees().save_model(tmp_path / "model.ubj")
-    joblib.dump(linear(), tmp_path / "model.joblib")
+    dump_by_joblib(linear(), tmp_path / "model.joblib")
     with pytest.raises(ColumnsMissing, match="input: the model needs the columns 'b', which the input lacks"):
         predicted(name, tmp_path, INPUT.drop_columns(["b"]))

@@ -1,4 +1,8 @@
-"""Trials' runs as the real wandb writes them, offline: several at a time in one process."""
+"""
+Trials' runs as the real wandb writes them, offline: several at a time in one process.
+
+It is imported where a test needs it: each worker of a test run imports all files.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,10 @@ from airflow_provider_air.drivers.trackers import wandb_trials
 from airflow_provider_air.drivers.wire.problems import ConfigurationProblem
 from tests.wandb_files import OfflineRun, read_runs
 
-wandb = pytest.importorskip("wandb")
-
 
 @pytest.fixture
 def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    wandb = pytest.importorskip("wandb")
     environment = {
         "RAY_AIRFLOW_WANDB": "trials",
         "RAY_AIRFLOW_WANDB_TRIALS": "af-0",
@@ -35,6 +38,8 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def written(folder: Path) -> list[OfflineRun]:
+    import wandb
+
     wandb.teardown()  # as at the end of the driver's process, by which all is in the files
     return read_runs(folder)
 
@@ -87,7 +92,7 @@ def test_a_trial_that_starts_again_goes_on_in_its_run_and_what_is_left_ends_with
         told.append(("init", options["id"], options["resume"]))
         return Open(options["id"])
 
-    monkeypatch.setattr(wandb, "init", init)
+    monkeypatch.setattr("wandb.init", init)
     trials = wandb_trials.begin(by_hand)
     assert trials is not None
     tell(by_hand, "a", "running")
@@ -110,6 +115,8 @@ def test_a_trial_that_starts_again_goes_on_in_its_run_and_what_is_left_ends_with
 def test_a_run_that_cannot_be_opened_stops_no_other(
     by_hand: Run, monkeypatch: pytest.MonkeyPatch, offline: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    import wandb
+
     real = wandb.init
 
     def init(**options: Any) -> Any:
@@ -132,7 +139,7 @@ def test_a_run_that_cannot_be_opened_stops_no_other(
 def test_only_trials_are_followed_and_only_by_a_wandb_that_can(
     by_hand: Run, monkeypatch: pytest.MonkeyPatch, offline: Path
 ) -> None:
-    monkeypatch.setattr(wandb, "__version__", "0.19.9")
+    monkeypatch.setattr("wandb.__version__", "0.19.9")
     with pytest.raises(ConfigurationProblem, match=r"0\.19\.10 or newer on the cluster, which has 0\.19\.9"):
         wandb_trials.begin(by_hand)
     monkeypatch.setenv("RAY_AIRFLOW_WANDB", "run")

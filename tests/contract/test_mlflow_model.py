@@ -1,4 +1,8 @@
-"""What the driver logs of a checkpoint, by the real mlflow into a store of this test's own."""
+"""
+What the driver logs of a checkpoint, by the real mlflow into a store of this test's own.
+
+Libraries are imported where a test needs them: each worker of a test run imports all files.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +18,9 @@ import pytest
 
 from airflow_provider_air.drivers.frame.running import Run
 from airflow_provider_air.drivers.trackers import mlflow_model, registered
-from airflow_provider_air.drivers.wire.names import MLFLOW_MODEL_FILE
+from airflow_provider_air.drivers.wire.names import MLFLOW_MODEL_FILE, RECORDS_DIR
 from airflow_provider_air.drivers.wire.problems import ConfigurationProblem
-from tests.unit.drivers.conftest import said
 
-mlflow = pytest.importorskip("mlflow")
-pytest.importorskip("ray.train")
-linear: Any = pytest.importorskip("sklearn.linear_model").LinearRegression
 FRAME = pandas.DataFrame({"a": [float(i % 13) for i in range(60)], "b": [float(i % 7) for i in range(60)]})
 Log = Callable[..., dict[str, Any]]
 
@@ -32,8 +32,17 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
+def by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A driver's run, which has no payload."""
+    monkeypatch.setenv(RECORDS_DIR, str(tmp_path))
+    return Run("by-hand", None, None)
+
+
+@pytest.fixture
 def tracked(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_hand: Run) -> Log:
     """Give the function that logs a checkpoint as a driver does, with what the tracker has told it."""
+    import mlflow
+
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     monkeypatch.chdir(tmp_path)
     mlflow.set_tracking_uri(store)
@@ -73,6 +82,12 @@ def xgboost_checkpoint(folder: Path) -> Any:
     return booster.predict(data)
 
 
+def linear() -> Any:
+    from sklearn.linear_model import LinearRegression  # type: ignore[import-untyped]
+
+    return LinearRegression()
+
+
 def sklearn_checkpoint(folder: Path) -> Any:
     folder.mkdir()
     model = linear().fit(FRAME, FRAME["a"] * 2 + FRAME["b"])
@@ -82,6 +97,8 @@ def sklearn_checkpoint(folder: Path) -> Any:
 
 def saved_checkpoint(folder: Path) -> Any:
     """Leave a checkpoint that the author's loop has saved by mlflow itself."""
+    import mlflow
+
     model = linear().fit(FRAME, FRAME["a"] * 2 + FRAME["b"])
     mlflow.sklearn.save_model(model, folder, signature=mlflow.models.infer_signature(FRAME, model.predict(FRAME)))
     return model.predict(FRAME)
@@ -99,6 +116,8 @@ MAKERS: dict[str, Callable[[Path], Any]] = {
 def test_a_checkpoint_becomes_a_model_that_mlflow_loads_and_that_predicts_the_same(
     tracked: Log, tmp_path: Path, kind: str
 ) -> None:
+    import mlflow
+
     expected = MAKERS[kind](tmp_path / "checkpoint")
 
     told = tracked(tmp_path / "checkpoint")
@@ -112,6 +131,8 @@ def test_a_checkpoint_becomes_a_model_that_mlflow_loads_and_that_predicts_the_sa
 
 
 def test_an_example_of_the_authors_gives_a_signature(tracked: Log, tmp_path: Path) -> None:
+    import mlflow
+
     sklearn_checkpoint(tmp_path / "checkpoint")
 
     told = tracked(tmp_path / "checkpoint", input_example=FRAME.head(3).to_dict(orient="records"))
@@ -156,6 +177,11 @@ def test_without_mlflow_a_named_flavor_is_refused_before_the_work_and_any_other_
     said(["tracker.flavor", "mlflow", "pip"], problem)
 
 
+def said(words: list[str], problem: pytest.ExceptionInfo[ConfigurationProblem]) -> None:
+    """Check that the problem's message holds all these words."""
+    assert [word for word in words if word not in str(problem.value)] == [], problem.value
+
+
 def test_nothing_is_logged_where_nothing_is_to_be_registered(by_hand: Run) -> None:
     assert mlflow_model.log_best(by_hand, {"best_checkpoint": "/nowhere"}, "lightgbm", {}) == {}
 
@@ -163,6 +189,8 @@ def test_nothing_is_logged_where_nothing_is_to_be_registered(by_hand: Run) -> No
 @pytest.fixture
 def versions(tracked: Log, tmp_path: Path) -> dict[str, str]:
     """Two versions: a model of MLflow's that is the champion, and a bare checkpoint."""
+    import mlflow
+
     lightgbm_checkpoint(tmp_path / "checkpoint")
     client, told, name = mlflow.MlflowClient(), tracked(tmp_path / "checkpoint"), f"m-{tmp_path.name}"
     client.create_registered_model(name)
