@@ -80,19 +80,30 @@ def prepare(
             entrypoint = with_secrets(entrypoint, hook)
     if env_vars:
         environment["env_vars"] = env_vars
-    submission = JobSubmission(
+    named = {**request.metadata, **metadata}
+    submission = _submission(submission_id, entrypoint, environment, named, request.resources)
+    _check_size(submission)
+    return PreparedJob(submission, tuple(packages), tuple(staged), request.rollout)
+
+
+def _submission(
+    submission_id: str,
+    entrypoint: str,
+    environment: Mapping[str, Any],
+    metadata: Mapping[str, str],
+    resources: EntrypointResources,
+) -> JobSubmission:
+    return JobSubmission(
         submission_id,
         entrypoint,
         environment,
-        {**request.metadata, **metadata},
-        request.resources.num_cpus,
-        request.resources.num_gpus,
-        request.resources.memory,
-        request.resources.resources,
-        request.resources.label_selector,
+        metadata,
+        resources.num_cpus,
+        resources.num_gpus,
+        resources.memory,
+        resources.resources,
+        resources.label_selector,
     )
-    _check_size(submission)
-    return PreparedJob(submission, tuple(packages), tuple(staged), request.rollout)
 
 
 def _check_resources(resources: EntrypointResources) -> None:

@@ -207,7 +207,7 @@ def run_all(patch: pytest.MonkeyPatch, world: World, folder: Path, names: list[s
     world.run()
 
 
-@pytest.mark.parametrize("seeds", [range(25), pytest.param(range(25, 200), marks=pytest.mark.full)], ids=str)
+@pytest.mark.parametrize("seeds", [range(8), pytest.param(range(8, 200), marks=pytest.mark.full)], ids=str)
 @pytest.mark.usefixtures("quick")
 def test_a_reader_finds_one_whole_output_and_no_run_wedges(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seeds: range
