@@ -186,7 +186,6 @@ def _parts(spec: KubeRayCluster, marks: Marks) -> tuple[dict[str, Any], dict[str
     metadata = {"labels": spelled({"labels": spec.labels})["labels"], "annotations": dict(spec.annotations)}
     names = ("'manifest'", "the fields")
     metadata = merged(base["metadata"], metadata, names=names)
-    rules.check_marks_are_ours(metadata)
     metadata = merged(metadata, {"labels": marks.labels(), "annotations": marks.annotations()}, names=names)
     cluster = merged(base["spec"], _said(spec, base["spec"], marks), names=names)
     return metadata, _with_defaults(cluster, spec)

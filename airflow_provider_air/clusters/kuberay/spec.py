@@ -16,7 +16,7 @@ from airflow_provider_air.clusters.kuberay.manifest import cluster_manifest, dea
 from airflow_provider_air.clusters.kuberay.marks import Marks
 from airflow_provider_air.clusters.kuberay.names import CLUSTER, resource_name
 from airflow_provider_air.clusters.kuberay.pods import PodFields
-from airflow_provider_air.clusters.kuberay.raw import read_manifest
+from airflow_provider_air.clusters.kuberay.raw import checked, read_manifest
 from airflow_provider_air.clusters.kuberay.words import spelled
 from airflow_provider_air.contracts.clusters import ClusterOwner
 from airflow_provider_air.contracts.runs import AttemptInfo
@@ -199,6 +199,8 @@ class KubeRayCluster(PodFields):
             if one.name not in SAME_CLUSTER
         }
         wish["python"] = None if self.image else f"{sys.version_info.major}.{sys.version_info.minor}"
+        if isinstance(self.manifest, Mapping):
+            wish["manifest"] = checked(self.manifest)
         wish["head"] = _said(self.head_group())
         wish["worker_groups"] = [_said(group) for group in self.groups()]
         # An empty field and one that is not there are the same, also to a version that has more fields.
