@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.kubernetes.node import cache
 from tests.kubernetes.node.addresses import SLOTS, Addresses
 from tests.kubernetes.node.namespaces import link_name
 from tests.kubernetes.node.parts import cgroup
 
+# One for the whole machine, whoever's cache it is: addresses and control groups are the machine's.
+NODES = Path("/var/lib/air-kube-tests")
 STATE = "state.json"
 CGROUPS = Path("/sys/fs/cgroup")
 END_SECONDS = 30
@@ -28,7 +29,7 @@ _held: dict[int, int] = {}
 
 def folder(slot: int) -> Path:
     """Give the folder of the node in a slot."""
-    return cache.root() / "nodes" / str(slot)
+    return NODES / str(slot)
 
 
 def take_slot() -> int:
@@ -45,7 +46,7 @@ def take_slot() -> int:
             else:
                 _unlock(slot)
     if taken is None:
-        raise RuntimeError(f"all {SLOTS} slots are taken: {cache.root() / 'nodes'}")
+        raise RuntimeError(f"all {SLOTS} slots are taken: {NODES}")
     return taken
 
 
