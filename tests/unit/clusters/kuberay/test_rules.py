@@ -267,15 +267,29 @@ def test_the_fields_of_1_7_are_those_that_1_6_1_has_not() -> None:
     assert new_in(newer, older) == set(NEW_IN_1_7)
 
 
+TO_A_CREATION = (
+    'RayCluster in version "v1" cannot be handled as a RayCluster: strict decoding error: unknown field "{}"'
+)
+TO_AN_APPLY = "failed to create typed patch object (/n; ray.io/v1, Kind=RayCluster): .{}: field not declared in schema"
+
+
+@pytest.mark.parametrize("message", [TO_A_CREATION, TO_AN_APPLY])
 @pytest.mark.parametrize("field", NEW_IN_1_7)
-def test_a_field_that_the_installed_crds_have_not_is_named_with_the_version(field: str) -> None:
+def test_a_field_that_the_installed_crds_have_not_is_named_with_the_version(field: str, message: str) -> None:
     path = f"spec.{field}".replace("workerGroupSpecs", "workerGroupSpecs[0]")
-    message = (
-        f'RayCluster in version "v1" cannot be handled as a RayCluster: strict decoding error: unknown field "{path}"'
-    )
-    error = refused_fields(message)
+    error = refused_fields(message.format(path))
     assert error is not None
     assert f"{path} came with KubeRay 1.7" in str(error)
+
+
+def test_each_refused_field_of_an_apply_is_named() -> None:
+    error = refused_fields(
+        "failed to create typed patch object (/n; ray.io/v1, Kind=RayCluster): errors:\n"
+        "    .spec.workerGroupSpecs[0].priority: field not declared in schema\n"
+        "    .spec.imagee: field not declared in schema"
+    )
+    assert error is not None
+    assert "no field spec.workerGroupSpecs[0].priority, spec.imagee" in str(error)
 
 
 def test_a_field_that_no_version_has_is_named_too() -> None:
