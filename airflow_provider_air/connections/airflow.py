@@ -12,6 +12,7 @@ from airflow_provider_air.connections.base import fields_of_connection, get_conn
 _MAKERS: Mapping[str, str] = {
     "aws": "ConnectedAws",
     "google": "ConnectedGoogle",
+    "kubernetes": "ConnectedKubernetes",
     "mlflow": "mlflow_server_of",
     "ray": "ray_connection_of",
     "tecton": "tecton_server_of",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_air.contracts.runs import Log
     from airflow_provider_air.runs.admission import Admission
     from airflow_provider_air.runs.attempts import Ports
+    from airflow_provider_air.runs.leases import Leases
     from airflow_provider_air.runs.plan import Try
     from airflow_provider_air.runs.watch import WatchPorts
 
@@ -51,9 +52,18 @@ def _admission() -> Admission:
     return Admission(HostPlaces())
 
 
+@cache
+def _leases() -> Leases:
+    """Give the one of this process."""
+    from airflow_provider_air.runs.leases import Leases
+
+    return Leases()
+
+
+@cache
 def backend_of(name: str) -> ClusterBackend:
     """
-    Give a cluster back end; for workers, threads of the triggerer, and the command line.
+    Give the process's one cluster back end of a name; for workers, threads of the triggerer, and the command line.
 
     :raises ConfigurationError: there is no such back end
     """
@@ -197,7 +207,9 @@ def run_ports(context: Context, log: Log) -> Ports:
     from airflow_provider_air.runs.clock import RealClock
 
     store = WorkerStore(context["task_state_store"])
-    return Ports(WorkerBoard(context["ti"]), CONNECTIONS, backend_of, log, RealClock(), _admission(), store)
+    return Ports(
+        WorkerBoard(context["ti"]), CONNECTIONS, backend_of, log, RealClock(), _admission(), store, leases=_leases()
+    )
 
 
 def watch_ports(task: Mapping[str, Any], log: Log) -> WatchPorts:
@@ -209,7 +221,7 @@ def watch_ports(task: Mapping[str, Any], log: Log) -> WatchPorts:
     from airflow_provider_air.runs.clock import RealClock
     from airflow_provider_air.runs.watch import WatchPorts
 
-    return WatchPorts(XComBoard(task), CONNECTIONS, backend_of, log, RealClock(), _admission())
+    return WatchPorts(XComBoard(task), CONNECTIONS, backend_of, log, RealClock(), _admission(), leases=_leases())
 
 
 def bundle_folder(context: Context) -> Path | None:

@@ -92,6 +92,48 @@ class GoogleAccount(Protocol):
         """Give a fresh token; None where the connection leads to none that expires."""
 
 
+@dataclass(frozen=True)
+class KubernetesServer:
+    """
+    Where a kube-apiserver answers and what lets us in. In memory only: it holds secrets.
+
+    :param url: ``http(s)://host:port[/prefix]`` without a final slash
+    :param headers: what each request carries: ``Authorization``, where it is no certificate that lets us in
+    :param verify: True for the system's CAs, a path for another bundle, False to accept any certificate
+    :param client_certificate: paths of a certificate and its key, on this host
+    :param tls_server_name: whose certificate the server shows, where that is not the address's host
+    :param proxy: the address of an HTTP proxy on the way
+    :param namespace: the one that the connection names, else its context, else the pod that this process runs in
+    :param in_cluster: whether this process runs in a pod of that Kubernetes, and asks with the pod's service account
+    :param expires_at: epoch seconds at which the token ends, or None where it does not tell
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    verify: bool | str = True
+    client_certificate: tuple[str, str] | None = None
+    tls_server_name: str | None = None
+    proxy: str | None = field(default=None, repr=False)
+    namespace: str | None = None
+    in_cluster: bool = False
+    expires_at: float | None = None
+
+
+@runtime_checkable
+class KubernetesAccess(Protocol):
+    """What a ``kubernetes`` connection opens; asks nobody before a call. Calls block."""
+
+    conn_id: str
+
+    def server(self) -> KubernetesServer:
+        """
+        Read the connection, the files that it names and the token anew; runs its exec plug-in, where it has one.
+
+        :raises ConfigurationError: the connection leads to no server; the message says why
+        :raises UnavailableError: what keeps the connection does not answer, or no token came
+        """
+
+
 @runtime_checkable
 class Connections(Protocol):
     """
@@ -106,7 +148,8 @@ class Connections(Protocol):
 
         :param kind: ``ray`` gives a :class:`~airflow_provider_air.ray_api.transport.RayConnection`, ``mlflow`` a
             server, ``wandb`` a site, ``tecton`` a server, ``aws`` an :class:`AwsAccount`, ``google`` a
-            :class:`GoogleAccount`; any other kind gives :class:`ConnectionFields`
+            :class:`GoogleAccount`, ``kubernetes`` a :class:`KubernetesAccess`; any other kind gives
+            :class:`ConnectionFields`
         :raises ConfigurationError: there is none of this id, or it is malformed
         :raises MissingExtraError: what opens this kind is not installed
         :raises UnavailableError: what keeps it does not answer

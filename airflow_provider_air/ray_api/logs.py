@@ -73,7 +73,7 @@ class LogReader:
         if address is None:
             self._warn_of(told)
         elif transport.agent_url is not None:
-            return transport.agent_url(address)
+            return await transport.agent_url(address)
         elif transport.base_url.startswith("http://"):
             if await self._nodes.have(address):
                 return address

@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from airflow_provider_air.errors import AirError
+    from airflow_provider_air.ray_api.requests import Answer
+
+
+@dataclass(frozen=True)
+class Hints:
+    """
+    What a person can do where nothing can be sent, for each cause: by whoever made the transport.
+
+    :param untrusted: the server's certificate is signed by nobody whom we know
+    :param certificate: the server wants a client certificate
+    :param plain: the server speaks no TLS
+    :param headers: a header cannot be sent
+    :param unreachable: nobody answers
+    """
+
+    untrusted: str = "Set 'ca_path' in the ray connection to the CA that signed it, or add it to the system's"
+    certificate: str = "Give its certificate and key in the ray connection"
+    plain: str = "Use http:// in the connection"
+    headers: str = "Check the connection's password and 'headers'"
+    unreachable: str = (
+        "Is the cluster running, is its dashboard port reachable from this host, and does it want https://?"
+    )
 
 
 @dataclass(frozen=True)
@@ -26,6 +51,10 @@ class Transport:
     :param agent_url: turns the address of a node's agent, as a job's record tells it (``http://ip:port``), into one
         that we reach and that is the cluster's, or into None where none is. By default the address itself, but only
         beside a plain ``http://`` dashboard, and only where the ip is a node's
+    :param proxy: the address of an HTTP proxy on the way, or None
+    :param tls_server_name: whose certificate the server shows, where that is not its address's host
+    :param failure_between: tells what went wrong by an answer that somebody in front of Ray gave; None: it is Ray's
+    :param hints: what to do where nothing can be sent
     """
 
     base_url: str
@@ -35,7 +64,11 @@ class Transport:
     client_certificate: tuple[str, str] | None = None
     expires_at: float | None = None
     reads_agents: bool = True
-    agent_url: Callable[[str], str | None] | None = field(default=None, repr=False, compare=False)
+    agent_url: Callable[[str], Awaitable[str | None]] | None = field(default=None, repr=False, compare=False)
+    proxy: str | None = field(default=None, repr=False)
+    tls_server_name: str | None = None
+    failure_between: Callable[[Answer], AirError | None] | None = field(default=None, repr=False, compare=False)
+    hints: Hints = field(default=Hints(), repr=False, compare=False)
 
     def request_headers(self, base_url: str | None = None) -> dict[str, str]:
         """

@@ -20,6 +20,8 @@ SPEC_HASH = f"{PREFIX}spec-hash"
 EXPIRES_AT = f"{PREFIX}expires-at"
 SUBMISSION_ID = f"{PREFIX}submission-id"
 SCOPE = f"{PREFIX}scope"
+IDLE_TIMEOUT = f"{PREFIX}idle-timeout-seconds"
+LEASED_UNTIL = f"{PREFIX}leased-until"
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Marks:
     :param expires_at: epoch seconds after which nobody needs it, or None
     :param submission_id: of the job that it was made for, or None
     :param scope: who may share it: ``dag_run``, ``dag``, ``global``; None for one of a task alone
+    :param idle_timeout_seconds: how long it stays when nobody counts on it any more, or None
+    :param leased_until: epoch seconds until which somebody counts on it, or None; written by who does
     """
 
     owner: ClusterOwner
@@ -42,6 +46,8 @@ class Marks:
     expires_at: float | None = None
     submission_id: str | None = None
     scope: str | None = None
+    idle_timeout_seconds: float | None = None
+    leased_until: float | None = None
 
     @classmethod
     def of(
@@ -51,9 +57,10 @@ class Marks:
         expires_at: float | None = None,
         submission_id: str | None = None,
         scope: str | None = None,
+        idle_timeout_seconds: float | None = None,
     ) -> Marks:
         """Give the marks of a resource that is about to be made."""
-        return cls(owner, spec_hash, expires_at, submission_id, scope)
+        return cls(owner, spec_hash, expires_at, submission_id, scope, idle_timeout_seconds)
 
     @classmethod
     def read(cls, resource: Mapping[str, Any]) -> Marks | None:
@@ -69,7 +76,20 @@ class Marks:
             _seconds_of(annotations.get(EXPIRES_AT)),
             annotations.get(SUBMISSION_ID),
             annotations.get(SCOPE),
+            _seconds_of(annotations.get(IDLE_TIMEOUT)),
+            _seconds_of(annotations.get(LEASED_UNTIL)),
         )
+
+    def ends_at(self, created_at: float) -> float | None:
+        """
+        Give when nobody needs it any more, in epoch seconds: by its expiry, or by idleness; None: never.
+
+        :param created_at: from when on it can have been idle
+        """
+        ends = [] if self.expires_at is None else [self.expires_at]
+        if self.idle_timeout_seconds is not None:
+            ends.append(max(created_at, self.leased_until or 0.0) + self.idle_timeout_seconds)
+        return max(min(ends), self.leased_until or 0.0) if ends else None
 
     def labels(self) -> dict[str, str]:
         """Give the labels, of the resource and of its pods."""
@@ -83,6 +103,7 @@ class Marks:
             EXPIRES_AT: None if self.expires_at is None else expiry(self.expires_at),
             SUBMISSION_ID: self.submission_id,
             SCOPE: self.scope,
+            IDLE_TIMEOUT: None if self.idle_timeout_seconds is None else f"{self.idle_timeout_seconds:g}",
         }
         return {key: value for key, value in said.items() if value is not None}
 

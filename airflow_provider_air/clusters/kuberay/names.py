@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_air.clusters.kuberay.rules import LONGEST_NAME
 from airflow_provider_air.clusters.naming import cluster_name, name_to_find
-from airflow_provider_air.contracts.names import digest, named
+from airflow_provider_air.contracts.names import digest, named, slug
 from airflow_provider_air.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -24,20 +24,24 @@ def resource_name(spec: KubeRayCluster, key: TaskKey, attempt: AttemptInfo | Non
     """
     Give kind and name of the resource that a spec has for a task.
 
-    A RayJob, one for each attempt, where the spec has no name and it is for an attempt's job; else a RayCluster, which
-    a retry and a clear find again. Two names that differ never become the same one.
+    A RayJob, one for each attempt, where the spec has neither name nor scope and it is for an attempt's job; else a
+    RayCluster, which a retry and a clear find again. Without a name, a scope shares it among all that ask for the same
+    cluster there. Two names that differ never become the same one.
 
     :returns: ``("RayCluster" | "RayJob", name)``
     """
-    if spec.name is None and attempt is not None:
+    scope = _scope(spec, key)
+    if spec.name is None and scope is None and attempt is not None:
         tail = digest(attempt.submission_id, length=6)
         limit = LONGEST_NAME[JOB] - len(tail) - 1 - len(LETTERS)
         return JOB, f"{_lettered(cluster_name(None, key, limit))}-{tail}"
     limit = LONGEST_NAME[CLUSTER] - len(LETTERS)
-    scope = _scope(spec, key)
-    if spec.name is None or scope is None:
+    if scope is None:
         return CLUSTER, _lettered(cluster_name(spec.name, key, limit))
     tail = digest(*scope)
+    if spec.name is None:
+        tail = digest(*scope, spec.fingerprint())
+        return CLUSTER, f"{_lettered(slug(key.dag_id, limit - len(tail) - 1))}-{tail}"
     return CLUSTER, f"{_lettered(cluster_name(spec.name, key, limit - len(tail) - 1))}-{tail}"
 
 
