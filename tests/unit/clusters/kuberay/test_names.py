@@ -102,3 +102,20 @@ def test_one_of_a_run_cannot_be_found_without_it() -> None:
         name_of_global(KubeRayCluster(name="features", scope="dag_run"))
     with pytest.raises(ConfigurationError, match="without a name"):
         name_of_global(KubeRayCluster())
+
+
+@pytest.mark.parametrize("dag_id", ["dag", "2026_report", "日本", "x" * 250])
+def test_a_scope_without_a_name_is_shared_by_all_that_ask_for_the_same_there(dag_id: str) -> None:
+    key = dataclasses.replace(KEY, dag_id=dag_id)
+    other_task = dataclasses.replace(key, task_id="other")
+    other_run = dataclasses.replace(key, run_id="other")
+    spec = KubeRayCluster(scope="dag_run")
+    kind, name = resource_name(spec, key, attempt("air-1", key))
+    assert kind == "RayCluster"
+    assert len(name) <= LONGEST_NAME[kind]
+    assert DNS_1035.fullmatch(name), name
+    assert resource_name(spec, other_task, attempt("air-2", other_task)) == (kind, name)
+    assert resource_name(KubeRayCluster(scope="dag_run", image="own:2.60.0"), key)[1] != name
+    assert resource_name(spec, other_run)[1] != name
+    of_dag = KubeRayCluster(scope="dag")
+    assert resource_name(of_dag, other_run) == resource_name(of_dag, key)
