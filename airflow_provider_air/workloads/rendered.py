@@ -37,6 +37,9 @@ NUMBERS = frozenset(
         "healthy_timeout_seconds",
         "http_options",
         "idle_timeout_seconds",
+        "keep_clusters_seconds",
+        "keep_files_days",
+        "keep_results_days",
         "limit",
         "lock_timeout_seconds",
         "log_limit_bytes",
@@ -85,7 +88,19 @@ KEPT = frozenset(
 DATA = frozenset({"datasets", "input_uri", "output_uri"})
 NUMBERS_OF_DATA = frozenset({"max_rows_per_file", "min_rows_per_file", "seed", "split"})
 FLAGS = frozenset(
-    {"clean", "full_feature_names", "missing_ok", "offline", "online", "overwrite", "records", "soft_fail", "wait"}
+    {
+        "clean",
+        "full_feature_names",
+        "missing_ok",
+        "offline",
+        "online",
+        "only_tell",
+        "overwrite",
+        "records",
+        "soft_fail",
+        "strict",
+        "wait",
+    }
 )
 # What is text, or holds text.
 TEXTS = frozenset(
