@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.attachments.registry import runs_left_at
@@ -112,12 +113,11 @@ def _neighbours(places: Places, keeping: Keeping, deployment: str) -> Iterator[N
             targets.append(chosen(cluster, conn_id))
         except AirError as error:
             yield Unopened(f"clusters of {conn_id or cluster!r}", error)
-    # Tasks that are over hold their jobs: who stops these first finds the clusters idle the next time.
     yield from cluster_neighbours(backend_names(), targets, backend_of, deployment, keep=keeping.clusters_seconds)
     for conn_id in places.tracker_conn_ids:
-        yield _opened(f"runs of {conn_id}", lambda conn_id=conn_id: _runs_at(conn_id))
+        yield _opened(f"runs of {conn_id}", partial(_runs_at, conn_id))
     for storage in places.storages:
-        yield _opened(f"files in {storage!r}", lambda storage=storage: _files_in(storage, keeping, deployment))
+        yield _opened(f"files in {storage!r}", partial(_files_in, storage, keeping, deployment))
 
 
 def _opened(where: str, open_it: Callable[[], Neighbour]) -> Neighbour:
@@ -136,5 +136,5 @@ def _files_in(storage: Any, keeping: Keeping, deployment: str) -> Neighbour:
     spec = spec_of(storage)
     if not spec.worker_can_open:
         raise ConfigurationError("Only the cluster reaches it", where=spec.uri(), hint="Give it with its connection")
-    days = {"code": keeping.files_days, "rows": keeping.files_days, "result": keeping.results_days}
-    return LeftFiles(spec.open(CONNECTIONS), deployment, {kind: DAY_SECONDS * n for kind, n in days.items()})  # type: ignore[misc]
+    files, results = DAY_SECONDS * keeping.files_days, DAY_SECONDS * keeping.results_days
+    return LeftFiles(spec.open(CONNECTIONS), deployment, {"code": files, "rows": files, "result": results})

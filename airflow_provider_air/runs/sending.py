@@ -189,10 +189,12 @@ class Sending:
     def _mark(self, attempt: Attempt, staged: Sequence[Package], *, joins: bool, has_result: bool) -> None:
         """Write down whose the files will be that this attempt leaves in the storage, before there are any."""
         storage, key = self._storage, self._attempts.key
+        if storage is None:
+            return
         marks = [Mark("code", package.name, key) for package in staged]
         marks += [Mark("rows", attempt.info.run_name, key)] if joins else []
         marks += [Mark("result", attempt.submission_id, key)] if has_result else []
-        for mark in marks if storage is not None else ():
+        for mark in marks:
             self._attempts.patiently(partial(mark.write, storage))
 
     def _stage(self, packages: Sequence[Package]) -> None:
