@@ -39,6 +39,9 @@ NUMBERS = frozenset(
         "healthy_timeout_seconds",
         "http_options",
         "idle_timeout_seconds",
+        "keep_clusters_seconds",
+        "keep_files_days",
+        "keep_results_days",
         "limit",
         "lock_timeout_seconds",
         "log_limit_bytes",
@@ -102,9 +105,11 @@ FLAGS = frozenset(
         "missing_ok",
         "offline",
         "online",
+        "only_tell",
         "overwrite",
         "records",
         "soft_fail",
+        "strict",
         "wait",
     }
 )

@@ -15,8 +15,10 @@ from airflow_provider_air.contracts.storage import JobAccess
 from airflow_provider_air.errors import ClusterUnreachableError, UnavailableError
 from airflow_provider_air.ray_api import code_files, packages
 from airflow_provider_air.runs import sending
+from airflow_provider_air.runs.marks import key_at, thing_of
+from airflow_provider_air.storage.shared_folder import Folder, SharedFolder
 from tests.fakes.ray_dashboard import FakeRayDashboard
-from tests.unit.runs.conftest import Task
+from tests.unit.runs.conftest import KEY, Task
 
 
 @dataclass
@@ -195,3 +197,19 @@ def test_the_next_attempt_sends_the_code_of_its_own_time(
 
     sent = [(job.runtime_env or {})["working_dir"] for job in head.jobs.values()]
     assert len(set(sent)) == 2
+@pytest.mark.parametrize("has_result", [True, False])
+def test_whose_files_will_be_in_the_storage_is_written_down_before_the_job_is_sent(
+    task: Task, head: FakeRayDashboard, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, has_result: bool
+) -> None:
+    monkeypatch.setattr(jobs_api, "SUBMIT_SECONDS", 0.0)
+    monkeypatch.setattr(sending, "SUBMIT_SECONDS", 0.0)
+    head.plan("POST", "^/api/jobs/$", drop=True, times=None)
+    run = task.run(storage=lambda: SharedFolder(str(tmp_path)), job={"expects_result": has_result, "payload": {}})
+
+    with pytest.raises(UnavailableError):
+        run.begin()
+
+    storage = Folder(tmp_path)
+    marks = storage.list("air-marks")
+    assert [key_at(storage, mark.path) for mark in marks] == ([KEY] if has_result else [])
+    assert [thing_of(mark.path) for mark in marks] == ([task.attempts[-1].submission_id] if has_result else [])
