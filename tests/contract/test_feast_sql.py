@@ -20,10 +20,11 @@ from tests.fakes.task_context import Store, task_context
 from tests.feature_driver import INFO, Done, act, run_driver, unpacked, workload_payload
 from tests.feature_repo import day, write_entities
 from tests.postgres_server import USER, connect, initdb, postgres_server
+from tests.requirements import needs
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.skipif(initdb() is None, reason="there is no Postgres here (Debian: apt install postgresql)"),
+    needs("postgres", initdb() is not None),
 ]
 
 DEFINITIONS = """

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.dags.conftest import DAGS, Runner
+from tests.requirements import lacking
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -181,7 +182,7 @@ def _absent(dag_id: str) -> list[str]:
 )
 def test_example_runs_as_it_is(dag_id: str, outcomes: dict[str, Future[Outcome]]) -> None:
     if absent := _absent(dag_id):
-        pytest.skip(f"{' and '.join(absent)} is not installed")
+        pytest.skip(lacking("torch", f"{' and '.join(absent)} not installed"))
     outcome = outcomes[dag_id].result()
     assert outcome["state"] == "success", f"{outcome['tasks']}\n{outcome['log'][-6000:]}"
     EXAMPLES[dag_id](outcome)

@@ -17,6 +17,7 @@ from airflow_provider_air.clusters.local.backend import LocalBackend
 from airflow_provider_air.clusters.local.home import ClusterHome
 from airflow_provider_air.contracts.clusters import ClusterRef
 from tests.e2e.ray_lab import PATIENCE_SECONDS, Case, RayLab
+from tests.requirements import needs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
@@ -91,7 +92,7 @@ def test_nothing_is_left_of_a_group_whose_setup_fails(lonely_lab: RayLab) -> Non
 
 
 @pytest.mark.full
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a process a host name of its own")
+@needs("root", os.geteuid() == 0, "only root gives a process a host name of its own")
 def test_a_job_is_adopted_on_a_host_that_was_renamed(
     lonely_lab: RayLab, airflow_stack: AirflowStack, tmp_path: Path
 ) -> None:

@@ -11,19 +11,18 @@ from airflow_provider_air.workloads import rllib, train
 from airflow_provider_air.workloads.rllib import RLlibResult, RLlibSpec
 from airflow_provider_air.workloads.train import TrainResult, TrainSpec
 from tests.integration.drivers.conftest import Submit
+from tests.requirements import needs
 
 pytestmark = pytest.mark.integration
 
 
-def needs(*packages: str) -> pytest.MarkDecorator:
+def needs_packages(*packages: str) -> pytest.MarkDecorator:
     """Skip where one is not installed: torch is 5 GB, and beside the lock."""
     absent = [name for name in packages if importlib.util.find_spec(name) is None]
-    return pytest.mark.skipif(
-        bool(absent), reason=f"{', '.join(absent)} not installed: see 'make test' in the Makefile"
-    )
+    return needs("torch", not absent, f"{', '.join(absent)} not installed: see `make torch-tests`")
 
 
-@needs("torch")
+@needs_packages("torch")
 def test_two_torch_workers_share_their_gradients(submit: Submit, tmp_path: Path) -> None:
     spec = TrainSpec(
         "torch_loops:line",
@@ -46,7 +45,7 @@ def test_two_torch_workers_share_their_gradients(submit: Submit, tmp_path: Path)
 
 
 @pytest.mark.full  # what is refused is tested without torch, too
-@needs("torch")
+@needs_packages("torch")
 def test_a_torch_config_that_is_none_is_told_at_once(submit: Submit, tmp_path: Path) -> None:
     spec = TrainSpec("torch_loops:line", trainer="torch", trainer_args={"torch_config": {"timeout": 120}})
     payload = spec.payload(run_name="torch", storage_path=str(tmp_path), fixed_size=True)
@@ -55,7 +54,7 @@ def test_a_torch_config_that_is_none_is_told_at_once(submit: Submit, tmp_path: P
 
 
 @pytest.mark.full  # an example trains PPO, too
-@needs("torch", "gymnasium")
+@needs_packages("torch", "gymnasium")
 def test_an_algorithm_is_configured_by_a_function_and_its_losses_come_home(submit: Submit, tmp_path: Path) -> None:
     spec = RLlibSpec(None, None, {"training_iteration": 2}, config="torch_loops:small_ppo")
     payload = spec.payload(run_name="ppo", storage_path=str(tmp_path), fixed_size=True)

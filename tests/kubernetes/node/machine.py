@@ -1,0 +1,40 @@
+"""What this machine must have for a node, and what of it is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from tests.kubernetes.node import binaries
+
+# Debian's package: what of it is looked for. The Makefile installs them.
+DEBIAN = {
+    "conntrack": "conntrack",
+    "containerd": "containerd",
+    "containernetworking-plugins": "/usr/lib/cni/bridge",
+    "debootstrap": "debootstrap",
+    "iproute2": "ip",
+    "iptables": "iptables",
+    "nftables": "nft",
+    "runc": "runc",
+    "util-linux": "nsenter",
+}
+
+
+def missing() -> list[str]:
+    """Say what is not here; empty where a node can be built and run."""
+    if sys.platform != "linux" or os.uname().machine != "x86_64":
+        return ["Linux on x86_64"]
+    needs = [] if os.geteuid() == 0 else ["root"]
+    if sys.version_info[:2] != (3, 11):
+        needs.append("Python 3.11 for the tests, which is the Ray image's")
+    if not all(binary.is_built() for binary in binaries.ALL) and shutil.which("go") is None:
+        needs.append("Go 1.25 or newer")
+    packages = [
+        name
+        for name, what in DEBIAN.items()
+        if not (shutil.which(what) or (Path(what).is_absolute() and Path(what).exists()))
+    ]
+    return needs + ([f"apt install {' '.join(packages)}"] if packages else [])
