@@ -443,6 +443,18 @@ async def test_a_head_is_reached_by_the_proxy_with_both_tokens_and_logs_come_in_
     with RayClient(reach(by_certificate, namespace, token, service)) as ray:
         assert await asyncio.to_thread(ray.send, get_job("job-1")) is not None
 
+    transport = transport_of(access, namespace, cluster="c1", service=service, token=token, reach="port_forward")
+    with RayClient(transport, patience_seconds=0.0) as ray, pytest.raises(UnavailableError, match="pods/portforward"):
+        await asyncio.to_thread(ray.send, get_version())
+    granted(kube, client, namespace, role(namespace, uses=(*ALL_BUT_PORT_FORWARD, permissions.PORT_FORWARD))["rules"])
+    async with AsyncRayClient(transport) as ray_client:
+        await ray_client.send(put_package("_ray_pkg_other.zip", bytes(8 * 1024 * 1024)))
+        assert await ray_client.send(get_package("_ray_pkg_other.zip"))
+        assert await asyncio.gather(*(ray_client.send(get_job("job-1")) for _ in range(20))) == [job] * 20
+        reader = LogReader(ray_client)
+        assert await reader.read(job, job_log_name("job-1"), at, 8) == b"from the"
+        assert not reader._agent_again, "the agent was not asked"
+
     head = client.send(api.list_pods(namespace, "c1")).items[0]["metadata"]["name"]
     assert "Ray runtime started" in client.send(api.pod_log(namespace, head, "ray-head", lines=500))
     assert client.send(api.list_events(namespace, seen[-1].resource["metadata"]["uid"])).items
