@@ -112,7 +112,7 @@ def calls_that_need(namespace: str) -> dict[str, Call[Any]]:
     manifest = manifests.ray_cluster("c1", namespace)
     calls: dict[str, Call[Any]] = {}
     for kind in (RAY_CLUSTER, RAY_JOB):
-        every = {
+        every: dict[str, Call[Any]] = {
             "create": api.create(kind, namespace, {**manifest, "kind": kind.name}),
             "delete": api.delete(kind, namespace, "c1", None),
             "get": api.get(kind, namespace, "c1"),
@@ -180,9 +180,10 @@ def test_what_a_kube_apiserver_refuses_is_told_apart(kube: Node, access_of: Open
     novel = {**manifest, "spec": {**manifest["spec"], "novel": 1}}
     quota = {"hard": {"count/rayclusters.ray.io": "1"}}
     with KubeClient(access_of({"token": kube.credentials.tokens["admin"]}), patience_seconds=5.0) as admin:
-        for write in (api.create, api.apply):
+        writes: list[Call[Any]] = [api.create(RAY_CLUSTER, namespace, novel), api.apply(RAY_CLUSTER, namespace, novel)]
+        for write in writes:
             with pytest.raises(ConfigurationError, match=r"spec\.novel"):
-                admin.send(write(RAY_CLUSTER, namespace, novel))
+                admin.send(write)
         made = admin.send(api.create(RAY_CLUSTER, namespace, manifest)).resource
         uid = made["metadata"]["uid"]
         with pytest.raises(AlreadyExistsError):

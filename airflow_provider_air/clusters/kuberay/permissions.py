@@ -84,6 +84,7 @@ def check_permissions(
     namespace: str,
     uses: Collection[str],
     *,
+    secret: str = "",
     where: str | None = None,
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -91,21 +92,22 @@ def check_permissions(
     """
     See that the user may do all that some uses need; blocks. One request where all is well.
 
+    :param secret: the only Secret that will be read, where that is known: a rule may be about it alone
     :param where: the connection, for the message
     :raises ConfigurationError: something is missing; the message names each permission and the rules to add
     :raises UnavailableError: the kube-apiserver does not answer
     """
     end = now() + REFUSED_SECONDS
-    while missing := _missing(kube, namespace, uses):
+    while missing := _missing(kube, namespace, uses, secret):
         if now() >= end:
             raise _refusal(missing, where)
         sleep(1.0)
 
 
-def _missing(kube: KubeClient, namespace: str, uses: Collection[str]) -> list[tuple[Need, Permission]]:
+def _missing(kube: KubeClient, namespace: str, uses: Collection[str], secret: str) -> list[tuple[Need, Permission]]:
     rules = kube.send(my_rules(namespace))
     wanted = [
-        (need, Permission(verb, need.group, need.resource, namespace))
+        (need, Permission(verb, need.group, need.resource, namespace, secret if need.use == TOKEN else ""))
         for need in NEEDS
         if need.use in uses
         for verb in need.verbs
@@ -120,7 +122,7 @@ def _is_in(rules: Iterable[Mapping[str, Any]], wanted: Permission) -> bool:
         and _has(rule, "apiGroups", wanted.group)
         and _has(rule, "resources", wanted.resource)
         for rule in rules
-        if not rule.get("resourceNames")
+        if not rule.get("resourceNames") or wanted.name in rule["resourceNames"]
     )
 
 
@@ -153,6 +155,7 @@ def may(permission: Permission) -> Call[bool]:
         "group": permission.group,
         "resource": resource,
         "subresource": subresource,
+        "name": permission.name,
     }
     return _review(
         "SelfSubjectAccessReview", {"resourceAttributes": attributes}, lambda status: bool(status.get("allowed"))

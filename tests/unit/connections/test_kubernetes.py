@@ -91,7 +91,7 @@ def pod(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_a_kubeconfig_is_read_as_content_or_from_a_path(open_: Any, tmp_path: Path, kept: str) -> None:
     content = kubeconfig({"token": TOKEN})
     (tmp_path / "config").write_text(json.dumps(content))
-    extra = {
+    extra: dict[str, Any] = {
         "object": {"kube_config": content},
         "json": {"kube_config": json.dumps(content)},
         "yaml": {"kube_config": json.dumps(content, indent=2).replace("{", "{ ")},
@@ -183,7 +183,8 @@ def test_verification_is_off_only_where_it_is_said(open_: Any) -> None:
     assert open_(kube_config=content, disable_verify_ssl=True).server().verify is False
     assert open_(kube_config=content, disable_verify_ssl="true").server().verify is False
     assert open_(kube_config=content, disable_verify_ssl="false").server().verify is True
-    insecure = kubeconfig({"token": TOKEN}, **{"insecure-skip-tls-verify": True})
+    skip: dict[str, Any] = {"insecure-skip-tls-verify": True}
+    insecure = kubeconfig({"token": TOKEN}, **skip)
     assert open_(kube_config=insecure).server().verify is False
 
 
@@ -249,7 +250,7 @@ def https(authority: Path) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            certificate = self.connection.getpeercert()  # type: ignore[attr-defined]
+            certificate = self.connection.getpeercert()
             names = dict(pair for entry in (certificate or {}).get("subject", ()) for pair in entry)
             told = {"by": names.get("commonName") or self.headers.get("Authorization")}
             self.send_response(200)
