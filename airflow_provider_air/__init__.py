@@ -22,6 +22,8 @@ _NAMES = {
     "FeastJoinOperator": "operators.feast",
     "FeastMaterializeOperator": "operators.feast",
     "GcsStorage": "storage.gcs",
+    "HeadGroup": "clusters.kuberay.groups",
+    "KubeRayCluster": "clusters.kuberay.spec",
     "LocalCluster": "clusters.local.spec",
     "MlflowModelSensor": "sensors.mlflow",
     "MlflowPromoteOperator": "operators.mlflow",
@@ -53,6 +55,7 @@ _NAMES = {
     "TectonReadySensor": "sensors.tecton",
     "WandbSyncOperator": "operators.wandb",
     "WandbTracker": "attachments.wandb.tracker",
+    "WorkerGroup": "clusters.kuberay.groups",
     "load_result": "hooks.results",
     "ray_retry_policy": "operators.retry",
 }

@@ -16,11 +16,14 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_air.contracts.leftovers import LeavesRuns
 from airflow_provider_air.contracts.stored import fields_of
 from airflow_provider_air.errors import ConfigurationError, ProtocolError
 
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.attachments import AttachmentSpec
+    from airflow_provider_air.contracts.connections import Connections
+    from airflow_provider_air.contracts.leftovers import Neighbour
 
 ENTRY_POINTS = "airflow_provider_air.attachments"
 _ROOT = "airflow_provider_air.attachments"
@@ -59,6 +62,31 @@ def from_json(data: Any) -> AttachmentSpec:
         raise ProtocolError(f"{str(data)[:200]!r} is not the JSON form of an attachment")
     made: AttachmentSpec = fields_of(_class_of(data["kind"]), data.get("fields"))
     return made
+
+
+def runs_left_at(kind: str, conn_id: str, connections: Connections) -> Neighbour:
+    """
+    Give what keeps runs open that nobody has ended, of a kind of attachments.
+
+    :param kind: of attachments, which is the type of the connections that they use
+    :raises ConfigurationError: there is no such kind, it leaves nothing open, or the connection is wrong
+    """
+    found = _class_of(kind)
+    if not isinstance(found, LeavesRuns):
+        raise ConfigurationError(
+            f"What {kind!r} keeps needs no clean-up: nothing stays open there for ever",
+            where=f"connection {conn_id}",
+            hint="Leave it out",
+        )
+    return found.left_at(conn_id, connections)
+
+
+def leaves_runs(kind: str) -> bool:
+    """Tell whether connections of a type are of a kind of attachments that may leave runs open; loads it."""
+    try:
+        return isinstance(_class_of(kind), LeavesRuns)
+    except ConfigurationError:
+        return False
 
 
 def _name_of(kind: type[Any]) -> str:

@@ -1,4 +1,4 @@
-"""``airflow air clusters list|show|delete``."""
+"""``airflow air clusters list|show|manifest|delete``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from airflow_provider_air.cli.targets import (
@@ -19,9 +20,19 @@ from airflow_provider_air.cli.targets import (
     ray_connection_ids,
     show,
 )
+from airflow_provider_air.clusters.registry import DEFAULT_RAY_CONN_ID
 from airflow_provider_air.clusters.watching import wait_until_gone
-from airflow_provider_air.connections.ports import backend_of
-from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef, ClusterState, ClusterStatus, ListedCluster
+from airflow_provider_air.connections.deployment import deployment_id
+from airflow_provider_air.connections.ports import backend_of, chosen, with_files
+from airflow_provider_air.contracts.clusters import (
+    ClusterOwner,
+    ClusterRef,
+    ClusterState,
+    ClusterStatus,
+    HasManifest,
+    ListedCluster,
+)
+from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.errors import AirError, ConfigurationError
 from airflow_provider_air.ray_api.client import RayClient
 from airflow_provider_air.ray_api.models import Node
@@ -64,6 +75,23 @@ def show_cluster(args: Namespace) -> None:
         facts = {**describe_cluster(listed.ref, listed=listed), **backend_of(listed.ref.backend).facts(listed.ref)}
     is_for_people = args.output in ("table", "plain")
     show([{"field": key, "value": value} for key, value in facts.items()] if is_for_people else [facts], args.output)
+
+
+@command
+def print_manifest(args: Namespace) -> None:
+    """Print what would be sent for a task that uses a ``ray`` connection, as YAML; nothing is started."""
+    if args.name and args.ray_conn_id:
+        raise ConfigurationError("Give the connection's id once: as NAME, or by --ray-conn-id")
+    ray_conn_id = args.name or args.ray_conn_id or DEFAULT_RAY_CONN_ID
+    # Relative paths start where the command does, as a DAG's start at its own folder.
+    target = with_files(chosen(None, ray_conn_id), (Path.cwd(),))
+    if not isinstance(target, HasManifest):
+        raise ConfigurationError(
+            f"The connection {ray_conn_id!r} stands for a cluster that has no manifest",
+            hint="Those of KubeRay have one",
+        )
+    key = TaskKey(deployment_id(), "dag", "run", "task")
+    sys.stdout.write(target.to_yaml(key, is_owned=args.job))
 
 
 @command

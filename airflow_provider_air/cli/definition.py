@@ -24,6 +24,8 @@ _LOCAL_NAME = Arg(("name",), help="Name of a local cluster of this host")
 _JOB = Arg(("submission_id",), help="Submission id of the job")
 _CONNECTION = Arg(("--ray-conn-id",), help="The ray connection (default: ray_default)", default=None)
 _CLUSTER = Arg(("--cluster",), help="Name of a local cluster of this host, instead of a connection", default=None)
+_OPTIONAL_NAME = Arg(("name",), nargs="?", help="Id of a ray connection (default: ray_default)", default=None)
+_AS_JOB = Arg(("--job",), help="The cluster of one task alone, where the connection names none", action="store_true")
 _MINE = Arg(("--mine",), help="Only jobs of this Airflow deployment", action="store_true")
 _LIVE = Arg(("--live",), help="Only jobs that have not ended", action="store_true")
 _FOLLOW = Arg(("-f", "--follow"), help="Go on until the job has ended", action="store_true")
@@ -60,6 +62,12 @@ def _cluster_commands() -> tuple[ActionCommand, ...]:
             help="Show one cluster",
             func=_later("clusters.show_cluster"),
             args=(_NAME, ARG_OUTPUT, ARG_VERBOSE),
+        ),
+        ActionCommand(
+            name="manifest",
+            help="Print what would be sent to Kubernetes for a ray connection's cluster, as YAML; starts nothing",
+            func=_later("clusters.print_manifest"),
+            args=(_OPTIONAL_NAME, _CONNECTION, _AS_JOB, ARG_VERBOSE),
         ),
         ActionCommand(
             name="delete",

@@ -17,7 +17,7 @@ from airflow_provider_air.errors import ConfigurationError, DeadlineExceededErro
 from airflow_provider_air.ray_api.client import AsyncRayClient
 from airflow_provider_air.ray_api.logs import LogReader, job_log_name
 from airflow_provider_air.runs.clock import RealClock
-from airflow_provider_air.runs.names import DEPLOYMENT, TASK, TRY
+from airflow_provider_air.runs.names import DEPLOYMENT, TRY, key_of
 from airflow_provider_air.waiting import patiently, wait_until
 
 if TYPE_CHECKING:
@@ -80,15 +80,15 @@ def row_of(job: JobDetails, deployment: str) -> dict[str, Any]:
 
     :param deployment: this deployment, to tell its jobs from others'
     """
-    dag_id, _, rest = job.metadata.get(TASK, "").partition("/")
-    run_id, _, task = rest.rpartition("/")
+    key = key_of(job.metadata)
+    mapped = "" if key is None or key.map_index < 0 else f"[{key.map_index}]"
     owner = job.metadata.get(DEPLOYMENT)
     return {
         "submission_id": job.submission_id,
         "status": job.status.value,
-        "dag_id": dag_id,
-        "run_id": run_id,
-        "task": task,
+        "dag_id": "" if key is None else key.dag_id,
+        "run_id": "" if key is None else key.run_id,
+        "task": "" if key is None else f"{key.task_id}{mapped}",
         "try": job.metadata.get(TRY, ""),
         "deployment": "this" if owner == deployment else owner or "",
         "started": _moment(job.start_time_ms),

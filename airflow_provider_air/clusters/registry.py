@@ -35,7 +35,7 @@ class ClusterKind:
 
     :param spec: a dataclass, see :class:`~airflow_provider_air.contracts.clusters.ClusterSpec`
     :param backend: a class that takes the :class:`~airflow_provider_air.contracts.connections.Connections` and is a
-        :class:`~airflow_provider_air.contracts.clusters.ClusterBackend`
+        :class:`~airflow_provider_air.contracts.clusters.ClusterBackend`; a process has one, for all its threads
     """
 
     spec: str
@@ -45,6 +45,7 @@ class ClusterKind:
 _ROOT = "airflow_provider_air.clusters"
 _OURS = {
     "existing": ClusterKind(f"{_ROOT}.existing.spec:ExistingCluster", f"{_ROOT}.existing.backend:ExistingBackend"),
+    "kuberay": ClusterKind(f"{_ROOT}.kuberay.spec:KubeRayCluster", f"{_ROOT}.kuberay.backend:KubeRayBackend"),
     "local": ClusterKind(f"{_ROOT}.local.spec:LocalCluster", f"{_ROOT}.local.backend:LocalBackend"),
 }
 

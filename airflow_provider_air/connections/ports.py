@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
@@ -21,7 +21,7 @@ from airflow_provider_air.clusters.registry import target_of as target_of_argume
 from airflow_provider_air.connections.airflow import AirflowConnections
 from airflow_provider_air.connections.deployment import deployment_id
 from airflow_provider_air.connections.misread import is_misread, spelled
-from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef, ClusterSpec
+from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef, ClusterSpec, HasManifest, ReadsFiles
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.errors import ConfigurationError, TaskReplacedError
 from airflow_provider_air.workloads.rendered import read_rendered
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_air.contracts.runs import Log
     from airflow_provider_air.runs.admission import Admission
     from airflow_provider_air.runs.attempts import Ports
+    from airflow_provider_air.runs.leases import Leases
     from airflow_provider_air.runs.plan import Try
     from airflow_provider_air.runs.watch import WatchPorts
 
@@ -51,9 +52,18 @@ def _admission() -> Admission:
     return Admission(HostPlaces())
 
 
+@cache
+def _leases() -> Leases:
+    """Give the one of this process."""
+    from airflow_provider_air.runs.leases import Leases
+
+    return Leases()
+
+
+@cache
 def backend_of(name: str) -> ClusterBackend:
     """
-    Give a cluster back end; for workers, threads of the triggerer, and the command line.
+    Give the process's one cluster back end of a name; for workers, threads of the triggerer, and the command line.
 
     :raises ConfigurationError: there is no such back end
     """
@@ -197,7 +207,9 @@ def run_ports(context: Context, log: Log) -> Ports:
     from airflow_provider_air.runs.clock import RealClock
 
     store = WorkerStore(context["task_state_store"])
-    return Ports(WorkerBoard(context["ti"]), CONNECTIONS, backend_of, log, RealClock(), _admission(), store)
+    return Ports(
+        WorkerBoard(context["ti"]), CONNECTIONS, backend_of, log, RealClock(), _admission(), store, leases=_leases()
+    )
 
 
 def watch_ports(task: Mapping[str, Any], log: Log) -> WatchPorts:
@@ -209,7 +221,7 @@ def watch_ports(task: Mapping[str, Any], log: Log) -> WatchPorts:
     from airflow_provider_air.runs.clock import RealClock
     from airflow_provider_air.runs.watch import WatchPorts
 
-    return WatchPorts(XComBoard(task), CONNECTIONS, backend_of, log, RealClock(), _admission())
+    return WatchPorts(XComBoard(task), CONNECTIONS, backend_of, log, RealClock(), _admission(), leases=_leases())
 
 
 def bundle_folder(context: Context) -> Path | None:
@@ -270,7 +282,7 @@ def target_of(task: Any, context: Context) -> ClusterSpec | ClusterRef:
     """
     group = group_of(task)
     cluster = task.cluster if group is None else _cluster_of(group, context)
-    return chosen(cluster, task.ray_conn_id)
+    return with_files(chosen(cluster, task.ray_conn_id), local_roots(task, context))
 
 
 def chosen(cluster: Any, ray_conn_id: str | None) -> ClusterSpec | ClusterRef:
@@ -280,6 +292,34 @@ def chosen(cluster: Any, ray_conn_id: str | None) -> ClusterSpec | ClusterRef:
     :raises ConfigurationError: the argument or the connection is wrong
     """
     return target_of_arguments(cluster, ray_conn_id, CONNECTIONS)
+
+
+def with_files(target: ClusterSpec | ClusterRef, roots: Sequence[Path]) -> ClusterSpec | ClusterRef:
+    """
+    Give a cluster's spec with what its files say, where it names some; in the worker.
+
+    :param roots: where a relative path starts, see :func:`local_roots`
+    :raises ConfigurationError: there is no such file, or it says nothing right
+    :raises UnavailableError: what is no local file does not answer
+    """
+    return target.from_files(roots) if isinstance(target, ReadsFiles) else target
+
+
+def manifest_of(task: Any, *, is_owned: bool) -> str | None:
+    """
+    Give what an operator's own cluster would be asked for with, as YAML; None where it has none, or no manifest.
+
+    For people, before it runs: templates that nobody has rendered are taken as they are written.
+
+    :param is_owned: the cluster is for the operator's job alone, where the spec has no name
+    :raises ConfigurationError: the argument or the connection is wrong
+    """
+    if group_of(task) is not None or not (task.cluster is None or isinstance(task.cluster, ClusterSpec)):
+        return None
+    roots = (Path(task.dag.fileloc).parent,) if task.has_dag() else ()
+    target = with_files(chosen(task.cluster, task.ray_conn_id), roots)
+    key = TaskKey(deployment_id(), task.dag_id, "dry-run", task.task_id)
+    return target.to_yaml(key, is_owned=is_owned) if isinstance(target, HasManifest) else None
 
 
 def found_target_of(task: Any, context: Context) -> ClusterRef:

@@ -8,7 +8,7 @@ A *spec* says what cluster to have, a :class:`ClusterRef` names one that exists 
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -16,6 +16,8 @@ from airflow_provider_air.contracts.stored import fields_of
 from airflow_provider_air.errors import ProtocolError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow_provider_air.contracts.jobs import JobBackend, JobRequest
     from airflow_provider_air.contracts.names import TaskKey
     from airflow_provider_air.contracts.runs import AttemptInfo, Clock
@@ -67,16 +69,20 @@ class ClusterRef:
     :param name: the cluster's name, unique within its back end
     :param details: what the back end needs to find it again, ids of connections among it; JSON
     :param owned: whether it belongs to one task and is deleted with that task's end
+    :param uid: which one it is of all that have, had and will have this name; empty where that does not matter. Refs
+        that differ in it alone are equal
     """
 
     backend: str
     name: str
     details: Mapping[str, Any] = field(default_factory=dict)
     owned: bool = False
+    uid: str = field(default="", compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form, for XComs and trigger arguments."""
-        return {**asdict(self), "details": dict(self.details)}
+        form = {**asdict(self), "details": dict(self.details)}
+        return form if self.uid else {name: value for name, value in form.items() if name != "uid"}
 
     @classmethod
     def from_json(cls, data: Any) -> ClusterRef:
@@ -110,14 +116,26 @@ class ClusterOwner:
 @dataclass(frozen=True)
 class ListedCluster:
     """
-    A cluster that we made, as its back end remembers it.
+    A cluster that we made, as its back end remembers it. Times are epoch seconds by the back end's own clock.
 
-    :param expires_at: epoch seconds at which it goes by itself, or None
+    :param ref: with its ``uid``, so that who deletes it by this never takes a successor
+    :param created_at: when it was made
+    :param seen_at: what that clock said when it was listed: ages are counted up to here, never to a worker's time
+    :param expires_at: when it goes, by itself or by a clean-up; None where it never does
+    :param leased_until: until when somebody who uses it counts on it, see :meth:`ClusterBackend.extend`; or None
+    :param is_of_run: it was made for its owner's DAG run alone: nobody wants it once that is over. Others, such as
+        those with a name of their author's, go by their expiry
+    :param going: where it was asked to go already, what it waits for, such as a finalizer; else empty
     """
 
     ref: ClusterRef
     owner: ClusterOwner
+    created_at: float
+    seen_at: float
     expires_at: float | None = None
+    leased_until: float | None = None
+    is_of_run: bool = False
+    going: str = ""
 
 
 @runtime_checkable
@@ -130,6 +148,33 @@ class ClusterSpec(Protocol):
 
     def validate(self) -> None:
         """:raises ConfigurationError: a field is wrong; the message names it."""
+
+
+@runtime_checkable
+class ReadsFiles(Protocol):
+    """A spec that may name files of the DAG's bundle."""
+
+    def from_files(self, roots: Sequence[Path]) -> ClusterSpec:
+        """
+        Give the spec with what its files say; in the worker.
+
+        :param roots: where a relative path starts: at the first that has it
+        :raises ConfigurationError: there is no such file, or it says nothing right
+        :raises UnavailableError: what is no local file does not answer
+        """
+
+
+@runtime_checkable
+class HasManifest(Protocol):
+    """A spec of what is declared: what would be sent can be read by people before."""
+
+    def to_yaml(self, key: TaskKey, *, is_owned: bool) -> str:
+        """
+        Give what would be sent for a task's cluster, but for what is known only then; asks nobody.
+
+        :param is_owned: it is for the task's job alone, where the spec has no name
+        :raises ConfigurationError: a field is wrong
+        """
 
 
 class ClusterBackend(Protocol):
@@ -182,11 +227,16 @@ class ClusterBackend(Protocol):
         :raises ConfigurationError: the spec has no name, so that each task has a cluster of its own
         """
 
-    def list(self, owner: ClusterOwner | None = None) -> Sequence[ListedCluster]:
+    def list(
+        self, owner: ClusterOwner | None = None, where: ClusterSpec | ClusterRef | None = None
+    ) -> Sequence[ListedCluster]:
         """
         Give the clusters that we made and that are not gone, with who made them: who adopts one does not become that.
 
         :param owner: only a deployment's, or a task instance's
+        :param where: a cluster, or the spec of one: only what is where that is, of a back end that has several places,
+            such as namespaces; None: wherever the back end looks by itself, which may be nowhere
+        :raises UnavailableError: the back end does not answer
         """
 
     def describe(self, ref: ClusterRef) -> ClusterStatus:
@@ -207,13 +257,30 @@ class ClusterBackend(Protocol):
         """
 
     def extend(self, ref: ClusterRef, seconds: float) -> None:
-        """Let it live at least so many seconds more; nothing where it does not expire or is absent."""
+        """
+        Note that somebody counts on it for so many seconds more; nothing where it is absent, or not ours.
+
+        Until then neither its expiry nor a clean-up ends it; an idle time-out does, by what runs there. Each run that
+        uses a cluster which is not its own does this now and then while it waits, see
+        :mod:`airflow_provider_air.runs.leases`. A shorter time than what was noted before changes nothing.
+        """
 
     def delete(self, ref: ClusterRef) -> None:
         """
         Ask that it goes with all that it left, and return; :meth:`describe` says when it is gone. Absent is fine.
 
+        By a ref with a ``uid`` that one goes alone: another one of the same name stays.
+
         :raises UnavailableError: the back end does not answer
+        """
+
+    def prepare_delete(self, ref: ClusterRef) -> Callable[[], None]:
+        """
+        Resolve all that a deletion needs, and give it: one request of at most 3 s, for a signal handler.
+
+        Of a cluster of a task's own, which may not be there yet.
+
+        :raises AirError: it cannot be resolved now
         """
 
     def facts(self, ref: ClusterRef) -> Mapping[str, Any]:

@@ -286,7 +286,12 @@ class JobBackend(Protocol):
         """
 
     def follow(self, settings: FollowSettings, clock: Clock) -> AsyncGenerator[Observation | FollowEnd]:
-        """Yield what is new, then one :class:`FollowEnd`; in the triggerer, or in the worker's own event loop."""
+        """
+        Yield what is new, then one :class:`FollowEnd`; in the triggerer, or in the worker's own event loop.
+
+        Where nobody answers, now and then an observation without a job, so that its owner can ask what has become of
+        the cluster.
+        """
 
     def pages(self, submission_id: str | None = None) -> Mapping[str, str]:
         """

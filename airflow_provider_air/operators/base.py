@@ -6,6 +6,7 @@ A workload's operator adds its fields, ``build_job`` and, where it reports a res
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from airflow_provider_air.connections.ports import (
     environment_of,
     group_of,
     local_roots,
+    manifest_of,
     read_fields,
     run_ports,
     target_of,
@@ -274,6 +276,12 @@ class RayJobOperator(RunOperator):
         """Store more of the result than the task's XCom; nothing by default."""
 
     # The edge to the run
+
+    def dry_run(self) -> None:
+        """Print, beside the rendered fields, the manifest of a cluster of the task's own, where it has one."""
+        super().dry_run()
+        if (text := manifest_of(self, is_owned=True)) is not None:
+            sys.stdout.write(text)
 
     def open_run(self, context: Context) -> Run:
         """Give the run of one job."""

@@ -32,7 +32,8 @@ from airflow_provider_air.errors import (
 from airflow_provider_air.runs.attached import Attached
 from airflow_provider_air.runs.ledger import LEDGER_KEY, MOST_KEPT_CHARACTERS, Attempt, Ledger, OnClear
 from airflow_provider_air.runs.names import owns
-from airflow_provider_air.runs.watch import GONE_STATES, WatchPorts
+from airflow_provider_air.runs.silence import GONE_STATES
+from airflow_provider_air.runs.watch import WatchPorts
 from airflow_provider_air.waiting import PATIENCE_SECONDS, backoff_seconds
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ SHORT_PATIENCE_SECONDS = 5.0
 # How long a cluster is asked for what a person has cleared: the task's own time goes by meanwhile.
 CLEARED_PATIENCE_SECONDS = 20.0
 EARLIER = Outcome("STOPPED", "A later try ended it")
+# How long a cluster without an expiry is kept for people to look at.
+KEPT_SECONDS = 86400.0
 # After which people may want to look at a cluster.
 FAILURES = ("FAILED", "LOST", "DEADLINE")
 
@@ -208,11 +211,15 @@ class Attempts:
         return True
 
     def _tell_of_kept(self, attempt: Attempt, ref: ClusterRef) -> None:
-        expires, pages = None, {}
+        expires: float | None = None
+        seconds, pages = KEPT_SECONDS, dict[str, str]()
         with self._ports.contained("What is known of the cluster is not complete"):
             owner = ClusterOwner(self.key.deployment, self.key)
-            mine = [item for item in self.backend(ref).list(owner) if item.ref.name == ref.name]
+            mine = [item for item in self.backend(ref).list(owner, ref) if item.ref.name == ref.name]
             expires = mine[0].expires_at if mine else None
+            seconds = seconds if expires is None else expires - mine[0].seen_at
+            # So that no clean-up takes it for left behind.
+            self.backend(ref).extend(ref, seconds)
             pages = dict(self.jobs(attempt).pages())
         until = "" if expires is None else f" or {datetime.fromtimestamp(expires, UTC):%Y-%m-%d %H:%M} UTC"
         self._ports.log.warning(

@@ -34,25 +34,36 @@ class ClusterRun:
     What it has started goes with it when it fails or is killed: a setup that failed has no teardown.
 
     :param timeout_seconds: how long a cluster may take to become ready, or to be gone
+    :param spec: gives the cluster to make, where one is made; asked again where one of its name was going, and is gone
     """
 
-    def __init__(self, this: Try, ports: WatchPorts, *, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        this: Try,
+        ports: WatchPorts,
+        *,
+        timeout_seconds: float,
+        spec: Callable[[], ClusterSpec] | None = None,
+    ) -> None:
         self._key = this.key
         self._has_next = this.has_next
         self._ports = ports
         self._timeout_seconds = timeout_seconds
+        self._spec = spec
         self._made: ClusterRef | None = None
         self._was_killed = False
 
-    def create(self, spec: ClusterSpec) -> Wait | Done:
+    def create(self) -> Wait | Done:
         """
-        Adopt or start the cluster.
+        Adopt or start the cluster; one of its name that is being deleted is waited for first.
 
         :raises ConfigurationError: the spec is wrong, or a live cluster of this name has another one
         :raises ClusterFailedError: it cannot start
         :raises UnavailableError: nobody answers
         """
+        assert self._spec is not None
         self._refuse_if_killed()
+        spec = self._spec()
         until = self._ports.clock.now() + self._timeout_seconds
         backend = self._ports.clusters(spec.backend)
         ref = self._made = backend.name_of(spec, self._key)
@@ -67,7 +78,11 @@ class ClusterRun:
             raise
         self._made = made
         self._refuse_if_killed()
-        return self._judge(made, self._patiently(made), until)
+        status = self._patiently(made)
+        if status.state is ClusterState.ABSENT:
+            # What was being deleted is gone by now: who waits for it sees that.
+            return wait_for(made, self._key, "cluster", until)
+        return self._judge(made, status, until)
 
     def delete(self, ref: ClusterRef) -> Wait | Done:
         """
@@ -95,6 +110,8 @@ class ClusterRun:
         ref = ClusterRef.from_json(event.get("cluster"))
         self._made = ref if event["what"] == "cluster" else None
         status = ClusterStatus(ClusterState(event.get("state")), str(event.get("message") or ""))
+        if event["what"] == "cluster" and status.state is ClusterState.ABSENT:
+            return self.create()
         if event["what"] == "cluster":
             # A watch that ended without a verdict has used up the time.
             return self._judge(ref, status, self._ports.clock.now())
@@ -136,7 +153,7 @@ class ClusterRun:
         """
         backend = self._ports.clusters(ref.backend)
         owner = ClusterOwner(self._key.deployment, self._key)
-        listed = patiently(lambda: backend.list(owner), self._ports.clock, patience_seconds)
+        listed = patiently(lambda: backend.list(owner, ref), self._ports.clock, patience_seconds)
         return any(item.ref.name == ref.name for item in listed)
 
     def _refuse_if_killed(self) -> None:

@@ -27,8 +27,8 @@ from airflow_provider_air.runs.attempts import Attempts, Ports, refused_now
 from airflow_provider_air.runs.failures import exit_code_of, failure_of_end, find_end
 from airflow_provider_air.runs.history import HISTORY_KEY, RunHistory
 from airflow_provider_air.runs.ledger import SKIPPED, Attempt, keep, kept
+from airflow_provider_air.runs.lines import log_entries
 from airflow_provider_air.runs.plan import Collected, Plan
-from airflow_provider_air.runs.watch import log_entries
 
 RESULT_KEY = "air_result"
 REST_OF_LOG_SECONDS = 45.0

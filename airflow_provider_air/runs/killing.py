@@ -48,9 +48,12 @@ class Kill:
                 self._acts.append(self._attempts.jobs(attempt).prepare_stop(attempt.submission_id))
 
     def add_deletion(self, ref: ClusterRef) -> None:
-        """Have a cluster deleted, too."""
+        """Have a cluster deleted, too; what cannot be resolved now is, as far as it can be, in the handler."""
         backend = self._attempts.backend(ref)
-        self._acts.append(lambda: backend.delete(ref))
+        try:
+            self._acts.append(backend.prepare_delete(ref))
+        except AirError:
+            self._acts.append(lambda: backend.delete(ref))
 
     def do(self, is_wanted: Callable[[], bool]) -> None:
         """

@@ -40,6 +40,21 @@ class _Kind:
     passed_over: int = 0
 
 
+# Of one moment, above which they are logged together.
+FLOOD_LINES = 100
+
+
+def log_entries(lines: list[str]) -> list[str]:
+    """
+    Give what is logged at once: a line, or a block of lines where there are more than anybody reads.
+
+    An entry costs Airflow 3.3 about 100 µs and 300 bytes, however short it is; and where it merges the logs of
+    worker and triggerer for the UI, it keeps their order only within some 2,500 entries.
+    """
+    step = 1 if len(lines) <= FLOOD_LINES else FLOOD_LINES
+    return ["\n".join(lines[start : start + step]) for start in range(0, len(lines), step)]
+
+
 class RecordLines:
     """Shows one job's records. For one thread or event loop."""
 

@@ -14,6 +14,9 @@ from airflow_provider_air.errors import ConfigurationError
 MAX_OWN_ID = 200
 OWN_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_OWN_ID - 1}}}")
 
+# A task instance as text: neither a DAG's nor a task's id holds a slash, a DAG run's may.
+_TASK = re.compile(r"([^/]+)/(.+)/([^/]+?)(?:\[(\d+)\])?", re.DOTALL)
+
 # Metadata keys of our jobs; Ray shows them to whoever can list jobs.
 DEPLOYMENT, TASK, LEDGER, GENERATION, ATTEMPT, TRY = (
     "air_deployment",
@@ -23,6 +26,8 @@ DEPLOYMENT, TASK, LEDGER, GENERATION, ATTEMPT, TRY = (
     "air_attempt",
     "air_try",
 )
+DETACHED_MARK = "air_detached"
+"""Of jobs that nobody waits for, and that go on when their task is over."""
 
 
 def mint_submission_id(key: TaskKey, generation: int, number: int) -> str:
@@ -68,13 +73,17 @@ def run_name(key: TaskKey, run_generation: int) -> str:
     return f"{name}-{digest(key.deployment, key, length=10)}-g{run_generation}"
 
 
-def metadata_of(key: TaskKey, *, generation: int, attempt: int, try_number: int, nonce: str = "") -> dict[str, str]:
+def metadata_of(
+    key: TaskKey, *, generation: int, attempt: int, try_number: int, nonce: str = "", waits: bool = True
+) -> dict[str, str]:
     """
     Give the job metadata by which the jobs of this task instance are found.
 
     :param nonce: of the ledger that knows the job
+    :param waits: whether the task waits for its end
     """
     return {
+        **({} if waits else {DETACHED_MARK: "1"}),
         DEPLOYMENT: key.deployment,
         TASK: str(key),
         LEDGER: nonce,
@@ -87,3 +96,12 @@ def metadata_of(key: TaskKey, *, generation: int, attempt: int, try_number: int,
 def owns(key: TaskKey, metadata: Mapping[str, str]) -> bool:
     """Whether a job with this metadata was submitted for this task instance."""
     return metadata.get(DEPLOYMENT) == key.deployment and metadata.get(TASK) == str(key)
+
+
+def key_of(metadata: Mapping[str, str]) -> TaskKey | None:
+    """Read for which task instance a job was submitted; None where its metadata is not ours."""
+    found = _TASK.fullmatch(metadata.get(TASK, ""))
+    if found is None or not metadata.get(DEPLOYMENT):
+        return None
+    dag_id, run_id, task_id, map_index = found.groups()
+    return TaskKey(metadata[DEPLOYMENT], dag_id, run_id, task_id, -1 if map_index is None else int(map_index))

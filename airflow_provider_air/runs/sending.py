@@ -178,6 +178,7 @@ class Sending:
             attempt=attempt.number,
             try_number=attempt.try_number,
             nonce=self._attempts.ledger.nonce,
+            waits=attempt.waits,
         )
         # Where nobody waits, the task's time bounds the submission alone.
         not_after = attempt.deadline if attempt.waits else None

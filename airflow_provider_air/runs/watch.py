@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.contracts.attachments import Outcome
@@ -22,10 +22,12 @@ from airflow_provider_air.ray_api.models import JobDetails
 from airflow_provider_air.runs.admission import Admission, Wish
 from airflow_provider_air.runs.attached import Attached, LiveRecords
 from airflow_provider_air.runs.history import HISTORY_KEY, RunHistory
+from airflow_provider_air.runs.leases import Leases
 from airflow_provider_air.runs.ledger import Attempt
-from airflow_provider_air.runs.lines import RecordLines
+from airflow_provider_air.runs.lines import RecordLines, log_entries
 from airflow_provider_air.runs.notice import WaitNotice
 from airflow_provider_air.runs.progress import Progress
+from airflow_provider_air.runs.silence import Silence
 from airflow_provider_air.waiting import backoff_seconds
 
 if TYPE_CHECKING:
@@ -37,8 +39,6 @@ HISTORY_SECONDS = 10.0
 KILL_SECONDS = 15.0
 # The last of a kill, and less than what is left of Airflow's 30 s.
 TELLING_SECONDS = 5.0
-FLOOD_LINES = 100
-GONE_STATES = (ClusterState.ABSENT, ClusterState.FAILED, ClusterState.DELETING)
 NOT_ABSENT_STATES = tuple(state for state in ClusterState if state is not ClusterState.ABSENT)
 
 
@@ -49,6 +49,7 @@ class WatchPorts:
 
     :param clusters: gives a cluster back end by its name
     :param admission: the process's one, shared by all its watches
+    :param leases: likewise
     """
 
     board: Board
@@ -57,6 +58,7 @@ class WatchPorts:
     log: Log
     clock: Clock
     admission: Admission
+    leases: Leases = field(default_factory=Leases, kw_only=True)
 
     def jobs(self, attempt: Attempt) -> JobBackend:
         """Give what runs an attempt that has a cluster."""
@@ -79,17 +81,6 @@ class WatchPorts:
                 self.log.warning("%s: %s: %s", what, type(error).__name__, error)
             if told is not None:
                 told.add(what)
-
-
-def log_entries(lines: list[str]) -> list[str]:
-    """
-    Give what is logged at once: a line, or a block of lines where there are more than anybody reads.
-
-    An entry costs Airflow 3.3 about 100 µs and 300 bytes, however short it is; and where it merges the logs of
-    worker and triggerer for the UI, it keeps their order only within some 2,500 entries.
-    """
-    step = 1 if len(lines) <= FLOOD_LINES else FLOOD_LINES
-    return ["\n".join(lines[start : start + step]) for start in range(0, len(lines), step)]
 
 
 class Watch:
@@ -135,6 +126,10 @@ class Watch:
     def _is_over(self, until: float | None) -> bool:
         return until is not None and self._ports.clock.now() >= until
 
+    def _count_on(self, ref: ClusterRef) -> None:
+        """Have it noted now and then that this run uses a cluster which others may use, too."""
+        self._ports.leases.renew(ref, self._ports.clusters, self._ports.clock, self._ports.log)
+
     async def _tell(self, what: str) -> None:
         """Say what is waited for before there is a job, where that is due."""
         with self._ports.contained("What is waited for could not be told", self._warned):
@@ -157,6 +152,8 @@ class Watch:
             backend = self._ports.clusters(ref.backend)
             async with aclosing(backend.watch(ref, self._ports.clock)) as looks:
                 async for status in looks:
+                    if self._step.what == "cluster":
+                        self._count_on(ref)
                     state, message = status.state, status.message or message
                     if state not in awaited or self._is_over(self._step.until):
                         break
@@ -177,6 +174,7 @@ class Watch:
         what = f"room on {ref.name}, which runs {attempt.limit} jobs at most"
 
         def say(live: int) -> None:
+            self._count_on(ref)
             # Those who wait for room share their looks, so this one must not wait for what it writes.
             with self._ports.contained("What is waited for could not be told", self._warned):
                 if self._notice.note(what, f"{live} live now"):
@@ -201,7 +199,7 @@ class Watch:
         if not exact:
             self._ports.log.info(AGAIN)
         try:
-            end = await self._follow(progress, offset, until)
+            end = await self._follow(ref, progress, offset, until)
         except ConfigurationError as error:
             end = FollowEnd("refused", message=str(error))
         except AirError as error:
@@ -215,16 +213,18 @@ class Watch:
             await progress.write(clean=True)
         return None if end is None else self._told(end)
 
-    async def _follow(self, progress: Progress, offset: int, until: float | None) -> FollowEnd | None:
+    async def _follow(self, ref: ClusterRef, progress: Progress, offset: int, until: float | None) -> FollowEnd | None:
         clock, log = self._ports.clock, self._ports.log
         attached = Attached(self._attempt.attachments, self._ports.connections, log)
         live = LiveRecords(attached, self._attempt, clock, log)
         history = _LiveHistory(self._ports, self._attempt)
+        silence = self._silence(self._attempt.cluster_ref)
         async with aclosing(self._ports.jobs(self._attempt).follow(self._settings(offset), clock)) as seen_of_it:
             async for seen in seen_of_it:
                 if isinstance(seen, FollowEnd):
                     await live.finish()
                     return seen
+                self._count_on(ref)
                 next_record = progress.next_record
                 with self._ports.contained("What the job tells could not be shown", self._warned):
                     self._show(seen, next_record)
@@ -236,6 +236,9 @@ class Watch:
                     await progress.write_if_due()
                 with self._ports.contained("The history could not be written", self._warned):
                     await history.note(seen)
+                if (gone := await silence.note(seen)) is not None:
+                    await live.finish()
+                    return gone
                 if self._is_over(until):
                     return None
         raise ProtocolError("The job's back end stopped following it", where=self._attempt.submission_id)
@@ -281,17 +284,11 @@ class Watch:
         return end
 
     async def _judge_by_cluster(self, ref: ClusterRef, end: FollowEnd) -> FollowEnd:
-        """Where nobody answers, ask the back end: a cluster that is gone will not come back with this job."""
-        if end.outcome != "unreachable":
-            return end
-        try:
-            backend = self._ports.clusters(ref.backend)
-            status = await self._ports.clock.in_thread(backend.describe, ref)
-        except AirError:
-            return end
-        if status.state in GONE_STATES:
-            return FollowEnd("lost", end.job, f"The cluster is {status.state.value}: {status.message}")
-        return end
+        gone = await self._silence(ref).judge(end.job) if end.outcome == "unreachable" else None
+        return gone or end
+
+    def _silence(self, ref: ClusterRef) -> Silence:
+        return Silence(self._ports.clusters(ref.backend), ref, self._ports.clock)
 
     # Ends that are not the job's own
 
@@ -336,6 +333,9 @@ class Watch:
 
     async def _is_as_it_was(self, ref: ClusterRef) -> bool:
         """A cleared task may have begun anew by now, with a new cluster of the same name."""
+        if ref.uid:
+            # Whichever has the name now, that one alone is deleted.
+            return True
         taken_on = self._attempt.accepted_on
         with self._ports.contained(f"Nobody knows whether the cluster {ref.name} is still the same"):
             backend = self._ports.clusters(ref.backend)

@@ -24,6 +24,7 @@ NUMBERS = frozenset(
         "cluster_timeout_seconds",
         "concurrency",
         "config",
+        "deadline_seconds",
         "deferral_grace_seconds",
         "deployments",
         "drain_seconds",
@@ -34,6 +35,7 @@ NUMBERS = frozenset(
         "entrypoint_resources",
         "expected_status",
         "failure_config",
+        "gpus",
         "healthy_timeout_seconds",
         "http_options",
         "idle_timeout_seconds",
@@ -44,15 +46,19 @@ NUMBERS = frozenset(
         "max_concurrent_trials",
         "max_failed_trials",
         "max_latency_seconds",
+        "max_replicas",
         "min_improvement",
         "min_nodes",
+        "min_replicas",
         "num_cpus",
         "num_gpus",
+        "num_of_hosts",
         "num_partitions",
         "num_samples",
         "object_store_memory_bytes",
         "poke_interval",
         "poll_interval_seconds",
+        "priority",
         "replicas",
         "report_interval_seconds",
         "resources",
@@ -66,13 +72,16 @@ NUMBERS = frozenset(
         "settle_seconds",
         "startup_timeout_seconds",
         "stop",
+        "termination_grace_period_seconds",
         "threshold",
         "time_budget_seconds",
         "timeout",
         "timeout_seconds",
+        "tpus",
         "ttl_seconds",
         "unreachable_timeout_seconds",
         "warmup_requests",
+        "workers",
     }
 )
 # Of these, the arguments by name are Ray's, and not the author's own.
@@ -85,7 +94,19 @@ KEPT = frozenset(
 DATA = frozenset({"datasets", "input_uri", "output_uri"})
 NUMBERS_OF_DATA = frozenset({"max_rows_per_file", "min_rows_per_file", "seed", "split"})
 FLAGS = frozenset(
-    {"clean", "full_feature_names", "missing_ok", "offline", "online", "overwrite", "records", "soft_fail", "wait"}
+    {
+        "clean",
+        "enable_in_tree_autoscaling",
+        "enable_ingress",
+        "full_feature_names",
+        "missing_ok",
+        "offline",
+        "online",
+        "overwrite",
+        "records",
+        "soft_fail",
+        "wait",
+    }
 )
 # What is text, or holds text.
 TEXTS = frozenset(

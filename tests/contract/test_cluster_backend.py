@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -20,7 +21,14 @@ from airflow_provider_air.clusters.existing.backend import ExistingBackend
 from airflow_provider_air.clusters.existing.spec import ExistingCluster
 from airflow_provider_air.clusters.registry import build_spec
 from airflow_provider_air.clusters.watching import wait_until_gone
-from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterOwner, ClusterRef, ClusterSpec, ClusterState
+from airflow_provider_air.contracts.clusters import (
+    ClusterBackend,
+    ClusterOwner,
+    ClusterRef,
+    ClusterSpec,
+    ClusterState,
+    ListedCluster,
+)
 from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import AttemptInfo
@@ -155,6 +163,11 @@ def harness(request: pytest.FixtureRequest) -> Harness:
     return harness
 
 
+def listed(harness: Harness, ref: ClusterRef) -> ListedCluster:
+    (found,) = [item for item in harness.backend.list(where=ref) if item.ref == ref]
+    return found
+
+
 def ensure(harness: Harness, spec: ClusterSpec) -> ClusterRef:
     backend = harness.backend
     return backend.ensure(spec, backend.name_of(spec, KEY, ATTEMPT), owner=OWNER, attempt=ATTEMPT)
@@ -241,12 +254,14 @@ def test_different_names_never_become_one(harness: Harness) -> None:
 
 
 def test_it_is_listed_with_whose_it_is(harness: Harness) -> None:
-    listed = {item.ref.name: item for item in harness.backend.list()}
-    if harness.ref.name not in listed:
+    found = {item.ref.name: item for item in harness.backend.list()}
+    if harness.ref.name not in found:
         assert harness.backend.list() == ()
         return
-    assert listed[harness.ref.name].ref == harness.ref
-    assert listed[harness.ref.name].owner == OWNER
+    assert found[harness.ref.name].ref == harness.ref
+    assert found[harness.ref.name].owner == OWNER
+    for where in (harness.ref, harness.spec):
+        assert harness.ref in [item.ref for item in harness.backend.list(OWNER, where)]
     mine = [harness.backend.list(owner) for owner in (OWNER, ClusterOwner("tests"))]
     assert all(harness.ref in [item.ref for item in items] for items in mine)
     for theirs in (ClusterOwner("another"), ClusterOwner("tests", dataclasses.replace(KEY, task_id="tune"))):
@@ -269,6 +284,32 @@ def test_extending_it_changes_nothing_else_and_may_be_repeated(harness: Harness)
         harness.backend.extend(harness.backend.find(harness.never), 60)
 
     assert harness.backend.describe(harness.ref) == before
+
+
+def test_who_counts_on_it_is_seen_by_who_lists_it(harness: Harness) -> None:
+    if not harness.backend.list(where=harness.ref):
+        pytest.skip("it is not ours, so nothing ends it")
+    before = listed(harness, harness.ref)
+    harness.backend.extend(harness.ref, 3600)
+    harness.backend.extend(harness.ref, 60)
+    after = listed(harness, harness.ref)
+
+    assert after.leased_until is not None
+    assert 3500 < after.leased_until - after.seen_at < 3700
+    assert after.expires_at is None or after.expires_at >= after.leased_until
+    assert (after.ref.uid, after.owner, after.created_at) == (before.ref.uid, before.owner, before.created_at)
+
+
+def test_its_age_is_by_one_clock(harness: Harness) -> None:
+    if not harness.backend.list(where=harness.ref):
+        pytest.skip("it is not ours, so its age does not matter")
+    first = listed(harness, harness.ref)
+    time.sleep(0.1)
+    second = listed(harness, harness.ref)
+
+    assert first.created_at <= first.seen_at <= second.seen_at
+    assert second.created_at == first.created_at
+    assert first.seen_at - first.created_at < 3600
 
 
 def test_facts_are_plain_values(harness: Harness) -> None:
@@ -364,6 +405,27 @@ def test_a_cluster_that_is_not_there_is_a_state_and_may_be_deleted(harness: Harn
     for _ in range(2):
         harness.backend.delete(absent)
     assert harness.backend.describe(harness.ref).state is ClusterState.READY
+
+
+def test_what_is_deleted_by_its_identity_is_no_successor(harness: Harness) -> None:
+    if harness.disposable is None:
+        pytest.skip("its clusters are not ours to delete")
+    ref = harness.disposable()
+    first = listed(harness, ref).ref
+    assert first.uid
+    assert ClusterRef.from_json(json.loads(json.dumps(first.to_json()))).uid == first.uid
+    harness.backend.delete(first)
+    wait_until_gone(harness.backend, ref, timeout_seconds=120)
+
+    assert harness.disposable() == ref
+    second = listed(harness, ref).ref
+    assert second.uid not in ("", first.uid)
+    for _ in range(2):
+        harness.backend.delete(first)
+    assert listed(harness, ref).ref.uid == second.uid
+    assert not listed(harness, ref).going
+    harness.backend.delete(second)
+    wait_until_gone(harness.backend, ref, timeout_seconds=120)
 
 
 def test_deletion_is_asked_for_and_seen_to_its_end(harness: Harness) -> None:

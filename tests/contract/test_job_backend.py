@@ -431,6 +431,16 @@ def test_following_ends_where_nobody_answers_any_more(harness: Harness, before: 
     assert (end.job is None) == before
 
 
+def test_who_follows_in_silence_hears_of_it(harness: Harness) -> None:
+    """By this its owner knows when to ask what has become of the cluster."""
+    submitted(harness)
+    harness.silence()
+    seen, end = follow(harness, unreachable_seconds=1.5)
+
+    assert end.outcome == "unreachable"
+    assert [item.job for item in seen] == [None] * len(seen) != []
+
+
 # Pages
 
 

@@ -127,6 +127,8 @@ class OtherCluster:
     number: int = 1
     looks_left: int = 2
     expires_at: float | None = None
+    leased_until: float | None = None
+    created_at: float = field(default_factory=time.time)
     jobs: dict[str, OtherJob] = field(default_factory=dict)
     applications: dict[str, ApplicationStatus] = field(default_factory=dict)
 
@@ -153,6 +155,7 @@ class OtherClusters:
         self.deletion_looks = deletion_looks
         self.takes_any_job = takes_any_job
         self._silence: AirError | None = None
+        self._made = 0
 
     # -- what a test does -------------------------------------------------------------------------------
 
@@ -168,7 +171,8 @@ class OtherClusters:
         """Put another cluster in a cluster's place, which knows no job; it is ready."""
         cluster = self.world[name]
         cluster.jobs.clear()
-        cluster.number += 1
+        self._made += 1
+        cluster.number = self._made
         self.ready(name)
 
     def vanish(self, name: str) -> None:
@@ -220,17 +224,32 @@ class OtherClusters:
             raise ConfigurationError(f"The cluster {ref.name!r} lives and was made for something else")
         if there is None:
             self.calls.append(("ensure", ref.name))
-            self.world[ref.name] = OtherCluster(spec, ref, owner, wanted)
+            self._made += 1
+            self.world[ref.name] = OtherCluster(spec, ref, owner, wanted, number=self._made)
         return ref
 
     def find(self, spec: OtherSpec) -> ClusterRef:
         """Name the cluster of a spec with a name."""
         return self._ref(name_to_find(spec.name, 47))
 
-    def list(self, owner: ClusterOwner | None = None) -> Sequence[ListedCluster]:
+    def list(
+        self, owner: ClusterOwner | None = None, where: ClusterSpec | ClusterRef | None = None
+    ) -> Sequence[ListedCluster]:
         """Give what is there."""
         self.ask()
-        found = [ListedCluster(item.ref, item.owner, item.expires_at) for item in self.world.values()]
+        found = [
+            ListedCluster(
+                replace(item.ref, uid=item.incarnation),
+                item.owner,
+                created_at=item.created_at,
+                seen_at=time.time(),
+                expires_at=item.expires_at,
+                leased_until=item.leased_until,
+                is_of_run=item.ref.owned,
+                going="its finalizers run" if item.status.state is ClusterState.DELETING else "",
+            )
+            for item in self.world.values()
+        ]
         if owner is None:
             return found
         return [
@@ -256,20 +275,31 @@ class OtherClusters:
         return watch_by_looking((id(self), ref.name), lambda: self.describe(ref), clock)
 
     def extend(self, ref: ClusterRef, seconds: float) -> None:
-        """Move the expiry."""
+        """Note who counts on it."""
         self.ask()
         cluster = self.world.get(ref.name)
-        if cluster is not None and cluster.expires_at is not None:
-            cluster.expires_at = max(cluster.expires_at, time.time() + seconds)
+        if cluster is None:
+            return
+        self.calls.append(("extend", ref.name))
+        cluster.leased_until = max(cluster.leased_until or 0.0, time.time() + seconds)
+        if cluster.expires_at is not None:
+            cluster.expires_at = max(cluster.expires_at, cluster.leased_until)
 
     def delete(self, ref: ClusterRef) -> None:
         """Ask that it goes."""
         self.ask()
         self.calls.append(("delete", ref.name))
         cluster = self.world.get(ref.name)
-        if cluster is not None and cluster.status.state is not ClusterState.DELETING:
+        if cluster is None or (ref.uid and ref.uid != cluster.incarnation):
+            return
+        if cluster.status.state is not ClusterState.DELETING:
             cluster.status = ClusterStatus(ClusterState.DELETING, "its finalizers run")
             cluster.looks_left = self.deletion_looks
+
+    def prepare_delete(self, ref: ClusterRef) -> Callable[[], None]:
+        """Give a deletion that asks nobody for an address."""
+        self.ask()
+        return lambda: self.delete(ref)
 
     def facts(self, ref: ClusterRef) -> Mapping[str, Any]:
         """Give its size."""
@@ -394,6 +424,7 @@ class OtherJobs:
                     refused = isinstance(error, ConfigurationError)
                     yield FollowEnd("refused" if refused else "unreachable", last, str(error))
                     return
+                yield Observation(log_offset=offset)
             if settings.until is not None and clock.now() >= settings.until:
                 yield FollowEnd("deadline", last)
                 return

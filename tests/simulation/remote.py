@@ -17,6 +17,7 @@ from airflow_provider_air.contracts.attachments import Additions, Outcome
 from airflow_provider_air.contracts.clusters import (
     ClusterOwner,
     ClusterRef,
+    ClusterSpec,
     ClusterState,
     ClusterStatus,
     ListedCluster,
@@ -472,14 +473,22 @@ class SimClusters:
             raise ConfigurationError("It has no name")
         return ClusterRef(self._backend, spec.name, {"zone": "a"})
 
-    def list(self, owner: ClusterOwner | None = None) -> Sequence[ListedCluster]:
+    def list(
+        self, owner: ClusterOwner | None = None, where: ClusterSpec | ClusterRef | None = None
+    ) -> Sequence[ListedCluster]:
         """All that are not gone."""
         return self._call("list", lambda: self._list(owner))  # type: ignore[no-any-return]
 
     def _list(self, owner: ClusterOwner | None) -> Sequence[ListedCluster]:
         found = [c for c in self._world.clusters.values() if c.backend == self._backend and c.exists and c.owner]
         return [
-            ListedCluster(ClusterRef(c.backend, c.name, {"zone": "a"}, c.owned), c.owner, c.expires_at)
+            ListedCluster(
+                ClusterRef(c.backend, c.name, {"zone": "a"}, c.owned),
+                c.owner,
+                created_at=0.0,
+                seen_at=self._world.kernel.now,
+                expires_at=c.expires_at,
+            )
             for c in found
             if c.owner is not None and (owner is None or owner == c.owner)
         ]
@@ -537,6 +546,10 @@ class SimClusters:
                 cluster.delete()
 
         self._call("delete", effect)
+
+    def prepare_delete(self, ref: ClusterRef) -> Callable[[], None]:
+        """Nothing has to be known beforehand."""
+        return lambda: self.delete(ref)
 
     def facts(self, ref: ClusterRef) -> Mapping[str, Any]:
         """None."""
@@ -719,6 +732,8 @@ class SimJobs:
                 look = self._call("follow", lambda cluster: self._seen(cluster, following), awaiting=True)
             except (UnavailableError, ConfigurationError) as error:
                 end = following.silence(error)
+                if end is None:
+                    yield following.nothing()
             else:
                 following.silent_since = None
                 for seen in following.observe(*look):
@@ -750,6 +765,10 @@ class _Following:
         self._next_record = 0
         self._job: JobDetails | None = None
         self._more = False
+
+    def nothing(self) -> Observation:
+        """What is seen where nobody answers."""
+        return Observation(log_offset=self._offset)
 
     def observe(self, job: JobDetails | None, lines: list[str], records: list[Any], *_: Any) -> list[Observation]:
         """What is new."""

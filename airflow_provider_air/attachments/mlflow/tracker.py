@@ -10,6 +10,7 @@ from airflow_provider_air.drivers.wire.names import MLFLOW_AS_IT_IS
 from airflow_provider_air.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from airflow_provider_air.attachments.mlflow.left_runs import LeftRuns
     from airflow_provider_air.attachments.mlflow.server import MlflowServer
     from airflow_provider_air.attachments.mlflow.tracking import MlflowTracking
     from airflow_provider_air.contracts.connections import Connections
@@ -93,6 +94,18 @@ class MlflowTracker:
             raise ConfigurationError(f"MlflowTracker's 'input_example' must be a list of rows, not {example!r}")
         if (flavor or example) and self.register_as is None:
             raise ConfigurationError("MlflowTracker's 'flavor' and 'input_example' are for 'register_as'")
+
+    @classmethod
+    def left_at(cls, conn_id: str, connections: Connections) -> LeftRuns:
+        """
+        Give the open runs at a connection's server, of all experiments.
+
+        :raises ConfigurationError: the connection is absent or malformed
+        """
+        from airflow_provider_air.attachments.mlflow.left_runs import LeftRuns
+
+        server: MlflowServer = connections.open("mlflow", conn_id)
+        return LeftRuns(server)
 
     def open(self, connections: Connections) -> MlflowTracking:
         """

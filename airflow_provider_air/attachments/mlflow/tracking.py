@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.attachments.mlflow.batches import Batches
+from airflow_provider_air.attachments.mlflow.left_runs import DEPLOYMENT_TAG, OUTCOME_TAG
 from airflow_provider_air.attachments.mlflow.models import SERVICE_TAG, ModelRegistry
 from airflow_provider_air.attachments.mlflow.names import pairs, tags_of
 from airflow_provider_air.attachments.mlflow.points import flat_params, metric_point, points_of
@@ -37,7 +38,6 @@ KEY_TAG = "air.key"
 # How far the records of which job are in the run, so that what was handed over live is not sent again at the end.
 SEEN_TAG = "air.next_record"
 # MLflow has no word for some of our outcomes.
-OUTCOME_TAG = "air.outcome"
 END_STATUS = {
     **dict.fromkeys(("SUCCEEDED", "SKIPPED"), "FINISHED"),
     **dict.fromkeys(("STOPPED", "DEADLINE", "ABANDONED"), "KILLED"),
@@ -235,6 +235,7 @@ class MlflowTracking:
         key = attempt.key
         return tags_of(self._more_tags) | {
             KEY_TAG: digest(key.deployment, key, attempt.generation, length=24),
+            DEPLOYMENT_TAG: key.deployment,
             "air.dag_id": key.dag_id,
             "air.run_id": key.run_id,
             "air.task_id": key.task_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_air.clusters.jobs_api.backend import JobsApi
@@ -61,7 +61,9 @@ class ExistingBackend:
         spec.validate()
         return ClusterRef(spec.backend, spec.ray_conn_id, {"ray_conn_id": spec.ray_conn_id})
 
-    def list(self, owner: ClusterOwner | None = None) -> Sequence[ListedCluster]:
+    def list(
+        self, owner: ClusterOwner | None = None, where: ClusterSpec | ClusterRef | None = None
+    ) -> Sequence[ListedCluster]:
         """Give none: we made none."""
         return ()
 
@@ -85,6 +87,10 @@ class ExistingBackend:
 
     def delete(self, ref: ClusterRef) -> None:
         """Leave it alone: it is not ours."""
+
+    def prepare_delete(self, ref: ClusterRef) -> Callable[[], None]:
+        """Leave it alone: it is not ours."""
+        return lambda: None
 
     def facts(self, ref: ClusterRef) -> Mapping[str, Any]:
         """Give nothing: all that is known of it is asked of Ray."""

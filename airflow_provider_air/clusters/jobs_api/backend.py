@@ -75,6 +75,7 @@ class JobsApi:
     :param ref: names the cluster to all that share its poll
     :param open_transport: gives a fresh address and token; blocks
     :param dashboard_url: gives where people open the dashboard, where that is another address; blocks
+    :param accepted: is told the id of each job that Ray has taken, again and again, before anybody else is; blocks
     """
 
     def __init__(
@@ -82,10 +83,12 @@ class JobsApi:
         ref: ClusterRef,
         open_transport: Callable[[ClusterRef], Transport],
         dashboard_url: Callable[[ClusterRef], str | None] = lambda ref: None,
+        accepted: Callable[[str], None] = lambda submission_id: None,
     ) -> None:
         self.ref = ref
         self._open_transport = open_transport
         self._dashboard_url = dashboard_url
+        self._accepted = accepted
         self._session: tuple[str, float, str] | None = None
 
     def transport(self) -> Transport:
@@ -126,6 +129,7 @@ class JobsApi:
             if not is_new:
                 _check_owner(client, job.submission)
                 log.info("Ray has job %s already", submission_id)
+        self._accepted(submission_id)
         return Accepted(incarnation)
 
     def look(self, submission_id: str) -> JobLook:

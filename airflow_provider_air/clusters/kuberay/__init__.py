@@ -1,1 +1,1 @@
-"""Clusters that KubeRay makes on a Kubernetes: RayClusters, and a RayJob for each task that has one of its own."""
+"""Ray clusters on Kubernetes, run by KubeRay's operator."""

@@ -7,7 +7,7 @@ import dataclasses
 import os
 import socket
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import psutil
@@ -126,7 +126,9 @@ class LocalBackend:
         """:raises ConfigurationError: the spec has no name, so that each task has a cluster of its own."""
         return _ref(name_to_find(spec.name, NAME_LENGTH))
 
-    def list(self, owner: ClusterOwner | None = None) -> Sequence[ListedCluster]:
+    def list(
+        self, owner: ClusterOwner | None = None, where: ClusterSpec | ClusterRef | None = None
+    ) -> Sequence[ListedCluster]:
         """Give the clusters of this user on this host, also failed ones."""
         homes = [(home, home.cluster()) for home in list_clusters()]
         listed = [_listed(home, cluster) for home, cluster in homes if cluster is not None]
@@ -154,7 +156,7 @@ class LocalBackend:
         return watch_by_looking((ref.backend, ref.name), lambda: self.describe(ref), clock)
 
     def extend(self, ref: ClusterRef, seconds: float) -> None:
-        """Keep it for so long at least, whatever its time-outs say; nothing where it is absent."""
+        """Put off the end of its ``ttl_seconds``; nothing where it is absent."""
         home = _open(ref)
         if home.lease() is None:
             return
@@ -168,19 +170,25 @@ class LocalBackend:
         """
         Ask its supervisor to go; ABSENT then means that its processes, ports and folder are gone.
 
-        Where the supervisor is dead, what it left is removed here, which takes some seconds.
+        Where the supervisor is dead, what it left is removed here, which takes some seconds. By a ref with a ``uid``,
+        another cluster of the same name stays.
 
         :raises ConfigurationError: the cluster belongs to another host
         :raises ClusterFailedError: processes are left that cannot be killed
         """
         home = _open(ref)
-        if _ask_to_go(home):
+        # Who may take any of this name does so without a lock, as in a signal handler.
+        if not ref.uid and _ask_to_go(home):
             return
         with home.lock():
             # Somebody may have started it anew before we got the lock.
-            if not _ask_to_go(home):
+            if not _is_another(home, ref) and not _ask_to_go(home):
                 clear(home)
                 home.remove_lock()
+
+    def prepare_delete(self, ref: ClusterRef) -> Callable[[], None]:
+        """Give the deletion: nothing but this host is asked."""
+        return lambda: self.delete(ref)
 
     def facts(self, ref: ClusterRef) -> Mapping[str, Any]:
         """Give what lies in its folder."""
@@ -271,6 +279,12 @@ def _is_alive(home: ClusterHome, name: str) -> bool:
     return status.state in (ClusterState.STARTING, ClusterState.READY)
 
 
+def _is_another(home: ClusterHome, ref: ClusterRef) -> bool:
+    """Tell whether the cluster in this folder has the name, but is not the one that is meant."""
+    cluster = home.cluster()
+    return bool(ref.uid) and cluster is not None and cluster.uid != ref.uid
+
+
 def _ask_to_go(home: ClusterHome) -> bool:
     """Ask the supervisor; False where there is none, or it has given up and may not have heard."""
     supervisor = home.supervisor()
@@ -284,10 +298,20 @@ def _ask_to_go(home: ClusterHome) -> bool:
 
 def _listed(home: ClusterHome, cluster: ClusterRecord) -> ListedCluster:
     lease = home.lease()
+    kept_until = (lease.kept_until or None) if lease is not None else None
     expires_at = None
     if lease is not None and lease.ttl_seconds is not None:
         expires_at = max(cluster.created_at + lease.ttl_seconds, lease.kept_until)
-    return ListedCluster(_ref(cluster.name, owned=cluster.owned), _owner_of(cluster.owner), expires_at)
+    return ListedCluster(
+        dataclasses.replace(_ref(cluster.name, owned=cluster.owned), uid=cluster.uid),
+        _owner_of(cluster.owner),
+        created_at=cluster.created_at,
+        seen_at=time.time(),
+        expires_at=expires_at,
+        leased_until=kept_until,
+        is_of_run=cluster.owned,
+        going="its supervisor ends it" if home.is_to_go() and home.supervisor() is not None else "",
+    )
 
 
 def _owner_of(data: Mapping[str, Any]) -> ClusterOwner:

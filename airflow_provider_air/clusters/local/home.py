@@ -71,6 +71,7 @@ class ClusterRecord(Record):
     :param host: the host's name, for people
     :param owner: ``deployment``, and what names the task instance where there is one
     :param owned: whether it belongs to one task
+    :param uid: tells it from others that have, had and will have this name; empty in what an earlier version wrote
     """
 
     name: str
@@ -81,6 +82,7 @@ class ClusterRecord(Record):
     ports: Mapping[str, int]
     created_at: float
     owned: bool = False
+    uid: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Lease(Record):
     How long the cluster may live.
 
     :param renewed_at: counts as activity
-    :param kept_until: epoch seconds before which no time-out ends it
+    :param kept_until: epoch seconds until which somebody counts on it: before, ``ttl_seconds`` does not end it
     """
 
     ttl_seconds: float | None

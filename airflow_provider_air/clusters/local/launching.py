@@ -127,6 +127,7 @@ def launch(home: ClusterHome, spec: LocalCluster, ref: ClusterRef, owner: Cluste
             ports=choose_ports(taken),
             created_at=time.time(),
             owned=ref.owned,
+            uid=secrets.token_hex(8),
         ).write(home.cluster_file)
     _start_supervisor(home, spec)
 

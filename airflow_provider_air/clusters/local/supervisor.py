@@ -51,9 +51,7 @@ def too_many_deaths(deaths: deque[float], now: float) -> bool:
 
 def expiry(lease: Lease, *, created_at: float, active_at: float, now: float) -> str | None:
     """Say why the cluster's time has come, or None while it has not."""
-    if now < lease.kept_until:
-        return None
-    if lease.ttl_seconds is not None and now - created_at >= lease.ttl_seconds:
+    if lease.ttl_seconds is not None and now >= max(created_at + lease.ttl_seconds, lease.kept_until):
         return f"its ttl_seconds={lease.ttl_seconds:g} are over"
     idle = now - max(active_at, lease.renewed_at)
     if lease.idle_timeout_seconds is not None and idle >= lease.idle_timeout_seconds:

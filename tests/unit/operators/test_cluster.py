@@ -24,6 +24,7 @@ from airflow_provider_air.contracts.clusters import (
     ClusterBackend,
     ClusterOwner,
     ClusterRef,
+    ClusterSpec,
     ClusterState,
     ClusterStatus,
     ListedCluster,
@@ -74,8 +75,10 @@ class Clusters(LocalBackend):
         self.owners.append(owner)
         return ref
 
-    def list(self, owner: ClusterOwner | None = None) -> Sequence[ListedCluster]:
-        made = [ListedCluster(ClusterRef("local", name), self.makers[name]) for name in self.states]
+    def list(
+        self, owner: ClusterOwner | None = None, where: ClusterSpec | ClusterRef | None = None
+    ) -> Sequence[ListedCluster]:
+        made = [ListedCluster(ClusterRef("local", name), self.makers[name], 0.0, 0.0) for name in self.states]
         return [item for item in made if owner in (None, item.owner)]
 
     def describe(self, ref: ClusterRef) -> ClusterStatus:
@@ -198,6 +201,17 @@ def others(clusters: Clusters, name: str, state: ClusterState = ClusterState.REA
     """Let a cluster be there that another task has started."""
     clusters.states[name] = state
     clusters.makers[name] = ClusterOwner("here", TaskKey("here", "other", "manual__1", "create"))
+
+
+def test_a_cluster_of_its_name_that_is_going_is_waited_for_and_made_anew(clusters: Clusters) -> None:
+    context = task_context(Store())
+    clusters.new = ClusterState.DELETING
+    pause = deferred(create(), context)
+    clusters.states.clear()
+    clusters.new = ClusterState.READY
+
+    assert resume(create(), context, pause, event_of(pause.trigger))["name"] == "mine"
+    assert clusters.states == {"mine": ClusterState.READY}
 
 
 def test_a_setup_whose_time_is_up_takes_its_cluster_back(clusters: Clusters) -> None:

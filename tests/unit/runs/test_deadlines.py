@@ -160,6 +160,6 @@ class SlowToAsk(OtherClusters):
 def test_a_task_that_makes_a_cluster_counts_from_its_first_second(bench: Bench) -> None:
     bench.clusters = SlowToAsk(takes_any_job=True)
     bench.clusters.clock = bench.clock
-    run = ClusterRun(Try(KEY), bench.ports, timeout_seconds=CLUSTER_TIMEOUT)
+    run = ClusterRun(Try(KEY), bench.ports, timeout_seconds=CLUSTER_TIMEOUT, spec=OtherSpec)
 
-    assert waits(run.create(OtherSpec())).until == NOON + CLUSTER_TIMEOUT
+    assert waits(run.create()).until == NOON + CLUSTER_TIMEOUT

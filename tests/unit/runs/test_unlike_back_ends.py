@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterSpec, ClusterState
+from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterSpec, ClusterState, ClusterStatus
 from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import Done, Wait
@@ -21,6 +21,7 @@ from airflow_provider_air.errors import (
     JobFailedError,
     JobLostError,
 )
+from airflow_provider_air.runs import silence
 from airflow_provider_air.runs.admission import Admission, OwnPlaces
 from airflow_provider_air.runs.attempts import Ports
 from airflow_provider_air.runs.clock import RealClock
@@ -68,6 +69,7 @@ class Bench:
         self.store, self.log = Store(), Log()
         self.rollout: dict[str, Any] | None = None
         self.plan: dict[str, Any] = {}
+        self.spec = OtherSpec()
 
     def run(self, try_number: int = 1, max_tries: int = 2) -> Run:
         def backend(name: str) -> ClusterBackend:
@@ -75,7 +77,7 @@ class Bench:
             return self.clusters
 
         def target() -> ClusterSpec:
-            return OtherSpec()
+            return self.spec
 
         request = JobRequest("python train.py", rollout=self.rollout)
         admission = Admission(OwnPlaces())
@@ -151,6 +153,50 @@ def test_the_id_is_there_before_the_cluster_and_the_cluster_goes_with_the_task(b
     assert bench.attempts[0]["phase"] == "SUCCEEDED"
     assert bench.calls("delete") == bench.calls("ensure")
     assert "hello" in bench.log.lines
+
+
+def test_a_cluster_that_is_deleted_under_its_job_is_not_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its back end is asked long before the cluster counts as unreachable."""
+    monkeypatch.setattr(silence, "ASK_SECONDS", 0.05)
+    bench.plan = {"unreachable_timeout_seconds": 600.0}
+
+    def world() -> None:
+        name = only_cluster(bench)
+        bench.clusters.ready(name)
+        new_job(bench).run()
+        bench.clusters.vanish(name)
+
+    run = bench.run(3, 2)
+    with meanwhile(world), pytest.raises(JobLostError, match="The cluster is absent"):
+        bench.go_on(run, run.begin())
+
+    assert [attempt["phase"] for attempt in bench.attempts] == ["LOST"]
+
+
+def test_a_cluster_that_only_does_not_answer_is_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silence, "ASK_SECONDS", 0.05)
+    asked = threading.Event()
+
+    def world() -> None:
+        name = only_cluster(bench)
+        bench.clusters.ready(name)
+        job = new_job(bench)
+        job.run()
+        # Its jobs cannot be asked, and its back end says that it is only starting again.
+        bench.clusters.world[name].status = ClusterStatus(ClusterState.STARTING)
+        time.sleep(0.3)
+        bench.clusters.ready(name)
+        job.end()
+        asked.set()
+
+    with meanwhile(world):
+        run = bench.run()
+        bench.go_on(run, run.begin())
+
+    assert asked.is_set()
+    assert [attempt["phase"] for attempt in bench.attempts] == ["SUCCEEDED"]
 
 
 def test_a_cluster_that_is_replaced_under_its_job_gets_the_next_attempt_in_the_same_try(bench: Bench) -> None:
@@ -342,3 +388,49 @@ def test_a_task_that_does_not_wait_takes_no_cluster_of_its_own(bench: Bench) -> 
         bench.run().begin()
 
     assert bench.clusters.calls == []
+
+
+def test_a_run_on_a_cluster_that_others_use_says_that_it_counts_on_it() -> None:
+    clusters = OtherClusters(takes_any_job=True)
+    bench = Bench(clusters)
+    bench.spec = OtherSpec("shared")
+
+    def world() -> None:
+        clusters.ready(only_cluster(bench))
+        job = new_job(bench)
+        eventually(lambda: bench.calls("extend"), "a lease")
+        job.end()
+
+    with meanwhile(world):
+        run = bench.run()
+        bench.go_on(run, run.begin())
+    assert set(bench.calls("extend")) == {"shared"}
+    assert clusters.world["shared"].leased_until is not None
+
+
+def test_a_run_on_a_cluster_of_its_own_needs_no_lease(bench: Bench) -> None:
+    def world() -> None:
+        bench.clusters.ready(only_cluster(bench))
+        new_job(bench).end()
+
+    with meanwhile(world):
+        run = bench.run()
+        bench.go_on(run, run.begin())
+    assert bench.calls("extend") == []
+
+
+def test_a_cluster_that_is_kept_for_people_is_not_taken_for_left_behind(bench: Bench) -> None:
+    bench.plan = {"keep_cluster": "on_failure"}
+
+    def world() -> None:
+        name = only_cluster(bench)
+        bench.clusters.world[name].expires_at = time.time() + 1000
+        bench.clusters.ready(name)
+        new_job(bench).end("FAILED")
+
+    run = bench.run(max_tries=0)
+    with meanwhile(world), pytest.raises(JobFailedError):
+        bench.go_on(run, run.begin())
+    (cluster,) = bench.clusters.world.values()
+    assert cluster.leased_until is not None
+    assert abs(cluster.leased_until - (cluster.expires_at or 0.0)) < 5

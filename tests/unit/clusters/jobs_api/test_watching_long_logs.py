@@ -8,7 +8,7 @@ from airflow_provider_air.clusters.jobs_api.watching import JobWatch
 from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings
 from airflow_provider_air.ray_api.feed import borrow_feed
 from airflow_provider_air.ray_api.transport import Transport
-from airflow_provider_air.runs.watch import FLOOD_LINES, log_entries
+from airflow_provider_air.runs.lines import FLOOD_LINES, log_entries
 from tests.fakes.ray_dashboard import FakeRayDashboard
 
 LINES = [f"line {number} {'ä' * (number % 7)}" for number in range(1, 1001)]

@@ -211,11 +211,12 @@ def test_a_restarted_head_is_another_incarnation(spec: LocalCluster) -> None:
     assert BACKEND.describe(ref).incarnation not in (None, first)
 
 
-def test_what_is_extended_outlives_its_time_outs_also_when_it_is_adopted(spec: LocalCluster) -> None:
+def test_what_somebody_counts_on_outlives_its_ttl_also_when_it_is_adopted(spec: LocalCluster) -> None:
     ref = start(spec)
     BACKEND.extend(ref, 3600)
-    ensure(dataclasses.replace(spec, ttl_seconds=0.01, idle_timeout_seconds=0.01))
+    ensure(dataclasses.replace(spec, ttl_seconds=0.01))
     (listed,) = BACKEND.list()
+    assert listed.leased_until == listed.expires_at
     assert listed.expires_at is not None
     assert listed.expires_at > time.time() + 3500
     time.sleep(1.5)  # the supervisor looks every second

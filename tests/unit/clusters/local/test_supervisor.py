@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 
 import pytest
@@ -27,10 +28,17 @@ def test_the_idle_time_counts_from_the_last_activity_or_adoption() -> None:
     assert "idle_timeout_seconds=10" in str(expiry(lease(idle=10), created_at=0, active_at=94, now=104))
 
 
-def test_what_is_kept_outlives_both() -> None:
-    kept = Lease(ttl_seconds=1, idle_timeout_seconds=1, startup_timeout_seconds=1, renewed_at=0, kept_until=50)
+def test_what_somebody_counts_on_outlives_its_ttl_but_not_its_idle_time() -> None:
+    kept = Lease(ttl_seconds=1, idle_timeout_seconds=100, startup_timeout_seconds=1, renewed_at=0, kept_until=50)
     assert expiry(kept, created_at=0, active_at=0, now=49) is None
-    assert expiry(kept, created_at=0, active_at=0, now=50) is not None
+    assert "ttl_seconds" in str(expiry(kept, created_at=0, active_at=0, now=50))
+    idle = dataclasses.replace(kept, ttl_seconds=None, kept_until=500)
+    assert "idle_timeout_seconds" in str(expiry(idle, created_at=0, active_at=0, now=100))
+
+
+def test_a_lease_never_shortens_a_life() -> None:
+    short = Lease(ttl_seconds=100, idle_timeout_seconds=None, startup_timeout_seconds=1, renewed_at=0, kept_until=50)
+    assert expiry(short, created_at=0, active_at=0, now=99) is None
 
 
 @pytest.mark.parametrize(

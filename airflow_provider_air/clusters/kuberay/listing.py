@@ -1,0 +1,68 @@
+"""Lists what we made in a namespace, with how old it is by the kube-apiserver's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from airflow_provider_air.clusters.kuberay import api
+from airflow_provider_air.clusters.kuberay.kinds import RAY_CLUSTER, RAY_JOB, Kind
+from airflow_provider_air.clusters.kuberay.marks import Marks, selector_of
+from airflow_provider_air.clusters.kuberay.opening import dated
+from airflow_provider_air.clusters.kuberay.places import Place, ref_of_listed
+from airflow_provider_air.clusters.kuberay.symptoms import moment
+from airflow_provider_air.clusters.kuberay.trouble import judge
+from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterState, ListedCluster
+
+if TYPE_CHECKING:
+    from airflow_provider_air.clusters.kuberay.api import Resource
+    from airflow_provider_air.clusters.kuberay.client import KubeClient
+
+
+def listed(kube: KubeClient, place: Place, owner: ClusterOwner | None) -> Sequence[ListedCluster]:
+    """
+    Give the RayClusters and RayJobs in a namespace that we made; blocks.
+
+    :param place: which namespace
+    :param owner: only a deployment's, or a task instance's
+    :raises UnavailableError: the kube-apiserver does not answer
+    """
+    found = []
+    for kind in (RAY_CLUSTER, RAY_JOB):
+        resources, now = _all_of(kind, kube, place, owner)
+        # KubeRay copies our labels to the RayCluster that it makes for a RayJob.
+        made_by_us = [one for one in resources if not one["metadata"].get("ownerReferences")]
+        found += [item for one in made_by_us if (item := _item(one, place, now)) is not None]
+    return [item for item in found if owner is None or _is_of(item.owner, owner)]
+
+
+def _all_of(kind: Kind, kube: KubeClient, place: Place, owner: ClusterOwner | None) -> tuple[Sequence[Resource], float]:
+    labels = selector_of(owner)
+    page, now = kube.send(dated(api.list_page(kind, place.namespace, labels=labels)))
+    items = list(page.items)
+    while page.rest:
+        page = kube.send(api.list_page(kind, place.namespace, labels=labels, rest=page.rest))
+        items += page.items
+    return items, now
+
+
+def _item(resource: Resource, place: Place, now: float) -> ListedCluster | None:
+    marks = Marks.read(resource)
+    if marks is None:
+        return None
+    created_at = moment(resource["metadata"].get("creationTimestamp")) or now
+    status = judge(resource, now=now)
+    return ListedCluster(
+        ref_of_listed(resource, place, owned=marks.scope is None),
+        marks.owner,
+        created_at=created_at,
+        seen_at=now,
+        expires_at=marks.ends_at(created_at),
+        leased_until=marks.leased_until,
+        is_of_run=marks.scope in (None, "dag_run"),
+        going=status.message if status.state is ClusterState.DELETING else "",
+    )
+
+
+def _is_of(one: ClusterOwner, owner: ClusterOwner) -> bool:
+    return one.deployment == owner.deployment and owner.key in (None, one.key)

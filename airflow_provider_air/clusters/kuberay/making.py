@@ -1,0 +1,129 @@
+"""Creates resources, and adopts those that live and match. Runs in workers."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_air.clusters.kuberay import api
+from airflow_provider_air.clusters.kuberay.kinds import RAY_JOB
+from airflow_provider_air.clusters.kuberay.manifest import cluster_manifest, deadlines_of, job_manifest
+from airflow_provider_air.clusters.kuberay.marks import Marks
+from airflow_provider_air.clusters.kuberay.option_rules import refused_fields
+from airflow_provider_air.clusters.kuberay.permissions import CLUSTERS, JOBS, PROXY, TOKEN, check_permissions
+from airflow_provider_air.clusters.kuberay.places import Place, token_secret
+from airflow_provider_air.clusters.kuberay.trouble import is_provisioned, judge
+from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterState
+from airflow_provider_air.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from airflow_provider_air.clusters.kuberay.api import Resource
+    from airflow_provider_air.clusters.kuberay.client import KubeClient
+    from airflow_provider_air.clusters.kuberay.spec import KubeRayCluster
+    from airflow_provider_air.contracts.runs import AttemptInfo
+
+log = logging.getLogger(__name__)
+
+
+class Making:
+    """Creates and adopts; see :class:`~airflow_provider_air.clusters.kuberay.backend.KubeRayBackend`."""
+
+    def check(self, spec: KubeRayCluster) -> None:
+        """:raises ConfigurationError: the spec makes no manifest that KubeRay takes."""
+        cluster_manifest(spec, "check", Marks.of(ClusterOwner("check"), spec.fingerprint()))
+
+    def create(
+        self,
+        spec: KubeRayCluster,
+        place: Place,
+        kube: KubeClient,
+        *,
+        owner: ClusterOwner,
+        attempt: AttemptInfo | None,
+    ) -> Resource:
+        """
+        Create the resource; the job that it is for is named in an annotation.
+
+        A plain create, since server-side apply would take over one that somebody else has just made.
+
+        :raises AlreadyExistsError: there is one of this name
+        :raises ConfigurationError: it is refused, or the user lacks a permission
+        :raises UnavailableError: whether it was created is not known
+        """
+        manifest = self._manifest(spec, place, owner, attempt)
+        self._check_permissions(manifest, place, kube)
+        try:
+            written = kube.send(api.create(place.kind, place.namespace, manifest))
+        except ConfigurationError as error:
+            raise refused_fields(str(error)) or error from error
+        for warning in written.warnings:
+            log.warning("Kubernetes says of the %s: %s", place, warning)
+        return written.resource
+
+    def adopt(
+        self, there: Resource, spec: KubeRayCluster, place: Place, kube: KubeClient, *, attempt: AttemptInfo | None
+    ) -> bool:
+        """
+        See that a resource is what a spec asks for; False where it is going, and must be waited for.
+
+        :raises ConfigurationError: it is somebody else's, or was made from another spec
+        """
+        if there["metadata"].get("deletionTimestamp"):
+            return False
+        marks = Marks.read(there)
+        if marks is None:
+            raise ConfigurationError(
+                f"There is a {place} that is not ours", hint="Choose another name, or have its owner delete it"
+            )
+        self._check_match(marks, spec, place, attempt)
+        if not self._is_dead(there, marks, spec):
+            return True
+        log.warning("The %s is of no use any more, and is made anew", place)
+        uid = there["metadata"]["uid"]
+        kube.send(api.delete(place.kind, place.namespace, place.name, uid, propagation="Foreground"))
+        return False
+
+    def _manifest(
+        self, spec: KubeRayCluster, place: Place, owner: ClusterOwner, attempt: AttemptInfo | None
+    ) -> dict[str, Any]:
+        now = time.time()
+        expires_at = None if spec.ttl_seconds is None else now + spec.ttl_seconds
+        is_shared = spec.name is not None or spec.scope != "global"
+        if place.kind is not RAY_JOB:
+            scope, idle = (spec.scope if is_shared else None), spec.idle_timeout_seconds
+            marks = Marks.of(owner, spec.fingerprint(), expires_at, scope=scope, idle_timeout_seconds=idle)
+            return cluster_manifest(spec, place.name, marks)
+        assert attempt is not None
+        marks = Marks.of(owner, spec.fingerprint(), expires_at, attempt.submission_id)
+        return job_manifest(spec, place.name, marks, deadlines=deadlines_of(spec, attempt.not_after, now))
+
+    def _check_permissions(self, manifest: Resource, place: Place, kube: KubeClient) -> None:
+        uses = {CLUSTERS}
+        if place.kind is RAY_JOB:
+            uses.add(JOBS)
+        if token_secret(manifest) is not None:
+            uses.add(TOKEN)
+        if place.reach == "proxy" or (place.reach == "auto" and not kube.server.in_cluster):
+            uses.add(PROXY)
+        check_permissions(kube, place.namespace, uses, where=f"connection {place.conn_id}")
+
+    def _check_match(self, marks: Marks, spec: KubeRayCluster, place: Place, attempt: AttemptInfo | None) -> None:
+        wanted = attempt.submission_id if attempt is not None and place.kind is RAY_JOB else marks.submission_id
+        if marks.submission_id != wanted:
+            raise ConfigurationError(f"The {place} was made for the job {marks.submission_id!r}, not for {wanted!r}")
+        if place.kind is not RAY_JOB and marks.spec_hash != spec.fingerprint():
+            raise ConfigurationError(
+                f"The {place} lives and was made from another spec",
+                hint="Use the spec it was made from, choose another name, or delete the cluster first",
+            )
+
+    def _is_dead(self, there: Resource, marks: Marks, spec: KubeRayCluster) -> bool:
+        """
+        Whether nobody can have any use of it: its start-up has failed, or, of a RayJob, KubeRay has ended it, or
+        the task wants another one by now, of which nothing has run. What was well once is left to its users.
+        """
+        has_failed = judge(there, now=time.time()).state is ClusterState.FAILED
+        if there["kind"] == RAY_JOB.name:
+            return has_failed or marks.spec_hash != spec.fingerprint()
+        return has_failed and not is_provisioned(there)

@@ -1,0 +1,309 @@
+"""
+What keeps a cluster's pods from running, as conditions, container states and events tell it. Pure.
+
+Words and shapes: Kubernetes 1.35, KubeRay 1.6.1 (``raycluster_controller.go``, ``constant.go``), seen on a real node.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+Resource = Mapping[str, Any]
+
+HEAD = "head"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """
+    A kind of trouble.
+
+    :param patience_seconds: how long it may last before the start-up counts as failed: what heals by itself, or by
+        somebody's hand elsewhere (room in a quota, a node, a registry), gets longer
+    :param retryable: whether the same wish may work later
+    """
+
+    patience_seconds: float
+    retryable: bool = True
+
+
+REFUSED = Kind(0, retryable=False)
+OPERATOR_AWAY = Kind(90)
+POD_SECURITY = Kind(15, retryable=False)
+SERVICE_ACCOUNT = Kind(30)
+QUOTA = Kind(300)
+CREATION = Kind(90)
+UNSCHEDULABLE = Kind(300)
+NO_NODE_WILL_COME = Kind(60)
+# A node that is on its way needs minutes; the start-up's own time-out is for that.
+NODE_COMES = Kind(float("inf"))
+IMAGE_NAME = Kind(0, retryable=False)
+IMAGE_ABSENT_HERE = Kind(30)
+IMAGE = Kind(120)
+CONFIG = Kind(60)
+VOLUME = Kind(180)
+INIT = Kind(90)
+CRASH = Kind(90)
+GONE = Kind(60)
+
+
+@dataclass(frozen=True)
+class Container:
+    """
+    One container of a pod.
+
+    :param previous: whether its last words are those of the run before
+    """
+
+    pod: str
+    name: str
+    previous: bool = False
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """
+    One thing that keeps a cluster from starting.
+
+    :param message: one sentence without a final full stop
+    :param since: epoch seconds from which on it has lasted, as far as that is known
+    :param container: whose last lines may say why
+    """
+
+    kind: Kind
+    message: str
+    since: float | None
+    container: Container | None = None
+
+    def is_over(self, now: float) -> bool:
+        """Whether it has lasted longer than its kind may."""
+        if self.kind.patience_seconds <= 0:
+            return True
+        return self.since is not None and now - self.since >= self.kind.patience_seconds
+
+
+def moment(text: Any) -> float | None:
+    """Give epoch seconds of Kubernetes' ``2026-11-29T15:00:00Z``; None where there is none."""
+    if not isinstance(text, str) or not text:
+        return None
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None
+
+
+def conditions_of(resource: Resource, below: str = "status") -> Mapping[str, Resource]:
+    """Give the conditions of a resource's status by their types."""
+    return {str(one.get("type")): one for one in (resource.get(below) or {}).get("conditions") or ()}
+
+
+# What KubeRay could not create
+
+# Of the API server's admission, as KubeRay's events and its condition ReplicaFailure repeat it.
+_ADMISSION = (
+    (
+        re.compile(r"exceeded quota|status unknown for quota|must specify .*(?:cpu|memory)"),
+        QUOTA,
+        "The quota is used up",
+    ),
+    (re.compile(r"violates PodSecurity"), POD_SECURITY, "The namespace's pod security refuses the pod"),
+    (re.compile(r"serviceaccount \"[^\"]*\" not found"), SERVICE_ACCOUNT, "The pod's service account is not there"),
+)
+
+
+def of_creation(text: str, since: float | None) -> Trouble:
+    """Tell what a refused creation of a pod means, by the API server's words, before which KubeRay sets a word of its own."""
+    text = text.rpartition("\n")[2].strip()
+    for words, kind, what in _ADMISSION:
+        if words.search(text):
+            return Trouble(kind, f"{what}: {text}", since)
+    return Trouble(CREATION, f"KubeRay cannot create what it needs: {text}", since)
+
+
+# One pod
+
+
+def of_pod(pod: Resource, events: Sequence[Resource]) -> Trouble | None:
+    """
+    Tell what keeps a pod from running; None where nothing does.
+
+    :param events: of the namespace, or of this pod
+    """
+    if (pod.get("metadata") or {}).get("deletionTimestamp"):
+        return None
+    mine = [event for event in events if _is_about(event, pod)]
+    status = pod.get("status") or {}
+    if status.get("phase") == "Failed":
+        why = status.get("message") or status.get("reason") or "its containers ended"
+        return Trouble(CRASH, f"{name_of(pod)} has failed: {why}", _since(pod, mine), _last_container(pod))
+    return _unscheduled(pod, mine) or _of_containers(pod, mine) or _of_volumes(pod, mine)
+
+
+def name_of(pod: Resource) -> str:
+    """Name a pod for people: of which group it is, too."""
+    metadata = pod.get("metadata") or {}
+    labels = metadata.get("labels") or {}
+    if labels.get("ray.io/node-type") == HEAD:
+        return f"The head's pod {metadata.get('name')}"
+    group = labels.get("ray.io/group")
+    return f"The worker's pod {metadata.get('name')}" + (f" of the group {group}" if group else "")
+
+
+def is_head(pod: Resource) -> bool:
+    """Whether it is a head's."""
+    return ((pod.get("metadata") or {}).get("labels") or {}).get("ray.io/node-type") == HEAD
+
+
+def is_ready(pod: Resource) -> bool:
+    """Whether it runs and is ready, and is not on its way out."""
+    if (pod.get("metadata") or {}).get("deletionTimestamp"):
+        return False
+    return (conditions_of(pod).get("Ready") or {}).get("status") == "True"
+
+
+def _unscheduled(pod: Resource, events: Sequence[Resource]) -> Trouble | None:
+    condition = conditions_of(pod).get("PodScheduled") or {}
+    if condition.get("status") != "False" or condition.get("reason") not in ("Unschedulable", "SchedulingGated"):
+        return None
+    reasons = {str(event.get("reason")) for event in events}
+    kind = UNSCHEDULABLE
+    if reasons & {"TriggeredScaleUp", "Nominated"}:
+        kind = NODE_COMES
+    elif "NotTriggerScaleUp" in reasons:
+        kind = NO_NODE_WILL_COME
+    why = condition.get("message") or "no node takes it"
+    return Trouble(kind, f"{name_of(pod)} cannot be scheduled: {why}", moment(condition.get("lastTransitionTime")))
+
+
+# By the reason for which a container waits (kubelet, images/types.go and kuberuntime).
+_WAITING = {
+    "InvalidImageName": (IMAGE_NAME, "has an image name that is none"),
+    "ErrImageNeverPull": (IMAGE_ABSENT_HERE, "may not pull its image, and the node has it not"),
+    "ErrImagePull": (IMAGE, "cannot pull its image"),
+    "ImagePullBackOff": (IMAGE, "cannot pull its image"),
+    "ImageInspectError": (IMAGE, "cannot use its image"),
+    "RegistryUnavailable": (IMAGE, "cannot pull its image"),
+    "CreateContainerConfigError": (CONFIG, "cannot be configured"),
+    "CreateContainerError": (CONFIG, "cannot be created"),
+    "RunContainerError": (CONFIG, "cannot be started"),
+    "CrashLoopBackOff": (CRASH, "ends again and again"),
+}
+# Events of a kubelet that cannot pull say far more than a container's state, which is soon only "Back-off".
+_IMAGE_EVENTS = ("Failed", "InspectFailed", "ErrImageNeverPull")
+
+
+def _of_containers(pod: Resource, events: Sequence[Resource]) -> Trouble | None:
+    status = pod.get("status") or {}
+    for told, is_init in [
+        *((one, True) for one in status.get("initContainerStatuses") or ()),
+        *((one, False) for one in status.get("containerStatuses") or ()),
+    ]:
+        trouble = _of_container(pod, told, events, is_init=is_init)
+        if trouble is not None:
+            return trouble
+    return None
+
+
+def _of_container(pod: Resource, told: Resource, events: Sequence[Resource], *, is_init: bool) -> Trouble | None:
+    name, state = str(told.get("name")), told.get("state") or {}
+    who = f"{'The init container' if is_init else 'The container'} {name} of {_the(name_of(pod))}"
+    waiting = state.get("waiting") or {}
+    if (known := _WAITING.get(str(waiting.get("reason")))) is not None:
+        kind, what = known
+        if kind is CRASH:
+            return _crashed(pod, told, events, who, is_init=is_init)
+        why = _image_words(events, name) if kind in (IMAGE, IMAGE_ABSENT_HERE) else None
+        text = why or waiting.get("message") or waiting.get("reason")
+        image = f" {told.get('image')!r}" if kind in (IMAGE, IMAGE_NAME, IMAGE_ABSENT_HERE) else ""
+        return Trouble(kind, f"{who} {what}{image}: {text}", _since(pod, events))
+    ended = state.get("terminated") or {}
+    # Between two tries of the kubelet it is only terminated; a first end may still be its only one.
+    if ended.get("exitCode") and int(told.get("restartCount") or 0) >= 1:
+        return _crashed(pod, told, events, who, is_init=is_init)
+    return None
+
+
+def _crashed(pod: Resource, told: Resource, events: Sequence[Resource], who: str, *, is_init: bool) -> Trouble:
+    state = told.get("state") or {}
+    last = state.get("terminated") or (told.get("lastState") or {}).get("terminated") or {}
+    times = int(told.get("restartCount") or 0) + ("terminated" in state)
+    reason = "out of memory" if last.get("reason") == "OOMKilled" else f"exit code {last.get('exitCode', 'unknown')}"
+    why = f": {last['message']}" if last.get("message") else ""
+    container = Container(
+        str((pod.get("metadata") or {}).get("name")), str(told.get("name")), "terminated" not in state
+    )
+    kind = INIT if is_init else CRASH
+    return Trouble(kind, f"{who} ended {times} times, the last time with {reason}{why}", _since(pod, events), container)
+
+
+def _image_words(events: Sequence[Resource], container: str) -> str | None:
+    found = [
+        str(event.get("message"))
+        for event in events
+        if event.get("reason") in _IMAGE_EVENTS
+        and "pull" in str(event.get("message")).lower()
+        and f"{{{container}}}" in str((event.get("involvedObject") or {}).get("fieldPath"))
+    ]
+    return max(found, key=len, default=None)
+
+
+def _of_volumes(pod: Resource, events: Sequence[Resource]) -> Trouble | None:
+    if (pod.get("status") or {}).get("phase") != "Pending":
+        return None
+    found = [event for event in events if event.get("reason") in ("FailedMount", "FailedAttachVolume")]
+    if not found:
+        return None
+    last = found[-1]
+    return Trouble(VOLUME, f"{name_of(pod)} does not get its volumes: {last.get('message')}", _since(pod, found))
+
+
+def _last_container(pod: Resource) -> Container | None:
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    ended = [one for one in statuses if ((one.get("state") or {}).get("terminated") or {}).get("exitCode")]
+    return Container(str((pod.get("metadata") or {}).get("name")), str(ended[0].get("name"))) if ended else None
+
+
+def _the(name: str) -> str:
+    return name[:1].lower() + name[1:]
+
+
+def _since(pod: Resource, events: Sequence[Resource]) -> float | None:
+    """From when on a pod has had trouble: the first warning of it, else since it was scheduled or made."""
+    warned = [at for event in events if event.get("type") == "Warning" and (at := first_seen(event)) is not None]
+    if warned:
+        return min(warned)
+    scheduled = moment((conditions_of(pod).get("PodScheduled") or {}).get("lastTransitionTime"))
+    return scheduled or moment((pod.get("metadata") or {}).get("creationTimestamp"))
+
+
+# Events
+
+
+def first_seen(event: Resource) -> float | None:
+    """Give when an event was first seen, in epoch seconds."""
+    for name in ("firstTimestamp", "eventTime", "lastTimestamp"):
+        if (at := moment(event.get(name))) is not None:
+            return at
+    return moment((event.get("metadata") or {}).get("creationTimestamp"))
+
+
+def last_seen(event: Resource) -> float:
+    """Give when an event was last seen, in epoch seconds."""
+    series = event.get("series") or {}
+    seen = [moment(event.get("lastTimestamp")), moment(series.get("lastObservedTime")), first_seen(event)]
+    return max((at for at in seen if at is not None), default=0.0)
+
+
+def warnings_of(events: Sequence[Resource], *uids: Any) -> Iterator[Resource]:
+    """Give the warnings about resources of these UIDs, the newest last."""
+    for event in sorted(events, key=last_seen):
+        if event.get("type") == "Warning" and (event.get("involvedObject") or {}).get("uid") in uids:
+            yield event
+
+
+def _is_about(event: Resource, pod: Resource) -> bool:
+    return (event.get("involvedObject") or {}).get("uid") == (pod.get("metadata") or {}).get("uid")

@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_air.clusters.kuberay.trouble import judge, worst_of
+from airflow_provider_air.contracts.clusters import ClusterState, ClusterStatus
+from tests.unit.clusters.kuberay import shapes
+from tests.unit.clusters.kuberay.shapes import START, at
+
+LONG = 100_000
+
+
+def judged(resource: Any, *pods: Any, events: Any = (), after: float = 5) -> ClusterStatus:
+    return judge(resource, pods, events, now=START + after)
+
+
+# States
+
+
+def test_what_is_not_there_is_absent() -> None:
+    assert judge(None, now=START).state is ClusterState.ABSENT
+
+
+def test_a_cluster_whose_pods_were_all_ready_and_whose_head_is_takes_work() -> None:
+    assert judge(shapes.ready_cluster(), now=START).state is ClusterState.READY
+    assert judged(shapes.ready_cluster(), shapes.ready_pod()).state is ClusterState.READY
+
+
+def test_an_older_operator_tells_no_conditions() -> None:
+    assert judge(shapes.cluster(state="ready"), now=START).state is ClusterState.READY
+
+
+def test_workers_that_come_and_go_later_change_nothing() -> None:
+    lost = shapes.pod(shapes.waiting("ImagePullBackOff", "back-off"), node_type="worker")
+    assert judged(shapes.ready_cluster(), shapes.ready_pod(), lost, after=LONG).state is ClusterState.READY
+
+
+def test_the_first_workers_are_waited_for() -> None:
+    starting = shapes.cluster(
+        shapes.condition("HeadPodReady", "True", "HeadPodRunningAndReady"),
+        shapes.condition("RayClusterProvisioned", "False", "RayClusterPodsProvisioning"),
+    )
+    status = judged(starting, shapes.ready_pod(), shapes.pod(node_type="worker"))
+    assert (status.state, status.message) == (ClusterState.STARTING, "1 of 2 pods are ready")
+
+
+def test_a_head_that_is_gone_is_seen_before_the_operator_has_seen_it() -> None:
+    status = judged(shapes.ready_cluster(), shapes.ready_pod("worker"))
+    assert status.state is ClusterState.STARTING
+    assert "head is not ready any more" in status.message
+
+
+def test_a_head_that_nobody_replaces_has_failed_after_a_while() -> None:
+    gone = shapes.cluster(
+        shapes.condition("HeadPodReady", "False", "HeadPodNotFound", since=100),
+        shapes.condition("RayClusterProvisioned", "True", "AllPodRunningAndReadyFirstTime"),
+        state="ready",
+    )
+    assert judged(gone, after=110).state is ClusterState.STARTING
+    status = judged(gone, after=200)
+    assert status.state is ClusterState.FAILED
+    assert "not replaced" in status.message
+
+
+def test_what_is_being_deleted_says_who_holds_it() -> None:
+    going = shapes.ready_cluster()
+    going["metadata"] |= {"deletionTimestamp": at(9), "finalizers": ["foregroundDeletion", "example.com/keep"]}
+    status = judged(going, shapes.ready_pod())
+    assert status.state is ClusterState.DELETING
+    assert "the finalizer example.com/keep holds it" in status.message
+    assert "pods are ending" in status.message
+
+
+@pytest.mark.parametrize(
+    "suspended",
+    [
+        {**shapes.job("Suspended")},
+        {**shapes.job(), "spec": {"suspend": True}},
+        {**shapes.cluster(), "spec": {"suspend": True}},
+        shapes.cluster(shapes.condition("RayClusterSuspended", "True", "RayClusterSuspended")),
+    ],
+    ids=["a RayJob", "a new RayJob", "a new RayCluster", "a RayCluster"],
+)
+def test_what_is_suspended_is_queued_however_long(suspended: Any) -> None:
+    status = judged(suspended, after=LONG)
+    assert (status.state, status.queued) == (ClusterState.STARTING, True)
+
+
+# RayJobs
+
+
+@pytest.mark.parametrize("deployment", ["Waiting", "Running", "Complete"])
+def test_a_rayjobs_cluster_is_ready_once_kuberay_waits_for_its_job(deployment: str) -> None:
+    assert judge(shapes.job(deployment), now=START).state is ClusterState.READY
+    assert judged(shapes.job(deployment), shapes.ready_pod()).state is ClusterState.READY
+
+
+def test_a_failed_job_does_not_make_its_cluster_fail() -> None:
+    failed = shapes.job("Failed", reason="AppFailed", message="exit code 1", jobStatus="FAILED")
+    assert judged(failed, shapes.ready_pod()).state is ClusterState.READY
+
+
+def test_a_rayjob_that_lies_about_its_job_is_not_asked_about_it() -> None:
+    lying = shapes.job("Running", jobStatus="RUNNING")
+    assert judged(lying).state is ClusterState.STARTING
+    assert judged(lying, shapes.pod()).state is ClusterState.STARTING
+
+
+@pytest.mark.parametrize("reason", ["PreRunningDeadlineExceeded", "DeadlineExceeded"])
+def test_a_rayjob_that_kuberay_has_ended_says_why(reason: str) -> None:
+    status = judged(shapes.job("Failed", reason=reason, message="passed the seconds"), shapes.ready_pod())
+    assert (status.state, status.retryable) == (ClusterState.FAILED, True)
+    assert reason in status.message
+    assert "passed the seconds" in status.message
+
+
+def test_a_rayjob_whose_cluster_was_taken_down_after_its_end_has_no_cluster() -> None:
+    assert judged(shapes.job("Complete")).state is ClusterState.FAILED
+
+
+def test_a_rayjob_that_kuberay_refuses_is_never_tried_again() -> None:
+    refused = shapes.job("ValidationFailed", reason="ValidationFailed", message="backoffLimit is incompatible")
+    status = judged(refused)
+    assert (status.state, status.retryable) == (ClusterState.FAILED, False)
+    assert "backoffLimit is incompatible" in status.message
+
+
+def test_a_starting_rayjob_tells_its_clusters_trouble() -> None:
+    failure = shapes.condition("ReplicaFailure", "True", "FailedCreateHeadPod", shapes.QUOTA)
+    starting = shapes.job("Initializing", rayClusterStatus={"conditions": [failure]})
+    assert "exceeded quota: small" in judged(starting).message
+
+
+def test_a_refused_cluster_of_a_rayjob_is_only_told_by_an_event_about_it() -> None:
+    told = shapes.event("InvalidRayClusterSpec", "The RayCluster spec is invalid", uid="another", name="flights-abcde")
+    status = judged(shapes.job("Initializing"), events=[told])
+    assert (status.state, status.retryable) == (ClusterState.FAILED, False)
+
+
+# Trouble, each at once by name, and failed after a patience of its own
+
+IMAGE = shapes.pod(shapes.waiting("ImagePullBackOff", 'Back-off pulling image "nowhere/ray:1"'))
+IMAGE_EVENT = shapes.pod_event("Failed", 'Failed to pull image "nowhere/ray:1": no such host')
+UNSCHEDULABLE = shapes.pod(
+    conditions=(shapes.condition("PodScheduled", "False", "Unschedulable", "0/1 nodes: 1 Insufficient cpu", since=2),)
+)
+CASES = {
+    "quota": (shapes.cluster(shapes.condition("ReplicaFailure", "True", "F", shapes.QUOTA)), [], [], "quota", 300),
+    "pod security": (
+        shapes.cluster(shapes.condition("ReplicaFailure", "True", "F", shapes.POD_SECURITY)),
+        [],
+        [],
+        "pod security refuses",
+        15,
+    ),
+    "account": (
+        shapes.cluster(shapes.condition("ReplicaFailure", "True", "F", shapes.ACCOUNT)),
+        [],
+        [],
+        'serviceaccount "nobody" not found',
+        30,
+    ),
+    "image": (shapes.starting_cluster(), [IMAGE], [IMAGE_EVENT], "no such host", 120),
+    "image without events": (shapes.starting_cluster(), [IMAGE], [], "Back-off pulling", 120),
+    "unschedulable": (shapes.starting_cluster("Unknown"), [UNSCHEDULABLE], [], "Insufficient cpu", 300),
+    "secret": (
+        shapes.starting_cluster(),
+        [shapes.pod(shapes.waiting("CreateContainerConfigError", 'secret "keys" not found'))],
+        [],
+        'secret "keys" not found',
+        60,
+    ),
+    "crash": (shapes.starting_cluster(), [shapes.pod(shapes.crashing())], [], "ended 3 times", 90),
+    "init": (
+        shapes.starting_cluster(),
+        [shapes.pod(shapes.waiting("PodInitializing"), init=(shapes.crashing("prepare", 7),))],
+        [],
+        "The init container prepare of the head's pod flights-head-x2k9q ended 3 times, the last time with exit code 7",
+        90,
+    ),
+    "volume": (
+        shapes.starting_cluster(),
+        [shapes.pod(shapes.waiting("ContainerCreating"))],
+        [shapes.pod_event("FailedMount", 'MountVolume.SetUp failed: configmap "code" not found')],
+        'configmap "code" not found',
+        180,
+    ),
+    "worker": (
+        shapes.starting_cluster(),
+        [shapes.ready_pod(), shapes.pod(shapes.waiting("ErrImagePull", "gone", "ray-worker"), node_type="worker")],
+        [],
+        "of the group workergroup cannot pull its image 'nowhere/ray:1': gone",
+        120,
+    ),
+    "evicted": (
+        shapes.starting_cluster(),
+        [shapes.pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory.")],
+        [],
+        "low on resource: memory",
+        90,
+    ),
+    "no operator": (shapes.cluster(), [], [], "operator has not looked at it", 90),
+    "no pod by an event": (
+        shapes.cluster(),
+        [],
+        [shapes.event("FailedToCreateHeadPod", f"Failed to create head Pod air/flights, {shapes.QUOTA}")],
+        "exceeded quota",
+        300,
+    ),
+}
+
+
+@pytest.mark.parametrize(("resource", "pods", "events", "words", "patience"), CASES.values(), ids=CASES)
+def test_trouble_is_named_at_once_and_ends_the_start_after_its_patience(
+    resource: Any, pods: Any, events: Any, words: str, patience: float
+) -> None:
+    soon = judged(resource, *pods, events=events, after=10)
+    assert soon.state is ClusterState.STARTING
+    assert words in soon.message
+    assert judged(resource, *pods, events=events, after=patience - 1).state is ClusterState.STARTING
+    late = judged(resource, *pods, events=events, after=patience + 4)
+    assert late.state is ClusterState.FAILED
+    assert words in late.message
+
+
+@pytest.mark.parametrize("reason", ["InvalidRayClusterMetadata", "InvalidRayClusterSpec", "InvalidRayJobSpec"])
+def test_what_the_operator_refuses_fails_at_once_and_for_good(reason: str) -> None:
+    refused = shapes.event(reason, "name should be no more than 53 characters")
+    status = judged(shapes.cluster(), events=[refused], after=3)
+    assert (status.state, status.retryable) == (ClusterState.FAILED, False)
+    assert "no more than 53 characters" in status.message
+
+
+def test_an_image_name_that_is_none_fails_at_once_and_for_good() -> None:
+    status = judged(shapes.starting_cluster(), shapes.pod(shapes.waiting("InvalidImageName", "couldn't parse")))
+    assert (status.state, status.retryable) == (ClusterState.FAILED, False)
+
+
+@pytest.mark.parametrize(("kind", "retryable"), [("quota", True), ("image", True), ("pod security", False)])
+def test_whether_the_same_wish_may_work_later_is_told(kind: str, retryable: bool) -> None:
+    resource, pods, events, _, _ = CASES[kind]
+    assert judged(resource, *pods, events=events, after=LONG).retryable is retryable
+
+
+def test_a_node_that_is_on_its_way_is_waited_for() -> None:
+    comes = shapes.pod_event("TriggeredScaleUp", "pod triggered scale-up")
+    assert judged(shapes.starting_cluster(), UNSCHEDULABLE, events=[comes], after=LONG).state is ClusterState.STARTING
+
+
+def test_a_node_that_nobody_will_add_is_not_waited_for_long() -> None:
+    never = shapes.pod_event("NotTriggerScaleUp", "pod didn't trigger scale-up")
+    assert judged(shapes.starting_cluster(), UNSCHEDULABLE, events=[never], after=70).state is ClusterState.FAILED
+
+
+def test_what_ended_for_want_of_memory_says_so() -> None:
+    killed = shapes.pod(shapes.crashing(exit_code=137, reason="OOMKilled"))
+    assert "out of memory" in judged(shapes.starting_cluster(), killed).message
+
+
+def test_who_has_crashed_can_be_asked_for_its_last_lines() -> None:
+    crashed = shapes.pod(shapes.waiting("PodInitializing"), init=(shapes.crashing("prepare"),))
+    trouble = worst_of(shapes.starting_cluster(), [crashed], [], now=START)
+    assert trouble is not None
+    assert trouble.container is not None
+    assert (trouble.container.pod, trouble.container.name) == ("flights-head-x2k9q", "prepare")
+    assert trouble.container.previous
+
+
+def test_of_two_troubles_the_one_is_told_that_ends_the_start_first() -> None:
+    worker = shapes.pod(shapes.waiting("InvalidImageName", "couldn't parse"), node_type="worker")
+    assert "couldn't parse" in judged(shapes.starting_cluster(), UNSCHEDULABLE, worker).message
+
+
+def test_trouble_of_others_is_not_ours() -> None:
+    theirs = [
+        shapes.event("InvalidRayClusterSpec", "invalid", uid="another"),
+        shapes.pod_event("Failed", "Failed to pull image", uid="another"),
+    ]
+    assert judged(shapes.starting_cluster(), shapes.pod(), events=theirs).message == "0 of 1 pods are ready"
+
+
+def test_a_container_that_starts_is_no_trouble() -> None:
+    pods = [
+        shapes.pod(shapes.waiting("ContainerCreating")),
+        shapes.pod(shapes.waiting("PodInitializing"), init=(shapes.waiting("PodInitializing"),), node_type="worker"),
+    ]
+    assert judged(shapes.starting_cluster(), *pods, after=LONG).state is ClusterState.STARTING
+
+
+def test_a_failure_carries_the_conditions() -> None:
+    resource, pods, events, _, _ = CASES["image"]
+    assert "HeadPodReady=False/ContainersNotReady" in judged(resource, *pods, events=events, after=LONG).message
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"kind": "RayCluster"},
+        {"kind": "RayJob", "metadata": None, "status": None, "spec": None},
+        {"kind": "RayCluster", "metadata": {"creationTimestamp": "yesterday"}, "status": {"conditions": None}},
+        {"kind": "RayJob", "status": {"jobDeploymentStatus": "Dreaming", "rayClusterStatus": None}},
+    ],
+)
+def test_odd_resources_are_judged_all_the_same(odd: Any) -> None:
+    status = judged(odd, {"metadata": None, "status": None}, events=[{}, {"involvedObject": None}], after=LONG)
+    assert status.state in ClusterState
