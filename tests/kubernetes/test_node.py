@@ -183,17 +183,21 @@ def test_nothing_of_a_node_stays_whether_it_is_stopped_or_killed(tmp_path: Path,
     slot = killed.node.addresses.slot
     assert slot != kube.addresses.slot
     finished(killed.node, "pod", "default", "true")
-    had = traces(slot)
+    space = os.readlink(f"/proc/{killed.node.first}/ns/mnt")
+    had = traces(slot, space)
     assert [kind for kind, found in had.items() if not found] == ["mounts"], "what is looked for is there while it runs"
     killed.end(signal.SIGKILL)
     # By itself, and at once: all but files.
-    until(lambda: [kind for kind, found in traces(slot).items() if found] == ["control groups", "files"], "it dies")
+    until(
+        lambda: [kind for kind, found in traces(slot, space).items() if found] == ["control groups", "files"], "it dies"
+    )
 
     stopped = Supervisor(tmp_path / "stopped.log")
     assert stopped.node.addresses.slot == slot, "the next one cleans up after it and takes its place"
+    space = os.readlink(f"/proc/{stopped.node.first}/ns/mnt")
     stopped.end(signal.SIGTERM)
     assert stopped.process.returncode == 0
-    assert traces(slot) == {kind: [] for kind in had}
+    assert traces(slot, space) == {kind: [] for kind in had}
     assert nft_tables() == tables
 
 
@@ -208,13 +212,12 @@ def nft_tables() -> str:
     return subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
 
 
-def traces(slot: int) -> dict[str, list[str]]:
-    """Find all that a node has on this machine."""
+def traces(slot: int, space: str) -> dict[str, list[str]]:
+    """Find all that a node has on this machine, whose processes have this namespace of mounts."""
     addresses, folder = Addresses(slot), leftovers.folder(slot)
     routes = subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout.splitlines()
-    first = leftovers.first_process(slot)
     return {
-        "processes": processes(first) if first else [],
+        "processes": processes(space),
         "interfaces": [name for name in os.listdir("/sys/class/net") if name == namespaces.link_name(addresses)],
         "routes": [line for line in routes if addresses.pods in line or addresses.services in line],
         "mounts": [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(folder) in line],
@@ -223,11 +226,11 @@ def traces(slot: int) -> dict[str, list[str]]:
     }
 
 
-def processes(first: int) -> list[str]:
-    """Give every process that lives in a node's namespaces."""
-    theirs, found = os.readlink(f"/proc/{first}/ns/mnt"), []
+def processes(space: str) -> list[str]:
+    """Give the command of every process in a namespace of mounts."""
+    found = []
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it ended meanwhile
-            if os.readlink(path / "ns/mnt") == theirs:
+            if os.readlink(path / "ns/mnt") == space:
                 found.append((path / "cmdline").read_text().replace("\0", " "))
     return found

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.kubernetes.node import binaries
 
-# Debian's package: what of it is looked for. The Makefile installs them.
+# Debian's package: what of it is looked for. `make kube` installs those that are missing.
 DEBIAN = {
     "conntrack": "conntrack",
     "containerd": "containerd",
@@ -32,9 +32,13 @@ def missing() -> list[str]:
         needs.append("Python 3.11 for the tests, which is the Ray image's")
     if not all(binary.is_built() for binary in binaries.ALL) and shutil.which("go") is None:
         needs.append("Go 1.25 or newer")
-    packages = [
-        name
-        for name, what in DEBIAN.items()
-        if not (shutil.which(what) or (Path(what).is_absolute() and Path(what).exists()))
-    ]
-    return needs + ([f"apt install {' '.join(packages)}"] if packages else [])
+    return needs + ([f"apt install {' '.join(absent)}"] if (absent := missing_packages()) else [])
+
+
+def missing_packages() -> list[str]:
+    """Name Debian's packages of which something is not here."""
+    return [package for package, what in DEBIAN.items() if not (shutil.which(what) or _is_file(what))]
+
+
+def _is_file(what: str) -> bool:
+    return Path(what).is_absolute() and Path(what).is_file()
