@@ -65,14 +65,14 @@ BEFORE_TORCH = $(subst torch,,$(AIR_REQUIRE))
 .PHONY: torch-tests
 torch-tests: uv ## what needs torch, which is installed for it where 20 GB of disk are free
 	@if [ "$$(df -Pk . | awk 'END {print int($$4 / 1048576)}')" -lt 20 ]; then
-	  echo "Less than 20 GB of disk are free: the tests with torch are skipped"
-	  [ "$(BEFORE_TORCH)" = "$(AIR_REQUIRE)" ]
+	  why="Less than 20 GB of disk are free"
 	elif ! $(UV) pip install --quiet $(TORCH); then
-	  echo "torch cannot be installed here: the tests with torch are skipped"
-	  [ "$(BEFORE_TORCH)" = "$(AIR_REQUIRE)" ]
+	  why="torch cannot be installed here"
 	else
-	  $(PYTEST) -m "$(MARKED)" -k "torch or rllib" $(TORCH_TESTS)
+	  exec $(PYTEST) -m "$(MARKED)" -k "torch or rllib" $(TORCH_TESTS)
 	fi
+	echo "$$why: the tests with torch are skipped"
+	[ "$(BEFORE_TORCH)" = "$(AIR_REQUIRE)" ] || { echo "AIR_REQUIRE has torch" >&2; exit 1; }
 
 .PHONY: bench
 bench: env java ## benchmarks, one JSON line each

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -33,9 +34,14 @@ REPOSITORY = Path(__file__).parents[2]
 def finished(node: Node, name: str, namespace: str, *command: str, **spec: Any) -> str:
     """Run a command in a pod to its end; give what it printed."""
     node.admin.apply(manifests.pod(name, namespace, *command, **spec))
-    ended = node.admin.wait("pods", name, namespace, until=lambda seen: seen["status"]["phase"] in ENDED)
+    return ended(node, name, namespace)
+
+
+def ended(node: Node, name: str, namespace: str) -> str:
+    """Wait for the good end of a pod; give what it printed."""
+    seen = node.admin.wait("pods", name, namespace, until=lambda pod: pod["status"]["phase"] in ENDED)
     log = node.admin.log(name, namespace)
-    assert ended["status"]["phase"] == "Succeeded", log
+    assert seen["status"]["phase"] == "Succeeded", log
     return log.strip()
 
 
@@ -78,6 +84,23 @@ def test_the_ray_image_has_the_packages_of_the_lock(kube: Node, namespace: str) 
 RESTRICTED_POD = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
 
 
+def test_a_pod_runs_the_airflow_of_the_tests_with_in_cluster_config(kube: Node, namespace: str) -> None:
+    script = """
+from airflow import __version__
+from kubernetes import client, config
+import airflow_provider_air
+config.load_incluster_config()
+seen = client.CoreV1Api().list_namespaced_pod(sys.argv[1]).items
+print(__version__, *(pod.metadata.name for pod in seen))
+"""
+    kube.kubectl(
+        "create", "rolebinding", "v", "--clusterrole=view", f"--serviceaccount={namespace}:default", "-n", namespace
+    )
+    command = (sys.executable, "-c", f"import sys{script}", namespace)
+    kube.admin.apply(manifests.pod_of_the_tests("airflow", namespace, *command))
+    assert ended(kube, "airflow", namespace).splitlines()[-1] == f"{version('apache-airflow')} airflow"
+
+
 def test_a_ray_head_with_a_token_is_reached_through_the_kube_apiserver(kube: Node, namespace: str) -> None:
     kube.admin.apply(manifests.ray_cluster("little", namespace))
     kube.admin.wait(
@@ -85,10 +108,10 @@ def test_a_ray_head_with_a_token_is_reached_through_the_kube_apiserver(kube: Nod
         until=lambda seen: condition(seen, "HeadPodReady") == "True",
     )  # fmt: skip
     token = base64.b64decode(kube.admin.get("secrets", "little", namespace)["data"]["auth_token"]).decode()
-    version = kube.admin.path("services", "little-head-svc:dashboard", namespace, sub="proxy/api/version")
+    path = kube.admin.path("services", "little-head-svc:dashboard", namespace, sub="proxy/api/version")
 
-    assert kube.admin.http.get(version).status_code == 401
-    told = kube.admin.http.get(version, headers={"X-Ray-Authorization": f"Bearer {token}"})
+    assert kube.admin.http.get(path).status_code == 401
+    told = kube.admin.http.get(path, headers={"X-Ray-Authorization": f"Bearer {token}"})
     assert told.json()["ray_version"] == manifests.ray_image().rpartition(":")[2]
 
 

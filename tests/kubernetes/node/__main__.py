@@ -1,7 +1,7 @@
 """``python -m tests.kubernetes.node [run | build | packages]``, for a person and for the Makefile.
 
-``run`` runs a node until Ctrl-C, ``build`` builds what it needs, ``packages`` names Debian's that are missing. Where this
-machine cannot have a node, ``build`` says so and is content, unless ``AIR_REQUIRE`` has ``kubernetes``.
+``run`` runs a node until Ctrl-C, ``build`` builds what it needs, ``packages`` names Debian's that are missing. Where
+this machine cannot have a node, ``build`` says so and is content, unless ``AIR_REQUIRE`` has ``kubernetes``.
 """
 
 from __future__ import annotations
@@ -52,4 +52,5 @@ def run() -> None:
         node.stop()
 
 
-main(sys.argv[1] if len(sys.argv) > 1 else "run")
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "run")
