@@ -25,6 +25,7 @@ from tests.kubernetes.node.addresses import Addresses
 from tests.kubernetes.node.api import ApiError, condition
 from tests.kubernetes.node.credentials import NODE_NAME
 from tests.kubernetes.node.node import Node
+from tests.kubernetes.node.ray_image import name as ray_image
 from tests.kubernetes.node.ray_image import requirements
 
 pytestmark = pytest.mark.integration
@@ -112,7 +113,7 @@ def test_a_ray_head_with_a_token_is_reached_through_the_kube_apiserver(kube: Nod
 
     assert kube.admin.http.get(path).status_code == 401
     told = kube.admin.http.get(path, headers={"X-Ray-Authorization": f"Bearer {token}"})
-    assert told.json()["ray_version"] == manifests.ray_image().rpartition(":")[2]
+    assert told.json()["ray_version"] == ray_image().rpartition(":")[2]
 
 
 def test_outside_only_the_kube_apiserver_is_reached(kube: Node, namespace: str) -> None:
@@ -157,6 +158,18 @@ def test_users_may_what_is_bound_to_them_and_accounts_get_tokens(kube: Node, nam
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
     told = kube.admin.call("POST", "/apis/authentication.k8s.io/v1/tokenreviews", review)["status"]
     assert told["user"]["username"] == f"system:serviceaccount:{namespace}:default"
+
+
+def test_every_part_is_killed_and_comes_back_while_a_pod_lives_on(kube: Node, namespace: str) -> None:
+    kube.admin.apply(manifests.pod("living", namespace, "sleep", "600"))
+    kube.admin.wait("pods", "living", namespace, until=lambda seen: condition(seen, "Ready") == "True")
+    for name in kube.commands:
+        kube.restart(name)
+    kube.wait_answering()
+    assert finished(kube, "next", namespace, "echo", "ran") == "ran"
+    living = kube.admin.get("pods", "living", namespace)["status"]["containerStatuses"][0]
+    assert (living["restartCount"], list(living["state"])) == (0, ["running"])
+    assert not [name for name in kube.commands if kube.ended(name)]
 
 
 def test_parts_are_broken_and_mended(kube: Node, namespace: str) -> None:
