@@ -39,30 +39,40 @@ lint: env
 test: env java chromium postgres lint ## everything that ends within half an hour, quick tests first
 	@$(PYTEST) -m "not full" $(QUICK)
 	$(PYTEST) -m "not full" $(CONTRACT)
-	$(PYTEST) -m "not full" $(SUITES)
+	AIR_REQUIRE="$(BEFORE_TORCH)" $(PYTEST) -m "not full" $(SUITES)
+	$(MAKE) --no-print-directory kube
+	$(PYTEST) -m "not full" $(KUBERNETES)
 	$(MAKE) --no-print-directory torch-tests MARKED="not full"
 
 .PHONY: test-full
 test-full: env java chromium postgres lint ## what takes longer too
 	@$(PYTEST) $(QUICK)
 	$(PYTEST) $(CONTRACT)
-	$(PYTEST) $(SUITES)
+	AIR_REQUIRE="$(BEFORE_TORCH)" $(PYTEST) $(SUITES)
+	$(MAKE) --no-print-directory kube
+	$(PYTEST) $(KUBERNETES)
 	$(MAKE) --no-print-directory torch-tests
 
 # Gigabytes, so neither in the lock nor in the environment of the tests before: the next `make env` removes it again.
 TORCH = torch==2.15.0 gymnasium==1.2.2 dm-tree==0.1.9 lz4==4.4.5 ormsgpack==1.13.1
 TORCH_TESTS = tests/integration/drivers/test_torch.py tests/dags/test_examples.py
 MARKED ?= full or not full
+# What has to be here, so that its want fails a test instead of skipping it: see tests/requirements.py.
+AIR_REQUIRE ?=
+export AIR_REQUIRE
+BEFORE_TORCH = $(subst torch,,$(AIR_REQUIRE))
 
 .PHONY: torch-tests
 torch-tests: uv ## what needs torch, which is installed for it where 20 GB of disk are free
 	@if [ "$$(df -Pk . | awk 'END {print int($$4 / 1048576)}')" -lt 20 ]; then
-	  echo "Less than 20 GB of disk are free: the tests with torch are skipped"
+	  why="Less than 20 GB of disk are free"
 	elif ! $(UV) pip install --quiet $(TORCH); then
-	  echo "torch cannot be installed here: the tests with torch are skipped"
+	  why="torch cannot be installed here"
 	else
-	  $(PYTEST) -m "$(MARKED)" -k "torch or rllib" $(TORCH_TESTS)
+	  exec $(PYTEST) -m "$(MARKED)" -k "torch or rllib" $(TORCH_TESTS)
 	fi
+	echo "$$why: the tests with torch are skipped"
+	[ "$(BEFORE_TORCH)" = "$(AIR_REQUIRE)" ] || { echo "AIR_REQUIRE has torch" >&2; exit 1; }
 
 .PHONY: bench
 bench: env java ## benchmarks, one JSON line each
@@ -74,6 +84,8 @@ QUICK = -n 6 --dist worksteal tests/simulation tests/unit tests/architecture
 CONTRACT = -n 3 --dist loadfile tests/contract
 # Each of these has the machine to itself.
 SUITES = tests/integration tests/dags tests/e2e
+# A real Kubernetes node, which is first built on a machine that has none yet.
+KUBERNETES = tests/kubernetes
 
 .PHONY: env
 env: uv
@@ -124,3 +136,15 @@ postgres:
 	else
 	  echo "No Postgres: the tests of Feast by SQL will be skipped (Debian: apt install postgresql)"
 	fi
+
+# Where it cannot be, one line says what is missing and the tests of it skip themselves.
+.PHONY: kube
+kube: env ## the Kubernetes node of the tests: the first time 15 minutes of building, then nothing
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	  packages=$$($(RUN) python -m tests.kubernetes.node packages)
+	  if [ -n "$$packages" ]; then
+	    echo "Installing for a Kubernetes node: $$packages"
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$packages >/dev/null
+	  fi
+	fi
+	$(RUN) python -m tests.kubernetes.node build

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
+from tests.kubernetes.node.ray_image import REPOSITORY
 from tests.kubernetes.node.ray_image import name as ray_image
 
 Document = dict[str, Any]
@@ -19,6 +21,25 @@ def pod(name: str, namespace: str, *command: str, **spec: Any) -> Document:
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [container]} | spec,
     }
+
+
+def pod_of_the_tests(name: str, namespace: str, *command: str, env: Mapping[str, str] | None = None) -> Document:
+    """A pod in which ``command`` runs as it does here: the same Python, packages (Airflow, this one) and folders.
+
+    They are this machine's, mounted under the names that they have here; Debian in the image has what Python needs
+    beside itself. It is root, so that it may read them. What is written stays in the pod.
+    """
+    folders = dict.fromkeys([sys.base_prefix, sys.prefix, str(REPOSITORY)])
+    mounts = [{"name": f"of-tests-{n}", "mountPath": each, "readOnly": True} for n, each in enumerate(folders)]
+    volumes = [{"name": f"of-tests-{n}", "hostPath": {"path": each}} for n, each in enumerate(folders)]
+    given = {"HOME": "/tmp", "PYTHONPATH": str(REPOSITORY), "AIRFLOW_HOME": "/tmp/airflow"} | dict(env or {})
+    made = pod(name, namespace, *command, volumes=volumes, securityContext={"runAsUser": 0})
+    made["spec"]["containers"][0] |= {
+        "volumeMounts": mounts,
+        "env": [{"name": each, "value": value} for each, value in given.items()],
+        "workingDir": "/tmp",
+    }
+    return made
 
 
 def ray_cluster(name: str, namespace: str, *, workers: int = 0, **spec: Any) -> Document:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -24,6 +25,7 @@ from tests.kubernetes.node.addresses import Addresses
 from tests.kubernetes.node.api import ApiError, condition
 from tests.kubernetes.node.credentials import NODE_NAME
 from tests.kubernetes.node.node import Node
+from tests.kubernetes.node.ray_image import name as ray_image
 from tests.kubernetes.node.ray_image import requirements
 
 pytestmark = pytest.mark.integration
@@ -33,9 +35,14 @@ REPOSITORY = Path(__file__).parents[2]
 def finished(node: Node, name: str, namespace: str, *command: str, **spec: Any) -> str:
     """Run a command in a pod to its end; give what it printed."""
     node.admin.apply(manifests.pod(name, namespace, *command, **spec))
-    ended = node.admin.wait("pods", name, namespace, until=lambda seen: seen["status"]["phase"] in ENDED)
+    return ended(node, name, namespace)
+
+
+def ended(node: Node, name: str, namespace: str) -> str:
+    """Wait for the good end of a pod; give what it printed."""
+    seen = node.admin.wait("pods", name, namespace, until=lambda pod: pod["status"]["phase"] in ENDED)
     log = node.admin.log(name, namespace)
-    assert ended["status"]["phase"] == "Succeeded", log
+    assert seen["status"]["phase"] == "Succeeded", log
     return log.strip()
 
 
@@ -78,6 +85,23 @@ def test_the_ray_image_has_the_packages_of_the_lock(kube: Node, namespace: str) 
 RESTRICTED_POD = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
 
 
+def test_a_pod_runs_the_airflow_of_the_tests_with_in_cluster_config(kube: Node, namespace: str) -> None:
+    script = """
+from airflow import __version__
+from kubernetes import client, config
+import airflow_provider_air
+config.load_incluster_config()
+seen = client.CoreV1Api().list_namespaced_pod(sys.argv[1]).items
+print(__version__, *(pod.metadata.name for pod in seen))
+"""
+    kube.kubectl(
+        "create", "rolebinding", "v", "--clusterrole=view", f"--serviceaccount={namespace}:default", "-n", namespace
+    )
+    command = (sys.executable, "-c", f"import sys{script}", namespace)
+    kube.admin.apply(manifests.pod_of_the_tests("airflow", namespace, *command))
+    assert ended(kube, "airflow", namespace).splitlines()[-1] == f"{version('apache-airflow')} airflow"
+
+
 def test_a_ray_head_with_a_token_is_reached_through_the_kube_apiserver(kube: Node, namespace: str) -> None:
     kube.admin.apply(manifests.ray_cluster("little", namespace))
     kube.admin.wait(
@@ -85,11 +109,11 @@ def test_a_ray_head_with_a_token_is_reached_through_the_kube_apiserver(kube: Nod
         until=lambda seen: condition(seen, "HeadPodReady") == "True",
     )  # fmt: skip
     token = base64.b64decode(kube.admin.get("secrets", "little", namespace)["data"]["auth_token"]).decode()
-    version = kube.admin.path("services", "little-head-svc:dashboard", namespace, sub="proxy/api/version")
+    path = kube.admin.path("services", "little-head-svc:dashboard", namespace, sub="proxy/api/version")
 
-    assert kube.admin.http.get(version).status_code == 401
-    told = kube.admin.http.get(version, headers={"X-Ray-Authorization": f"Bearer {token}"})
-    assert told.json()["ray_version"] == manifests.ray_image().rpartition(":")[2]
+    assert kube.admin.http.get(path).status_code == 401
+    told = kube.admin.http.get(path, headers={"X-Ray-Authorization": f"Bearer {token}"})
+    assert told.json()["ray_version"] == ray_image().rpartition(":")[2]
 
 
 def test_outside_only_the_kube_apiserver_is_reached(kube: Node, namespace: str) -> None:
@@ -134,6 +158,18 @@ def test_users_may_what_is_bound_to_them_and_accounts_get_tokens(kube: Node, nam
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
     told = kube.admin.call("POST", "/apis/authentication.k8s.io/v1/tokenreviews", review)["status"]
     assert told["user"]["username"] == f"system:serviceaccount:{namespace}:default"
+
+
+def test_every_part_is_killed_and_comes_back_while_a_pod_lives_on(kube: Node, namespace: str) -> None:
+    kube.admin.apply(manifests.pod("living", namespace, "sleep", "600"))
+    kube.admin.wait("pods", "living", namespace, until=lambda seen: condition(seen, "Ready") == "True")
+    for name in kube.commands:
+        kube.restart(name)
+    kube.wait_answering()
+    assert finished(kube, "next", namespace, "echo", "ran") == "ran"
+    living = kube.admin.get("pods", "living", namespace)["status"]["containerStatuses"][0]
+    assert (living["restartCount"], list(living["state"])) == (0, ["running"])
+    assert not [name for name in kube.commands if kube.ended(name)]
 
 
 def test_parts_are_broken_and_mended(kube: Node, namespace: str) -> None:
@@ -183,17 +219,21 @@ def test_nothing_of_a_node_stays_whether_it_is_stopped_or_killed(tmp_path: Path,
     slot = killed.node.addresses.slot
     assert slot != kube.addresses.slot
     finished(killed.node, "pod", "default", "true")
-    had = traces(slot)
+    space = os.readlink(f"/proc/{killed.node.first}/ns/mnt")
+    had = traces(slot, space)
     assert [kind for kind, found in had.items() if not found] == ["mounts"], "what is looked for is there while it runs"
     killed.end(signal.SIGKILL)
     # By itself, and at once: all but files.
-    until(lambda: [kind for kind, found in traces(slot).items() if found] == ["control groups", "files"], "it dies")
+    until(
+        lambda: [kind for kind, found in traces(slot, space).items() if found] == ["control groups", "files"], "it dies"
+    )
 
     stopped = Supervisor(tmp_path / "stopped.log")
     assert stopped.node.addresses.slot == slot, "the next one cleans up after it and takes its place"
+    space = os.readlink(f"/proc/{stopped.node.first}/ns/mnt")
     stopped.end(signal.SIGTERM)
     assert stopped.process.returncode == 0
-    assert traces(slot) == {kind: [] for kind in had}
+    assert traces(slot, space) == {kind: [] for kind in had}
     assert nft_tables() == tables
 
 
@@ -208,13 +248,12 @@ def nft_tables() -> str:
     return subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
 
 
-def traces(slot: int) -> dict[str, list[str]]:
-    """Find all that a node has on this machine."""
+def traces(slot: int, space: str) -> dict[str, list[str]]:
+    """Find all that a node has on this machine, whose processes have this namespace of mounts."""
     addresses, folder = Addresses(slot), leftovers.folder(slot)
     routes = subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout.splitlines()
-    first = leftovers.first_process(slot)
     return {
-        "processes": processes(first) if first else [],
+        "processes": processes(space),
         "interfaces": [name for name in os.listdir("/sys/class/net") if name == namespaces.link_name(addresses)],
         "routes": [line for line in routes if addresses.pods in line or addresses.services in line],
         "mounts": [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(folder) in line],
@@ -223,11 +262,11 @@ def traces(slot: int) -> dict[str, list[str]]:
     }
 
 
-def processes(first: int) -> list[str]:
-    """Give every process that lives in a node's namespaces."""
-    theirs, found = os.readlink(f"/proc/{first}/ns/mnt"), []
+def processes(space: str) -> list[str]:
+    """Give the command of every process in a namespace of mounts."""
+    found = []
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it ended meanwhile
-            if os.readlink(path / "ns/mnt") == theirs:
+            if os.readlink(path / "ns/mnt") == space:
                 found.append((path / "cmdline").read_text().replace("\0", " "))
     return found

@@ -1,4 +1,8 @@
-"""``python -m tests.kubernetes.node [build | packages]``: run a node until Ctrl-C, or only build what it needs."""
+"""``python -m tests.kubernetes.node [run | build | packages]``, for a person and for the Makefile.
+
+``run`` runs a node until Ctrl-C, ``build`` builds what it needs, ``packages`` names Debian's that are missing. Where
+this machine cannot have a node, ``build`` says so and is content, unless ``AIR_REQUIRE`` has ``kubernetes``.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +12,23 @@ import time
 
 from tests.kubernetes.node import machine
 from tests.kubernetes.node.node import Node, build
+from tests.requirements import required
 
 
 def main(command: str) -> None:
     """Do what the command line says.
 
-    :raises SystemExit: when this machine cannot have a node, with what is missing.
+    :raises SystemExit: when this machine cannot have a node and has to, with what is missing.
     """
     if command == "packages":
-        print(" ".join(machine.DEBIAN))
-        return
-    if missing := machine.missing():
-        raise SystemExit(f"A Kubernetes node needs here: {'; '.join(missing)}")
-    if command == "build":
+        print(" ".join(machine.missing_packages()))
+    elif missing := machine.missing():
+        lack = f"=== NO KUBERNETES HERE: a node needs {'; '.join(missing)}. Its tests cannot run. ==="
+        if command == "build" and "kubernetes" not in required():
+            print(lack)
+        else:
+            raise SystemExit(lack)
+    elif command == "build":
         build()
     elif command == "run":
         run()
@@ -44,4 +52,5 @@ def run() -> None:
         node.stop()
 
 
-main(sys.argv[1] if len(sys.argv) > 1 else "run")
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "run")
