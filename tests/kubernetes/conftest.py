@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kubernetes.bench import Bench, bind
 from tests.kubernetes.node import machine
 from tests.kubernetes.node.node import Node
 from tests.requirements import lacking
@@ -41,3 +42,10 @@ def namespace(kube: Node) -> Iterator[str]:
     """A new namespace, deleted with all that is in it."""
     with kube.namespace() as name:
         yield name
+
+
+@pytest.fixture
+def bench(kube: Node, namespace: str) -> Bench:
+    """A task instance over KubeRay, as a user who has the documented Role in a namespace of the test's own."""
+    bind(kube, namespace)
+    return Bench(kube, namespace)

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from airflow_provider_air.clusters.watching import wait_until_gone
 from airflow_provider_air.contracts.clusters import ClusterState
-from tests.kubernetes.bench import Bench, bind
-from tests.kubernetes.node.node import Node
-
-
-@pytest.fixture
-def bench(kube: Node, namespace: str) -> Bench:
-    bind(kube, namespace)
-    return Bench(kube, namespace)
+from tests.kubernetes.bench import Bench
 
 
 def test_a_job_on_a_cluster_of_its_own_from_create_to_delete(bench: Bench) -> None:

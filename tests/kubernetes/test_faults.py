@@ -1,0 +1,523 @@
+"""
+What goes wrong around a job on KubeRay, each made for real: the right state and one sentence why, a try after it that
+works, no job twice, and nothing with our labels left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any
+
+import pytest
+
+from airflow_provider_air.clusters.kuberay.permissions import role
+from airflow_provider_air.contracts.clusters import ClusterState, ClusterStatus
+from airflow_provider_air.contracts.jobs import JobRequest
+from airflow_provider_air.contracts.runs import Wait
+from airflow_provider_air.errors import (
+    AirError,
+    ClusterUnreachableError,
+    ConfigurationError,
+    JobLostError,
+    JobStoppedError,
+    UnavailableError,
+)
+from airflow_provider_air.ray_api.models import JobStatus
+from airflow_provider_air.runs.clock import RealClock
+from airflow_provider_air.runs.watch import Watch
+from tests.kubernetes.bench import Bench, until
+
+TICKS = "import time\nfor tick in range({0}): print('tick', tick, flush=True); time.sleep(1)"
+
+
+def ticking(seconds: int) -> JobRequest:
+    """A job that prints once a second."""
+    return JobRequest(["python", "-c", TICKS.format(seconds)])
+
+
+def ticks_of(bench: Bench) -> list[int]:
+    """Give the ticks that the task's log shows."""
+    lines = bench.log.text.splitlines()
+    return [int(line.split()[1]) for line in lines if line.startswith("tick ")]
+
+
+@contextmanager
+def meanwhile(act: Callable[[], None]) -> Iterator[None]:
+    """Let something happen while the block waits; what it raises is raised here."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            act()
+        except BaseException as error:  # noqa: BLE001  # it is raised where it is seen
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(300)
+        if raised:
+            raise raised[0]
+
+
+def is_running(bench: Bench) -> bool:
+    """Whether the job of the last attempt was seen to print."""
+    return bool(ticks_of(bench))
+
+
+def until_running(bench: Bench) -> None:
+    until(lambda: is_running(bench), "the job's first line", 240)
+
+
+# The cluster goes from under the job
+
+
+def test_a_cluster_that_is_deleted_under_its_job_is_lost_soon_and_the_next_try_works(bench: Bench) -> None:
+    bench.request = ticking(600)
+
+    def delete() -> None:
+        until_running(bench)
+        bench.kube.admin.delete("rayjobs", bench.ref.name, bench.namespace, "ray.io/v1")
+
+    with meanwhile(delete), pytest.raises(JobLostError, match=r"The cluster is (absent|deleting)|The job went with"):
+        bench.whole()
+
+    bench.request = JobRequest("echo again")
+    bench.whole(2)
+    assert bench.phases == ["LOST", "SUCCEEDED"]
+    bench.assert_nothing_is_left()
+
+
+def test_a_head_that_is_killed_takes_the_job_along_and_that_is_seen_at_once(bench: Bench) -> None:
+    """KubeRay's RayJob says RUNNING for ever then: Ray's own word counts."""
+    bench.request = ticking(600)
+    killed: list[float] = []
+
+    def kill() -> None:
+        until_running(bench)
+        bench.kube.admin.delete("pods", bench.head()["metadata"]["name"], bench.namespace, gracePeriodSeconds="0")
+        killed.append(time.monotonic())
+
+    with meanwhile(kill), pytest.raises(JobLostError):
+        bench.whole()
+
+    # A new head needs some twenty seconds, and it is what says that it does not know the job.
+    assert time.monotonic() - killed[0] < 120
+    bench.request = JobRequest("echo again")
+    bench.whole(2)
+    assert bench.phases == ["LOST", "SUCCEEDED"]
+    bench.assert_nothing_is_left()
+
+
+@pytest.mark.full
+def test_a_head_of_a_shared_cluster_that_is_killed_is_replaced_and_takes_the_next_job(bench: Bench) -> None:
+    ref = bench.ready()
+    first = bench.backend().describe(ref).incarnation
+    bench.target, bench.request = ref, ticking(600)
+
+    def kill() -> None:
+        until_running(bench)
+        bench.kube.admin.delete("pods", bench.head(ref)["metadata"]["name"], bench.namespace, gracePeriodSeconds="0")
+
+    with meanwhile(kill), pytest.raises(JobLostError):
+        bench.whole()
+
+    status = bench.wait_for(ref, ClusterState.READY)
+    assert status.incarnation not in (None, first)
+    bench.request = JobRequest("echo again")
+    bench.whole(2)
+    assert bench.jobs_of_ray(ref) == [bench.attempts[-1].submission_id]
+
+
+@pytest.mark.full
+def test_an_evicted_worker_ends_no_job_that_runs_on_the_head(bench: Bench) -> None:
+    bench.cluster = {
+        "workers": None,
+        "worker_groups": [{"name": "some", "cpu": "100m", "memory": "1Gi", "replicas": 1}],
+    }
+    bench.request = ticking(20)
+
+    def evict() -> None:
+        until_running(bench)
+        (worker,) = bench.kube.admin.items("pods", bench.namespace, labelSelector="ray.io/node-type=worker")
+        name = worker["metadata"]["name"]
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+        bench.kube.admin.call("POST", f"/api/v1/namespaces/{bench.namespace}/pods/{name}/eviction", eviction)
+
+    with meanwhile(evict):
+        bench.whole()
+
+    assert bench.phases == ["SUCCEEDED"]
+    bench.assert_nothing_is_left()
+
+
+@pytest.mark.full
+def test_a_namespace_that_is_deleted_takes_the_job_along(bench: Bench) -> None:
+    bench.request = ticking(600)
+
+    def delete() -> None:
+        until_running(bench)
+        bench.kube.admin.delete("namespaces", bench.namespace)
+
+    with meanwhile(delete), pytest.raises(AirError) as lost:
+        bench.whole()
+
+    assert isinstance(lost.value, (JobLostError, ClusterUnreachableError)), lost.value
+    bench.assert_nothing_is_left()
+
+
+@pytest.mark.full
+def test_a_cordoned_node_takes_no_cluster_and_says_so(bench: Bench) -> None:
+    bench.kube.kubectl("cordon", "air-node")
+    try:
+        backend, spec = bench.backend(), bench.spec(name="shared")
+        ref = backend.ensure(spec, backend.find(spec), owner=bench.owner)
+        bench.wait_for(ref, ClusterState.STARTING, words="unschedulable")
+    finally:
+        bench.kube.kubectl("uncordon", "air-node")
+    bench.wait_for(ref, ClusterState.READY)
+
+
+# The kube-apiserver is away
+
+
+def away(bench: Bench, seconds: float) -> None:
+    """Kill the kube-apiserver for so long."""
+    bench.kube.kill("kube-apiserver")
+    time.sleep(seconds)
+    bench.kube.start_part("kube-apiserver")
+    bench.kube.wait_answering()
+
+
+@pytest.mark.parametrize("seconds", [15, pytest.param(60, marks=pytest.mark.full)])
+def test_a_kube_apiserver_that_is_away_while_a_job_runs_costs_no_line_and_no_job(bench: Bench, seconds: int) -> None:
+    bench.request = ticking(seconds + 10)
+
+    def fail() -> None:
+        until_running(bench)
+        away(bench, seconds)
+
+    with meanwhile(fail):
+        bench.whole()
+
+    assert ticks_of(bench) == list(range(seconds + 10))
+    assert bench.phases == ["SUCCEEDED"]
+    bench.assert_nothing_is_left()
+
+
+@pytest.mark.full
+def test_a_kube_apiserver_that_is_away_while_a_cluster_starts_only_delays_it(bench: Bench) -> None:
+    step = bench.run().begin()
+    assert isinstance(step, Wait)
+    with meanwhile(lambda: away(bench, 60)):
+        bench.go_on(bench.run(), step)
+
+    assert bench.phases == ["SUCCEEDED"]
+    assert len(bench.attempts) == 1
+    bench.assert_nothing_is_left()
+
+
+@pytest.mark.full
+def test_a_kube_apiserver_that_is_away_at_the_creation_leaves_it_to_the_next_try(bench: Bench) -> None:
+    bench.kube.kill("kube-apiserver")
+    try:
+        with pytest.raises(UnavailableError):
+            bench.run().begin()
+    finally:
+        bench.kube.start_part("kube-apiserver")
+        bench.kube.wait_answering()
+
+    bench.whole(2)
+
+    assert bench.phases == ["SUCCEEDED"]
+    assert bench.attempts[0].try_number == 2
+    bench.assert_nothing_is_left()
+
+
+@pytest.mark.full
+def test_a_kube_apiserver_that_is_away_at_the_submission_sends_no_job_twice(bench: Bench) -> None:
+    ref = bench.ready()
+    bench.target = ref
+    bench.kube.kill("kube-apiserver")
+    with meanwhile(lambda: (time.sleep(20), bench.kube.start_part("kube-apiserver"), None)[-1]):
+        bench.whole()
+
+    assert bench.jobs_of_ray(ref) == [bench.attempts[0].submission_id]
+
+
+@pytest.mark.full
+def test_a_kube_apiserver_that_is_away_at_the_deletion_hides_no_result(bench: Bench) -> None:
+    """What cannot be deleted is found by its labels, and by KubeRay's own clock."""
+    bench.request = ticking(5)
+    run = bench.run()
+    step = run.begin()
+    while isinstance(step, Wait) and step.what != "end":
+        step = run.resume(run.wait(step))
+    assert isinstance(step, Wait)
+    event = run.wait(step)
+    bench.kube.kill("kube-apiserver")
+    try:
+        done = bench.run().resume(event)
+    finally:
+        bench.kube.start_part("kube-apiserver")
+        bench.kube.wait_answering()
+
+    assert not isinstance(done, Wait)
+    assert bench.phases == ["SUCCEEDED"]
+    assert "could not be deleted now" in bench.log.text
+    (listed,) = bench.backend().list(bench.owner, bench.ref)
+    bench.backend().delete(listed.ref)
+    bench.assert_nothing_is_left()
+
+
+@pytest.mark.full
+def test_a_watch_whose_versions_are_gone_or_that_is_stuck_still_tells_of_a_cluster_that_is_ready(bench: Bench) -> None:
+    step = bench.run().begin()
+    assert isinstance(step, Wait)
+
+    def fail() -> None:
+        bench.kube.compact()
+        bench.kube.freeze("kube-apiserver")
+        time.sleep(20)
+        bench.kube.thaw("kube-apiserver")
+
+    with meanwhile(fail):
+        bench.go_on(bench.run(), step)
+
+    assert bench.phases == ["SUCCEEDED"]
+
+
+# Rights
+
+
+def test_a_user_without_any_right_is_told_which_rules_to_add(bench: Bench) -> None:
+    bench.access.user = "stranger"
+
+    with pytest.raises(AirError, match=r"may not.*rayjobs|may not.*get") as refused:
+        bench.run().begin()
+
+    assert '"verbs"' in str(refused.value)
+    assert bench.left() == []
+
+
+def rules_one_short() -> Iterator[Any]:
+    rules = role("x")["rules"]
+    for index, rule in enumerate(rules):
+        if rule["resources"] != ["pods/portforward"]:
+            yield pytest.param(index, rule["resources"][0], id=rule["resources"][0])
+
+
+@pytest.mark.parametrize(("index", "resource"), rules_one_short())
+def test_without_a_rule_of_the_role_nothing_is_created_and_the_rule_is_named(
+    bench: Bench, index: int, resource: str
+) -> None:
+    from tests.kubernetes.bench import bind
+
+    rules = [rule for at, rule in enumerate(role(bench.namespace)["rules"]) if at != index]
+    bind(bench.kube, bench.namespace, rules=rules)
+
+    with pytest.raises(AirError, match="may not") as refused:
+        bench.run(3).begin()
+
+    assert resource.partition("/")[0] in str(refused.value)
+    assert json.dumps(resource) in str(refused.value)
+    assert bench.left() == []
+
+
+def test_a_token_that_is_rotated_in_the_middle_of_a_wait_is_renewed(bench: Bench) -> None:
+    account = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "first", "namespace": bench.namespace},
+    }
+    bench.kube.admin.apply(account)
+    subject = {"kind": "ServiceAccount", "name": "first", "namespace": bench.namespace}
+    binding = bench.kube.admin.get("rolebindings", "airflow-ray", bench.namespace, "rbac.authorization.k8s.io/v1")
+    change = {"subjects": [*binding["subjects"], subject]}
+    bench.kube.admin.patch("rolebindings", "airflow-ray", bench.namespace, change, of="rbac.authorization.k8s.io/v1")
+    bench.access.token = bench.kube.admin.token_for("first", bench.namespace)
+    bench.request = ticking(20)
+
+    def rotate() -> None:
+        until_running(bench)
+        bench.access.token = None
+        # From now on its token is nobody's.
+        bench.kube.admin.delete("serviceaccounts", "first", bench.namespace)
+
+    with meanwhile(rotate):
+        bench.whole()
+
+    assert ticks_of(bench) == list(range(20))
+    assert bench.phases == ["SUCCEEDED"]
+    bench.assert_nothing_is_left()
+
+
+@pytest.mark.full
+def test_a_secret_that_is_gone_is_no_failure_of_the_job_and_is_told_by_name(bench: Bench) -> None:
+    """KubeRay makes another one, whose token the running head does not know."""
+    bench.request, bench.plan = ticking(600), {"unreachable_timeout_seconds": 20.0}
+
+    def remove() -> None:
+        until_running(bench)
+        (secret,) = [
+            item for item in bench.kube.admin.items("secrets", bench.namespace) if "auth_token" in item.get("data", {})
+        ]
+        bench.kube.admin.delete("secrets", secret["metadata"]["name"], bench.namespace)
+
+    run = bench.run(3)
+    with meanwhile(remove), pytest.raises(AirError, match=r"token|Secret"):
+        bench.go_on(run, run.begin(), 3)
+
+    bench.assert_nothing_is_left()
+
+
+# A person, and processes that die
+
+
+def test_a_kill_while_the_cluster_starts_leaves_nothing(bench: Bench) -> None:
+    run = bench.run()
+    assert isinstance(run.begin(), Wait)
+
+    began = time.monotonic()
+    run.kill(lambda: True)
+
+    assert time.monotonic() - began < 4
+    bench.assert_nothing_is_left()
+
+
+def test_a_kill_in_the_middle_of_the_creation_leaves_nothing(bench: Bench) -> None:
+    """The signal falls while the request is on its way: what it made then is taken back."""
+    run = bench.run()
+    threading.Timer(0.4, lambda: run.kill(lambda: True)).start()
+
+    with pytest.raises((JobStoppedError, AirError)):
+        bench.go_on(run, run.begin())
+
+    bench.assert_nothing_is_left()
+
+
+@pytest.mark.full
+def test_a_person_who_stops_a_waiting_task_stops_job_and_cluster_without_a_worker(bench: Bench) -> None:
+    bench.request = ticking(600)
+    run = bench.run()
+    step = run.begin()
+    while isinstance(step, Wait) and step.what != "end":
+        step = run.resume(run.wait(step))
+    assert isinstance(step, Wait)
+    watch = Watch(step, run._ports)
+
+    asyncio.run(watch.kill())
+
+    bench.assert_nothing_is_left()
+
+
+class KilledError(BaseException):
+    """The process is gone: nothing of it is done any more."""
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("writes", range(1, 9))
+def test_a_worker_that_dies_at_any_step_leaves_a_next_try_that_runs_one_job(bench: Bench, writes: int) -> None:
+    """After each of what it writes down: before and after creation, submission, end and deletion."""
+    left = [writes]
+    real = bench.store.set
+
+    def dying(key: str, value: Any) -> None:
+        real(key, value)
+        left[0] -= 1
+        if left[0] == 0:
+            raise KilledError
+
+    bench.store.set = dying  # type: ignore[method-assign]
+    died = True
+    try:
+        bench.whole()
+        died = False
+    except KilledError:
+        pass
+    finally:
+        bench.store.set = real  # type: ignore[method-assign]
+    if died:
+        bench.whole(2)
+
+    assert bench.phases[-1] == "SUCCEEDED"
+    assert len([phase for phase in bench.phases if phase == "SUCCEEDED"]) == 1
+    assert len(bench.attempts) == 1
+    bench.assert_nothing_is_left()
+
+
+def test_a_triggerer_that_is_restarted_goes_on_with_the_wait_and_the_log(bench: Bench) -> None:
+    bench.request = ticking(15)
+    run = bench.run()
+    step = run.begin()
+    while isinstance(step, Wait) and step.what != "end":
+        step = run.resume(run.wait(step))
+    assert isinstance(step, Wait)
+
+    async def first() -> None:
+        watch = Watch(step, run._ports)
+        task = asyncio.create_task(watch.event())
+        while len(ticks_of(bench)) < 3:
+            await asyncio.sleep(0.1)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await watch.cleanup()
+
+    asyncio.run(asyncio.wait_for(first(), 120))
+    bench.go_on(bench.run(), step)
+
+    assert ticks_of(bench) == list(range(15))
+    assert bench.phases == ["SUCCEEDED"]
+    bench.assert_nothing_is_left()
+
+
+def test_a_watch_tells_unknown_where_the_kube_apiserver_is_away_and_goes_on(bench: Bench) -> None:
+    backend, spec = bench.backend(), bench.spec(name="shared", image="localhost:1/nowhere/ray:2.60.0")
+    ref = backend.ensure(spec, backend.find(spec), owner=bench.owner)
+    seen: list[ClusterState] = []
+
+    async def watch() -> None:
+        async with aclosing(backend.watch(ref, RealClock())) as statuses:
+            async for status in statuses:
+                await note(status)
+                if ClusterState.UNKNOWN in seen and status.state is ClusterState.STARTING:
+                    return
+
+    async def note(status: ClusterStatus) -> None:
+        if not seen:
+            await asyncio.to_thread(bench.kube.kill, "kube-apiserver")
+        elif status.state is ClusterState.UNKNOWN and ClusterState.UNKNOWN not in seen:
+            await asyncio.to_thread(bench.kube.start_part, "kube-apiserver")
+        seen.append(status.state)
+
+    try:
+        asyncio.run(asyncio.wait_for(watch(), 120))
+    finally:
+        if bench.kube.ended("kube-apiserver"):
+            bench.kube.start_part("kube-apiserver")
+        bench.kube.wait_answering()
+    other = bench.spec(name="shared", image="localhost:1/another/ray:2.60.0")
+    with pytest.raises(ConfigurationError):
+        backend.ensure(other, backend.find(other), owner=bench.owner)
+
+
+def test_the_rayjobs_word_is_not_asked_about_its_job(bench: Bench) -> None:
+    """Ray says that it was stopped; KubeRay would call that Complete."""
+    bench.request = ticking(600)
+
+    def stop() -> None:
+        until_running(bench)
+        bench.backend().jobs(bench.ref).stop(bench.attempts[0].submission_id)
+
+    with meanwhile(stop), pytest.raises(JobStoppedError):
+        bench.whole()
+
+    assert bench.phases == [JobStatus.STOPPED.value]
+    bench.assert_nothing_is_left()
