@@ -197,6 +197,8 @@ def test_the_next_attempt_sends_the_code_of_its_own_time(
 
     sent = [(job.runtime_env or {})["working_dir"] for job in head.jobs.values()]
     assert len(set(sent)) == 2
+
+
 @pytest.mark.parametrize("has_result", [True, False])
 def test_whose_files_will_be_in_the_storage_is_written_down_before_the_job_is_sent(
     task: Task, head: FakeRayDashboard, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, has_result: bool
