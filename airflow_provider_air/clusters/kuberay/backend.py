@@ -20,7 +20,7 @@ from airflow_provider_air.clusters.kuberay.making import Making
 from airflow_provider_air.clusters.kuberay.marks import LEASED_UNTIL, Marks, expiry
 from airflow_provider_air.clusters.kuberay.names import name_of_global, resource_name
 from airflow_provider_air.clusters.kuberay.opening import Opening
-from airflow_provider_air.clusters.kuberay.places import Place, ref_of
+from airflow_provider_air.clusters.kuberay.places import Place, ref_of, url_of
 from airflow_provider_air.clusters.kuberay.spec import KubeRayCluster
 from airflow_provider_air.clusters.kuberay.trouble import cluster_status_of
 from airflow_provider_air.clusters.serve_rest import ServeRest
@@ -244,14 +244,24 @@ class KubeRayBackend:
 
     def jobs(self, ref: ClusterRef) -> JobBackend:
         """Give its Jobs API; of a RayJob's cluster, KubeRay is told which job it is."""
-        return JobsApi(ref, self.open_transport, accepted=self._accepted_by(ref))
+        place = Place.of(ref)
+        return JobsApi(
+            ref,
+            self.open_transport,
+            lambda ref: url_of(place.dashboard_url, place),
+            partial(self._tell_job, place),
+        )
 
     def serving(self, ref: ClusterRef) -> ServeBackend:
         """Give its Serve, by REST and driver jobs."""
-        return ServeRest(ref, self.open_transport, accepted=self._accepted_by(ref))
-
-    def _accepted_by(self, ref: ClusterRef) -> Callable[[str], None]:
-        return partial(self._tell_job, Place.of(ref))
+        place = Place.of(ref)
+        return ServeRest(
+            ref,
+            self.open_transport,
+            lambda ref: url_of(place.dashboard_url, place),
+            lambda ref: url_of(place.serve_url, place),
+            partial(self._tell_job, place),
+        )
 
     def _tell_job(self, place: Place, submission_id: str) -> None:
         """

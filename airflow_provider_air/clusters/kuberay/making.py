@@ -12,7 +12,7 @@ from airflow_provider_air.clusters.kuberay.manifest import cluster_manifest, dea
 from airflow_provider_air.clusters.kuberay.marks import Marks
 from airflow_provider_air.clusters.kuberay.option_rules import refused_fields
 from airflow_provider_air.clusters.kuberay.permissions import CLUSTERS, JOBS, PROXY, TOKEN, check_permissions
-from airflow_provider_air.clusters.kuberay.places import Place, token_secret
+from airflow_provider_air.clusters.kuberay.places import Place, wants_token
 from airflow_provider_air.clusters.kuberay.trouble import is_provisioned, judge
 from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterState
 from airflow_provider_air.errors import ConfigurationError
@@ -102,7 +102,7 @@ class Making:
         uses = {CLUSTERS}
         if place.kind is RAY_JOB:
             uses.add(JOBS)
-        if token_secret(manifest) is not None:
+        if wants_token(manifest):
             uses.add(TOKEN)
         if place.reach == "proxy" or (place.reach == "auto" and not kube.server.in_cluster):
             uses.add(PROXY)
