@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from airflow_provider_air.clusters.kuberay.marks import MANAGED_BY, PREFIX
 from airflow_provider_air.clusters.kuberay.pods import RESTRICTED
 from airflow_provider_air.clusters.kuberay.quantities import amount_of
 from airflow_provider_air.errors import ConfigurationError
@@ -81,6 +82,11 @@ def is_label_key(key: Any) -> bool:
     prefix, slash, name = key.rpartition("/")
     prefix_is_right = LABEL_PREFIX.fullmatch(prefix) is not None and len(prefix) <= 253 if slash else not prefix
     return prefix_is_right and LABEL_NAME.fullmatch(name) is not None
+
+
+def is_ours(key: str) -> bool:
+    """Tell whether a label or annotation is one that we write."""
+    return key == MANAGED_BY or key.startswith(PREFIX)
 
 
 def _text(name: str, value: Any) -> None:
@@ -164,6 +170,8 @@ def _annotations(name: str, value: Any) -> None:
             raise wrong(f"{name}[{key!r}]", text, "of a key such as example.com/team")
         if not isinstance(text, str):
             raise wrong(f"{name}[{key!r}]", text, "text")
+        if is_ours(key):
+            raise wrong(name, sorted(value), f"without {key}, by which we find what we made")
 
 
 def _environment(name: str, value: Any) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_air.clusters.kuberay import api
 from airflow_provider_air.clusters.kuberay.kinds import RAY_JOB
-from airflow_provider_air.clusters.kuberay.manifest import cluster_manifest, deadlines_of, job_manifest
+from airflow_provider_air.clusters.kuberay.manifest import cluster_manifest, resource_of
 from airflow_provider_air.clusters.kuberay.marks import Marks
 from airflow_provider_air.clusters.kuberay.option_rules import refused_fields
 from airflow_provider_air.clusters.kuberay.permissions import CLUSTERS, JOBS, PROXY, TOKEN, check_permissions
@@ -51,7 +51,7 @@ class Making:
         :raises ConfigurationError: it is refused, or the user lacks a permission
         :raises UnavailableError: whether it was created is not known
         """
-        manifest = self._manifest(spec, place, owner, attempt)
+        manifest = resource_of(spec, place.kind.name, place.name, owner, attempt, time.time())
         self._check_permissions(manifest, place, kube)
         try:
             written = kube.send(api.create(place.kind, place.namespace, manifest))
@@ -83,20 +83,6 @@ class Making:
         uid = there["metadata"]["uid"]
         kube.send(api.delete(place.kind, place.namespace, place.name, uid, propagation="Foreground"))
         return False
-
-    def _manifest(
-        self, spec: KubeRayCluster, place: Place, owner: ClusterOwner, attempt: AttemptInfo | None
-    ) -> dict[str, Any]:
-        now = time.time()
-        expires_at = None if spec.ttl_seconds is None else now + spec.ttl_seconds
-        is_shared = spec.name is not None or spec.scope != "global"
-        if place.kind is not RAY_JOB:
-            scope, idle = (spec.scope if is_shared else None), spec.idle_timeout_seconds
-            marks = Marks.of(owner, spec.fingerprint(), expires_at, scope=scope, idle_timeout_seconds=idle)
-            return cluster_manifest(spec, place.name, marks)
-        assert attempt is not None
-        marks = Marks.of(owner, spec.fingerprint(), expires_at, attempt.submission_id)
-        return job_manifest(spec, place.name, marks, deadlines=deadlines_of(spec, attempt.not_after, now))
 
     def _check_permissions(self, manifest: Resource, place: Place, kube: KubeClient) -> None:
         uses = {CLUSTERS}

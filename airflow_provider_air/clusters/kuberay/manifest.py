@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.clusters.kuberay import rules
 from airflow_provider_air.clusters.kuberay.groups import WorkerGroup, first_replicas
+from airflow_provider_air.clusters.kuberay.marks import Marks
 from airflow_provider_air.clusters.kuberay.merging import merged
 from airflow_provider_air.clusters.kuberay.pods import RESTRICTED
 from airflow_provider_air.clusters.kuberay.quantities import written
@@ -25,8 +26,9 @@ from airflow_provider_air.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from airflow_provider_air.clusters.kuberay.groups import GroupFields
-    from airflow_provider_air.clusters.kuberay.marks import Marks
     from airflow_provider_air.clusters.kuberay.spec import KubeRayCluster
+    from airflow_provider_air.contracts.clusters import ClusterOwner
+    from airflow_provider_air.contracts.runs import AttemptInfo
 
 API_VERSION = "ray.io/v1"
 # Objects that KubeRay's spec has under the fields' own names.
@@ -127,6 +129,27 @@ def job_manifest(spec: KubeRayCluster, name: str, marks: Marks, *, deadlines: De
     return resource
 
 
+def resource_of(
+    spec: KubeRayCluster, kind: str, name: str, owner: ClusterOwner, attempt: AttemptInfo | None, now: float
+) -> dict[str, Any]:
+    """
+    Give what is created for somebody, with its marks.
+
+    :param kind: ``RayCluster``, or ``RayJob`` for an attempt, which must be said then
+    :param now: epoch seconds, from which its time to live counts
+    :raises ConfigurationError: manifest and fields contradict each other, or KubeRay would refuse it
+    """
+    expires_at = None if spec.ttl_seconds is None else now + spec.ttl_seconds
+    if kind == "RayJob":
+        assert attempt is not None
+        marks = Marks.of(owner, spec.fingerprint(), expires_at, attempt.submission_id)
+        return job_manifest(spec, name, marks, deadlines=deadlines_of(spec, attempt.not_after, now))
+    scope = spec.scope if spec.name is not None or spec.scope != "global" else None
+    idle = spec.idle_timeout_seconds
+    marks = Marks.of(owner, spec.fingerprint(), expires_at, scope=scope, idle_timeout_seconds=idle)
+    return cluster_manifest(spec, name, marks)
+
+
 def with_live_replicas(manifest: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
     """
     Give a RayCluster's manifest for a later apply: the replicas are those that the live one has now.
@@ -186,7 +209,6 @@ def _parts(spec: KubeRayCluster, marks: Marks) -> tuple[dict[str, Any], dict[str
     metadata = {"labels": spelled({"labels": spec.labels})["labels"], "annotations": dict(spec.annotations)}
     names = ("'manifest'", "the fields")
     metadata = merged(base["metadata"], metadata, names=names)
-    rules.check_marks_are_ours(metadata)
     metadata = merged(metadata, {"labels": marks.labels(), "annotations": marks.annotations()}, names=names)
     cluster = merged(base["spec"], _said(spec, base["spec"], marks), names=names)
     return metadata, _with_defaults(cluster, spec)

@@ -40,7 +40,7 @@ NEW_IN_1_7 = (
     "workerGroupSpecs.priority",
 )
 """Fields that the CRDs of 1.6.1 do not have."""
-UNKNOWN_FIELD = re.compile(r'unknown field "([^"]+)"')
+UNKNOWN_FIELD = re.compile(r'unknown field "([^"]+)"|\.(spec\.\S+): field not declared in schema')
 
 
 def problems_of(cluster: Mapping[str, Any]) -> Iterator[str]:
@@ -60,9 +60,10 @@ def refused_fields(message: str) -> ConfigurationError | None:
 
     The CRDs that are installed decide which fields there are; no version has to be known.
 
-    :param message: of its answer (HTTP 400)
+    :param message: of its answer: HTTP 400 to a creation, and 500 to a server-side apply (Kubernetes 1.35), which is
+        no outage
     """
-    unknown = UNKNOWN_FIELD.findall(message)
+    unknown = [found[1] or found[2] for found in UNKNOWN_FIELD.finditer(message)]
     if not unknown:
         return None
     newer = [path for path in unknown if _without_places(path).endswith(NEW_IN_1_7)]

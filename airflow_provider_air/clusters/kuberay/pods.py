@@ -33,8 +33,8 @@ class PodFields:
     :param priority_class_name: of a PriorityClass of the Kubernetes cluster
     :param runtime_class_name: of a RuntimeClass of the Kubernetes cluster
     :param scheduler_name: of another scheduler than Kubernetes' default
-    :param service_account_name: whose identity the pods have. The autoscaler needs rights of its own: with
-        autoscaling leave the head's out, and KubeRay makes one that has them
+    :param service_account_name: whose identity the pods have; it must be there. With autoscaling KubeRay gives the
+        head's what an autoscaler needs
     :param termination_grace_period_seconds: from a pod's end being asked for to its being killed
     :param security_context: the containers', or ``"restricted"``: what Kubernetes' pod security standard of that name
         demands, of pods and of all their containers

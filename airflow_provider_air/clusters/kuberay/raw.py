@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
+from airflow_provider_air.clusters.kuberay.checks import is_ours
 from airflow_provider_air.clusters.kuberay.words import spelled
 from airflow_provider_air.errors import ConfigurationError, UnavailableError
 
@@ -56,6 +57,12 @@ def checked(said: Any) -> dict[str, Any]:
             f"The manifest of a KubeRayCluster says metadata.{refused[0]}",
             hint="Name and namespace are fields of the KubeRayCluster; of metadata only labels and annotations count",
         )
+    for kind in METADATA:
+        if ours := [key for key in metadata.get(kind) or {} if is_ours(str(key))]:
+            raise ConfigurationError(
+                f"The manifest of a KubeRayCluster says metadata.{kind}[{ours[0]}]",
+                hint="Leave it out: by these we find what we made",
+            )
     if unknown := sorted(whole.keys() - {"spec"}):
         raise ConfigurationError(f"The manifest of a KubeRayCluster has no field {unknown[0]!r}", hint=HINT)
     return {"metadata": metadata, "spec": whole.get("spec") or {}}

@@ -25,7 +25,6 @@ from airflow_provider_air.clusters.kuberay.containers import (
     variables_of,
     version_of,
 )
-from airflow_provider_air.clusters.kuberay.marks import MANAGED_BY, PREFIX
 from airflow_provider_air.errors import ConfigurationError
 
 LONGEST_NAME = {"RayCluster": 53, "RayJob": 47}
@@ -70,14 +69,6 @@ def problems_of(resource: Mapping[str, Any]) -> Iterator[str]:
             f"the label {QUEUE_LABEL} and enableInTreeAutoscaling exclude each other: a queue admits a fixed size "
             "(Kueue refuses it)"
         )
-
-
-def check_marks_are_ours(metadata: Mapping[str, Any]) -> None:
-    """:raises ConfigurationError: the author's labels or annotations have keys by which we find what we made."""
-    for kind in ("labels", "annotations"):
-        for key in metadata.get(kind) or {}:
-            if key == MANAGED_BY or key.startswith(PREFIX):
-                raise ConfigurationError(f"KubeRayCluster({kind}) has {key!r}, which is ours", hint="Leave it out")
 
 
 def _name(kind: str, name: str) -> Iterator[str]:

@@ -6,17 +6,18 @@ import dataclasses
 import hashlib
 import json
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_air.clusters.kuberay.checks import check_fields
 from airflow_provider_air.clusters.kuberay.groups import HeadGroup, WorkerGroup, read_group, read_worker_groups
-from airflow_provider_air.clusters.kuberay.manifest import cluster_manifest, deadlines_of, job_manifest
+from airflow_provider_air.clusters.kuberay.manifest import cluster_manifest, resource_of
 from airflow_provider_air.clusters.kuberay.marks import Marks
-from airflow_provider_air.clusters.kuberay.names import CLUSTER, resource_name
+from airflow_provider_air.clusters.kuberay.names import resource_name
 from airflow_provider_air.clusters.kuberay.pods import PodFields
-from airflow_provider_air.clusters.kuberay.raw import read_manifest
+from airflow_provider_air.clusters.kuberay.raw import checked, read_manifest
 from airflow_provider_air.clusters.kuberay.words import spelled
 from airflow_provider_air.contracts.clusters import ClusterOwner
 from airflow_provider_air.contracts.runs import AttemptInfo
@@ -152,7 +153,7 @@ class KubeRayCluster(PodFields):
 
     def to_yaml(self, key: TaskKey, *, is_owned: bool) -> str:
         """
-        Give the resource that would be made for a task, without expiry and submission id; asks nobody.
+        Give the resource that would be made for a task now; asks nobody.
 
         :param is_owned: it is for the task's job alone: a RayJob, where the spec has no name
         :raises ConfigurationError: a field is wrong
@@ -162,11 +163,7 @@ class KubeRayCluster(PodFields):
         self.validate()
         attempt = AttemptInfo(key, "dry-run", "", 0, 1, "", "") if is_owned else None
         kind, name = resource_name(self, key, attempt)
-        marks = Marks.of(ClusterOwner(key.deployment, key), self.fingerprint(), scope=self.scope if self.name else None)
-        if kind == CLUSTER:
-            resource = cluster_manifest(self, name, marks)
-        else:
-            resource = job_manifest(self, name, marks, deadlines=deadlines_of(self, None, 0.0))
+        resource = resource_of(self, kind, name, ClusterOwner(key.deployment, key), attempt, time.time())
         if self.namespace is not None:
             resource["metadata"]["namespace"] = self.namespace
         return str(yaml.safe_dump(resource, sort_keys=False, allow_unicode=True))
@@ -207,6 +204,8 @@ class KubeRayCluster(PodFields):
             if one.name not in SAME_CLUSTER
         }
         wish["python"] = None if self.image else f"{sys.version_info.major}.{sys.version_info.minor}"
+        if isinstance(self.manifest, Mapping):
+            wish["manifest"] = checked(self.manifest)
         wish["head"] = _said(self.head_group())
         wish["worker_groups"] = [_said(group) for group in self.groups()]
         # An empty field and one that is not there are the same, also to a version that has more fields.

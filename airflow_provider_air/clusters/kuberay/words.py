@@ -7,9 +7,12 @@ from typing import Any
 
 # What Kubernetes does not spell by its own rule (core/v1 of Kubernetes 1.35, KubeRay 1.7).
 UNRULY = {
+    "client_ip": "clientIP",
     "cluster_ip": "clusterIP",
     "cluster_ips": "clusterIPs",
+    "dataset_uuid": "datasetUUID",
     "disk_uri": "diskURI",
+    "downward_api": "downwardAPI",
     "external_ips": "externalIPs",
     "host_ip": "hostIP",
     "host_ipc": "hostIPC",
@@ -20,7 +23,9 @@ UNRULY = {
     "pod_ip": "podIP",
     "pod_ips": "podIPs",
     "runtime_env_yaml": "runtimeEnvYAML",
+    "scale_io": "scaleIO",
     "set_hostname_as_fqdn": "setHostnameAsFQDN",
+    "storage_policy_id": "storagePolicyID",
     "target_wwns": "targetWWNs",
     "volume_id": "volumeID",
 }
@@ -34,13 +39,17 @@ NAMES_INSIDE = frozenset(
         "limits",
         "matchLabels",
         "nodeSelector",
+        "options",
         "overhead",
         "rayStartParams",
         "requests",
-        "selector",
+        "userAnnotations",
         "volumeAttributes",
     }
 )
+# What holds names where its values are plain: a Service's selector and not a claim's, a group's resources and not a
+# container's.
+NAMES_IF_PLAIN = frozenset({"resources", "selector"})
 
 
 def camel(word: str) -> str:
@@ -65,9 +74,7 @@ def spelled(value: Any) -> Any:
 
 
 def _inside(word: str, value: Any) -> Any:
-    if word in NAMES_INSIDE and isinstance(value, Mapping):
-        # A label selector has keys of its own beside what an old selector is, a map of names.
-        if word == "selector" and any(isinstance(item, (Mapping, list, tuple)) for item in value.values()):
-            return spelled(value)
-        return {str(key): item for key, item in value.items()}
-    return spelled(value)
+    if not isinstance(value, Mapping):
+        return spelled(value)
+    is_plain = word in NAMES_IF_PLAIN and not any(isinstance(item, (Mapping, list, tuple)) for item in value.values())
+    return {str(key): item for key, item in value.items()} if word in NAMES_INSIDE or is_plain else spelled(value)

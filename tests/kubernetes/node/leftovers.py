@@ -9,26 +9,27 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.kubernetes.node import cache
 from tests.kubernetes.node.addresses import SLOTS, Addresses
 from tests.kubernetes.node.namespaces import link_name
 from tests.kubernetes.node.parts import cgroup
+from tests.kubernetes.node.progress import say
 
+# One for the whole machine, whoever's cache it is: addresses and control groups are the machine's.
+NODES = Path("/var/lib/air-kube-tests")
 STATE = "state.json"
 CGROUPS = Path("/sys/fs/cgroup")
-END_SECONDS = 30
+END_SECONDS = 10
 # A lock of a process is lost when it closes any descriptor of the file, so its own are not looked at.
 _held: dict[int, int] = {}
 
 
 def folder(slot: int) -> Path:
     """Give the folder of the node in a slot."""
-    return cache.root() / "nodes" / str(slot)
+    return NODES / str(slot)
 
 
 def take_slot() -> int:
@@ -39,13 +40,12 @@ def take_slot() -> int:
     taken = None
     for slot in range(SLOTS):
         if (taken is None or folder(slot).exists()) and _lock(slot):
-            clean(slot)
-            if taken is None:
+            if _comes_clean(slot) and taken is None:
                 taken = slot
             else:
                 _unlock(slot)
     if taken is None:
-        raise RuntimeError(f"all {SLOTS} slots are taken: {cache.root() / 'nodes'}")
+        raise RuntimeError(f"all {SLOTS} slots are taken: {NODES}")
     return taken
 
 
@@ -89,7 +89,7 @@ def clean(slot: int) -> None:
     if first is not None:
         os.kill(first, signal.SIGKILL)  # and with it, by the kernel, all in its namespaces
         _until_gone(lambda: born(first) is None, f"process {first}")
-    subprocess.run(["ip", "link", "delete", link_name(addresses)], capture_output=True, check=False)
+    # It goes with the node's network. Where it stays it is another's, and so are the control groups.
     _until_gone(lambda: not Path("/sys/class/net", link_name(addresses)).exists(), link_name(addresses))
     for group in control_groups(slot):
         _until_gone(functools.partial(_removed, group), str(group))
@@ -117,6 +117,15 @@ def control_groups(slot: int) -> list[Path]:
     """Find the control groups of a node's pods."""
     groups = [root / cgroup(Addresses(slot)) for root in controllers()]
     return [group for group in groups if group.is_dir()]
+
+
+def _comes_clean(slot: int) -> bool:
+    try:
+        clean(slot)
+    except RuntimeError as error:
+        say(f"[kubernetes] slot {slot} is left alone: {error}")
+        return False
+    return True
 
 
 def _removed(group: Path) -> bool:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from airflow import settings
 from sqlalchemy import create_engine
 from sqlalchemy.orm import sessionmaker
@@ -82,3 +85,38 @@ def test_what_is_not_there_ends_with_one_line(cli: Cli, words: tuple[str, ...]) 
         return
     with pytest.raises(SystemExit, match="There is no cluster 'nobody'"):
         cli.run("clusters", *words)
+
+
+def test_the_manifest_of_a_connections_cluster_is_printed_as_yaml(cli: Cli, tmp_path: Path, monkeypatch: Any) -> None:
+    said = {"backend": "kuberay", "cluster": {"image": "own:2.60.0", "namespace": "ray", "workers": 2}}
+    cli.add_connection("ray_kube", extra=json.dumps(said))
+    for words in (("ray_kube",), ("--ray-conn-id", "ray_kube")):
+        resource = yaml.safe_load(cli.run("clusters", "manifest", *words))
+        assert resource["kind"] == "RayCluster"
+        assert resource["metadata"]["namespace"] == "ray"
+        assert resource["spec"]["workerGroupSpecs"][0]["replicas"] == 2
+    assert yaml.safe_load(cli.run("clusters", "manifest", "ray_kube", "--job"))["kind"] == "RayJob"
+    # A manifest's relative path starts where the command does.
+    (tmp_path / "own.yaml").write_text("spec: {suspend: true}")
+    said["cluster"] = {"manifest": "own.yaml", "image": "own:2.60.0"}
+    cli.add_connection("ray_file", extra=json.dumps(said))
+    monkeypatch.chdir(tmp_path)
+    assert yaml.safe_load(cli.run("clusters", "manifest", "ray_file"))["spec"]["suspend"] is True
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("ray_default",), "no manifest"),
+        ((), "no manifest"),
+        (("ray_wrong",), "image"),
+        (("ray_nowhere",), "ray_nowhere"),
+        (("a", "--ray-conn-id", "b"), "once"),
+    ],
+)
+def test_a_manifest_that_is_not_there_or_wrong_is_said(
+    cli: Cli, dashboard: FakeRayDashboard, words: tuple[str, ...], sentence: str
+) -> None:
+    cli.add_connection("ray_wrong", extra='{"backend": "kuberay", "cluster": {"image": ""}}')
+    with pytest.raises(SystemExit, match=sentence):
+        cli.run("clusters", "manifest", *words)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from airflow.sdk import DAG
 
 from airflow_provider_air.clusters.existing.backend import ExistingBackend
 from airflow_provider_air.clusters.existing.spec import ExistingCluster
+from airflow_provider_air.clusters.kuberay.spec import KubeRayCluster
 from airflow_provider_air.clusters.local.spec import LocalCluster
 from airflow_provider_air.connections.ports import backend_of, chosen, found, found_target_of, group_of, target_of
 from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.errors import AirError, ConfigurationError
+from airflow_provider_air.operators.cluster import RayCreateClusterOperator, RayDeleteClusterOperator
 from airflow_provider_air.operators.group import RayClusterTaskGroup
 from airflow_provider_air.operators.jobs import RayDeleteJobOperator, RayListJobsOperator
 from airflow_provider_air.operators.serve import RayServeDeployOperator
@@ -157,3 +162,52 @@ def test_a_back_end_reads_airflows_connections() -> None:
     assert backend.open_transport(found(ExistingCluster())).token == "token-1"
     with pytest.raises(ConfigurationError, match="'nowhere'"):
         backend.open_transport(ClusterRef("existing", "nowhere"))
+
+
+def test_a_manifests_path_starts_at_the_dags_file_then_at_its_bundle(tmp_path: Path) -> None:
+    (tmp_path / "dags").mkdir()
+    with DAG("flights") as dag:
+        task = RaySubmitJobOperator(
+            task_id="train", entrypoint="true", cluster=KubeRayCluster(manifest="ray.yaml", image="own:2.60.0")
+        )
+    dag.fileloc = str(tmp_path / "dags" / "flights.py")
+    context = task_context(Store())
+    context["ti"].bundle_instance = SimpleNamespace(path=tmp_path)
+
+    with pytest.raises(ConfigurationError, match=r"no manifest 'ray.yaml'.*dags/ray.yaml"):
+        target_of(task, context)
+    (tmp_path / "ray.yaml").write_text("spec: {suspend: true}")
+    target = target_of(task, context)
+    assert isinstance(target, KubeRayCluster)
+    assert target.manifest == {"metadata": {}, "spec": {"suspend": True}}
+    (tmp_path / "dags" / "ray.yaml").write_text("spec: {suspend: false}")
+    target = target_of(task, context)
+    assert isinstance(target, KubeRayCluster)
+    assert target.manifest == {"metadata": {}, "spec": {"suspend": False}}
+    # What the author wrote stays: the next run reads the file as it is then.
+    assert task.cluster.manifest == "ray.yaml"
+
+
+def test_a_dry_run_prints_what_would_be_sent(capsys: pytest.CaptureFixture[str], connect: Connect) -> None:
+    connect("kube", extra={"backend": "kuberay", "cluster": {"image": "own:2.60.0"}})
+    spec = KubeRayCluster(image="own:2.60.0")
+    with DAG("flights"):
+        own = RaySubmitJobOperator(task_id="own", entrypoint="true", cluster=spec)
+        by_connection = RaySubmitJobOperator(task_id="by_connection", entrypoint="true", ray_conn_id="kube")
+        create = RayCreateClusterOperator(task_id="create", cluster=spec)
+        nothing = [
+            RaySubmitJobOperator(task_id="made", entrypoint="true", cluster=create.output),
+            RaySubmitJobOperator(task_id="local", entrypoint="true", cluster=LocalCluster()),
+            RaySubmitJobOperator(task_id="address", entrypoint="true"),
+            RayDeleteClusterOperator(task_id="delete", cluster=create.output),
+        ]
+        with RayClusterTaskGroup("group", cluster=spec):
+            nothing.append(RaySubmitJobOperator(task_id="in_group", entrypoint="true"))
+
+    for task, kind in ((own, "RayJob"), (by_connection, "RayJob"), (create, "RayCluster")):
+        task.dry_run()
+        printed = capsys.readouterr().out
+        assert yaml.safe_load(printed[printed.index("apiVersion:") :])["kind"] == kind
+    for task in nothing:
+        task.dry_run()
+        assert "kind:" not in capsys.readouterr().out, task.task_id

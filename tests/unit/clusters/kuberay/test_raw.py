@@ -1,0 +1,142 @@
+"""A manifest of the author's own, from a file or over real HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any, ClassVar
+
+import pytest
+import yaml
+
+from airflow_provider_air.clusters.kuberay.manifest import cluster_manifest
+from airflow_provider_air.clusters.kuberay.marks import Marks
+from airflow_provider_air.clusters.kuberay.raw import MOST_BYTES, read_manifest
+from airflow_provider_air.clusters.kuberay.spec import KubeRayCluster
+from airflow_provider_air.contracts.clusters import ClusterOwner
+from airflow_provider_air.errors import ConfigurationError, UnavailableError
+from tests.unit.clusters.kuberay.cases import RAW
+
+PARTS = {"metadata": RAW["metadata"], "spec": RAW["spec"]}
+
+
+@pytest.mark.parametrize("name", ["cluster.yaml", "folder/my cluster.json"])
+def test_a_file_is_found_at_the_first_root_that_has_it(tmp_path: Path, name: str) -> None:
+    roots = (tmp_path / "dags", tmp_path / "bundle")
+    path = roots[1] / name
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(RAW) if name.endswith("json") else yaml.safe_dump(dict(RAW)))
+    assert read_manifest(name, roots) == PARTS
+    assert read_manifest(str(path), ()) == PARTS
+    assert read_manifest(path.as_uri(), ()) == PARTS
+    roots[0].mkdir()
+    (roots[0] / name).parent.mkdir(exist_ok=True)
+    (roots[0] / name).write_text("spec: {suspend: true}")
+    assert read_manifest(name, roots) == {"metadata": {}, "spec": {"suspend": True}}
+
+
+def test_a_spec_reads_its_file_and_stays_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "cluster.yaml").write_text(yaml.safe_dump(dict(RAW)))
+    spec = KubeRayCluster(manifest="cluster.yaml")
+    spec.validate()
+    read = spec.from_files((tmp_path,))
+    read.validate()
+    assert spec.manifest == "cluster.yaml"
+    marks = Marks.of(ClusterOwner("d"), "hash")
+    assert cluster_manifest(read, "n", marks) == cluster_manifest(KubeRayCluster(manifest=RAW), "n", marks)
+    assert read.fingerprint() == KubeRayCluster(manifest=RAW).from_files(()).fingerprint()
+    assert KubeRayCluster().from_files((tmp_path,)).manifest is None
+
+
+def test_a_file_that_is_not_there_is_told_with_the_places(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigurationError, match=rf"'cluster.yaml'.*{tmp_path}/a/cluster.yaml, {tmp_path}/b/cluster.yaml"
+    ):
+        read_manifest("cluster.yaml", (tmp_path / "a", tmp_path / "b"))
+    with pytest.raises(ConfigurationError, match="no folder is known"):
+        read_manifest("cluster.yaml", ())
+    with pytest.raises(ConfigurationError, match="no manifest"):
+        read_manifest(str(tmp_path), ())
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a: [", "is no YAML"),
+        ("---\na: 1\n---\nb: 2\n", "is no YAML"),
+        ("just text", "no object, but str"),
+        ("", "no object, but NoneType"),
+        ("kind: Pod\napiVersion: v1\n", "is a Pod of v1"),
+        ("spec: {}\nspce: {}\n", "no field 'spce'"),
+        ("!!python/object/apply:os.system [true]", "is no YAML"),
+    ],
+)
+def test_a_file_that_says_something_else_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "cluster.yaml").write_text(text)
+    with pytest.raises(ConfigurationError, match=sentence):
+        read_manifest("cluster.yaml", (tmp_path,))
+
+
+def test_a_file_that_is_no_text_or_too_large_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        read_manifest("cluster.yaml", (tmp_path,))
+    path.write_text("#" * (MOST_BYTES + 1))
+    with pytest.raises(ConfigurationError, match="larger than 1 MiB"):
+        read_manifest("cluster.yaml", (tmp_path,))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    answers: ClassVar[dict[str, tuple[int, str]]] = {
+        "/cluster.yaml": (200, yaml.safe_dump(dict(RAW))),
+        "/gone": (404, "gone"),
+        "/busy": (429, "busy"),
+        "/down": (503, "down"),
+        "/large": (200, "#" * (MOST_BYTES + 1)),
+    }
+
+    def do_GET(self) -> None:
+        status, text = self.answers[self.path.partition("?")[0]]
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *args: Any) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    running = HTTPServer(("127.0.0.1", 0), _Handler)
+    thread = Thread(target=running.serve_forever, args=(0.02,))
+    thread.start()
+    yield f"http://127.0.0.1:{running.server_address[1]}"
+    running.shutdown()
+    thread.join()
+    running.server_close()
+
+
+def test_a_url_is_fetched(server: str) -> None:
+    assert read_manifest(f"{server}/cluster.yaml", ()) == PARTS
+
+
+@pytest.mark.parametrize("path", ["busy", "down"])
+def test_a_url_that_may_answer_later_is_an_outage(server: str, path: str) -> None:
+    with pytest.raises(UnavailableError, match="HTTP"):
+        read_manifest(f"{server}/{path}", ())
+
+
+@pytest.mark.parametrize(("path", "sentence"), [("gone", "HTTP 404"), ("large", "larger than 1 MiB")])
+def test_a_url_without_a_manifest_is_refused(server: str, path: str, sentence: str) -> None:
+    with pytest.raises(ConfigurationError, match=sentence):
+        read_manifest(f"{server}/{path}", ())
+
+
+def test_a_host_that_is_not_there_is_an_outage_and_no_secret_of_a_url_is_told(server: str) -> None:
+    for url in (f"{server}/gone?signature=s3cret", "http://user:s3cret@127.0.0.1:1/x?sig=s3cret"):
+        with pytest.raises((UnavailableError, ConfigurationError)) as caught:
+            read_manifest(url, ())
+        assert "s3cret" not in str(caught.value)
