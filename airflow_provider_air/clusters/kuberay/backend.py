@@ -24,7 +24,7 @@ from airflow_provider_air.clusters.kuberay.places import Place, ref_of, url_of
 from airflow_provider_air.clusters.kuberay.spec import KubeRayCluster
 from airflow_provider_air.clusters.kuberay.trouble import cluster_status_of
 from airflow_provider_air.clusters.serve_rest import ServeRest
-from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef
+from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef, ClusterState
 from airflow_provider_air.errors import ClusterNotReadyError, ConfigurationError, UnavailableError
 
 if TYPE_CHECKING:
@@ -108,8 +108,16 @@ class KubeRayBackend:
                 except AlreadyExistsError:
                     # Somebody else was quicker, or a reply of ours was lost.
                     there = kube.send(api.get(place.kind, place.namespace, place.name))
-            adopted = there is not None and self._making.adopt(there, spec, place, kube, attempt=attempt)
-        return replace(ref, uid=there["metadata"]["uid"] if adopted and there else "")
+            if there is None or not self._is_adopted(there, spec, place, kube, attempt):
+                return replace(ref, uid="")
+        return replace(ref, uid=there["metadata"]["uid"])
+
+    def _is_adopted(
+        self, there: Resource, spec: KubeRayCluster, place: Place, kube: KubeClient, attempt: AttemptInfo | None
+    ) -> bool:
+        is_new = not there.get("status")
+        state = ClusterState.STARTING if is_new else self._looking.judged(place, there, kube).state
+        return self._making.adopt(there, spec, place, kube, attempt=attempt, state=state)
 
     def find(self, spec: KubeRayCluster) -> ClusterRef:
         """:raises ConfigurationError: the spec has no name, or one within a DAG or its run."""
