@@ -131,7 +131,7 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "What this connection stands for: a cluster that exists, or one to start.",
                         "schema": {
                             "type": ["string", "null"],
-                            "enum": ["existing", "local"],
+                            "enum": ["existing", "kuberay", "local"],
                             "default": "existing",
                         },
                     },

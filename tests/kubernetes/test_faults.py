@@ -314,7 +314,7 @@ def rules_one_short() -> Iterator[Any]:
             yield pytest.param(index, rule["resources"][0], id=rule["resources"][0])
 
 
-@pytest.mark.parametrize(("index", "resource"), rules_one_short())
+@pytest.mark.parametrize(("index", "resource"), list(rules_one_short()))
 def test_without_a_rule_of_the_role_nothing_is_created_and_the_rule_is_named(
     bench: Bench, index: int, resource: str
 ) -> None:

@@ -20,11 +20,11 @@ from airflow_provider_air.clusters.kuberay.making import Making
 from airflow_provider_air.clusters.kuberay.marks import LEASED_UNTIL, Marks, expiry
 from airflow_provider_air.clusters.kuberay.names import name_of_global, resource_name
 from airflow_provider_air.clusters.kuberay.opening import Opening
-from airflow_provider_air.clusters.kuberay.places import Place, ref_of
+from airflow_provider_air.clusters.kuberay.places import Place, ref_of, url_of
 from airflow_provider_air.clusters.kuberay.spec import KubeRayCluster
 from airflow_provider_air.clusters.kuberay.trouble import cluster_status_of
 from airflow_provider_air.clusters.serve_rest import ServeRest
-from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef
+from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef, ClusterState
 from airflow_provider_air.errors import ClusterNotReadyError, ConfigurationError, UnavailableError
 
 if TYPE_CHECKING:
@@ -108,8 +108,16 @@ class KubeRayBackend:
                 except AlreadyExistsError:
                     # Somebody else was quicker, or a reply of ours was lost.
                     there = kube.send(api.get(place.kind, place.namespace, place.name))
-            adopted = there is not None and self._making.adopt(there, spec, place, kube, attempt=attempt)
-        return replace(ref, uid=there["metadata"]["uid"] if adopted and there else "")
+            if there is None or not self._is_adopted(there, spec, place, kube, attempt):
+                return replace(ref, uid="")
+        return replace(ref, uid=there["metadata"]["uid"])
+
+    def _is_adopted(
+        self, there: Resource, spec: KubeRayCluster, place: Place, kube: KubeClient, attempt: AttemptInfo | None
+    ) -> bool:
+        is_new = not there.get("status")
+        state = ClusterState.STARTING if is_new else self._looking.judged(place, there, kube).state
+        return self._making.adopt(there, spec, place, kube, attempt=attempt, state=state)
 
     def find(self, spec: KubeRayCluster) -> ClusterRef:
         """:raises ConfigurationError: the spec has no name, or one within a DAG or its run."""
@@ -244,14 +252,24 @@ class KubeRayBackend:
 
     def jobs(self, ref: ClusterRef) -> JobBackend:
         """Give its Jobs API; of a RayJob's cluster, KubeRay is told which job it is."""
-        return JobsApi(ref, self.open_transport, accepted=self._accepted_by(ref))
+        place = Place.of(ref)
+        return JobsApi(
+            ref,
+            self.open_transport,
+            lambda ref: url_of(place.dashboard_url, place),
+            partial(self._tell_job, place),
+        )
 
     def serving(self, ref: ClusterRef) -> ServeBackend:
         """Give its Serve, by REST and driver jobs."""
-        return ServeRest(ref, self.open_transport, accepted=self._accepted_by(ref))
-
-    def _accepted_by(self, ref: ClusterRef) -> Callable[[str], None]:
-        return partial(self._tell_job, Place.of(ref))
+        place = Place.of(ref)
+        return ServeRest(
+            ref,
+            self.open_transport,
+            lambda ref: url_of(place.dashboard_url, place),
+            lambda ref: url_of(place.serve_url, place),
+            partial(self._tell_job, place),
+        )
 
     def _tell_job(self, place: Place, submission_id: str) -> None:
         """

@@ -214,12 +214,17 @@ def _name(name: str, value: Any) -> None:
     (_group_name if name.startswith("worker_groups") else _maybe(_text))(name, value)
 
 
-def _reach(name: str, value: Any) -> None:
+def _url(name: str, value: Any, otherwise: str = "an http:// or https:// address") -> None:
     is_url = isinstance(value, str) and urlsplit(value).scheme in ("http", "https") and bool(urlsplit(value).hostname)
-    if value not in REACHES and not is_url:
-        raise wrong(name, value, f"one of {', '.join(REACHES)}, or the dashboard's URL")
-    if is_url and (urlsplit(value).username or urlsplit(value).password):
+    if not is_url:
+        raise wrong(name, value, otherwise)
+    if urlsplit(value).username or urlsplit(value).password:
         raise wrong(name, "https://…@…", "without a password in front of the host")
+
+
+def _reach(name: str, value: Any) -> None:
+    if value not in REACHES:
+        _url(name, value, f"one of {', '.join(REACHES)}, or the dashboard's URL")
 
 
 def _manifest(name: str, value: Any) -> None:
@@ -234,6 +239,7 @@ CHECKS: dict[str, Check] = {
     "auth_options": _object,
     "autoscaler_options": _object,
     "cpu": _maybe(_quantity),
+    "dashboard_url": _maybe(_url),
     "deadline_seconds": _MAYBE_SECONDS,
     "enable_in_tree_autoscaling": _maybe(_flag),
     "enable_ingress": _maybe(_flag),
@@ -278,6 +284,7 @@ CHECKS: dict[str, Check] = {
     "scheduler_name": _MAYBE_TEXT,
     "scope": _one_of(SCOPES),
     "security_context": _maybe(_security_context),
+    "serve_url": _maybe(_url),
     "service_account_name": _MAYBE_TEXT,
     "service_type": _maybe(_one_of(SERVICE_TYPES)),
     "startup_timeout_seconds": _seconds,

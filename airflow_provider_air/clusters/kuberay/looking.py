@@ -6,6 +6,7 @@ Runs in workers, and in threads of the triggerer.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -37,6 +38,7 @@ LAST_LINES = 20
 MOST_CHARACTERS = 6000
 # Pods of one cluster fail alike: whose events are asked for.
 MOST_PODS = 3
+NOT_ASKED = "it is ready just now"
 NO_MORE = (ClusterState.ABSENT, ClusterState.DELETING)
 
 
@@ -62,18 +64,35 @@ class Looking:
                     return replace(status, incarnation=self._session_of(place, resource, kube))
                 except AirError as error:
                     silence = str(error)
-            if status.state in NO_MORE or status.queued:
-                return status
-            pods = self._pods_of(place, resource, kube)
-            events = self._events_of(place, resource, pods, kube)
-            status = judge(resource, pods, events, now=now)
-            if status.state is ClusterState.READY:
-                text = shortened(f"its pods are ready, and Ray does not answer: {silence}", MOST_CHARACTERS)
-                return ClusterStatus(ClusterState.STARTING, text)
-            if status.state is ClusterState.FAILED:
-                words = self._last_words(place, resource, pods, events, now, kube)
-                status = replace(status, message=shortened(status.message + words, MOST_CHARACTERS))
+            return self._judged_around(place, resource, status, now, kube, silence=silence or NOT_ASKED)
+
+    def judged(self, place: Place, resource: Resource, kube: KubeClient) -> ClusterStatus:
+        """
+        Judge a resource that was read just now, by what is around it; Ray is not asked.
+
+        :raises UnavailableError: the kube-apiserver does not answer
+        """
+        now = time.time()
+        status = judge(resource, now=now)
+        if status.state is ClusterState.READY:
             return status
+        return self._judged_around(place, resource, status, now, kube, silence="")
+
+    def _judged_around(
+        self, place: Place, resource: Resource, status: ClusterStatus, now: float, kube: KubeClient, *, silence: str
+    ) -> ClusterStatus:
+        if status.state in NO_MORE or status.queued:
+            return status
+        pods = self._pods_of(place, resource, kube)
+        events = self._events_of(place, resource, pods, kube)
+        status = judge(resource, pods, events, now=now)
+        if status.state is ClusterState.READY and silence:
+            text = shortened(f"its pods are ready, and Ray does not answer: {silence}", MOST_CHARACTERS)
+            return ClusterStatus(ClusterState.STARTING, text)
+        if status.state is ClusterState.FAILED:
+            words = self._last_words(place, resource, pods, events, now, kube)
+            status = replace(status, message=shortened(status.message + words, MOST_CHARACTERS))
+        return status
 
     def transport(self, place: Place, resource: Resource, kube: KubeClient) -> Transport:
         """

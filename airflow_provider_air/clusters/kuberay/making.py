@@ -12,8 +12,8 @@ from airflow_provider_air.clusters.kuberay.manifest import cluster_manifest, res
 from airflow_provider_air.clusters.kuberay.marks import Marks
 from airflow_provider_air.clusters.kuberay.option_rules import refused_fields
 from airflow_provider_air.clusters.kuberay.permissions import CLUSTERS, JOBS, PROXY, TOKEN, check_permissions
-from airflow_provider_air.clusters.kuberay.places import Place, token_secret
-from airflow_provider_air.clusters.kuberay.trouble import is_provisioned, judge
+from airflow_provider_air.clusters.kuberay.places import Place, wants_token
+from airflow_provider_air.clusters.kuberay.trouble import is_provisioned
 from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterState
 from airflow_provider_air.errors import ConfigurationError
 
@@ -62,11 +62,19 @@ class Making:
         return written.resource
 
     def adopt(
-        self, there: Resource, spec: KubeRayCluster, place: Place, kube: KubeClient, *, attempt: AttemptInfo | None
+        self,
+        there: Resource,
+        spec: KubeRayCluster,
+        place: Place,
+        kube: KubeClient,
+        *,
+        attempt: AttemptInfo | None,
+        state: ClusterState,
     ) -> bool:
         """
         See that a resource is what a spec asks for; False where it is going, and must be waited for.
 
+        :param state: how its cluster is
         :raises ConfigurationError: it is somebody else's, or was made from another spec
         """
         if there["metadata"].get("deletionTimestamp"):
@@ -76,8 +84,8 @@ class Making:
             raise ConfigurationError(
                 f"There is a {place} that is not ours", hint="Choose another name, or have its owner delete it"
             )
-        self._check_match(marks, spec, place, attempt)
-        if not self._is_dead(there, marks, spec):
+        if not self._is_dead(there, marks, spec, state):
+            self._check_match(marks, spec, place, attempt)
             return True
         log.warning("The %s is of no use any more, and is made anew", place)
         uid = there["metadata"]["uid"]
@@ -88,7 +96,7 @@ class Making:
         uses = {CLUSTERS}
         if place.kind is RAY_JOB:
             uses.add(JOBS)
-        if token_secret(manifest) is not None:
+        if wants_token(manifest):
             uses.add(TOKEN)
         if place.reach == "proxy" or (place.reach == "auto" and not kube.server.in_cluster):
             uses.add(PROXY)
@@ -104,12 +112,11 @@ class Making:
                 hint="Use the spec it was made from, choose another name, or delete the cluster first",
             )
 
-    def _is_dead(self, there: Resource, marks: Marks, spec: KubeRayCluster) -> bool:
+    def _is_dead(self, there: Resource, marks: Marks, spec: KubeRayCluster, state: ClusterState) -> bool:
         """
         Whether nobody can have any use of it: its start-up has failed, or, of a RayJob, KubeRay has ended it, or
         the task wants another one by now, of which nothing has run. What was well once is left to its users.
         """
-        has_failed = judge(there, now=time.time()).state is ClusterState.FAILED
         if there["kind"] == RAY_JOB.name:
-            return has_failed or marks.spec_hash != spec.fingerprint()
-        return has_failed and not is_provisioned(there)
+            return state is ClusterState.FAILED or marks.spec_hash != spec.fingerprint()
+        return state is ClusterState.FAILED and not is_provisioned(there)

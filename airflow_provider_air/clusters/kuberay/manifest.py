@@ -139,11 +139,14 @@ def resource_of(
     :param now: epoch seconds, from which its time to live counts
     :raises ConfigurationError: manifest and fields contradict each other, or KubeRay would refuse it
     """
-    expires_at = None if spec.ttl_seconds is None else now + spec.ttl_seconds
     if kind == "RayJob":
         assert attempt is not None
-        marks = Marks.of(owner, spec.fingerprint(), expires_at, attempt.submission_id)
-        return job_manifest(spec, name, marks, deadlines=deadlines_of(spec, attempt.not_after, now))
+        deadlines = deadlines_of(spec, attempt.not_after, now)
+        # What KubeRay ends by itself is not to be taken away before.
+        ends = now + deadlines.active + deadlines.ttl_after_finished
+        marks = Marks.of(owner, spec.fingerprint(), ends, attempt.submission_id)
+        return job_manifest(spec, name, marks, deadlines=deadlines)
+    expires_at = None if spec.ttl_seconds is None else now + spec.ttl_seconds
     scope = spec.scope if spec.name is not None or spec.scope != "global" else None
     idle = spec.idle_timeout_seconds
     marks = Marks.of(owner, spec.fingerprint(), expires_at, scope=scope, idle_timeout_seconds=idle)

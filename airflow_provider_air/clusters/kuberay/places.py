@@ -18,6 +18,8 @@ BACKEND = "kuberay"
 KINDS = {kind.name: kind for kind in (RAY_CLUSTER, RAY_JOB)}
 # KubeRay 1.6.1, CheckName (controllers/ray/utils/util.go): what it derives of a longer name has its end alone.
 LONGEST_DERIVED = 50
+# What a ref keeps of a spec, where it says something else than the defaults.
+SAID = ("reach", "dashboard_url", "serve_url")
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Place:
     Where a resource is.
 
     :param uid: which one of all of this name; empty for whichever has it
-    :param reach: see :class:`~airflow_provider_air.clusters.kuberay.spec.KubeRayCluster`
+    :param reach, dashboard_url, serve_url: see :class:`~airflow_provider_air.clusters.kuberay.spec.KubeRayCluster`
     """
 
     conn_id: str
@@ -35,6 +37,8 @@ class Place:
     name: str
     uid: str = ""
     reach: str = "auto"
+    dashboard_url: str | None = None
+    serve_url: str | None = None
 
     @classmethod
     def of(cls, ref: ClusterRef) -> Place:
@@ -47,7 +51,8 @@ class Place:
                 f"This names no cluster of KubeRay: {ref.to_json()!r}"[:500],
                 hint="Pass the XCom of a RayCreateClusterOperator, or a KubeRayCluster",
             )
-        return cls(str(conn_id), str(namespace), kind, ref.name, ref.uid, str(details.get("reach") or "auto"))
+        said = {key: details[key] for key in SAID if details.get(key)}
+        return cls(str(conn_id), str(namespace), kind, ref.name, ref.uid, **said)
 
     def is_meant(self, resource: Resource | None) -> bool:
         """Whether a resource of this name is the one that is meant."""
@@ -63,19 +68,28 @@ def ref_of(spec: KubeRayCluster, kind: str, name: str, namespace: str, *, owned:
 
     :param namespace: the spec's, or the connection's where it says none
     """
-    return _ref(name, spec.kubernetes_conn_id, namespace, kind, spec.reach, owned=owned)
+    said = {key: value for key in SAID if (value := getattr(spec, key)) not in (None, "auto")}
+    return _ref(name, spec.kubernetes_conn_id, namespace, kind, said, owned=owned)
 
 
 def ref_of_listed(resource: Resource, place: Place, *, owned: bool) -> ClusterRef:
     """Name a resource that was found; ``place`` is where it was looked for."""
     metadata = resource["metadata"]
-    ref = _ref(metadata["name"], place.conn_id, place.namespace, resource["kind"], place.reach, owned=owned)
+    said = {key: value for key in SAID if (value := getattr(place, key)) not in (None, "auto")}
+    ref = _ref(metadata["name"], place.conn_id, place.namespace, resource["kind"], said, owned=owned)
     return replace(ref, uid=metadata["uid"])
 
 
-def _ref(name: str, conn_id: str, namespace: str, kind: str, reach: str, *, owned: bool) -> ClusterRef:
-    details = {"kubernetes_conn_id": conn_id, "namespace": namespace, "kind": kind}
-    return ClusterRef(BACKEND, name, {**details, **({"reach": reach} if reach != "auto" else {})}, owned)
+def _ref(name: str, conn_id: str, namespace: str, kind: str, said: dict[str, str], *, owned: bool) -> ClusterRef:
+    details = {"kubernetes_conn_id": conn_id, "namespace": namespace, "kind": kind, **said}
+    return ClusterRef(BACKEND, name, details, owned)
+
+
+def url_of(said: str | None, place: Place) -> str | None:
+    """Fill in what an address leaves to the resource."""
+    if said is None:
+        return None
+    return said.replace("{name}", place.name).replace("{namespace}", place.namespace).rstrip("/")
 
 
 # What KubeRay makes around it
@@ -90,12 +104,21 @@ def head_service(resource: Resource) -> str | None:
 
 def token_secret(resource: Resource) -> str | None:
     """Give the name of the Secret with Ray's token (key ``auth_token``); None where Ray wants none of it."""
+    if not wants_token(resource):
+        return None
+    return _auth_options(resource).get("secretName") or _derived(ray_cluster_name(resource) or "") or None
+
+
+def wants_token(resource: Resource) -> bool:
+    """Whether Ray wants the token that is in a Secret."""
+    options = _auth_options(resource)
+    return options.get("mode") == "token" and not options.get("enableK8sTokenAuth")
+
+
+def _auth_options(resource: Resource) -> dict[str, Any]:
     spec = resource.get("spec") or {}
     cluster_spec: dict[str, Any] = spec.get("rayClusterSpec") or {} if resource.get("kind") == RAY_JOB.name else spec
-    options = cluster_spec.get("authOptions") or {}
-    if options.get("mode") != "token" or options.get("enableK8sTokenAuth"):
-        return None
-    return options.get("secretName") or _derived(ray_cluster_name(resource) or "") or None
+    return cluster_spec.get("authOptions") or {}
 
 
 def _derived(name: str) -> str:

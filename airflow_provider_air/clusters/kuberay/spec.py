@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # What a cluster with other values is adopted with.
 SAME_CLUSTER = frozenset(
     {
+        "dashboard_url",
         "deadline_seconds",
         "idle_timeout_seconds",
         "kubernetes_conn_id",
@@ -37,6 +38,7 @@ SAME_CLUSTER = frozenset(
         "namespace",
         "reach",
         "scope",
+        "serve_url",
         "startup_timeout_seconds",
         "ttl_seconds",
         "workers",
@@ -89,6 +91,10 @@ class KubeRayCluster(PodFields):
     :param startup_timeout_seconds: a head that takes longer to be ready counts as failed; time in a queue apart
     :param deadline_seconds: a cluster of one task is ended by KubeRay after this long where the task has no deadline of
         its own; None: ``ttl_seconds``
+    :param dashboard_url: where people open the dashboard, such as an Ingress; ``{name}`` and ``{namespace}`` in it are
+        those of the RayCluster or RayJob. None: where we reach it
+    :param serve_url: likewise, where clients reach the HTTP of Ray Serve. None: the head's Service, where it is reached
+        by its name
     """
 
     backend: ClassVar[str] = "kuberay"
@@ -119,6 +125,8 @@ class KubeRayCluster(PodFields):
     idle_timeout_seconds: float | None = 30 * 60.0
     startup_timeout_seconds: float = 600.0
     deadline_seconds: float | None = None
+    dashboard_url: str | None = None
+    serve_url: str | None = None
 
     def validate(self) -> None:
         """

@@ -86,10 +86,12 @@ def test_each_field_is_in_a_kept_manifest() -> None:
 
 # How the cluster is reached and kept: nothing of it is in a manifest's spec.
 NOT_WRITTEN = {
+    "dashboard_url",
     "deadline_seconds",
     "idle_timeout_seconds",
     "kubernetes_conn_id",
     "reach",
+    "serve_url",
     "scope",
     "startup_timeout_seconds",
     "ttl_seconds",

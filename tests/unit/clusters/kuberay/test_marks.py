@@ -8,6 +8,7 @@ import pytest
 from airflow_provider_air.clusters.kuberay.checks import LABEL_VALUE, is_label_key
 from airflow_provider_air.clusters.kuberay.marks import (
     EXPIRES_AT,
+    LEASED_UNTIL,
     MANAGED_BY,
     OWNER,
     TASK,
@@ -105,3 +106,25 @@ def test_an_expiry_that_somebody_broke_is_none(text: Any) -> None:
 
 def test_an_expiry_is_written_in_whole_seconds() -> None:
     assert expiry(1_800_000_000.9) == "1800000000"
+
+
+def test_who_counts_on_it_is_read_too() -> None:
+    told = resource(Marks.of(OWNERS[1], "hash", idle_timeout_seconds=90.5))
+    told["metadata"]["annotations"][LEASED_UNTIL] = expiry(2_000_000_000.0)
+    read = Marks.read(told)
+
+    assert read is not None
+    assert (read.leased_until, read.idle_timeout_seconds) == (2_000_000_000.0, 90.5)
+
+
+def test_a_cluster_ends_by_its_expiry_or_by_idleness_and_never_while_somebody_counts_on_it() -> None:
+    def ends(**fields: Any) -> float | None:
+        return Marks(OWNERS[1], "hash", **fields).ends_at(1000.0)
+
+    assert ends() is None
+    assert ends(expires_at=5000.0) == 5000.0
+    assert ends(idle_timeout_seconds=60.0) == 1060.0
+    assert ends(idle_timeout_seconds=60.0, leased_until=3000.0) == 3060.0
+    assert ends(expires_at=5000.0, idle_timeout_seconds=60.0, leased_until=3000.0) == 3060.0
+    assert ends(expires_at=2000.0, leased_until=3000.0) == 3000.0
+    assert ends(leased_until=3000.0) is None
