@@ -174,7 +174,8 @@ def _send_up(connection: socket.socket, tunnel: Any) -> None:
     with contextlib.suppress(Exception):  # whichever end goes, the other one is closed by who receives
         while piece := connection.recv(PIECE_BYTES):
             tunnel.send_binary(bytes([_DATA]) + piece)
-    tunnel.shutdown()
+    with contextlib.suppress(Exception):
+        tunnel.abort()  # closing it would not wake who waits for more to receive
 
 
 def _send_down(connection: socket.socket, tunnel: Any) -> None:
