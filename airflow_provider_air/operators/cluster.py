@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperatorLink
@@ -49,15 +49,11 @@ class ClusterOperator(RunOperator):
         from airflow_provider_air.runs.cluster import ClusterRun
 
         ports = run_ports(context, self.log)
-        return ClusterRun(try_of(context), ports, timeout_seconds=self._seconds, spec=lambda: self.wished(context))
+        return ClusterRun(try_of(context), ports, timeout_seconds=self._seconds, spec=self.wish(context))
 
-    def wished(self, context: Context) -> ClusterSpec:
-        """
-        Give the cluster to make; in the worker.
-
-        :raises ConfigurationError: there is none to make
-        """
-        raise ConfigurationError("This task makes no cluster")
+    def wish(self, context: Context) -> Callable[[], ClusterSpec] | None:
+        """Give what gives the cluster to make; None where this task makes none. In the worker."""
+        return None
 
     @property
     def _seconds(self) -> float:
@@ -85,7 +81,11 @@ class RayCreateClusterOperator(ClusterOperator):
         super().__init__(cluster=cluster, **kwargs)
         self.ray_conn_id = ray_conn_id
 
-    def wished(self, context: Context) -> ClusterSpec:
+    def wish(self, context: Context) -> Callable[[], ClusterSpec]:
+        """Give what gives the cluster to make."""
+        return lambda: self._spec(context)
+
+    def _spec(self, context: Context) -> ClusterSpec:
         """
         Give the cluster to make: the spec, or what the connection says.
 

@@ -34,7 +34,7 @@ class ClusterRun:
     What it has started goes with it when it fails or is killed: a setup that failed has no teardown.
 
     :param timeout_seconds: how long a cluster may take to become ready, or to be gone
-    :param spec: gives the cluster to make, where one is made; asked again where one of its name was going, and is gone
+    :param spec: gives the cluster to make, where one is made; asked again once one of its name that was going is gone
     """
 
     def __init__(
@@ -67,6 +67,19 @@ class ClusterRun:
         until = self._ports.clock.now() + self._timeout_seconds
         backend = self._ports.clusters(spec.backend)
         ref = self._made = backend.name_of(spec, self._key)
+        made, status = self._ensured(spec, ref)
+        if status.state is ClusterState.ABSENT:
+            # One of its name was still going when it was asked for, and is gone now.
+            made, status = self._ensured(spec, ref)
+        if status.state is ClusterState.DELETING:
+            # It is not the one that is wished for, which can be made once its name is free.
+            self._made = None
+            self._ports.log.info("A cluster %s is on its way out: %s", made.name, status.message)
+            return wait_for(made, self._key, "gone", until)
+        return self._judge(made, status, until)
+
+    def _ensured(self, spec: ClusterSpec, ref: ClusterRef) -> tuple[ClusterRef, ClusterStatus]:
+        backend = self._ports.clusters(spec.backend)
         try:
             made = backend.ensure(spec, ref, owner=ClusterOwner(self._key.deployment, self._key))
         except UnavailableError:
@@ -78,11 +91,7 @@ class ClusterRun:
             raise
         self._made = made
         self._refuse_if_killed()
-        status = self._patiently(made)
-        if status.state is ClusterState.ABSENT:
-            # What was being deleted is gone by now: who waits for it sees that.
-            return wait_for(made, self._key, "cluster", until)
-        return self._judge(made, status, until)
+        return made, self._patiently(made)
 
     def delete(self, ref: ClusterRef) -> Wait | Done:
         """
@@ -110,8 +119,6 @@ class ClusterRun:
         ref = ClusterRef.from_json(event.get("cluster"))
         self._made = ref if event["what"] == "cluster" else None
         status = ClusterStatus(ClusterState(event.get("state")), str(event.get("message") or ""))
-        if event["what"] == "cluster" and status.state is ClusterState.ABSENT:
-            return self.create()
         if event["what"] == "cluster":
             # A watch that ended without a verdict has used up the time.
             return self._judge(ref, status, self._ports.clock.now())
@@ -121,7 +128,7 @@ class ClusterRun:
                 where=ref.name,
                 hint="A retry asks again",
             )
-        return Done(ref)
+        return Done(ref) if self._spec is None else self.create()
 
     def wait(self, step: Wait, until: float | None = None) -> dict[str, Any] | None:
         """Wait in place, by the watch's own code; None where ``until``, in epoch seconds, came first."""

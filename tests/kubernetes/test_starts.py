@@ -180,8 +180,8 @@ def test_what_a_foreign_finalizer_holds_is_named_and_waited_for(bench: Bench) ->
     assert "not ours" in status.message
     (listed,) = backend.list(bench.owner, ref)
     assert KEEP in listed.going
-    # The dying one is nobody's to adopt.
-    assert backend.ensure(spec, backend.find(spec), owner=bench.owner).uid == ""
+    # The dying one is what is waited for, and nobody adopts it.
+    assert backend.ensure(spec, backend.find(spec), owner=bench.owner) == ref
 
     bench.kube.admin.patch("rayclusters", "shared", bench.namespace, {"metadata": {"finalizers": None}}, of="ray.io/v1")
 

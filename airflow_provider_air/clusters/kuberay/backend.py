@@ -91,8 +91,8 @@ class KubeRayBackend:
         """
         Adopt the resource of this name if it lives and matches, else create it.
 
-        One that is being deleted is not adopted: :meth:`describe` tells when it is gone. One whose start-up has failed
-        is deleted first.
+        One that is being deleted is not adopted, and one whose start-up has failed is deleted first: then the answer
+        names that one, so that :meth:`describe` tells when it is gone, whoever takes its name.
 
         :raises ConfigurationError: a live one has another spec or is not ours, the spec is refused, or the connection's
             user lacks a permission
@@ -108,16 +108,16 @@ class KubeRayBackend:
                 except AlreadyExistsError:
                     # Somebody else was quicker, or a reply of ours was lost.
                     there = kube.send(api.get(place.kind, place.namespace, place.name))
-            if there is None or not self._is_adopted(there, spec, place, kube, attempt):
-                return replace(ref, uid="")
-        return replace(ref, uid=there["metadata"]["uid"])
+            if there is not None:
+                self._adopt(there, spec, place, kube, attempt)
+        return replace(ref, uid="" if there is None else there["metadata"]["uid"])
 
-    def _is_adopted(
+    def _adopt(
         self, there: Resource, spec: KubeRayCluster, place: Place, kube: KubeClient, attempt: AttemptInfo | None
-    ) -> bool:
+    ) -> None:
         is_new = not there.get("status")
         state = ClusterState.STARTING if is_new else self._looking.judged(place, there, kube).state
-        return self._making.adopt(there, spec, place, kube, attempt=attempt, state=state)
+        self._making.adopt(there, spec, place, kube, attempt=attempt, state=state)
 
     def find(self, spec: KubeRayCluster) -> ClusterRef:
         """:raises ConfigurationError: the spec has no name, or one within a DAG or its run."""

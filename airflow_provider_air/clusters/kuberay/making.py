@@ -70,15 +70,15 @@ class Making:
         *,
         attempt: AttemptInfo | None,
         state: ClusterState,
-    ) -> bool:
+    ) -> None:
         """
-        See that a resource is what a spec asks for; False where it is going, and must be waited for.
+        See that a resource is what a spec asks for, or going; what is of no use to anybody is deleted.
 
         :param state: how its cluster is
         :raises ConfigurationError: it is somebody else's, or was made from another spec
         """
         if there["metadata"].get("deletionTimestamp"):
-            return False
+            return
         marks = Marks.read(there)
         if marks is None:
             raise ConfigurationError(
@@ -86,11 +86,10 @@ class Making:
             )
         if not self._is_dead(there, marks, spec, state):
             self._check_match(marks, spec, place, attempt)
-            return True
+            return
         log.warning("The %s is of no use any more, and is made anew", place)
         uid = there["metadata"]["uid"]
         kube.send(api.delete(place.kind, place.namespace, place.name, uid, propagation="Foreground"))
-        return False
 
     def _check_permissions(self, manifest: Resource, place: Place, kube: KubeClient) -> None:
         uses = {CLUSTERS}
