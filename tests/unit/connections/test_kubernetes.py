@@ -91,14 +91,14 @@ def pod(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_a_kubeconfig_is_read_as_content_or_from_a_path(open_: Any, tmp_path: Path, kept: str) -> None:
     content = kubeconfig({"token": TOKEN})
     (tmp_path / "config").write_text(json.dumps(content))
-    extra: dict[str, Any] = {
+    extras: dict[str, dict[str, Any]] = {
         "object": {"kube_config": content},
         "json": {"kube_config": json.dumps(content)},
         "yaml": {"kube_config": json.dumps(content, indent=2).replace("{", "{ ")},
         "path": {"kube_config_path": str(tmp_path / "config")},
-    }[kept]
+    }
 
-    server = open_(**extra).server()
+    server = open_(**extras[kept]).server()
 
     assert server == KubernetesServer("https://kube:6443", {"Authorization": f"Bearer {TOKEN}"}, namespace="ml")
     assert not server.in_cluster
@@ -229,6 +229,13 @@ def test_an_exec_plug_in_that_fails_is_an_outage_and_nobody_asks_without_a_token
     with pytest.raises(UnavailableError, match="exec plug-in"):
         open_(kube_config=kubeconfig(plugin(tmp_path / "plugin.py"))).server()
     assert open_(kube_config=kubeconfig({}, "http://127.0.0.1:8001")).server().headers == {}
+
+
+def test_tokens_and_passwords_are_masked_in_logs(open_: Any) -> None:
+    from airflow.sdk.log import redact  # type: ignore[attr-defined]  # public, but not in __all__ (3.3.2)
+
+    open_(kube_config=kubeconfig({"token": "open-sesame-of-kube"})).server()
+    assert "sesame" not in redact("Authorization: open-sesame-of-kube", "value")
 
 
 def test_a_user_with_a_password_is_let_in_by_it(open_: Any) -> None:
