@@ -80,8 +80,8 @@ class Laboratory:
                     outcome = runner.ask("run", DAG_ID, RUN_SECONDS).result()
                 assert outcome["state"] == "success", f"{outcome['tasks']}\n{outcome['log'][-6000:]}"
                 with RayClient(backend.open_transport(ref)) as client:
-                    found = client.send(list_jobs())
-                yield Ran(outcome, ref, list(found))
+                    jobs = client.send(list_jobs())
+                yield Ran(outcome, ref, list(jobs))
             finally:
                 wait_until_gone(backend, ref, timeout_seconds=180)
 
