@@ -27,7 +27,17 @@ def test_every_command_names_a_function_that_exists() -> None:
         return [action for child in command.subcommands for action in actions(child)]
 
     found = [action for group in get_air_commands() for action in actions(group)]
-    assert [action.name for action in found] == ["list", "show", "manifest", "delete", "list", "logs", "stop", "doctor"]
+    assert [action.name for action in found] == [
+        "list",
+        "show",
+        "manifest",
+        "delete",
+        "clean",
+        "list",
+        "logs",
+        "stop",
+        "doctor",
+    ]
     for action in found:
         path = inspect.getclosurevars(action.func).nonlocals["import_path"]
         module, _, name = path.rpartition(".")

@@ -134,15 +134,18 @@ def test_what_leads_to_no_kubernetes_is_named(open_: Any, extra: dict[str, Any])
 
 
 def test_a_rotated_token_and_an_edited_connection_count_from_the_next_call(open_: Any, tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("first\n")
+    (tmp_path / "token").write_text("kube-token-one\n")
     access = open_(kube_config=kubeconfig({"tokenFile": str(tmp_path / "token")}))
-    assert access.server().headers == {"Authorization": "Bearer first"}
+    assert access.server().headers == {"Authorization": "Bearer kube-token-one"}
 
-    (tmp_path / "token").write_text("second")
-    assert access.server().headers == {"Authorization": "Bearer second"}
+    (tmp_path / "token").write_text("kube-token-two")
+    assert access.server().headers == {"Authorization": "Bearer kube-token-two"}
 
-    open_(kube_config=kubeconfig({"token": "third"}, "https://moved:6443"))
-    assert (access.server().url, access.server().headers) == ("https://moved:6443", {"Authorization": "Bearer third"})
+    open_(kube_config=kubeconfig({"token": "kube-token-three"}, "https://moved:6443"))
+    assert (access.server().url, access.server().headers) == (
+        "https://moved:6443",
+        {"Authorization": "Bearer kube-token-three"},
+    )
 
 
 @pytest.mark.parametrize("extra", [{"in_cluster": True}, {}, {"in_cluster": "True"}])
