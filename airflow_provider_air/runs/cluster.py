@@ -78,11 +78,7 @@ class ClusterRun:
             raise
         self._made = made
         self._refuse_if_killed()
-        status = self._patiently(made)
-        if status.state is ClusterState.ABSENT:
-            # What was being deleted is gone by now: who waits for it sees that.
-            return wait_for(made, self._key, "cluster", until)
-        return self._judge(made, status, until)
+        return self._judge(made, self._patiently(made), until)
 
     def delete(self, ref: ClusterRef) -> Wait | Done:
         """
@@ -110,7 +106,8 @@ class ClusterRun:
         ref = ClusterRef.from_json(event.get("cluster"))
         self._made = ref if event["what"] == "cluster" else None
         status = ClusterStatus(ClusterState(event.get("state")), str(event.get("message") or ""))
-        if event["what"] == "cluster" and status.state is ClusterState.ABSENT:
+        if event["what"] == "cluster" and status.state is ClusterState.ABSENT and not ref.uid:
+            # What was waited for was going, and none that this task has started.
             return self.create()
         if event["what"] == "cluster":
             # A watch that ended without a verdict has used up the time.
