@@ -203,9 +203,11 @@ def test_its_transport_leads_to_ray(harness: Harness) -> None:
 
 
 def test_its_transport_hides_the_token(harness: Harness) -> None:
-    shown = repr(harness.backend.open_transport(harness.ref))
+    transport = harness.backend.open_transport(harness.ref)
+    token = transport.token or transport.headers["X-Ray-Authorization"].removeprefix("Bearer ")
 
-    assert str(harness.backend.open_transport(harness.ref).token) not in shown
+    assert token
+    assert token not in repr(transport)
 
 
 def test_a_live_cluster_that_matches_is_adopted(harness: Harness) -> None:
