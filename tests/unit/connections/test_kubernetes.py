@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from kubernetes import client as kubernetes_client
-from kubernetes.config import incluster_config
+from kubernetes.config import incluster_config, kube_config
 
 from airflow_provider_air.clusters.kuberay.client import KubeClient
 from airflow_provider_air.connections import kubernetes as module
@@ -171,8 +171,46 @@ def test_a_kubeconfig_counts_also_within_a_pod(open_: Any, pod: Path) -> None:
     assert (server.url, server.namespace, server.in_cluster) == ("https://kube:6443", "ml", False)
 
 
+@pytest.mark.parametrize("in_pod", [False, True])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"kube_config": kubeconfig({"token": TOKEN})},
+        {"kube_config": json.dumps(kubeconfig({"username": "me", "password": "pass"})), "cluster_context": "second"},
+        {"extra__kubernetes__kube_config": json.dumps(kubeconfig({"token": TOKEN}))},
+        {"kube_config": kubeconfig({"token": TOKEN}), "disable_verify_ssl": True},
+        {"in_cluster": True},
+        {},
+    ],
+)
+def test_it_reads_what_the_providers_own_hook_reads(
+    open_: Any, pod: Path, monkeypatch: pytest.MonkeyPatch, extra: dict[str, Any], in_pod: bool
+) -> None:
+    from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
+
+    if not in_pod:
+        monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
+    monkeypatch.setattr(kubernetes_client.Configuration, "_default", None)
+    (pod / "own").write_text(json.dumps(kubeconfig({"token": "from the default place"})))
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(pod / "own"))
+    access = open_(**extra)
+    try:
+        theirs = KubernetesHook(conn_id="kube").get_conn().configuration
+    except Exception:  # noqa: BLE001
+        with pytest.raises(ConfigurationError):
+            access.server()
+        return
+
+    ours = access.server()
+
+    assert ours.url == theirs.host.rstrip("/")
+    authorization = theirs.auth_settings()["BearerToken"]["value"]
+    assert ours.headers == {"Authorization": " ".join(authorization.split())}
+    assert ours.verify == ((theirs.ssl_ca_cert or True) if theirs.verify_ssl else False)
+
+
 def test_nothing_of_one_connection_is_left_for_another(open_: Any, pod: Path) -> None:
-    """The hook, and "kubernetes" below it, keep what they read for the whole process."""
+    """The provider's hook, and "kubernetes" below it, keep what they read for the whole process."""
     open_(in_cluster=True, disable_verify_ssl=True).server()
     open_(kube_config=kubeconfig({"token": TOKEN}), disable_verify_ssl=True).server()
 
@@ -248,7 +286,7 @@ def test_a_user_with_a_password_is_let_in_by_it(open_: Any) -> None:
 
 
 def test_without_the_provider_the_extra_is_named(open_: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "airflow.providers.cncf.kubernetes.hooks.kubernetes", None)
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
 
     with pytest.raises(MissingExtraError, match=r"airflow-provider-air\[kubernetes\]"):
         open_(in_cluster=True)
