@@ -34,8 +34,11 @@ def test_numbers_and_truth_values_are_read_in_the_spec_and_in_its_groups(is_nati
         ttl_seconds="{{ n }}",
         enable_in_tree_autoscaling="{{ yes }}",
         head=HeadGroup(
-            cpu="{{ n }}", memory="{{ n }}Gi", gpus="{{ n }}", pod_labels={"run": "{{ run_id }}", "n": "{{ n }}"}
-        ),  # type: ignore[arg-type]
+            cpu="{{ n }}",
+            memory="{{ n }}Gi",
+            gpus="{{ n }}",  # type: ignore[arg-type]
+            pod_labels={"run": "{{ run_id }}", "n": "{{ n }}"},
+        ),
         worker_groups=[
             WorkerGroup(max_replicas="{{ n }}", resources={"worker": "{{ n }}"}),  # type: ignore[arg-type]
             {"name": "{{ name }}", "replicas": "{{ n }}", "env": {"RUN": "{{ run_id }}"}},
