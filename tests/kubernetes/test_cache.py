@@ -104,4 +104,4 @@ def test_a_machine_says_all_that_it_lacks(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     missing = machine.missing()
     assert missing[:2] == ["root", "Go 1.25 or newer"]
-    assert missing[-1].startswith("apt install conntrack containerd containernetworking-plugins")
+    assert missing[-1].startswith("apt install conntrack containerd ")
