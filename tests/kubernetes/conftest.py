@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from tests.kubernetes.bench import Bench, bind
 from tests.kubernetes.node import machine
-from tests.kubernetes.node.node import Node
+from tests.kubernetes.node.node import Node, build
 from tests.requirements import lacking
 
 ATTACH = "AIR_KUBE_NODE"
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build what the node needs before the first test, whose time would be over meanwhile."""
+    wanted = any("kube" in getattr(item, "fixturenames", ()) for item in session.items)
+    if wanted and not (session.config.option.collectonly or os.environ.get(ATTACH) or machine.missing()):
+        with _seen(session.config):
+            build()
+
+
+def _seen(config: pytest.Config) -> AbstractContextManager[None]:
+    """Let what is printed be seen while it is."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    assert capture is not None
+    disabled: AbstractContextManager[None] = capture.global_and_fixture_disabled()
+    return disabled
 
 
 @pytest.fixture(scope="session")
@@ -27,9 +44,7 @@ def kube(pytestconfig: pytest.Config) -> Iterator[Node]:
         return
     if missing := machine.missing():
         pytest.skip(lacking("kubernetes", "; ".join(missing)))
-    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
-    assert capture is not None
-    with capture.global_and_fixture_disabled():  # what is built is seen while it is
+    with _seen(pytestconfig):
         node = Node.start()
     try:
         yield node

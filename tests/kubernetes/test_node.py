@@ -78,8 +78,10 @@ def test_the_ray_image_has_the_packages_of_the_lock(kube: Node, namespace: str) 
     frozen = "from importlib.metadata import version; import sys; print(*map(version, sys.argv[1:]))"
     wanted = dict(each.replace("[default,serve,data,train,tune]", "").split("==") for each in requirements())
     assert finished(kube, "packages", namespace, "python", "-c", frozen, *wanted).split() == list(wanted.values())
-    who = finished(kube, "who", namespace, "sh", "-c", "id -u; echo $HOME; which ray", securityContext=RESTRICTED_POD)
-    assert who.split() == ["1000", "/home/ray", "/usr/local/bin/ray"]
+    who = finished(
+        kube, "who", namespace, "sh", "-c", "id -u; echo $HOME; which ray redis-server", securityContext=RESTRICTED_POD
+    )
+    assert who.split() == ["1000", "/home/ray", "/usr/local/bin/ray", "/usr/bin/redis-server"]
 
 
 RESTRICTED_POD = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}

@@ -1,7 +1,7 @@
 """What is installed into the cluster: names for services, and operators by their own manifests.
 
-An operator of another module (Kueue) is one more entry: its program among :mod:`binaries`, its image among
-:mod:`images`, its kustomization here.
+An operator of another module (Kueue) is one more entry: its program among ``binaries.ALL``, its image among
+``images.PROGRAMS``, its kustomization here.
 """
 
 from __future__ import annotations

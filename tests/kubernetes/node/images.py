@@ -18,6 +18,11 @@ from tests.kubernetes.node.progress import stage
 
 PAUSE = "localhost/pause:1"
 OPERATOR = "quay.io/kuberay/operator:v1.6.1"  # as its own manifests name it
+# Each is one program and no more; the user is a number, as pods say that it is not root.
+PROGRAMS = (
+    (binaries.PAUSE, ImageConfig(PAUSE, ("/pause",), user="65532:65532")),
+    (binaries.KUBERAY, ImageConfig(OPERATOR, ("/manager",), user="65532:65532")),
+)
 CONTENT = "io.containerd.content.v1.content"
 SNAPSHOTS = "io.containerd.snapshotter.v1.overlayfs"
 INDEXES = ("io.containerd.metadata.v1.bolt/meta.db", f"{SNAPSHOTS}/metadata.db")
@@ -46,31 +51,30 @@ def config(root: str, state: str, cni: str) -> str:
 
 def store() -> Path:
     """Give the containerd folder with all images, filled if need be: about a minute after they are built."""
-    programs = {
-        PAUSE: (binaries.PAUSE, ImageConfig(PAUSE, ("/pause",), user="65532:65532")),
-        OPERATOR: (binaries.KUBERAY, ImageConfig(OPERATOR, ("/manager",), user="65532:65532")),
-    }
 
     def fill(folder: Path) -> None:
+        programs = [(binary.path(), image) for binary, image in PROGRAMS]
+        ray = ray_image.archive()
         with _containerd(folder) as socket:
-            for name, (binary, image) in programs.items():
-                _import_program(socket, folder, name, binary.path(), image)
+            for program, image in programs:
+                _import_program(socket, folder, program, image)
             with stage("importing the Ray image", "1 minute"):
-                _import(socket, ray_image.archive())
+                _import(socket, ray)
 
     return cache.made("images", key(), fill)
 
 
 def key() -> str:
     """Hash what is in it."""
-    return cache.key_of([CONFIG, binaries.PAUSE.key(), binaries.KUBERAY.key(), ray_image.key()])
+    programs = [f"{binary.key()} {image}" for binary, image in PROGRAMS]
+    return cache.key_of([CONFIG, *programs, ray_image.key()])
 
 
-def _import_program(socket: str, folder: Path, name: str, program: Path, image: ImageConfig) -> None:
+def _import_program(socket: str, folder: Path, program: Path, image: ImageConfig) -> None:
     rootfs, archive = folder / "rootfs", folder / "image.tar"
     rootfs.mkdir()
     shutil.copy2(program, rootfs / image.entrypoint[0].lstrip("/"))
-    with stage(f"importing {name}"):
+    with stage(f"importing {image.name}"):
         write_archive(rootfs, image, archive)
         _import(socket, archive)
     shutil.rmtree(rootfs)

@@ -37,7 +37,10 @@ def build() -> None:
 
 @dataclasses.dataclass
 class Node:
-    """One node, in its slot; of this process, or of another that runs ``python -m tests.kubernetes.node``."""
+    """One node, in its slot; of this process, or of another that runs ``python -m tests.kubernetes.node``.
+
+    Pods may mount folders of this machine by ``hostPath``, but those in ``/run`` and ``/var`` are the node's own.
+    """
 
     addresses: Addresses
     credentials: Credentials
