@@ -169,6 +169,20 @@ def test_many_that_ask_for_one_shared_cluster_at_once_have_one(bench: Bench) -> 
     assert len(bench.backend().list(where=bench.backend().find(bench.spec(name="shared")))) == 1
 
 
+def test_who_shares_a_cluster_gets_the_workers_that_it_lacks_and_takes_none_away(bench: Bench) -> None:
+    backend = bench.backend()
+
+    def ensured(workers: int) -> int:
+        spec = bench.spec(name="shared", image="localhost:1/nowhere/ray:2.60.0", workers=workers)
+        backend.ensure(spec, backend.find(spec), owner=bench.owner)
+        (group,) = bench.kube.admin.get("rayclusters", "shared", bench.namespace, of="ray.io/v1")["spec"][
+            "workerGroupSpecs"
+        ]
+        return int(group["replicas"])
+
+    assert [ensured(workers) for workers in (1, 3, 2)] == [1, 3, 3]
+
+
 def test_what_a_foreign_finalizer_holds_is_named_and_waited_for(bench: Bench) -> None:
     backend, spec = bench.backend(), bench.spec(name="shared", image="localhost:1/nowhere/ray:2.60.0")
     ref = backend.ensure(spec, backend.find(spec), owner=bench.owner)

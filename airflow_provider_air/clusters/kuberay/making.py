@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_air.clusters.kuberay import api
 from airflow_provider_air.clusters.kuberay.kinds import RAY_JOB
-from airflow_provider_air.clusters.kuberay.manifest import cluster_manifest, resource_of
+from airflow_provider_air.clusters.kuberay.manifest import cluster_manifest, resource_of, scaling_patch
 from airflow_provider_air.clusters.kuberay.marks import Marks
 from airflow_provider_air.clusters.kuberay.option_rules import refused_fields
 from airflow_provider_air.clusters.kuberay.permissions import CLUSTERS, JOBS, PROXY, TOKEN, check_permissions
@@ -86,10 +86,19 @@ class Making:
             )
         if not self._is_dead(there, marks, spec, state):
             self._check_match(marks, spec, place, attempt)
+            self._grow(there, spec, place, kube)
             return
         log.warning("The %s is of no use any more, and is made anew", place)
         uid = there["metadata"]["uid"]
         kube.send(api.delete(place.kind, place.namespace, place.name, uid, propagation="Foreground"))
+
+    def _grow(self, there: Resource, spec: KubeRayCluster, place: Place, kube: KubeClient) -> None:
+        """Let a shared cluster have the workers that are wished for, where it has fewer: others may need the rest."""
+        if place.kind is RAY_JOB or not (operations := scaling_patch(spec, there)):
+            return
+        log.info("The %s gets the workers that it lacks", place)
+        if kube.send(api.scale(place.kind, place.namespace, place.name, operations)) is None:
+            log.warning("The groups of the %s have changed meanwhile, and it keeps its workers", place)
 
     def _check_permissions(self, manifest: Resource, place: Place, kube: KubeClient) -> None:
         uses = {CLUSTERS}
