@@ -195,8 +195,8 @@ def test_what_a_foreign_finalizer_holds_is_named_and_waited_for(bench: Bench) ->
 
 
 def test_a_namespace_that_is_going_takes_nothing_and_says_so(bench: Bench) -> None:
-    held = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held", "namespace": bench.namespace}}
-    bench.kube.admin.apply({**held, "metadata": {**held["metadata"], "finalizers": [KEEP]}})
+    metadata = {"name": "held", "namespace": bench.namespace, "finalizers": [KEEP]}
+    bench.kube.admin.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
     bench.kube.admin.delete("namespaces", bench.namespace)
     until(lambda: bench.kube.admin.get("namespaces", bench.namespace)["status"]["phase"] == "Terminating", "its end")
     backend, spec = bench.backend(), bench.spec(name="shared")
