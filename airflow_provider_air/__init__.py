@@ -29,6 +29,7 @@ _NAMES = {
     "MlflowPromoteOperator": "operators.mlflow",
     "MlflowTracker": "attachments.mlflow.tracker",
     "RayBatchInferenceOperator": "operators.batch_inference",
+    "RayCleanUpOperator": "operators.clean_up",
     "RayClusterSensor": "sensors.cluster",
     "RayClusterTaskGroup": "operators.group",
     "RayCreateClusterOperator": "operators.cluster",

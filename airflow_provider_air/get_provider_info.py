@@ -23,6 +23,7 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": "Ray",
                 "python-modules": [
                     "airflow_provider_air.operators.batch_inference",
+                    "airflow_provider_air.operators.clean_up",
                     "airflow_provider_air.operators.cluster",
                     "airflow_provider_air.operators.feast",
                     "airflow_provider_air.operators.jobs",

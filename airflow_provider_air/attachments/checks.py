@@ -48,7 +48,7 @@ def check_attachments(specs: Sequence[AttachmentSpec], request: JobRequest, work
         raise ConfigurationError(
             f"Two attachments of the kind {twice[0]!r} would give the job the same variables", hint="Leave one out"
         )
-    taken = {name for spec in specs for name in spec.check(request, workload, storage)}
+    taken = taken_by(specs, request, workload, storage)
     for item in request.inputs:
         if item.is_query and item.name not in taken:
             raise ConfigurationError(
@@ -56,3 +56,12 @@ def check_attachments(specs: Sequence[AttachmentSpec], request: JobRequest, work
                 "store's offline store runs it",
                 hint="Give 'features' that join it, or a 'uri'",
             )
+
+
+def taken_by(specs: Sequence[AttachmentSpec], request: JobRequest, workload: str, storage: str | None) -> set[str]:
+    """
+    Name the inputs that the job gets through its attachments, such as rows that a feature store joins; asks nobody.
+
+    :raises ConfigurationError: an attachment does not suit the job
+    """
+    return {name for spec in specs for name in spec.check(request, workload, storage)}

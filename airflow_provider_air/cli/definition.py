@@ -36,6 +36,14 @@ _CONNECTIONS = Arg(
 )
 
 
+_TAKE = Arg(("-y", "--yes"), help="Take what is to go; without it, it is only told", action="store_true")
+_STORAGE = Arg(
+    ("--storage",),
+    help="Also clean this storage: a shared folder, or a URI that an installed package opens; may be repeated",
+    action="append",
+)
+
+
 def get_air_commands() -> list[GroupCommand]:
     """Give the commands of this provider; called by Airflow's parser."""
     doctor = ActionCommand(
@@ -74,6 +82,12 @@ def _cluster_commands() -> tuple[ActionCommand, ...]:
             help="Delete a local cluster of this host with all that runs on it",
             func=_later("clusters.delete_cluster"),
             args=(_LOCAL_NAME, ARG_YES, ARG_VERBOSE),
+        ),
+        ActionCommand(
+            name="clean",
+            help="Tell what runs that are over have left behind, and take it with --yes",
+            func=_later("clean.clean_clusters"),
+            args=(_TAKE, _STORAGE, ARG_OUTPUT, ARG_VERBOSE),
         ),
     )
 

@@ -59,7 +59,16 @@ def show(rows: list[dict[str, Any]], output: str) -> None:
 
 def ray_connection_ids() -> list[str]:
     """
-    List the connections of type ``ray`` of the metadata database and of this process's environment.
+    List the connections of type ``ray``, as :func:`connection_ids` does.
+
+    :raises UnavailableError: the metadata database cannot be read
+    """
+    return sorted(name for name, kind in connection_ids().items() if kind == RayHook.conn_type)
+
+
+def connection_ids() -> dict[str, str]:
+    """
+    List the connections of the metadata database and of this process's environment, with their types.
 
     Those of a secrets backend cannot be listed.
 
@@ -67,22 +76,24 @@ def ray_connection_ids() -> list[str]:
     """
     try:
         with create_session() as session:
-            stored = set(session.scalars(select(Connection.conn_id).where(Connection.conn_type == RayHook.conn_type)))
+            rows = session.execute(select(Connection.conn_id, Connection.conn_type))
+            stored = {str(conn_id): str(conn_type) for conn_id, conn_type in rows}
     except SQLAlchemyError as error:
         raise UnavailableError(
             f"Airflow's metadata database cannot be read: {str(error).splitlines()[0]}",
             hint="Run this where AIRFLOW_HOME and the database settings are those of the deployment",
         ) from error
-    return sorted(stored | _ids_in_environment())
+    # The environment wins, as where a connection is read.
+    return dict(sorted({**stored, **_types_in_environment()}.items()))
 
 
-def _ids_in_environment() -> set[str]:
-    found = set()
+def _types_in_environment() -> dict[str, str]:
+    found = {}
     for variable in os.environ:
         name = variable.removeprefix(_ENVIRONMENT_PREFIX).lower()
         with contextlib.suppress(AirError):
-            if variable.startswith(_ENVIRONMENT_PREFIX) and get_ray_connection(name).conn_type == RayHook.conn_type:
-                found.add(name)
+            if variable.startswith(_ENVIRONMENT_PREFIX):
+                found[name] = get_ray_connection(name).conn_type or ""
     return found
 
 

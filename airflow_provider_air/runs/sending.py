@@ -9,10 +9,12 @@ from datetime import timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from airflow_provider_air.attachments.checks import check_attachments
+from airflow_provider_air.attachments.checks import check_attachments, taken_by
 from airflow_provider_air.drivers.wire import names as driver_names
 from airflow_provider_air.errors import AirError, ConfigurationError, UnavailableError
 from airflow_provider_air.runs.attached import Attached
+from airflow_provider_air.runs.left_files import CODE_FOLDER
+from airflow_provider_air.runs.marks import Mark
 from airflow_provider_air.runs.names import metadata_of
 from airflow_provider_air.workloads.job import prepare
 
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
 SUBMIT_SECONDS = 90.0
 # What was fetched for the check is sent, unless something was waited for in between: credentials age.
 FRESH_SECONDS = 60.0
-# Below a storage's root.
-CODE_FOLDER = "code"
 
 
 class Sending:
@@ -143,6 +143,7 @@ class Sending:
         :raises UnavailableError: no certainty within :data:`SUBMIT_SECONDS`; the next try goes on from here
         """
         request = self.build(info)
+        joins = bool(taken_by(self.specs, request, self._plan.workload, self.storage_uri))
         told = replace(attempt.info, parameters=self._plan.parameters(), inputs=request.inputs, outputs=request.outputs)
         attached = Attached(attempt.attachments, self._ports.connections, self._ports.log)
         request, entries, links = attached.before_submit(told, request, self._attempts.patiently)
@@ -150,6 +151,7 @@ class Sending:
         attempt = self._attempts.put(attempt, attachments=entries)
         prepared = self._prepare(request, attempt)
         self._plan.check_sent(prepared)
+        self._mark(attempt, prepared.staged, joins=joins, has_result=request.expects_result)
         self._stage(prepared.staged)
         if attempt.try_number > 1 or len(self._attempts.ledger.attempts) > 1:
             self._attempts.stop_strays(attempt)
@@ -183,6 +185,17 @@ class Sending:
         # Where nobody waits, the task's time bounds the submission alone.
         not_after = attempt.deadline if attempt.waits else None
         return prepare(request, attempt.submission_id, metadata=metadata, not_after=not_after)
+
+    def _mark(self, attempt: Attempt, staged: Sequence[Package], *, joins: bool, has_result: bool) -> None:
+        """Write down whose the files will be that this attempt leaves in the storage, before there are any."""
+        storage, key = self._storage, self._attempts.key
+        if storage is None:
+            return
+        marks = [Mark("code", package.name, key) for package in staged]
+        marks += [Mark("rows", attempt.info.run_name, key)] if joins else []
+        marks += [Mark("result", attempt.submission_id, key)] if has_result else []
+        for mark in marks:
+            self._attempts.patiently(partial(mark.write, storage))
 
     def _stage(self, packages: Sequence[Package]) -> None:
         """Write code that is too large for Ray into the storage, from which Ray itself loads it."""

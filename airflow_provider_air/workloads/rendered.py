@@ -39,6 +39,9 @@ NUMBERS = frozenset(
         "healthy_timeout_seconds",
         "http_options",
         "idle_timeout_seconds",
+        "keep_clusters_seconds",
+        "keep_files_days",
+        "keep_results_days",
         "limit",
         "lock_timeout_seconds",
         "log_limit_bytes",
@@ -96,15 +99,26 @@ NUMBERS_OF_DATA = frozenset({"max_rows_per_file", "min_rows_per_file", "seed", "
 FLAGS = frozenset(
     {
         "clean",
+<<<<<<< HEAD
         "enable_in_tree_autoscaling",
         "enable_ingress",
+=======
+>>>>>>> cleanup
         "full_feature_names",
         "missing_ok",
         "offline",
         "online",
+<<<<<<< HEAD
         "overwrite",
         "records",
         "soft_fail",
+=======
+        "only_tell",
+        "overwrite",
+        "records",
+        "soft_fail",
+        "strict",
+>>>>>>> cleanup
         "wait",
     }
 )

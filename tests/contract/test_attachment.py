@@ -17,9 +17,9 @@ import pytest
 
 from airflow_provider_air.attachments.checks import specs_of
 from airflow_provider_air.attachments.feast.features import FeastFeatures
+from airflow_provider_air.attachments.mlflow.left_runs import OUTCOME_TAG
 from airflow_provider_air.attachments.mlflow.server import MlflowServer
 from airflow_provider_air.attachments.mlflow.tracker import MlflowTracker
-from airflow_provider_air.attachments.mlflow.tracking import OUTCOME_TAG
 from airflow_provider_air.attachments.registry import from_json, to_json
 from airflow_provider_air.attachments.tecton.features import TectonFeatures
 from airflow_provider_air.attachments.tecton.server import TectonServer

@@ -97,6 +97,12 @@ def deleted(outcome: Outcome) -> None:
     assert set(outcome["tasks"].values()) == {"success"}
 
 
+def cleaned(outcome: Outcome) -> None:
+    told = outcome["results"]["clean_up"]
+    assert (told["failed"], told["outages"]) == (0, {})
+    assert told["asked"] >= 3
+
+
 # How each DAG is run here: a check of its outcome; or why it is not.
 EXAMPLES: dict[str, Callable[[Outcome], None]] = {
     "example_01_submit": submit,
@@ -115,6 +121,7 @@ EXAMPLES: dict[str, Callable[[Outcome], None]] = {
     "example_20_serve_deploy": deployed,
     "example_21_serve_blue_green_rollback": rolled_back,
     "example_22_serve_delete": deleted,
+    "example_30_clean_up": cleaned,
 }
 ELSEWHERE = {
     "flights_delays": "needs Java and minutes: scripts/demo.py runs it (make demo)",

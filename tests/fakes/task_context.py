@@ -14,10 +14,12 @@ from uuid import uuid4
 
 import httpx
 import msgspec
-from airflow.sdk.exceptions import ErrorType
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import (
+    DagRunStateResult,
     ErrorResponse,
+    GetDagRunState,
     GetTaskStates,
     GetVariable,
     GetXCom,
@@ -131,6 +133,8 @@ class Supervisor:
         self.history: list[tuple[str, Any]] = []
         self.asked: list[GetTaskStates] = []
         self.variables: dict[str, str] = {}
+        self.dag_runs: dict[str, Any] = {}
+        """By run id its state, or the status with which the api-server refuses to say; absent: it knows no such run."""
 
     def send(self, message: Any) -> Any:
         if isinstance(message, SetXCom):
@@ -143,9 +147,9 @@ class Supervisor:
         if isinstance(message, PutVariable):
             self.variables[message.key] = str(message.value)
         if isinstance(message, GetVariable):
-            if message.key not in self.variables:
-                return ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND)
-            return VariableResult(key=message.key, value=self.variables[message.key])
+            return self._variable(message.key)
+        if isinstance(message, GetDagRunState):
+            return self._of_run(self.dag_runs.get(message.run_id, 404))
         if isinstance(message, GetTaskStates):
             self.asked.append(message)
             mapped = message.map_index is not None and message.map_index >= 0
@@ -153,6 +157,17 @@ class Supervisor:
             states = {run: dict.fromkeys(names, self.state) for run in message.run_ids or []}
             return TaskStatesResult(task_states=states)
         return None
+
+    def _variable(self, key: str) -> Any:
+        if key not in self.variables:
+            return ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND)
+        return VariableResult(key=key, value=self.variables[key])
+
+    def _of_run(self, state: str | int) -> Any:
+        if isinstance(state, int):
+            refusal = ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": state})
+            raise AirflowRuntimeError(refusal)
+        return DagRunStateResult.model_validate({"state": state})
 
     def _of_mapped(self, message: GetXComCount | GetXComSequenceItem) -> Any:
         items = self.mapped[message.task_id]

@@ -66,16 +66,15 @@ class LeftRuns:
         return (run.get("info") or {}).get("status") == RUNNING
 
     def _pages(self, path: str, body: Mapping[str, Any], what: str) -> Iterator[list[Mapping[str, Any]]]:
-        token = None
+        more: dict[str, str] = {}
         while True:
-            more = {} if token is None else {"page_token": token}
             answer = self._server.call("POST", path, {**body, "max_results": PAGE, **more})
             if not isinstance(found := answer.get(what) or [], list):
                 raise ProtocolError(f"The address does not answer like MLflow to {path}", where=self._server.base_url)
             yield found
-            token = answer.get("next_page_token")
-            if not token:
+            if not answer.get("next_page_token"):
                 return
+            more = {"page_token": answer["next_page_token"]}
 
 
 def _key_of(deployment: str, tags: Mapping[str, str]) -> TaskKey | None:

@@ -17,6 +17,7 @@ from airflow import settings
 from airflow.cli.cli_config import ActionCommand
 from airflow.jobs.job import Job
 from airflow.models import Connection
+from airflow.models.dagrun import DagRun
 from airflow.sdk.timezone import utcnow
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session, sessionmaker
@@ -24,7 +25,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from airflow_provider_air.cli.definition import get_air_commands
 from tests.fakes.ray_dashboard import FakeRayDashboard
 
-TABLES = [Connection.metadata.tables["connection"], Job.metadata.tables["job"]]
+TABLES = [Connection.metadata.tables[name] for name in ("connection", "job", DagRun.__tablename__)]
 
 
 @dataclass

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_air.clusters.jobs_api import backend as jobs_api
 from airflow_provider_air.contracts.runs import Wait
-from airflow_provider_air.contracts.storage import JobAccess
+from airflow_provider_air.contracts.storage import JobAccess, Storage
 from airflow_provider_air.errors import ClusterUnreachableError, UnavailableError
+from airflow_provider_air.ray_api import packages
 from airflow_provider_air.runs import sending
+from airflow_provider_air.runs.marks import Mark, key_at, thing_of
+from airflow_provider_air.storage.shared_folder import Folder, SharedFolder
 from tests.fakes.ray_dashboard import FakeRayDashboard
-from tests.unit.runs.conftest import Task
+from tests.unit.runs.conftest import KEY, Task
 
 
 @dataclass
@@ -98,3 +103,48 @@ def test_people_are_told_while_a_submission_is_tried_again(
         task.run().begin()
 
     assert len([line for line in task.log.lines if line.startswith("Submitting ")]) > 2
+
+
+@pytest.mark.parametrize("has_result", [True, False])
+def test_whose_files_will_be_in_the_storage_is_written_down_before_the_job_is_sent(
+    task: Task, head: FakeRayDashboard, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, has_result: bool
+) -> None:
+    monkeypatch.setattr(jobs_api, "SUBMIT_SECONDS", 0.0)
+    monkeypatch.setattr(sending, "SUBMIT_SECONDS", 0.0)
+    head.plan("POST", "^/api/jobs/$", drop=True, times=None)
+    run = task.run(storage=lambda: SharedFolder(str(tmp_path)), job={"expects_result": has_result, "payload": {}})
+
+    with pytest.raises(UnavailableError):
+        run.begin()
+
+    storage = Folder(tmp_path)
+    marks = storage.list("air-marks")
+    assert [key_at(storage, mark.path) for mark in marks] == ([KEY] if has_result else [])
+    assert [thing_of(mark.path) for mark in marks] == ([task.attempts[-1].submission_id] if has_result else [])
+
+
+def test_code_in_the_storage_is_marked_before_it_is_there(
+    task: Task, head: FakeRayDashboard, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(packages, "MAX_PACKAGE_BYTES", 1000)
+    code, root = tmp_path / "code", tmp_path / "runs"
+    code.mkdir()
+    root.mkdir()
+    (code / "large.bin").write_bytes(random.Random(1).randbytes(4000))
+    seen: list[list[str]] = []
+    real = Mark.write
+
+    def write(mark: Mark, storage: Storage) -> None:
+        seen.append([file.path for file in storage.list("code")])
+        real(mark, storage)
+
+    monkeypatch.setattr(Mark, "write", write)
+    run = task.run(storage=lambda: SharedFolder(str(root)), job={"working_dir": str(code)})
+
+    assert isinstance(run.begin(), Wait)
+
+    (package,) = Folder(root).list("code")
+    (mark,) = Folder(root).list("air-marks")
+    assert package.path == f"code/{thing_of(mark.path)}"
+    assert key_at(Folder(root), mark.path) == KEY
+    assert seen == [[]]
