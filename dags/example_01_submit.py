@@ -5,8 +5,15 @@ The folder ``example_code`` travels to the cluster, the command runs there, its 
 task is deferred: no worker slot is held. With ``records=True`` the script may report progress and a result; the
 result is the task's XCom.
 
-``LocalCluster`` is a real Ray cluster on the worker's host. One with a name is kept for the next task that asks for
-it: all examples share this one, and it goes by itself after 30 idle minutes.
+No cluster is named here, so it is the one that the connection ``ray_default`` stands for: the same file runs on a
+laptop and on Kubernetes. For a real Ray cluster on the worker's own host, which all examples share, and which goes by
+itself after 30 idle minutes::
+
+    airflow connections add ray_default --conn-type ray \\
+        --conn-extra '{"backend": "local", "cluster": {"name": "examples", "num_cpus": 2}}'
+
+``cluster=LocalCluster(...)`` on a task says it in the DAG instead. The documentation's page on KubeRay has the
+connection that moves all of it there.
 """
 
 from __future__ import annotations
@@ -16,7 +23,7 @@ from typing import Any
 
 from airflow.sdk import dag, task
 
-from airflow_provider_air import LocalCluster, RaySubmitJobOperator
+from airflow_provider_air import RaySubmitJobOperator
 
 CODE = Path(__file__).parent / "example_code"
 
@@ -29,7 +36,6 @@ def example_01_submit() -> None:
         entrypoint="python count_primes.py --below 20000",
         working_dir=str(CODE),
         records=True,
-        cluster=LocalCluster(name="examples", num_cpus=2),
     )
 
     @task

@@ -13,8 +13,6 @@ import random
 
 from airflow.sdk import dag, task
 
-from airflow_provider_air import LocalCluster
-
 
 def hits(seed: int, throws: int) -> int:
     """Throw darts at a square and count those inside the circle: a helper that travels with the function."""
@@ -26,7 +24,7 @@ def hits(seed: int, throws: int) -> int:
 def example_02_function() -> None:
     """Estimate pi on Ray, judge it on an ordinary worker."""
 
-    @task.ray(cluster=LocalCluster(name="examples", num_cpus=2))
+    @task.ray
     def estimate_pi(throws: int, parts: int) -> float:
         import ray
 

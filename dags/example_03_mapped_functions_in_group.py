@@ -4,6 +4,9 @@ Lesson 3: many functions on one cluster that lives as long as they need it.
 The group starts a cluster before its first task (setup) and deletes it after the last (teardown), also when a task
 fails or a person stops the run. Tasks inside find the cluster by themselves. ``expand`` makes one job per input;
 ``max_concurrent_jobs`` lets the cluster take two at once, the others wait in the triggerer and hold nothing.
+
+The cluster is the group's own, so the group says what to have. Elsewhere it is another spec, such as
+``KubeRayCluster(...)``.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@ Lesson 4: use a cluster that somebody else runs.
 
 Its address and token are in an Airflow connection of type ``ray``; here ``ray_default``, as docker-compose.yaml sets
 it. Nothing starts or stops the cluster. Without ``cluster=``, a group and ``ray_conn_id``, a task uses ``ray_default``
-anyway. To make a connection::
+anyway, as the other lessons do: give that connection an address, and all of them run there. To make a connection::
 
     airflow connections add ray_default --conn-type ray --conn-password TOKEN --conn-host http://10.0.0.5
     airflow air doctor --ray-conn-id ray_default

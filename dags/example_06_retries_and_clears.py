@@ -23,7 +23,7 @@ from datetime import timedelta
 
 from airflow.sdk import dag, task
 
-from airflow_provider_air import LocalCluster, ray_retry_policy
+from airflow_provider_air import ray_retry_policy
 
 
 @dag(schedule=None, catchup=False, doc_md=__doc__, tags=["example"])
@@ -31,7 +31,6 @@ def example_06_retries_and_clears() -> None:
     """Fail once, then succeed. Clear the task afterwards, and look at its log."""
 
     @task.ray(
-        cluster=LocalCluster(name="examples", num_cpus=2),
         retries=2,
         retry_delay=timedelta(seconds=2),
         retry_policy=ray_retry_policy(infrastructure_delay_seconds=1),

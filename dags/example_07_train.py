@@ -4,28 +4,30 @@ Lesson 7: train with Ray Train, and resume after a failure.
 ``RayTrainOperator`` builds the trainer on the cluster; your code is one function, named by its import path in
 ``working_dir``. Metrics stream into the task log and the ``progress`` XCom. ``storage`` outlives the cluster: a retry
 continues from the last checkpoint there, and nothing of the metrics history is lost.
+
+Where that is, the Airflow Variable ``air_examples_storage`` says: a folder that workers and the Ray cluster see by the
+same path, or a bucket such as ``s3://ml/examples`` that the cluster may write. Without it: ``/tmp``, for one machine.
 """
 
 from __future__ import annotations
 
-import tempfile
 from datetime import timedelta
 from pathlib import Path
 
 from airflow.sdk import dag, task
 
-from airflow_provider_air import LocalCluster, RayTrainOperator, SharedFolder
+from airflow_provider_air import RayTrainOperator
 
 CODE = str(Path(__file__).parent / "airlines")
-FOLDER = str(Path(tempfile.gettempdir()) / "air_examples")
-CLUSTER = LocalCluster(name="examples", num_cpus=2)
+STORAGE = "{{ var.value.get('air_examples_storage', '/tmp') }}"
+FOLDER = f"{STORAGE}/air_examples"
 
 
 @dag(schedule=None, catchup=False, doc_md=__doc__, tags=["example"])
 def example_07_train() -> None:
     """Prepare the flights of one airline, then train."""
 
-    @task.ray(cluster=CLUSTER, working_dir=CODE)
+    @task.ray(working_dir=CODE)
     def flights_of(carrier: str, folder: str) -> int:
         from airlines import prepare
 
@@ -33,7 +35,6 @@ def example_07_train() -> None:
 
     train = RayTrainOperator(
         task_id="train",
-        cluster=CLUSTER,
         trainer="lightgbm",
         train_loop="airlines:train",
         working_dir=CODE,
@@ -42,7 +43,7 @@ def example_07_train() -> None:
         scaling_config={"num_workers": 1},
         metric="judge-rmse",
         mode="min",
-        storage=SharedFolder(FOLDER),
+        storage=STORAGE,
         retries=2,
         execution_timeout=timedelta(minutes=20),
     )

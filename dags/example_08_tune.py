@@ -8,25 +8,24 @@ finished trials are not run again.
 
 from __future__ import annotations
 
-import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from airflow.sdk import dag, task
 
-from airflow_provider_air import LocalCluster, RayTuneOperator, SharedFolder
+from airflow_provider_air import RayTuneOperator
 
 CODE = str(Path(__file__).parent / "airlines")
-FOLDER = str(Path(tempfile.gettempdir()) / "air_examples")
-CLUSTER = LocalCluster(name="examples", num_cpus=2)
+STORAGE = "{{ var.value.get('air_examples_storage', '/tmp') }}"
+FOLDER = f"{STORAGE}/air_examples"
 
 
 @dag(schedule=None, catchup=False, doc_md=__doc__, tags=["example"])
 def example_08_tune() -> None:
     """Prepare the flights of one airline, search, show what was found."""
 
-    @task.ray(cluster=CLUSTER, working_dir=CODE)
+    @task.ray(working_dir=CODE)
     def flights_of(carrier: str, folder: str) -> int:
         from airlines import prepare
 
@@ -34,7 +33,6 @@ def example_08_tune() -> None:
 
     tune = RayTuneOperator(
         task_id="tune",
-        cluster=CLUSTER,
         trainable="airlines:try_settings",
         working_dir=CODE,
         param_space={
@@ -46,7 +44,7 @@ def example_08_tune() -> None:
         mode="min",
         num_samples=1,
         max_concurrent_trials=2,
-        storage=SharedFolder(FOLDER),
+        storage=STORAGE,
         retries=2,
         execution_timeout=timedelta(minutes=20),
     )

@@ -8,41 +8,42 @@ The predictor is ``lightgbm`` here, for a model that Ray's own callback saved; o
 
 from __future__ import annotations
 
-import tempfile
 from datetime import timedelta
 from pathlib import Path
 
 from airflow.sdk import dag, task
 
-from airflow_provider_air import LocalCluster, RayBatchInferenceOperator
+from airflow_provider_air import RayBatchInferenceOperator
 
 CODE = str(Path(__file__).parent / "airlines")
-FOLDER = str(Path(tempfile.gettempdir()) / "air_examples")
-CLUSTER = LocalCluster(name="examples", num_cpus=2)
+STORAGE = "{{ var.value.get('air_examples_storage', '/tmp') }}"
+FOLDER = f"{STORAGE}/air_examples"
 
 
 @dag(schedule=None, catchup=False, doc_md=__doc__, tags=["example"])
 def example_09_batch_inference() -> None:
     """Make a small model, then predict with it."""
 
-    @task.ray(cluster=CLUSTER, working_dir=CODE)
+    @task.ray(working_dir=CODE)
     def model_of(carrier: str, folder: str) -> str:
         """Train without Ray Train, to have a model quickly; returns its folder."""
         import lightgbm
         import pandas as pd
         from airlines import FEATURES, TARGET, prepare
+        from pyarrow.fs import FileSystem
 
         prepare(folder, [carrier])
         learn = pd.read_parquet(f"{folder}/{carrier}/learn")
         model = lightgbm.train({"verbosity": -1}, lightgbm.Dataset(learn[FEATURES], learn[TARGET]), 20)
-        target = Path(folder) / carrier / "model"
-        target.mkdir(exist_ok=True)
-        model.save_model(str(target / "model.txt"))
-        return str(target)
+        target = f"{folder}/{carrier}/model"
+        files, path = FileSystem.from_uri(target)
+        files.create_dir(path)
+        with files.open_output_stream(f"{path}/model.txt") as file:
+            file.write(model.model_to_string().encode())
+        return target
 
     RayBatchInferenceOperator(
         task_id="predict",
-        cluster=CLUSTER,
         predictor="lightgbm",
         predictor_args={"output_column": "predicted_arr_delay"},
         checkpoint=model_of("F9", FOLDER),

@@ -1,53 +1,51 @@
 """
 Lesson 10: one model per airline, on one cluster.
 
-``expand`` makes a training of each airline's data. They share the group's cluster; ``max_concurrent_jobs`` lets two
-train at once, the others wait in the triggerer. Each has its own run, checkpoints, metrics and retries.
+``expand`` makes a training of each airline's data. They share the cluster of the connection; ``max_concurrent_jobs``
+lets two train at once, the others wait in the triggerer. Each has its own run, checkpoints, metrics and retries.
 """
 
 from __future__ import annotations
 
-import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from airflow.sdk import dag, task
 
-from airflow_provider_air import LocalCluster, RayClusterTaskGroup, RayTrainOperator, SharedFolder
+from airflow_provider_air import RayTrainOperator
 
 CODE = str(Path(__file__).parent / "airlines")
-FOLDER = str(Path(tempfile.gettempdir()) / "air_examples")
+STORAGE = "{{ var.value.get('air_examples_storage', '/tmp') }}"
+FOLDER = f"{STORAGE}/air_examples"
 CARRIERS = ["AS", "F9", "HA"]
 
 
 @dag(schedule=None, catchup=False, doc_md=__doc__, tags=["example"])
 def example_10_mapped_training() -> None:
     """Prepare, train each, compare."""
-    with RayClusterTaskGroup("ray", cluster=LocalCluster(num_cpus=4), max_concurrent_jobs=2):
 
-        @task.ray(working_dir=CODE)
-        def flights_of(carriers: list[str], folder: str) -> list[dict[str, str]]:
-            from airlines import prepare
+    @task.ray(working_dir=CODE)
+    def flights_of(carriers: list[str], folder: str) -> list[dict[str, str]]:
+        from airlines import prepare
 
-            prepare(folder, carriers)
-            return [
-                {"learn": f"{folder}/{carrier}/learn", "judge": f"{folder}/{carrier}/judge"} for carrier in carriers
-            ]
+        prepare(folder, carriers)
+        return [{"learn": f"{folder}/{carrier}/learn", "judge": f"{folder}/{carrier}/judge"} for carrier in carriers]
 
-        train = RayTrainOperator.partial(
-            task_id="train",
-            trainer="lightgbm",
-            train_loop="airlines:train",
-            working_dir=CODE,
-            train_loop_config={"learning_rate": 0.2},
-            scaling_config={"num_workers": 1, "resources_per_worker": {"CPU": 0.5}},
-            metric="judge-rmse",
-            mode="min",
-            storage=SharedFolder(FOLDER),
-            retries=2,
-            execution_timeout=timedelta(minutes=20),
-        ).expand(datasets=flights_of(CARRIERS, FOLDER))
+    train = RayTrainOperator.partial(
+        task_id="train",
+        trainer="lightgbm",
+        train_loop="airlines:train",
+        working_dir=CODE,
+        train_loop_config={"learning_rate": 0.2},
+        scaling_config={"num_workers": 1, "resources_per_worker": {"CPU": 0.5}},
+        metric="judge-rmse",
+        mode="min",
+        storage=STORAGE,
+        max_concurrent_jobs=2,
+        retries=2,
+        execution_timeout=timedelta(minutes=20),
+    ).expand(datasets=flights_of(CARRIERS, FOLDER))
 
     @task
     def compare(results: list[dict[str, Any]]) -> dict[str, float]:

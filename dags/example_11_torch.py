@@ -14,7 +14,9 @@ from typing import Any
 
 from airflow.sdk import dag
 
-from airflow_provider_air import LocalCluster, RayTrainOperator
+from airflow_provider_air import RayTrainOperator
+
+STORAGE = "{{ var.value.get('air_examples_storage', '/tmp') }}"
 
 
 def fit_a_line(config: dict[str, Any]) -> None:
@@ -50,14 +52,13 @@ def example_11_torch() -> None:
     """Two workers fit a line."""
     RayTrainOperator(
         task_id="train",
-        cluster=LocalCluster(name="examples", num_cpus=2),
         trainer="torch",
         train_loop=fit_a_line,
         train_loop_config={"lr": 0.1, "epochs": 5},
         scaling_config={"num_workers": 2},
         metric="loss",
         mode="min",
-        storage=tempfile.gettempdir(),
+        storage=STORAGE,
         retries=1,
         execution_timeout=timedelta(minutes=20),
     )

@@ -7,12 +7,13 @@ are absent, the task says so and is not retried.
 
 from __future__ import annotations
 
-import tempfile
 from datetime import timedelta
 
 from airflow.sdk import dag
 
-from airflow_provider_air import LocalCluster, RayRLlibOperator
+from airflow_provider_air import RayRLlibOperator
+
+STORAGE = "{{ var.value.get('air_examples_storage', '/tmp') }}"
 
 
 @dag(schedule=None, catchup=False, doc_md=__doc__, tags=["example"])
@@ -20,12 +21,11 @@ def example_12_rllib() -> None:
     """Balance a pole for two iterations."""
     RayRLlibOperator(
         task_id="balance",
-        cluster=LocalCluster(name="examples", num_cpus=2),
         algorithm="PPO",
         environment="CartPole-v1",
         config={"num_env_runners": 1, "train_batch_size_per_learner": 500},
         stop={"training_iteration": 2},
-        storage=tempfile.gettempdir(),
+        storage=STORAGE,
         retries=1,
         execution_timeout=timedelta(minutes=20),
     )

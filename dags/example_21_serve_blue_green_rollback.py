@@ -11,9 +11,9 @@ from typing import Any
 
 from airflow.sdk import TriggerRule, dag, task
 
-from airflow_provider_air import LocalCluster, RayServeDeployOperator, SmokeTest
+from airflow_provider_air import RayServeDeployOperator, SmokeTest
 
-SERVING = LocalCluster(name="serving", num_cpus=4, ttl_seconds=None, idle_timeout_seconds=None)
+SERVING = "ray_serving"
 CODE = str(Path(__file__).parent / "serving")
 POLITE = SmokeTest(path="?name=Ada", json_subset={"text": "Good morning, Ada!"})
 
@@ -23,7 +23,7 @@ def example_21_serve_blue_green_rollback() -> None:
     """Deploy a good version, then a bad one."""
     good = RayServeDeployOperator(
         task_id="deploy_good",
-        cluster=SERVING,
+        ray_conn_id=SERVING,
         working_dir=CODE,
         import_path="greeter:build",
         application="polite",
@@ -33,7 +33,7 @@ def example_21_serve_blue_green_rollback() -> None:
     )
     bad = RayServeDeployOperator(
         task_id="deploy_bad",
-        cluster=SERVING,
+        ray_conn_id=SERVING,
         working_dir=CODE,
         import_path="greeter:build",
         application="polite",

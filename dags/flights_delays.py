@@ -5,17 +5,19 @@ How late will a flight arrive? Spark cleans a year of real flights; Ray searches
 route at its time; MLflow keeps the runs and the models, and a model that is no better than the one before is not
 deployed. The tasks of the group share one Ray cluster, which a setup task starts and a teardown task deletes; all of
 them wait without a worker slot.
+
+Files lie in the folder that the Airflow Variable ``air_examples_storage`` names, by default ``/tmp``: the worker, where
+Spark runs, and the Ray cluster see it by the same path.
 """
 
 from __future__ import annotations
 
 import json
-import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import Param, dag, task
+from airflow.sdk import dag, task
 
 from airflow_provider_air import (
     FeastApplyOperator,
@@ -36,12 +38,14 @@ from airflow_provider_air import (
 CODE = str(Path(__file__).parent / "flights")
 REPO = str(Path(__file__).parent / "flights" / "features")
 MODEL = "flights_delays"
-SHARED = Path(tempfile.gettempdir()) / "flights_delays"
 # A real flight: Delta 2119 from New York to Minneapolis, half an hour late at the gate.
 FLIGHT = {"carrier": "DL", "origin": "LGA", "dest": "MSP", "dep_delay": 30, "sched_dep_minute": 450,
           "sched_arr_minute": 599, "distance": 1020, "weekday": 3, "hour": 7}  # fmt: skip
 # Where the run keeps its files: what Spark writes, Ray reads.
-FOLDER = "{{ params.folder }}/{{ run_id | replace(':', '-') | replace('+', '-') }}"
+FOLDER = (
+    "{{ var.value.get('air_examples_storage', '/tmp') }}/flights_delays/"
+    "{{ run_id | replace(':', '-') | replace('+', '-') }}"
+)
 # What the feature repository reads its places from.
 WHERE: dict[str, Any] = {"env_vars": {"FLIGHTS_FOLDER": FOLDER}}
 
@@ -50,7 +54,6 @@ WHERE: dict[str, Any] = {"env_vars": {"FLIGHTS_FOLDER": FOLDER}}
     schedule=None,
     catchup=False,
     default_args={"retries": 1, "retry_delay": timedelta(seconds=10), "execution_timeout": timedelta(minutes=20)},
-    params={"folder": Param(str(SHARED), type="string", description="seen by Spark and Ray alike")},
     doc_md=__doc__,
     tags=["demo"],
 )
@@ -63,6 +66,8 @@ def flights_delays() -> None:
     def clean(folder: str) -> dict[str, int]:
         from flights.clean_flights import clean_flights
 
+        if "://" in folder:
+            raise ValueError(f"Spark and Feast's stores want a folder here, so air_examples_storage cannot be {folder}")
         counts: dict[str, int] = clean_flights(Path(folder))
         return counts
 

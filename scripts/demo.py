@@ -17,6 +17,7 @@ from typing import Any
 
 from airflow_api import FINISHED_RUN_STATES, AirflowApi
 from airflow_stack import AirflowStack
+from example_settings import example_connections, example_variables
 from mlflow_server import mlflow_server
 
 REPOSITORY = Path(__file__).parents[1]
@@ -36,7 +37,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with _folder() as folder, _mlflow() as mlflow_url, _stack(folder, mlflow_url) as stack:
-            state = show_run(stack.api, folder, mlflow_url)
+            state = show_run(stack.api, mlflow_url)
             if options.keep:
                 print(f"\nAirflow stays up at {stack.base_url} and MLflow at {mlflow_url} until Ctrl-C.", flush=True)
                 threading.Event().wait()
@@ -46,11 +47,11 @@ def main() -> int:
         return 0 if options.keep else 130
 
 
-def show_run(api: AirflowApi, folder: Path, mlflow_url: str) -> str:
+def show_run(api: AirflowApi, mlflow_url: str) -> str:
     """Start the DAG, print what happens to its tasks, then its results; return the run's state."""
     api.wait_dag(DAG_ID)
     api.unpause(DAG_ID)
-    api.trigger(DAG_ID, {"folder": str(folder / "data")}, RUN_ID)
+    api.trigger(DAG_ID, {}, RUN_ID)
     say(f"watch it at {api.run_url(DAG_ID, RUN_ID)}")
     state = _follow(api)
     if state == "success":
@@ -161,7 +162,8 @@ def _stack(folder: Path, mlflow_url: str) -> Iterator[AirflowStack]:
     say("starting Airflow: API server, scheduler, DAG processor, triggerer")
     # The other examples are there to be looked at, and started by hand.
     env = {"AIR_LOCAL_HOME": str(folder / "ray"), "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True"}
-    connections: dict[str, str | dict[str, Any]] = {"mlflow_default": {"conn_type": "mlflow", "host": mlflow_url}}
+    env |= example_variables(folder / "data")
+    connections = {**example_connections(), "mlflow_default": {"conn_type": "mlflow", "host": mlflow_url}}
     try:
         with AirflowStack(REPOSITORY / "dags", env=env, connections=connections, home=folder / "airflow") as stack:
             say(f"Airflow is up at {stack.base_url}")

@@ -1,10 +1,17 @@
-"""The ``kubernetes`` connection, as Airflow's cncf.kubernetes provider reads it."""
+"""
+The ``kubernetes`` connection, read as Airflow's cncf.kubernetes provider reads it (10.25), by the package below it.
+
+Not by its hook: that imports a second client (1.8 s of a core in each process), keeps what it reads for the whole
+process (TLS verification, and in a pod the server and its token), and takes a connection that cannot be read now for an
+empty one, and so whichever Kubernetes is nearest.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import contextlib
+import importlib.util
 import io
 import json
 import threading
@@ -12,7 +19,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowOptionalProviderFeatureException
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_air.connections.base import extra_of, get_connection
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
 
 HINT = "Create one of type 'kubernetes'"
 FIX = "Correct its kubeconfig, its context or its service account"
+FILES = ("kube_config", "kube_config_path")
 POD_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 # The package "kubernetes" (36.0) keeps the files that it makes of certificates by their content, and names one before
 # it is written: of two threads, one could read an empty file.
@@ -43,7 +50,12 @@ class ConnectedKubernetes:
     """
 
     def __init__(self, connection: Connection) -> None:
-        _hook_class()
+        try:
+            is_there = importlib.util.find_spec("kubernetes") is not None
+        except (ImportError, ValueError):
+            is_there = False
+        if not is_there:
+            raise MissingExtraError("apache-airflow-providers-cncf-kubernetes", "kubernetes")
         self.conn_id = connection.conn_id
         extra_of(connection)
 
@@ -54,15 +66,10 @@ class ConnectedKubernetes:
         :raises ConfigurationError: the connection leads to no server; the message says why
         :raises UnavailableError: what keeps the connection does not answer, or no token came
         """
-        extra = extra_of(get_connection(self.conn_id, HINT))
+        fields = _Fields(extra_of(get_connection(self.conn_id, HINT)))
         where = f"connection {self.conn_id}"
         with _reading, _explained(where):
-            fields = _Fields(extra)
-            hook = _hook_class()(conn_id=self.conn_id, in_cluster=fields.is_set("in_cluster"), disable_verify_ssl=False)
-            # The hook itself takes a connection that cannot be read now for an empty one, and then whatever
-            # Kubernetes is nearest (10.25).
-            hook.conn_extras = extra
-            server = _server_of(_configuration_of(hook, fields), hook, fields)
+            server = _server_of(fields, where)
         if not server.headers and server.client_certificate is None and server.url.startswith("https://"):
             # What goes wrong in an exec plug-in is written to the log by "kubernetes" (36.0), and asked without.
             raise UnavailableError(
@@ -74,7 +81,7 @@ class ConnectedKubernetes:
 
 
 class _Fields:
-    """The extra's fields, by their present names or by those of before Airflow 2.3, as the hook reads them."""
+    """The extra's fields, by their present names or by those of before Airflow 2.3, as the provider reads them."""
 
     def __init__(self, extra: Mapping[str, Any]) -> None:
         self._extra = extra
@@ -88,37 +95,47 @@ class _Fields:
         return str(value).strip().lower() in ("true", "1", "yes", "on") if isinstance(value, str) else bool(value)
 
 
-def _hook_class() -> Any:
-    try:
-        from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
-    except (ImportError, AirflowOptionalProviderFeatureException):
-        raise MissingExtraError("apache-airflow-providers-cncf-kubernetes", "kubernetes") from None
-    return KubernetesHook
-
-
-def _configuration_of(hook: Any, fields: _Fields) -> Any:
+def _load(fields: _Fields, configuration: Any, where: str) -> bool:
     """
-    Have the configuration loaded into an object of our own.
+    Fill a configuration of our own; True where it is that of the pod in which this process runs.
 
     Without one, "kubernetes" sets its process-wide default and reads it back: of two threads that open two
     connections, one could send its token to the other's server.
     """
-    from kubernetes import client, config
+    from kubernetes import config
+
+    given = [name for name in (*FILES, "in_cluster") if (fields.is_set if name == "in_cluster" else fields.get)(name)]
+    if len(given) > 1:
+        raise ConfigurationError(f"{' and '.join(map(repr, given))} exclude each other", where=where, hint="Give one")
+    context = fields.get("cluster_context")
+    if given == ["kube_config"]:
+        content = fields.get("kube_config")
+        config.load_kube_config_from_dict(
+            _parsed(content), context=context, client_configuration=configuration, persist_config=False
+        )
+        return False
+    if given != ["kube_config_path"]:
+        try:
+            config.load_incluster_config(client_configuration=configuration)
+            return True
+        except config.ConfigException:
+            if given:
+                raise
+    config.load_kube_config(fields.get("kube_config_path"), context=context, client_configuration=configuration)
+    return False
+
+
+def _parsed(content: Any) -> Any:
+    import yaml
+
+    return yaml.safe_load(content) if isinstance(content, str) else content
+
+
+def _server_of(fields: _Fields, where: str) -> KubernetesServer:
+    from kubernetes import client
 
     configuration = client.Configuration()
-    if fields.is_set("in_cluster") and not (fields.get("kube_config") or fields.get("kube_config_path")):
-        # For this one the hook has no way but the default (10.25).
-        config.load_incluster_config(client_configuration=configuration)
-    else:
-        hook.client_configuration = configuration
-        hook.get_conn().close()
-    if fields.is_set("disable_verify_ssl"):
-        # The hook would switch it off for the whole process (10.25).
-        configuration.verify_ssl = False
-    return configuration
-
-
-def _server_of(configuration: Any, hook: Any, fields: _Fields) -> KubernetesServer:
+    in_cluster = _load(fields, configuration, where)
     headers = {
         # A token's file ends with a line break.
         str(setting["key"]).title(): " ".join(str(setting["value"]).split())
@@ -128,12 +145,12 @@ def _server_of(configuration: Any, hook: Any, fields: _Fields) -> KubernetesServ
     for value in headers.values():
         mask_secret(value)
         mask_secret(value.partition(" ")[2])
-    in_cluster = fields.is_set("in_cluster") or bool(hook.is_in_cluster)
+    verifies = configuration.verify_ssl and not fields.is_set("disable_verify_ssl")
     certificate, key = configuration.cert_file, configuration.key_file
     return KubernetesServer(
         url=str(configuration.host).rstrip("/"),
         headers=headers,
-        verify=(configuration.ssl_ca_cert or True) if configuration.verify_ssl else False,
+        verify=(configuration.ssl_ca_cert or True) if verifies else False,
         client_certificate=(certificate, key or certificate) if certificate else None,
         tls_server_name=getattr(configuration, "tls_server_name", None) or None,
         proxy=_proxy_of(configuration),
@@ -185,7 +202,7 @@ def _explained(where: str) -> Iterator[None]:
         yield
     except AirError:
         raise
-    except Exception as error:  # "kubernetes", YAML and the hook raise whatever a malformed kubeconfig raises
+    except Exception as error:  # "kubernetes" and YAML raise whatever a malformed kubeconfig raises
         raise ConfigurationError(
             f"The connection does not lead to a Kubernetes: {type(error).__name__}: {error}", where=where, hint=FIX
         ) from error

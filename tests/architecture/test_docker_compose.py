@@ -96,7 +96,11 @@ def test_published_ports_listen_on_this_machine_only(services: dict[str, dict[st
 def test_the_connection_reaches_the_head_with_the_token_that_ray_demands() -> None:
     services = _load(RAY_AUTH_TOKEN="from-the-environment")["services"]
     airflow = {name: service for name, service in services.items() if name.startswith("airflow-")}
-    (connection,) = {service["environment"]["AIRFLOW_CONN_RAY_DEFAULT"] for service in airflow.values()}
+    (connection,) = {
+        service["environment"][f"AIRFLOW_CONN_RAY_{name}"]
+        for service in airflow.values()
+        for name in ("DEFAULT", "SERVING")
+    }
     command = services["ray-head"]["command"]
 
     assert json.loads(connection) == {
@@ -116,5 +120,21 @@ def test_all_of_airflow_shares_logs_dags_and_database(services: dict[str, dict[s
 
     assert len(airflow) == 5
     for service in airflow:
-        assert service["volumes"] == ["./dags:/opt/airflow/dags:ro", "airflow-logs:/opt/airflow/logs"]
+        assert service["volumes"] == [
+            "./dags:/opt/airflow/dags:ro",
+            "examples:/mnt/examples",
+            "airflow-logs:/opt/airflow/logs",
+        ]
         assert "@postgres/" in service["environment"]["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+
+
+def test_the_examples_storage_is_a_folder_that_airflow_and_ray_share(services: dict[str, dict[str, Any]]) -> None:
+    users = {name: service for name, service in services.items() if name.startswith(("airflow-", "ray-"))}
+    told = {
+        service["environment"].get("AIRFLOW_VAR_AIR_EXAMPLES_STORAGE", "/mnt/examples") for service in users.values()
+    }
+
+    assert told == {"/mnt/examples"}
+    assert [name for name, service in users.items() if "examples:/mnt/examples" not in service["volumes"]] == []
+    # Airflow's user and Ray's are different ones.
+    assert "mode=1777" in _load()["volumes"]["examples"]["driver_opts"]["o"]

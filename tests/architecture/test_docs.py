@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from airflow.cli.cli_config import ActionCommand
 from airflow.sdk import DAG
 
@@ -73,6 +74,11 @@ def test_python_block_runs(block: Block, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("block", blocks("json"), ids=str)
 def test_json_block_is_json(block: Block) -> None:
     json.loads(block.text)
+
+
+@pytest.mark.parametrize("block", blocks("yaml"), ids=str)
+def test_yaml_block_is_yaml(block: Block) -> None:
+    assert all(isinstance(document, dict) for document in yaml.safe_load_all(block.text))
 
 
 @pytest.mark.parametrize(

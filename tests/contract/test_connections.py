@@ -23,12 +23,21 @@ from airflow_provider_air.contracts.connections import (
     Connections,
     GoogleAccount,
     GoogleToken,
+    KubernetesAccess,
+    KubernetesServer,
 )
 from airflow_provider_air.errors import AirError, ConfigurationError, UnavailableError
 from airflow_provider_air.ray_api.transport import RayConnection, Transport
 from tests.fakes.connections import DictConnections, GivenAws, GivenGoogle
+from tests.fakes.kube_api import GivenAccess
 
 SECRET = "canary-of-a-connection"
+KUBECONFIG = {
+    "current-context": "c",
+    "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u", "namespace": "ml"}}],
+    "clusters": [{"name": "k", "cluster": {"server": "https://kube:6443"}}],
+    "users": [{"name": "u", "user": {"token": SECRET}}],
+}
 # (kind, id) -> the connection as Airflow keeps it, and what it is when it is opened
 OPENED: dict[tuple[str, str], tuple[dict[str, Any], Any]] = {
     ("ray", "head"): (
@@ -59,9 +68,13 @@ OPENED: dict[tuple[str, str], tuple[dict[str, Any], Any]] = {
         {"conn_type": "google_cloud_platform", "extra": {"is_anonymous": True}},
         GivenGoogle("cloud", lambda: None, GoogleToken(SECRET, 0.0)),
     ),
-    ("kubernetes", "other"): (
-        {"conn_type": "kubernetes", "login": "me", "password": SECRET, "port": 6443, "extra": {"namespace": "ml"}},
-        ConnectionFields("other", "kubernetes", None, 6443, "me", SECRET, None, {"namespace": "ml"}),
+    ("kubernetes", "kube"): (
+        {"conn_type": "kubernetes", "extra": {"kube_config": KUBECONFIG}},
+        GivenAccess([KubernetesServer("https://kube:6443", {"Authorization": f"Bearer {SECRET}"}, namespace="ml")]),
+    ),
+    ("postgres", "other"): (
+        {"conn_type": "postgres", "login": "me", "password": SECRET, "port": 5432, "extra": {"sslmode": "off"}},
+        ConnectionFields("other", "postgres", None, 5432, "me", SECRET, None, {"sslmode": "off"}),
     ),
 }
 KINDS = {
@@ -71,7 +84,8 @@ KINDS = {
     "tecton": TectonServer,
     "aws": AwsAccount,
     "google": GoogleAccount,
-    "kubernetes": ConnectionFields,
+    "kubernetes": KubernetesAccess,
+    "postgres": ConnectionFields,
 }
 
 
@@ -111,7 +125,11 @@ def connections(make: Callable[..., Connections], monkeypatch: pytest.MonkeyPatc
 
 def fields_of(opened: Any) -> Any:
     """Give what says the same of equal ones; HTTP clients of servers are never equal, nor are clients of clouds."""
-    names = ("conn_id",) if isinstance(opened, AwsAccount | GoogleAccount) else ("base_url", "ui_url", "secrets")
+    names = (
+        ("conn_id",)
+        if isinstance(opened, AwsAccount | GoogleAccount | KubernetesAccess)
+        else ("base_url", "ui_url", "secrets")
+    )
     found = {name: getattr(opened, name) for name in names if hasattr(opened, name)}
     return found or opened
 
@@ -166,3 +184,10 @@ def test_an_account_leads_to_credentials(connections: Connections) -> None:
 
     assert account.credentials() == AwsCredentials("AKIA", SECRET)
     assert SECRET not in repr(account.credentials())
+
+
+def test_a_kubernetes_leads_to_its_server(connections: Connections) -> None:
+    server = connections.open("kubernetes", "kube").server()
+
+    assert server == KubernetesServer("https://kube:6443", {"Authorization": f"Bearer {SECRET}"}, namespace="ml")
+    assert SECRET not in repr(server)

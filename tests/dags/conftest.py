@@ -8,7 +8,7 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import IO, Any
 
 import pytest
 from airflow_stack import AirflowStack
+from example_settings import EXAMPLES, example_connections, example_variables
 
 from airflow_provider_air.ray_api.transport import Transport
 from tests.clusters import BACKEND, delete, local_cluster
@@ -62,9 +63,9 @@ class Runner:
 
 @pytest.fixture(scope="session")
 def examples_cluster(local_home: Path) -> Iterator[Transport]:
-    """The cluster that most examples ask for, there before they do: each adopts it. No cluster is left afterwards."""
+    """The cluster of ``ray_default``, there before it is asked for: each adopts it. No cluster is left afterwards."""
     try:
-        with local_cluster("examples", num_cpus=2, object_store_memory_bytes=512 * 1024 * 1024) as (_, transport):
+        with local_cluster(**EXAMPLES, object_store_memory_bytes=512 * 1024 * 1024) as (_, transport):
             yield transport
     finally:
         for listed in BACKEND.list():
@@ -75,8 +76,8 @@ def examples_cluster(local_home: Path) -> Iterator[Transport]:
 def runner(
     examples_cluster: Transport, local_home: Path, migrated_db: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Runner]:
-    """Runs what uses the examples' cluster, which takes one at a time; ``ray_default`` leads there, too."""
-    with _running(examples_cluster, local_home, migrated_db, tmp_path_factory.mktemp("examples")) as made:
+    """Runs what uses the examples' cluster, which takes one at a time."""
+    with running(example_connections(), local_home, migrated_db, tmp_path_factory.mktemp("examples")) as made:
         yield made
 
 
@@ -84,15 +85,28 @@ def runner(
 def second_runner(
     examples_cluster: Transport, local_home: Path, migrated_db: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Runner]:
-    """Runs what has a cluster of its own, at the same time."""
-    with _running(examples_cluster, local_home, migrated_db, tmp_path_factory.mktemp("others")) as made:
+    """Runs what has a cluster of its own, at the same time; here ``ray_default`` is the address of the examples'."""
+    address = {"host": examples_cluster.base_url, "password": examples_cluster.token}
+    connections = example_connections(**address)
+    with running(connections, local_home, migrated_db, tmp_path_factory.mktemp("others")) as made:
         yield made
 
 
 @contextlib.contextmanager
-def _running(cluster: Transport, local_home: Path, migrated_db: Path, folder: Path) -> Iterator[Runner]:
-    """Have a process with an Airflow of its own."""
-    connection = {"conn_type": "ray", "host": cluster.base_url, "password": cluster.token}
+def running(
+    connections: Mapping[str, Mapping[str, Any]],
+    local_home: Path,
+    migrated_db: Path,
+    folder: Path,
+    storage: Path | None = None,
+) -> Iterator[Runner]:
+    """
+    Have a process with an Airflow of its own.
+
+    :param connections: by their ids, in Airflow's JSON form
+    :param folder: for all that Airflow writes
+    :param storage: the examples'; by default a part of that folder, which goes with the tests
+    """
     stack = AirflowStack(
         DAGS,
         env={
@@ -100,8 +114,9 @@ def _running(cluster: Transport, local_home: Path, migrated_db: Path, folder: Pa
             "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'scripts'}",
             # No scheduler runs here, which could not bear what comes back soon.
             "AIRFLOW__AIR__DEFERRAL_SETTLE_SECONDS": "0",
+            **example_variables(storage or folder / "storage"),
         },
-        connections={"ray_default": connection},
+        connections={conn_id: dict(fields) for conn_id, fields in connections.items()},
         template_db=migrated_db,
         home=folder / "airflow",
     )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import json
+import re
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
+from example_settings import example_connections
 
-from tests.dags.conftest import DAGS, Runner
+from tests.dags.conftest import DAGS, REPOSITORY, Runner
 from tests.requirements import lacking
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -66,9 +70,8 @@ def predicted(outcome: Outcome) -> None:
 
 def trained_each(outcome: Outcome) -> None:
     assert set(outcome["results"]["compare"]) == {"AS", "F9", "HA"}
-    runs = [outcome["results"][f"ray.train[{index}]"]["run_name"] for index in range(3)]
+    runs = [outcome["results"][f"train[{index}]"]["run_name"] for index in range(3)]
     assert len(set(runs)) == 3
-    assert outcome["tasks"]["ray.delete_cluster"] == "success"
 
 
 def trained_with_torch(outcome: Outcome) -> None:
@@ -151,10 +154,11 @@ def test_every_dag_is_run_here_or_says_where(imported: dict[str, Outcome]) -> No
     assert found == {*EXAMPLES, *ELSEWHERE}
 
 
-# Each has a cluster of its own, or shares one with its neighbours here: they run beside those of the examples' cluster.
+# Each has a cluster of its own, shares one with its neighbours here, or only looks at one that has an address: they run
+# beside those that use the examples' cluster by its name.
 ON_THEIR_OWN = (
     "example_03_mapped_functions_in_group",
-    "example_10_mapped_training",
+    "example_04_existing_cluster",
     "example_20_serve_deploy",
     "example_21_serve_blue_green_rollback",
     "example_22_serve_delete",
@@ -201,3 +205,36 @@ def test_example_begins_with_its_lesson_and_shows_it_in_the_ui(path: Path) -> No
     assert text.startswith('"""')
     assert "doc_md=__doc__" in text
     assert f"def {path.stem}(" in text, "the DAG is named like its file"
+
+
+# What a person types, as docstrings and docs show it.
+CONNECTION = re.compile(r"connections add (\w+) --conn-type ray[\\\s]+--conn-extra '([^']+)'")
+# What creates or deletes a cluster says which.
+NAMES_A_CLUSTER = {"example_03_mapped_functions_in_group", "example_22_serve_delete", "flights_delays"}
+
+
+def test_what_neither_creates_nor_deletes_a_cluster_names_none() -> None:
+    naming = {path.stem for path in dag_files() if "cluster" in _keywords(path)}
+    assert naming == NAMES_A_CLUSTER
+
+
+def test_storage_is_what_one_variable_says() -> None:
+    texts = {path.stem: path.read_text() for path in dag_files()}
+    read = {stem: set(re.findall(r"var\.\w+\.get\((.+?)\)", text)) for stem, text in texts.items()}
+    assert {name for names in read.values() for name in names} == {"'air_examples_storage', '/tmp'"}
+    keeping = {path.stem for path in dag_files() if _keywords(path) & {"storage", "output_uri"}}
+    assert keeping == {stem for stem, names in read.items() if names}
+
+
+def test_the_connections_are_told_as_the_demo_and_these_tests_set_them() -> None:
+    told = {
+        conn_id: json.loads(extra)
+        for path in (*dag_files(), REPOSITORY / "docs" / "getting-started.md")
+        for conn_id, extra in CONNECTION.findall(path.read_text())
+    }
+    assert told == {conn_id: fields["extra"] for conn_id, fields in example_connections().items()}
+
+
+def _keywords(path: Path) -> set[str | None]:
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    return {keyword.arg for call in calls for keyword in call.keywords}

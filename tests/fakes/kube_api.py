@@ -194,7 +194,7 @@ class KubeApi(LoopbackServer):
             return _absent(plural, name)
         wanted, has = body.get("preconditions", {}).get("uid"), one["metadata"]["uid"]
         if wanted not in (None, has):
-            message = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {has}"
+            message = f"the UID in the precondition ({wanted}) does not match the UID in record ({has})"
             return _failure(409, "Conflict", f'Operation cannot be fulfilled on {plural}.ray.io "{name}": {message}')
         await self._remove(plural, namespace, name)
         return web.json_response({"kind": "Status", "status": "Success"})

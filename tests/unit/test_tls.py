@@ -42,25 +42,7 @@ from airflow_provider_air.ray_api.transport import Transport
 from airflow_provider_air.workloads.job import prepare
 from tests.fakes.attachment import FakeConnections
 from tests.fakes.mlflow import FakeMlflow
-
-
-def openssl(folder: Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=folder)
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the certificate ``ca.pem`` of a CA that nobody knows, and what it has signed for 127.0.0.1."""
-    folder = tmp_path_factory.mktemp("authority")
-    new_key = ("-newkey", "rsa:2048", "-nodes")
-    openssl(
-        folder, "req", "-x509", *new_key, "-days", "2", "-subj", "/CN=Own CA", "-keyout", "ca.key", "-out", "ca.pem"
-    )
-    openssl(folder, "req", *new_key, "-subj", "/CN=127.0.0.1", "-keyout", "key.pem", "-out", "server.csr")
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
-    signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names")
-    openssl(folder, "x509", "-req", "-in", "server.csr", *signed, "-out", "cert.pem")
-    return folder
+from tests.unit.conftest import openssl
 
 
 @pytest.fixture

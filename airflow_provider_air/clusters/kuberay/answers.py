@@ -29,6 +29,16 @@ _CANNOT = re.compile(
 # What server-side apply says of a field that the CRD does not have: with 500, although it is nobody's outage.
 _NOT_IN_SCHEMA = ("field not declared in schema", "failed to create typed patch object")
 
+# What a deletion, a patch and an apply say of a UID that is not the resource's.
+_OF_ANOTHER_UID = (
+    "the UID in the precondition",
+    "Precondition failed: UID",
+    "metadata.uid: Invalid value",
+    "uid mismatch: the provided object specified",
+)
+# A patch with an unknown field is quoted whole, before what is wrong with it.
+_STRICT = "strict decoding error: "
+
 
 class KubeUnavailableError(UnavailableError):
     """
@@ -136,9 +146,9 @@ def is_absent(answer: Answer, asked: Asked) -> bool:
 
 
 def is_anothers(answer: Answer) -> bool:
-    """Tell whether a precondition failed: the resource of this name has another UID than the one that is meant."""
-    told = told_by(answer) if answer.status == 409 else None
-    return told is not None and "Precondition failed: UID" in told.message
+    """Tell whether the resource of this name has another UID than the one that is meant, or is gone."""
+    told = told_by(answer) if answer.status in (409, 422) else None
+    return told is not None and any(words in told.message for words in _OF_ANOTHER_UID)
 
 
 def failure_of(answer: Answer, asked: Asked) -> AirError:
@@ -237,7 +247,8 @@ def _gone(told: Told, asked: Asked) -> AirError:
 
 
 def _invalid(told: Told, asked: Asked) -> AirError:
-    return ConfigurationError(f"Kubernetes rejects the request to {asked}: {told.message}")
+    _, is_strict, fields = told.message.rpartition(_STRICT)
+    return ConfigurationError(f"Kubernetes rejects the request to {asked}: {fields if is_strict else told.message}")
 
 
 def _internal(told: Told, asked: Asked) -> AirError:

@@ -10,16 +10,15 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from airflow_provider_air.clusters.kuberay.answers import failure_of, is_absent, is_anothers, told_by
-from airflow_provider_air.clusters.kuberay.kinds import EVENT, POD, SECRET, Asked, Kind, Permission
+from airflow_provider_air.clusters.kuberay.kinds import EVENT, POD, SECRET, Asked, Kind
 from airflow_provider_air.errors import ProtocolError
 from airflow_provider_air.ray_api.requests import Answer, Call
 
-T = TypeVar("T")
 Resource = dict[str, Any]
 """A resource as Kubernetes writes it in JSON."""
 
@@ -164,11 +163,12 @@ def apply(
     manager: str = FIELD_MANAGER,
     force: bool = False,
     dry_run: bool = False,
-) -> Call[Written]:
+) -> Call[Written | None]:
     """
     Have fields as a manifest says, by server-side apply; creates what is not there.
 
-    What the manager set before and leaves out now, goes. A manifest with ``metadata.uid`` never meets a successor.
+    What the manager set before and leaves out now, goes. None where the manifest has a ``metadata.uid`` and no living
+    resource has it: a successor is never met.
 
     :param force: take fields over from other managers
     :raises FieldConflictError: another manager has set a field otherwise
@@ -177,7 +177,9 @@ def apply(
     name = manifest["metadata"]["name"]
     params = {"force": "true" if force else ""}
     path, asked = kind.path(namespace, name), Asked("patch", kind, namespace, name)
-    return _write("PATCH", path, asked, manifest, _APPLY_PATCH, params, dry_run, manager=manager)
+    return _unless_anothers(
+        _write("PATCH", path, asked, manifest, _APPLY_PATCH, params, dry_run, manager=manager), asked
+    )
 
 
 def patch(
@@ -193,12 +195,8 @@ def patch(
     asked = Asked("patch", kind, namespace, name)
     if uid:
         changes = {**changes, "metadata": {**changes.get("metadata", {}), "uid": uid}}
-    call: Call[Any] = _write("PATCH", kind.path(namespace, name), asked, changes, _MERGE_PATCH, {}, dry_run)
-
-    def read(answer: Answer) -> Written | None:
-        return None if is_absent(answer, asked) or is_anothers(answer) else call.read(answer)
-
-    return replace(call, read=read)
+    call = _write("PATCH", kind.path(namespace, name), asked, changes, _MERGE_PATCH, {}, dry_run)
+    return _unless_anothers(call, asked)
 
 
 def delete(
@@ -295,58 +293,6 @@ def get_secret(namespace: str, name: str, key: str) -> Call[str | None]:
     return replace(call, read=read)
 
 
-def may(permission: Permission) -> Call[bool]:
-    """Ask whether this user has a permission; each user may ask that."""
-    resource, _, subresource = permission.resource.partition("/")
-    attributes = {
-        "namespace": permission.namespace,
-        "verb": permission.verb,
-        "group": permission.group,
-        "resource": resource,
-        "subresource": subresource,
-    }
-    body = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": attributes},
-    }
-    asked = Asked(
-        "create", Kind("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview"), ""
-    )
-
-    def read(answer: Answer) -> bool:
-        return bool((_object(answer, asked).get("status") or {}).get("allowed"))
-
-    return _review(asked, body, read)
-
-
-def my_rules(namespace: str) -> Call[Sequence[Mapping[str, Any]]]:
-    """Ask for the rules that hold for this user in a namespace; what is not in it, :func:`may` decides."""
-    body = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectRulesReview",
-        "spec": {"namespace": namespace},
-    }
-    asked = Asked("create", Kind("authorization.k8s.io", "v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview"), "")
-
-    def read(answer: Answer) -> Sequence[Mapping[str, Any]]:
-        status = _object(answer, asked).get("status") or {}
-        return [rule for rule in status.get("resourceRules") or () if isinstance(rule, Mapping)]
-
-    return _review(asked, body, read)
-
-
-def _review(asked: Asked, body: Mapping[str, Any], read: Callable[[Answer], T]) -> Call[T]:
-    return Call(
-        "POST",
-        f"/apis/{asked.kind.api_version}/{asked.kind.plural}",
-        read,
-        headers={"Content-Type": _JSON, "Accept": _JSON},
-        body=json.dumps(body).encode(),
-        timeout_seconds=READ_SECONDS,
-    )
-
-
 def _write(
     method: str,
     path: str,
@@ -371,6 +317,13 @@ def _write(
         body=json.dumps(body).encode(),
         timeout_seconds=timeout_seconds,
     )
+
+
+def _unless_anothers(call: Call[Any], asked: Asked) -> Call[Written | None]:
+    def read(answer: Answer) -> Written | None:
+        return None if is_absent(answer, asked) or is_anothers(answer) else call.read(answer)
+
+    return replace(call, read=read)
 
 
 def _given(params: Mapping[str, str]) -> dict[str, str]:

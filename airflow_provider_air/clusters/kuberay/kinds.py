@@ -56,12 +56,14 @@ class Permission:
 
     :param verb: such as ``get``; for a proxy the verb of the request's method, such as ``create`` for POST
     :param resource: the plural, with ``/subresource`` where it is about one
+    :param name: of the only resource that it is about, or empty
     """
 
     verb: str
     group: str
     resource: str
     namespace: str
+    name: str = ""
 
     def __str__(self) -> str:
         """Say it as Kubernetes does."""

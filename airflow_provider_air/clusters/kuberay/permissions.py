@@ -6,18 +6,22 @@ Asked for before anything is created, so that a missing rule is not met when the
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_air.clusters.kuberay.answers import add_rules
-from airflow_provider_air.clusters.kuberay.api import may, my_rules
-from airflow_provider_air.clusters.kuberay.kinds import Permission
+from airflow_provider_air.clusters.kuberay.answers import add_rules, failure_of
+from airflow_provider_air.clusters.kuberay.kinds import Asked, Kind, Permission
 from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.ray_api.requests import Call
 
 if TYPE_CHECKING:
     from airflow_provider_air.clusters.kuberay.client import KubeClient
+    from airflow_provider_air.ray_api.requests import Answer
+
+T = TypeVar("T")
 
 CLUSTERS = "clusters"
 JOBS = "jobs"
@@ -80,6 +84,7 @@ def check_permissions(
     namespace: str,
     uses: Collection[str],
     *,
+    secret: str = "",
     where: str | None = None,
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -87,21 +92,22 @@ def check_permissions(
     """
     See that the user may do all that some uses need; blocks. One request where all is well.
 
+    :param secret: the only Secret that will be read, where that is known: a rule may be about it alone
     :param where: the connection, for the message
     :raises ConfigurationError: something is missing; the message names each permission and the rules to add
     :raises UnavailableError: the kube-apiserver does not answer
     """
     end = now() + REFUSED_SECONDS
-    while missing := _missing(kube, namespace, uses):
+    while missing := _missing(kube, namespace, uses, secret):
         if now() >= end:
             raise _refusal(missing, where)
         sleep(1.0)
 
 
-def _missing(kube: KubeClient, namespace: str, uses: Collection[str]) -> list[tuple[Need, Permission]]:
+def _missing(kube: KubeClient, namespace: str, uses: Collection[str], secret: str) -> list[tuple[Need, Permission]]:
     rules = kube.send(my_rules(namespace))
     wanted = [
-        (need, Permission(verb, need.group, need.resource, namespace))
+        (need, Permission(verb, need.group, need.resource, namespace, secret if need.use == TOKEN else ""))
         for need in NEEDS
         if need.use in uses
         for verb in need.verbs
@@ -116,7 +122,7 @@ def _is_in(rules: Iterable[Mapping[str, Any]], wanted: Permission) -> bool:
         and _has(rule, "apiGroups", wanted.group)
         and _has(rule, "resources", wanted.resource)
         for rule in rules
-        if not rule.get("resourceNames")
+        if not rule.get("resourceNames") or wanted.name in rule["resourceNames"]
     )
 
 
@@ -138,3 +144,43 @@ def _refusal(missing: Sequence[tuple[Need, Permission]], where: str | None) -> C
     return ConfigurationError(
         f"The user of the kubernetes connection may not {said}", where=where, hint=add_rules(rules)
     )
+
+
+def may(permission: Permission) -> Call[bool]:
+    """Ask whether this user has a permission; each user may ask that."""
+    resource, _, subresource = permission.resource.partition("/")
+    attributes = {
+        "namespace": permission.namespace,
+        "verb": permission.verb,
+        "group": permission.group,
+        "resource": resource,
+        "subresource": subresource,
+        "name": permission.name,
+    }
+    return _review(
+        "SelfSubjectAccessReview", {"resourceAttributes": attributes}, lambda status: bool(status.get("allowed"))
+    )
+
+
+def my_rules(namespace: str) -> Call[Sequence[Mapping[str, Any]]]:
+    """Ask for the rules that hold for this user in a namespace; what is not in it, :func:`may` decides."""
+
+    def read(status: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        return [rule for rule in status.get("resourceRules") or () if isinstance(rule, Mapping)]
+
+    return _review("SelfSubjectRulesReview", {"namespace": namespace}, read)
+
+
+def _review(name: str, spec: Mapping[str, Any], read: Callable[[Mapping[str, Any]], T]) -> Call[T]:
+    kind = Kind("authorization.k8s.io", "v1", f"{name.lower()}s", name)
+    body = {"apiVersion": kind.api_version, "kind": kind.name, "spec": spec}
+
+    def read_answer(answer: Answer) -> T:
+        if answer.status != 201:
+            raise failure_of(answer, Asked("create", kind, ""))
+        found = answer.json()
+        return read(found.get("status") or {} if isinstance(found, dict) else {})
+
+    path = f"/apis/{kind.api_version}/{kind.plural}"
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    return Call("POST", path, read_answer, headers=headers, body=json.dumps(body).encode())

@@ -128,7 +128,7 @@ async def test_an_agent_is_reached_by_the_way_that_the_transport_knows(head: Fak
     head.add_job("job", log=LOG)
     told: list[str] = []
 
-    def agent_url(address: str) -> str:
+    async def agent_url(address: str) -> str:
         told.append(address)
         return head.agent_url
 
@@ -140,8 +140,11 @@ async def test_an_agent_is_reached_by_the_way_that_the_transport_knows(head: Fak
 
 
 async def test_an_agent_that_no_way_leads_to_is_not_asked(head: FakeRayDashboard) -> None:
+    async def nowhere(address: str) -> None:
+        return None
+
     head.add_job("job", log=LOG)
-    transport = Transport(head.url, token=head.token, agent_url=lambda address: None)
+    transport = Transport(head.url, token=head.token, agent_url=nowhere)
 
     assert await read(transport, 5, 10) == LOG[5:15]
     assert not head.requests_to("GET", "^/logs/")

@@ -134,7 +134,7 @@ def test_a_deletion_is_of_one_uid_and_never_of_its_successor() -> None:
     assert call.body is not None
     assert json.loads(call.body)["preconditions"] == {"uid": "u1"}
 
-    another = "Precondition failed: UID in precondition: u1, UID in object meta: u2"
+    another = "the UID in the precondition (u1) does not match the UID in record (u2)"
     absent = status(404, "NotFound", 'rayclusters.ray.io "c1" not found', name="c1", kind="rayclusters")
     assert call.read(answer(status(409, "Conflict", another))) is False
     assert call.read(answer(absent)) is False
@@ -161,7 +161,19 @@ def test_a_patch_meets_the_meant_one_only() -> None:
 
     assert call.body is not None
     assert json.loads(call.body) == {"spec": {"jobId": "j"}, "metadata": {"labels": {"a": "b"}, "uid": "u1"}}
-    assert call.read(answer(status(409, "Conflict", "Precondition failed: UID in precondition: u1"))) is None
+    immutable = 'RayCluster.ray.io "c1" is invalid: metadata.uid: Invalid value: "u1": field is immutable'
+    assert call.read(answer(status(422, "Invalid", immutable))) is None
+    gone = "uid mismatch: the provided object specified uid u1, and no existing object was found"
+    applied = api.apply(RAY_CLUSTER, "ns", {"metadata": {"name": "c1", "uid": "u1"}})
+    assert applied.read(answer(status(409, "Conflict", gone))) is None
+
+
+def test_a_patch_that_is_refused_does_not_quote_the_whole_resource() -> None:
+    quoted = 'Invalid value: "{...}": strict decoding error: unknown field "spec.novel"'
+    call = api.patch(RAY_CLUSTER, "ns", "c1", {"spec": {"novel": 1}})
+
+    with pytest.raises(ConfigurationError, match=r'ns/c1: unknown field "spec\.novel"$'):
+        call.read(answer(status(422, "Invalid", quoted)))
 
 
 def test_lists_come_in_pages_and_each_item_says_what_it_is() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from aiohttp import web
 
 from airflow_provider_air.clusters.kuberay import permissions
@@ -48,9 +51,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(permissions, "REFUSED_SECONDS", 0.0)
 
 
-def check(kube: Reviewing, uses: tuple[str, ...] = ALL_BUT_PORT_FORWARD) -> None:
+def check(kube: Reviewing, uses: tuple[str, ...] = ALL_BUT_PORT_FORWARD, secret: str = "") -> None:
     with kube, KubeClient(GivenAccess([kube.server()])) as client:
-        check_permissions(client, "ns", uses, where="connection kube")
+        check_permissions(client, "ns", uses, secret=secret, where="connection kube")
 
 
 def test_the_documented_role_is_enough_and_costs_one_request() -> None:
@@ -81,6 +84,24 @@ def test_a_rule_about_some_names_is_none_for_all() -> None:
 
     with pytest.raises(ConfigurationError):
         check(Reviewing(rules))
+
+
+def test_a_rule_about_the_one_secret_is_enough_where_its_name_is_known() -> None:
+    rules = role("ns")["rules"]
+    (about,) = (rule for rule in rules if rule["resources"] == ["secrets"])
+    about["resourceNames"] = ["mine"]
+
+    check(Reviewing(rules), secret="mine")
+    with pytest.raises(ConfigurationError, match="get secrets"):
+        check(Reviewing(rules), secret="another")
+
+
+def test_the_docs_have_the_same_role() -> None:
+    page = Path(__file__).parents[4] / "docs" / "kuberay.md"
+    blocks = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    (documented,) = (found for found in map(yaml.safe_load, blocks) if found.get("kind") == "Role")
+
+    assert documented == role("ray")
 
 
 def test_an_administrator_and_a_cloud_that_lists_no_rules_may_all() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from airflow_provider_air.clusters.kuberay.answers import PermissionMissingError, TokenRefusedError
-from airflow_provider_air.clusters.kuberay.reaching import RENEWED_SECONDS, check_reach, transport_of
+from airflow_provider_air.clusters.kuberay.reaching import RENEWED_SECONDS, check_reach, transport_of, uses_of
 from airflow_provider_air.contracts.connections import KubernetesServer
 from airflow_provider_air.errors import ClusterNotReadyError, ConfigurationError, UnavailableError
 from airflow_provider_air.ray_api.client import AsyncRayClient, RayClient
@@ -66,11 +67,26 @@ def test_a_way_within_asks_for_no_token_of_the_kube_apiserver() -> None:
 
 
 @pytest.mark.parametrize(
-    "reach", ["", "ingress", "port_forward", "ftp://x", "http://", "https://me:pw@ray.example.com"]
+    "reach", ["", "ingress", "port-forward", "ftp://x", "http://", "https://me:pw@ray.example.com"]
 )
 def test_other_ways_are_refused(reach: str) -> None:
     with pytest.raises(ConfigurationError):
         check_reach(reach)
+
+
+@pytest.mark.parametrize(
+    ("reach", "outside", "within"),
+    [
+        ("auto", ("proxy",), ()),
+        ("dns", (), ()),
+        ("proxy", ("proxy",), ("proxy",)),
+        ("port_forward", ("port_forward",), ("port_forward",)),
+        ("http://ray", (), ()),
+    ],
+)
+def test_each_way_needs_its_own_rules(reach: str, outside: tuple[str, ...], within: tuple[str, ...]) -> None:
+    assert uses_of(reach, SERVER) == outside
+    assert uses_of(reach, replace(SERVER, in_cluster=True)) == within
 
 
 def test_by_the_proxy_the_tls_settings_are_the_connections_and_it_is_opened_anew_in_time() -> None:
