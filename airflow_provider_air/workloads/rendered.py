@@ -126,6 +126,7 @@ FLAGS = frozenset(
 TEXTS = frozenset(
     {
         "alias",
+        "annotations",
         "application",
         "entity",
         "entrypoint_label_selector",
@@ -135,10 +136,15 @@ TEXTS = frozenset(
         "feature_view",
         "feature_views",
         "flavor",
+        "head_service_annotations",
+        "labels",
         "metadata",
         "metric",
         "model_name",
         "name",
+        "node_selector",
+        "pod_annotations",
+        "pod_labels",
         "project",
         "register_as",
         "same_tag",

@@ -17,7 +17,7 @@ DOOR = f"{DRIVERS}.wire"
 # What is inside a back end, a storage, an attachment is nobody's business but its own folder's and the registry's
 # beside it; and that of what Airflow sees of it, which has its name: the hook, the connection, the operator.
 INSIDES: dict[str, dict[str, tuple[str, ...]]] = {
-    "clusters": {"existing": (), "local": ()},
+    "clusters": {"existing": (), "kuberay": (), "local": ()},
     "storage": {"gcs": ("google",), "s3": ("aws",), "shared_folder": ()},
     "attachments": {"feast": (), "mlflow": (), "tecton": (), "wandb": ()},
 }

@@ -29,7 +29,7 @@ from tests.kubernetes.node.node import Node
 __all__ = ["local_home", "migrated_db"]
 
 # Two clusters start, and both train.
-pytestmark = [pytest.mark.integration, pytest.mark.full, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.integration, pytest.mark.full, pytest.mark.timeout(1500)]
 
 DAG_ID = "example_07_train"
 # Not that of the examples' own tests, whose cluster others use.
@@ -37,7 +37,7 @@ NAME = "moved"
 USER = "airflow"
 # Two of these fit on a machine of two cores.
 SIZE = {"cpu": 2, "memory": "3Gi", "requests": {"cpu": "300m", "memory": "1Gi"}}
-RUN_SECONDS = 500
+RUN_SECONDS = 600
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,13 @@ NEWER = "AIR_KUBERAY_CRDS"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
+LINUX = {
+    "node_selector_terms": [
+        {"match_expressions": [{"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]}]},
+    ]
+}
+
+
 def collection(api: Api, manifest: dict[str, Any], namespace: str) -> str:
     return api.path(f"{manifest['kind'].lower()}s", "", namespace, RAY)
 
@@ -134,7 +141,7 @@ def test_scaling_is_of_a_second_manager_and_a_later_apply_keeps_it(kube: Node, n
         groups = kube.admin.get("rayclusters", "scaled", namespace, RAY)["spec"]["workerGroupSpecs"]
         return {one["groupName"]: (one["replicas"], one["minReplicas"], one["maxReplicas"]) for one in groups}
 
-    assert sizes() == {"a": (1, 0, 2**31 - 1), "b": (3, 1, 4)}
+    assert sizes() == {"a": (1, 0, 2**31 - 1), "b": (3, 1, 2**31 - 1)}
     live = kube.admin.get("rayclusters", "scaled", namespace, RAY)
     assert scaling_patch(wish, live) == []
     # The list is one field for the server: whoever wrote it last has it whole.
@@ -143,7 +150,7 @@ def test_scaling_is_of_a_second_manager_and_a_later_apply_keeps_it(kube: Node, n
     assert caught.value.status == 409
     assert "airflow-provider-air-scaling" in caught.value.message
     applied(kube.admin, with_live_replicas(manifest, live), namespace, force="true")
-    assert sizes() == {"a": (1, 0, 2**31 - 1), "b": (3, 1, 4)}
+    assert sizes() == {"a": (1, 0, 2**31 - 1), "b": (3, 1, 2**31 - 1)}
 
 
 def test_a_group_that_moved_in_between_is_not_scaled(kube: Node, namespace: str) -> None:
@@ -199,9 +206,18 @@ def test_a_restricted_namespace_takes_the_restricted_preset_with_all_that_a_pod_
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "ray", **in_namespace}},
     )
     spec = KubeRayCluster(
+        manifest={
+            "metadata": {"labels": {"from": "manifest"}},
+            "spec": {"headGroupSpec": {"template": {"metadata": {"annotations": {"from": "manifest"}}}}},
+        },
         image=kube.ray_image,
         image_pull_policy="IfNotPresent",
+        image_pull_secrets=["registry"],
+        annotations={"example.com/owner": "Ada"},
+        head_service_annotations={"example.com/dns": "ray"},
+        upgrade_strategy={"type": "None"},
         security_context="restricted",
+        pod_security_context={"run_as_user": 1000, "fs_group": 1000},
         service_account_name="ray",
         env={"TOKEN": {"secret_key_ref": {"name": "keys", "key": "token"}}, "PLAIN": "p1"},
         env_from=[{"config_map_ref": {"name": "settings"}}],
@@ -209,11 +225,28 @@ def test_a_restricted_namespace_takes_the_restricted_preset_with_all_that_a_pod_
         volume_mounts=[{"name": "scratch", "mount_path": "/scratch"}, {"name": "keys", "mount_path": "/keys"}],
         node_selector={"kubernetes.io/os": "linux"},
         tolerations=[{"operator": "Exists"}],
+        affinity={"node_affinity": {"required_during_scheduling_ignored_during_execution": LINUX}},
+        topology_spread_constraints=[
+            {"max_skew": 1, "topology_key": "kubernetes.io/hostname", "when_unsatisfiable": "ScheduleAnyway"}
+        ],
         termination_grace_period_seconds=5,
         pod_labels={"team": "ml"},
         pod_annotations={"example.com/why": "a test"},
-        head=HeadGroup(requests={"cpu": "200m", "memory": "1Gi"}, cpu=1, memory="2Gi", labels={"zone": "a"}),
-        worker_groups=[WorkerGroup(max_replicas=1, cpu="200m", memory="1Gi", idle_timeout_seconds=30)],
+        head=HeadGroup(
+            cpu=1,
+            memory="2Gi",
+            requests={"cpu": "200m", "memory": "1Gi"},
+            limits={"ephemeral-storage": "4Gi"},
+            labels={"zone": "a"},
+            resources={"CPU": 0, "front": 2},
+            ray_start_params={"log-color": False},
+            template={"spec": {"hostname": "front"}},
+        ),
+        worker_groups=[
+            WorkerGroup(
+                name="small", max_replicas=1, cpu="200m", memory="1Gi", ephemeral_storage="1Gi", idle_timeout_seconds=30
+            )
+        ],
         autoscaler_options={"resources": {"requests": {"cpu": "100m", "memory": "256Mi"}}},
     )
     spec.validate()
@@ -233,6 +266,14 @@ def test_a_restricted_namespace_takes_the_restricted_preset_with_all_that_a_pod_
     assert {one["name"] for one in pod["spec"]["containers"]} == {"ray-head", "autoscaler"}
     assert pod["metadata"]["labels"]["zone"] == "a"
     assert pod["metadata"]["labels"]["team"] == "ml"
+    assert pod["metadata"]["annotations"]["from"] == "manifest"
+    (ray,) = (one for one in pod["spec"]["containers"] if one["name"] == "ray-head")
+    # What Ray schedules is not what the container has.
+    for words in ("--num-cpus=0", '"front":2', "--log-color=False"):
+        assert words in ray["args"][0]
+    assert ray["resources"]["limits"] == {"cpu": "1", "memory": "2Gi", "ephemeral-storage": "4Gi"}
+    service = kube.admin.get("services", ready["status"]["head"]["serviceName"], namespace)
+    assert service["metadata"]["annotations"]["example.com/dns"] == "ray"
     shown = kube.kubectl(
         "exec",
         "-n",
@@ -243,6 +284,6 @@ def test_a_restricted_namespace_takes_the_restricted_preset_with_all_that_a_pod_
         "--",
         "sh",
         "-c",
-        'echo "$TOKEN $PLAIN $MODE"; cat /keys/token; touch /scratch/x',
+        'echo "$TOKEN $PLAIN $MODE"; cat /keys/token; echo " $(hostname) $(id -u)"; touch /scratch/x',
     )
-    assert shown.split() == ["t1", "p1", "m1", "t1"]
+    assert shown.split() == ["t1", "p1", "m1", "t1", "front", "1000"]

@@ -12,6 +12,7 @@ import binascii
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any
 
 from airflow_provider_air.clusters.kuberay.answers import failure_of, is_absent, is_anothers, told_by
@@ -32,6 +33,7 @@ WRITE_SECONDS = 65.0
 WATCH_MARGIN_SECONDS = 10.0
 _JSON = "application/json"
 _MERGE_PATCH = "application/merge-patch+json"
+_JSON_PATCH = "application/json-patch+json"
 _APPLY_PATCH = "application/apply-patch+yaml"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, application/json"
 
@@ -199,6 +201,26 @@ def patch(
     return _unless_anothers(call, asked)
 
 
+def scale(
+    kind: Kind, namespace: str, name: str, operations: Sequence[Mapping[str, Any]], *, dry_run: bool = False
+) -> Call[Written | None]:
+    """
+    Change the numbers of workers, as a field manager of their own; None where there is none, or the groups have moved.
+
+    :param operations: a JSON patch, see :func:`~airflow_provider_air.clusters.kuberay.manifest.scaling_patch`
+    """
+    asked = Asked("patch", kind, namespace, name)
+    body, path = list(operations), kind.path(namespace, name)
+    call: Call[Any] = _write("PATCH", path, asked, body, _JSON_PATCH, {}, dry_run, manager=SCALING_MANAGER)
+
+    def read(answer: Answer) -> Written | None:
+        # A test of the patch that does not hold is 422 (measured, Kubernetes 1.35).
+        has_moved = answer.status == HTTPStatus.UNPROCESSABLE_ENTITY
+        return None if has_moved or is_absent(answer, asked) else call.read(answer)
+
+    return replace(call, read=read)
+
+
 def delete(
     kind: Kind,
     namespace: str,
@@ -297,7 +319,7 @@ def _write(
     method: str,
     path: str,
     asked: Asked,
-    body: Mapping[str, Any],
+    body: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     content_type: str,
     params: Mapping[str, str],
     dry_run: bool,

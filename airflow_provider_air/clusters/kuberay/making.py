@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_air.clusters.kuberay import api
 from airflow_provider_air.clusters.kuberay.kinds import RAY_JOB
-from airflow_provider_air.clusters.kuberay.manifest import cluster_manifest, resource_of
+from airflow_provider_air.clusters.kuberay.manifest import cluster_manifest, resource_of, scaling_patch
 from airflow_provider_air.clusters.kuberay.marks import Marks
 from airflow_provider_air.clusters.kuberay.option_rules import refused_fields
-from airflow_provider_air.clusters.kuberay.permissions import CLUSTERS, JOBS, PROXY, TOKEN, check_permissions
+from airflow_provider_air.clusters.kuberay.permissions import CLUSTERS, JOBS, TOKEN, check_permissions
 from airflow_provider_air.clusters.kuberay.places import Place, wants_token
+from airflow_provider_air.clusters.kuberay.reaching import uses_of
 from airflow_provider_air.clusters.kuberay.trouble import is_provisioned
 from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterState
-from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.errors import ConfigurationError, UnavailableError
 
 if TYPE_CHECKING:
     from airflow_provider_air.clusters.kuberay.api import Resource
@@ -86,6 +87,7 @@ class Making:
             )
         if not self._is_dead(there, marks, spec, state):
             self._check_match(marks, spec, place, attempt)
+            self._scale(there, spec, place, kube)
             return True
         log.warning("The %s is of no use any more, and is made anew", place)
         uid = there["metadata"]["uid"]
@@ -98,8 +100,7 @@ class Making:
             uses.add(JOBS)
         if wants_token(manifest):
             uses.add(TOKEN)
-        if place.reach == "proxy" or (place.reach == "auto" and not kube.server.in_cluster):
-            uses.add(PROXY)
+        uses.update(uses_of(place.reach, kube.server))
         check_permissions(kube, place.namespace, uses, where=f"connection {place.conn_id}")
 
     def _check_match(self, marks: Marks, spec: KubeRayCluster, place: Place, attempt: AttemptInfo | None) -> None:
@@ -111,6 +112,14 @@ class Making:
                 f"The {place} lives and was made from another spec",
                 hint="Use the spec it was made from, choose another name, or delete the cluster first",
             )
+
+    def _scale(self, there: Resource, spec: KubeRayCluster, place: Place, kube: KubeClient) -> None:
+        """Have an adopted cluster grow to what a spec asks for, where that is more than it has."""
+        if place.kind is RAY_JOB or not (operations := scaling_patch(spec, there)):
+            return
+        log.info("The %s gets the numbers of workers of the new spec", place)
+        if kube.send(api.scale(place.kind, place.namespace, place.name, operations)) is None:
+            raise UnavailableError(f"The groups of the {place} were changed at the same moment")
 
     def _is_dead(self, there: Resource, marks: Marks, spec: KubeRayCluster, state: ClusterState) -> bool:
         """

@@ -50,7 +50,7 @@ LEAST_TTL_SECONDS = 600
 """From a RayJob's end to its cluster's: less takes the log from a reader that comes back late (KubeRay 1.6)."""
 SUBMISSION_SECONDS = 300.0
 """From a ready head to a job that Ray has accepted, uploads and a busy worker included."""
-MOST_SECONDS = 2**31 - 1
+MOST_NUMBER = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def deadlines_of(spec: KubeRayCluster, not_after: float | None, now: float) -> D
         # A little later than our own stop, which reads what the job left before its cluster goes.
         active = max(0.0, not_after - now) + SUBMISSION_SECONDS
     else:
-        active = pre_running + (spec.deadline_seconds or spec.ttl_seconds or MOST_SECONDS)
+        active = pre_running + (spec.deadline_seconds or spec.ttl_seconds or MOST_NUMBER)
     return Deadlines(_whole(pre_running), _whole(active))
 
 
@@ -173,9 +173,10 @@ def with_live_replicas(manifest: Mapping[str, Any], live: Mapping[str, Any]) -> 
 
 def scaling_patch(spec: KubeRayCluster, live: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
-    Give the JSON patch (RFC 6902) that gives a live RayCluster the numbers of workers that a spec says.
+    Give the JSON patch (RFC 6902) that lets a live RayCluster have the workers that a spec says, where it has less.
 
-    Minimum and maximum; replicas only where no autoscaler has them. Each group is tested to be where it was seen, so
+    Never fewer: somebody else who shares the cluster may need them. Minimum and maximum; replicas only where no
+    autoscaler has them. Each group is tested to be where it was seen, so
     that a change in between is a refusal (HTTP 422) and not another group's size. Empty where nothing differs. The
     groups are one atomic list, which two field managers cannot share by server-side apply.
 
@@ -193,18 +194,22 @@ def scaling_patch(spec: KubeRayCluster, live: Mapping[str, Any]) -> list[dict[st
             )
         path = f"/spec/workerGroupSpecs/{places[group.name]}"
         there = _groups_of(live)[places[group.name]]
-        wished = {key: value for key, value in _sizes(group, autoscaled=autoscaled).items() if there.get(key) != value}
-        if wished:
+        if wished := _more(group, there, autoscaled=autoscaled):
             patch.append({"op": "test", "path": f"{path}/groupName", "value": group.name})
             patch += [{"op": "add", "path": f"{path}/{key}", "value": value} for key, value in wished.items()]
     return patch
 
 
-def _sizes(group: WorkerGroup, *, autoscaled: bool) -> dict[str, int]:
-    sizes = {"minReplicas": group.min_replicas, "maxReplicas": group.max_replicas}
+def _more(group: WorkerGroup, there: Mapping[str, Any], *, autoscaled: bool) -> dict[str, int]:
+    """Give which numbers a live group lacks; an absent one is the CRDs' default."""
+    least, most = there.get("minReplicas", 0), there.get("maxReplicas", MOST_NUMBER)
+    wished = {"minReplicas": max(least, group.min_replicas or 0)}
     if not autoscaled:
-        sizes["replicas"] = group.first_replicas()
-    return {key: value for key, value in sizes.items() if value is not None}
+        wished["replicas"] = max(there.get("replicas", 0), group.first_replicas())
+    # Whatever is asked for must be allowed.
+    wished["maxReplicas"] = max(most, group.max_replicas or 0, *wished.values())
+    have = {"minReplicas": least, "maxReplicas": most, "replicas": there.get("replicas", 0)}
+    return {key: value for key, value in wished.items() if value > have[key]}
 
 
 def _parts(spec: KubeRayCluster, marks: Marks) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -334,4 +339,4 @@ def _groups_of(resource: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _whole(seconds: float) -> int:
-    return max(1, min(MOST_SECONDS, round(seconds)))
+    return max(1, min(MOST_NUMBER, round(seconds)))

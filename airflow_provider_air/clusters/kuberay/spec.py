@@ -196,7 +196,7 @@ class KubeRayCluster(PodFields):
         Digest what makes two specs ask for the same cluster.
 
         Left out are its name and scope, how it is reached, the time-outs, and how many workers a group has: a cluster
-        with others is adopted, and takes over the new ones. How a dict's keys are spelled makes no difference.
+        with others is adopted. How a dict's keys are spelled makes no difference.
         """
         wish: dict[str, Any] = {
             one.name: spelled(getattr(self, one.name))

@@ -195,7 +195,7 @@ def test_a_dry_run_prints_what_would_be_sent(capsys: pytest.CaptureFixture[str],
         own = RaySubmitJobOperator(task_id="own", entrypoint="true", cluster=spec)
         by_connection = RaySubmitJobOperator(task_id="by_connection", entrypoint="true", ray_conn_id="kube")
         create = RayCreateClusterOperator(task_id="create", cluster=spec)
-        nothing = [
+        nothing: list[Any] = [
             RaySubmitJobOperator(task_id="made", entrypoint="true", cluster=create.output),
             RaySubmitJobOperator(task_id="local", entrypoint="true", cluster=LocalCluster()),
             RaySubmitJobOperator(task_id="address", entrypoint="true"),
@@ -204,7 +204,8 @@ def test_a_dry_run_prints_what_would_be_sent(capsys: pytest.CaptureFixture[str],
         with RayClusterTaskGroup("group", cluster=spec):
             nothing.append(RaySubmitJobOperator(task_id="in_group", entrypoint="true"))
 
-    for task, kind in ((own, "RayJob"), (by_connection, "RayJob"), (create, "RayCluster")):
+    printing: list[tuple[Any, str]] = [(own, "RayJob"), (by_connection, "RayJob"), (create, "RayCluster")]
+    for task, kind in printing:
         task.dry_run()
         printed = capsys.readouterr().out
         assert yaml.safe_load(printed[printed.index("apiVersion:") :])["kind"] == kind

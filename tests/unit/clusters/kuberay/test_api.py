@@ -176,6 +176,17 @@ def test_a_patch_that_is_refused_does_not_quote_the_whole_resource() -> None:
         call.read(answer(status(422, "Invalid", quoted)))
 
 
+def test_scaling_is_another_managers_and_leaves_groups_that_have_moved() -> None:
+    operations = [{"op": "test", "path": "/spec/workerGroupSpecs/0/groupName", "value": "a"}]
+    call = api.scale(RAY_CLUSTER, "ns", "c1", operations)
+
+    assert call.body is not None
+    assert json.loads(call.body) == operations
+    assert call.headers["Content-Type"] == "application/json-patch+json"
+    assert call.params["fieldManager"] == api.SCALING_MANAGER != api.FIELD_MANAGER
+    assert call.read(answer(status(422, "Invalid", "the server rejected our request due to an error"))) is None
+
+
 def test_lists_come_in_pages_and_each_item_says_what_it_is() -> None:
     call = api.list_pods("ns", "c1", rest="abc")
     assert call.path == "/api/v1/namespaces/ns/pods"

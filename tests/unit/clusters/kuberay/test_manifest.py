@@ -193,10 +193,11 @@ def scaled(spec: KubeRayCluster, live: dict[str, Any]) -> list[Any]:
 
 def test_scaling_writes_least_and_most_and_leaves_replicas_to_the_autoscaler() -> None:
     live = CASES["autoscaled"].manifest()
-    groups = [WorkerGroup(name="steady", min_replicas=2, max_replicas=3, replicas=3)]
+    groups = [WorkerGroup(name="steady", min_replicas=2, max_replicas=4, replicas=3)]
     assert scaled(KubeRayCluster(worker_groups=groups), live) == [
         ("test", "/spec/workerGroupSpecs/1/groupName", "steady"),
         ("add", "/spec/workerGroupSpecs/1/minReplicas", 2),
+        ("add", "/spec/workerGroupSpecs/1/maxReplicas", 4),
     ]
 
 
@@ -207,6 +208,27 @@ def test_without_an_autoscaler_scaling_writes_replicas() -> None:
         ("test", "/spec/workerGroupSpecs/0/groupName", "workers"),
         ("add", "/spec/workerGroupSpecs/0/replicas", 5),
     ]
+
+
+@pytest.mark.parametrize("autoscaled", [False, True])
+def test_scaling_never_takes_workers_from_somebody_else(autoscaled: bool) -> None:
+    spec = KubeRayCluster(
+        image=IMAGE,
+        enable_in_tree_autoscaling=autoscaled,
+        worker_groups=[WorkerGroup(replicas=5, min_replicas=3, max_replicas=8)],
+    )
+    live = cluster_manifest(spec, "first", MARKS)
+    for group in (WorkerGroup(replicas=1), WorkerGroup(min_replicas=0, max_replicas=2), WorkerGroup()):
+        assert scaled(KubeRayCluster(worker_groups=[group]), live) == []
+
+
+@pytest.mark.parametrize("group", [WorkerGroup(min_replicas=7), WorkerGroup(replicas=7)])
+def test_what_scaling_asks_for_is_allowed(group: WorkerGroup) -> None:
+    first = WorkerGroup(replicas=1, max_replicas=3)
+    spec = KubeRayCluster(image=IMAGE, enable_in_tree_autoscaling=False, worker_groups=[first])
+    live = cluster_manifest(spec, "first", MARKS)
+    written = {path.rpartition("/")[2]: value for _, path, value in scaled(KubeRayCluster(worker_groups=[group]), live)}
+    assert written["maxReplicas"] == written["replicas"] == 7
 
 
 def test_scaling_a_group_that_is_not_there_is_refused_by_name() -> None:
