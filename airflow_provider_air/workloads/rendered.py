@@ -99,26 +99,17 @@ NUMBERS_OF_DATA = frozenset({"max_rows_per_file", "min_rows_per_file", "seed", "
 FLAGS = frozenset(
     {
         "clean",
-<<<<<<< HEAD
         "enable_in_tree_autoscaling",
         "enable_ingress",
-=======
->>>>>>> cleanup
         "full_feature_names",
         "missing_ok",
         "offline",
         "online",
-<<<<<<< HEAD
-        "overwrite",
-        "records",
-        "soft_fail",
-=======
         "only_tell",
         "overwrite",
         "records",
         "soft_fail",
         "strict",
->>>>>>> cleanup
         "wait",
     }
 )
