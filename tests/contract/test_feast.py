@@ -91,6 +91,13 @@ def test_apply_registers_what_the_repository_defines(applied: Any) -> None:
     assert applied == {"project": "flights", "feature_views": ["delays"], "feature_services": ["delay_v1"]}
 
 
+@pytest.mark.usefixtures("applied")
+def test_nothing_is_fresh_before_its_first_materialization(drive: Drive) -> None:
+    """The first of this file's tests that needs the online store: later ones materialize."""
+    late = {"fresh_at": day(6).isoformat(), "materialized_until": {}, "late": ["a first materialization"]}
+    assert drive(freshness(day(6))).result == late
+
+
 def test_each_row_gets_what_was_known_at_its_time_and_a_retry_joins_nothing(
     applied: Any, place: Path, drive: Drive
 ) -> None:
@@ -237,13 +244,11 @@ def freshness(at: Any, *views: str) -> dict[str, bytes]:
 
 @pytest.mark.usefixtures("applied")
 def test_freshness_is_what_the_registry_says(place: Path, drive: Drive) -> None:
-    never = drive(freshness(day(6))).result
     drive(materialize_payload(start=day(1).isoformat(), end=day(6), feature_views=[]))
 
     fresh, late = drive(freshness(day(6))).result, drive(freshness(day(7), "delays")).result
 
     until = {"delays": day(6).isoformat()}
-    assert never == {"fresh_at": day(6).isoformat(), "materialized_until": {}, "late": ["a first materialization"]}
     assert fresh == {"fresh_at": day(6).isoformat(), "materialized_until": until, "late": []}
     assert late["materialized_until"] == until
     assert late["late"] == [f"delays ({day(6).isoformat()})"]

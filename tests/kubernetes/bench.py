@@ -37,7 +37,8 @@ USER = "airflow"
 CONN_ID = "kubernetes_default"
 # So that several fit on a machine of two cores.
 SMALL = {"cpu": "200m", "memory": "1500Mi", "resources": {"CPU": 1}}
-GONE_SECONDS = 90.0
+# KubeRay lets a RayJob go, and a kube-apiserver that was away has its operator start anew first: a minute or two.
+GONE_SECONDS = 240.0
 
 
 @dataclass

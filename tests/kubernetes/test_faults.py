@@ -247,11 +247,11 @@ def test_a_kube_apiserver_that_is_away_at_the_submission_sends_no_job_twice(benc
     bench.target = ref
     bench.kube.kill("kube-apiserver")
 
-    def come_back() -> None:
+    def mend() -> None:
         time.sleep(20)
         bench.kube.start_part("kube-apiserver")
 
-    with meanwhile(come_back):
+    with meanwhile(mend):
         bench.whole()
 
     assert bench.jobs_of_ray(ref) == [bench.attempts[0].submission_id]

@@ -11,11 +11,12 @@ from airflow_provider_air.clusters.kuberay.kinds import RAY_JOB
 from airflow_provider_air.clusters.kuberay.manifest import cluster_manifest, resource_of, scaling_patch
 from airflow_provider_air.clusters.kuberay.marks import Marks
 from airflow_provider_air.clusters.kuberay.option_rules import refused_fields
-from airflow_provider_air.clusters.kuberay.permissions import CLUSTERS, JOBS, PROXY, TOKEN, check_permissions
+from airflow_provider_air.clusters.kuberay.permissions import CLUSTERS, JOBS, TOKEN, check_permissions
 from airflow_provider_air.clusters.kuberay.places import Place, wants_token
+from airflow_provider_air.clusters.kuberay.reaching import uses_of
 from airflow_provider_air.clusters.kuberay.trouble import is_provisioned
 from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterState
-from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.errors import ConfigurationError, UnavailableError
 
 if TYPE_CHECKING:
     from airflow_provider_air.clusters.kuberay.api import Resource
@@ -86,19 +87,11 @@ class Making:
             )
         if not self._is_dead(there, marks, spec, state):
             self._check_match(marks, spec, place, attempt)
-            self._grow(there, spec, place, kube)
+            self._scale(there, spec, place, kube)
             return
         log.warning("The %s is of no use any more, and is made anew", place)
         uid = there["metadata"]["uid"]
         kube.send(api.delete(place.kind, place.namespace, place.name, uid, propagation="Foreground"))
-
-    def _grow(self, there: Resource, spec: KubeRayCluster, place: Place, kube: KubeClient) -> None:
-        """Let a shared cluster have the workers that are wished for, where it has fewer: others may need the rest."""
-        if place.kind is RAY_JOB or not (operations := scaling_patch(spec, there)):
-            return
-        log.info("The %s gets the workers that it lacks", place)
-        if kube.send(api.scale(place.kind, place.namespace, place.name, operations)) is None:
-            log.warning("The groups of the %s have changed meanwhile, and it keeps its workers", place)
 
     def _check_permissions(self, manifest: Resource, place: Place, kube: KubeClient) -> None:
         uses = {CLUSTERS}
@@ -106,8 +99,7 @@ class Making:
             uses.add(JOBS)
         if wants_token(manifest):
             uses.add(TOKEN)
-        if place.reach == "proxy" or (place.reach == "auto" and not kube.server.in_cluster):
-            uses.add(PROXY)
+        uses.update(uses_of(place.reach, kube.server))
         check_permissions(kube, place.namespace, uses, where=f"connection {place.conn_id}")
 
     def _check_match(self, marks: Marks, spec: KubeRayCluster, place: Place, attempt: AttemptInfo | None) -> None:
@@ -119,6 +111,14 @@ class Making:
                 f"The {place} lives and was made from another spec",
                 hint="Use the spec it was made from, choose another name, or delete the cluster first",
             )
+
+    def _scale(self, there: Resource, spec: KubeRayCluster, place: Place, kube: KubeClient) -> None:
+        """Have an adopted cluster grow to what a spec asks for, where that is more than it has."""
+        if place.kind is RAY_JOB or not (operations := scaling_patch(spec, there)):
+            return
+        log.info("The %s gets the numbers of workers of the new spec", place)
+        if kube.send(api.scale(place.kind, place.namespace, place.name, operations)) is None:
+            raise UnavailableError(f"The groups of the {place} were changed at the same moment")
 
     def _is_dead(self, there: Resource, marks: Marks, spec: KubeRayCluster, state: ClusterState) -> bool:
         """
