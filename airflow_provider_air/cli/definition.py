@@ -19,8 +19,8 @@ from airflow.cli.cli_config import (
     lazy_load_command,
 )
 
-_NAME = Arg(("name",), help="Name of a local cluster of this host, or the id of a ray connection")
-_LOCAL_NAME = Arg(("name",), help="Name of a local cluster of this host")
+_NAME = Arg(("name",), help="Name of a cluster that was made by this provider, or the id of a ray connection")
+_MADE = Arg(("name",), help="Name of a cluster that was made by this provider; local ones are seen on their own host")
 _JOB = Arg(("submission_id",), help="Submission id of the job")
 _CONNECTION = Arg(("--ray-conn-id",), help="The ray connection (default: ray_default)", default=None)
 _CLUSTER = Arg(("--cluster",), help="Name of a local cluster of this host, instead of a connection", default=None)
@@ -61,7 +61,7 @@ def _cluster_commands() -> tuple[ActionCommand, ...]:
     return (
         ActionCommand(
             name="list",
-            help="List the local clusters of this host and the clusters behind ray connections",
+            help="List the clusters that were made, local ones of this host, and those behind ray connections",
             func=_later("clusters.list_clusters"),
             args=(ARG_OUTPUT, ARG_VERBOSE),
         ),
@@ -79,9 +79,9 @@ def _cluster_commands() -> tuple[ActionCommand, ...]:
         ),
         ActionCommand(
             name="delete",
-            help="Delete a local cluster of this host with all that runs on it",
+            help="Delete a cluster that was made by this provider, with all that runs on it",
             func=_later("clusters.delete_cluster"),
-            args=(_LOCAL_NAME, ARG_YES, ARG_VERBOSE),
+            args=(_MADE, ARG_YES, ARG_VERBOSE),
         ),
         ActionCommand(
             name="clean",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 import sys
 from argparse import Namespace
@@ -22,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from airflow_provider_air.clusters.registry import DEFAULT_RAY_CONN_ID, backend_names
 from airflow_provider_air.connections.ports import backend_of, chosen
 from airflow_provider_air.connections.ray import get_ray_connection
-from airflow_provider_air.contracts.clusters import ClusterRef, ListedCluster
+from airflow_provider_air.contracts.clusters import ClusterRef, ClusterSpec, ListedCluster
 from airflow_provider_air.errors import AirError, ConfigurationError, UnavailableError
 from airflow_provider_air.hooks.ray import RayHook
 
@@ -98,14 +99,26 @@ def _types_in_environment() -> dict[str, str]:
 
 
 def made_clusters() -> list[ListedCluster]:
-    """List the clusters that we made and that are not gone; a back end that cannot list them is told of."""
-    made: list[ListedCluster] = []
-    for name in backend_names():
+    """
+    List the clusters that we made and that are not gone, of each back end and where each ``ray`` connection leads.
+
+    What cannot be listed is told of.
+    """
+    places: list[tuple[str, ClusterSpec | ClusterRef | None]] = [(name, None) for name in backend_names()]
+    # Who cannot read the database still has what is listed without a connection.
+    with contextlib.suppress(AirError):
+        for conn_id in ray_connection_ids():
+            with contextlib.suppress(AirError):
+                target = chosen(None, conn_id)
+                places.append((target.backend, target))
+    made: dict[tuple[str, str, str], ListedCluster] = {}
+    for name, where in places:
         try:
-            made += backend_of(name).list()
+            for item in backend_of(name).list(where=where):
+                made[name, item.ref.name, json.dumps(dict(item.ref.details), sort_keys=True)] = item
         except AirError as error:
             sys.stderr.write(f"{error}\n")
-    return made
+    return list(made.values())
 
 
 def made_cluster(name: str) -> ListedCluster:

@@ -12,7 +12,10 @@ from airflow import settings
 from sqlalchemy import create_engine
 from sqlalchemy.orm import sessionmaker
 
+from airflow_provider_air.clusters.kuberay.marks import Marks
+from airflow_provider_air.contracts.clusters import ClusterOwner
 from airflow_provider_air.contracts.names import fitted
+from tests.fakes.kube_api import KubeApi
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.unit.cli.conftest import Cli
 
@@ -64,6 +67,30 @@ def test_a_database_that_cannot_be_read_does_not_hide_the_clusters_of_this_host(
     monkeypatch.setattr(settings, "Session", sessionmaker(create_engine("sqlite://")))
     args = ("clusters", "list", "-o", "json")
     assert json.loads(cli.run(*args)) == []
+
+
+def test_what_was_made_is_listed_wherever_a_connection_leads(cli: Cli) -> None:
+    marks = Marks.of(ClusterOwner("air"), "hash", scope="global")
+    with KubeApi("a-long-token-of-a-test") as kube:
+        kube.put("rayclusters", "shared", namespace="team")
+        kube.resources["rayclusters", "team", "shared"]["metadata"] |= {
+            "labels": marks.labels(),
+            "annotations": marks.annotations(),
+        }
+        user = {"name": "u", "user": {"token": "a-long-token-of-a-test"}}
+        config = {
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+            "clusters": [{"name": "k", "cluster": {"server": kube.url}}],
+            "users": [user],
+        }
+        cli.add_connection("kube", conn_type="kubernetes", extra=json.dumps({"kube_config": config}))
+        cluster = {"kubernetes_conn_id": "kube", "namespace": "team"}
+        cli.add_connection("ray_away", extra=json.dumps({"backend": "kuberay", "cluster": cluster}))
+
+        rows = {row["name"]: row for row in cli.rows("clusters", "list")}
+
+    assert (rows["shared"]["back_end"], rows["shared"]["owner"]) == ("kuberay", "air")
 
 
 def test_show_gives_a_field_per_line(cli: Cli, dashboard: FakeRayDashboard) -> None:
