@@ -95,6 +95,8 @@ def _containerd(folder: Path) -> Iterator[str]:
     (folder / "config.toml").write_text(config(str(folder), str(state), str(state)))
     with open(folder / "containerd.log", "w") as log:
         command = [
+            "setpriv",
+            "--pdeathsig=KILL",  # a build that is killed leaves nothing
             "unshare",
             "--mount",
             "--fork",
