@@ -32,7 +32,8 @@ class Kind:
 
 
 REFUSED = Kind(0, retryable=False)
-OPERATOR_AWAY = Kind(90)
+# After a restart of the kube-apiserver it starts anew, up to four times with ever longer pauses (1.6.1, measured).
+OPERATOR_AWAY = Kind(240)
 POD_SECURITY = Kind(15, retryable=False)
 SERVICE_ACCOUNT = Kind(30)
 QUOTA = Kind(300)

@@ -201,7 +201,7 @@ CASES = {
         "low on resource: memory",
         90,
     ),
-    "no operator": (shapes.cluster(), [], [], "operator has not looked at it", 90),
+    "no operator": (shapes.cluster(), [], [], "operator has not looked at it", 240),
     "no pod by an event": (
         shapes.cluster(),
         [],
