@@ -65,7 +65,7 @@ def connections() -> DictConnections:
 
 
 def test_every_back_end_of_ours_opens_and_has_a_spec(connections: DictConnections) -> None:
-    for name in ("existing", "local"):
+    for name in ("existing", "kuberay", "local"):
         backend = open_backend(name, connections)
         verbs = ["name_of", "ensure", "find", "list", "describe", "watch", "extend", "delete", "facts", "jobs"]
         assert all(callable(getattr(backend, verb)) for verb in verbs)
@@ -76,7 +76,7 @@ def test_every_back_end_of_ours_opens_and_has_a_spec(connections: DictConnection
 
 
 def test_unknown_back_ends_and_fields_are_named(connections: DictConnections) -> None:
-    with pytest.raises(ConfigurationError, match=r"'moon'.*existing, local"):
+    with pytest.raises(ConfigurationError, match=r"'moon'.*existing, kuberay, local"):
         open_backend("moon", connections)
     with pytest.raises(ConfigurationError, match="gpus"):
         build_spec("local", {"gpus": 1})
@@ -84,7 +84,7 @@ def test_unknown_back_ends_and_fields_are_named(connections: DictConnections) ->
 
 @pytest.mark.usefixtures("third_party")
 def test_a_back_end_of_somebody_elses_is_used_like_ours(connections: DictConnections) -> None:
-    assert backend_names() == ["existing", "local", "absent", "broken", "no-kind", "other"]
+    assert backend_names() == ["existing", "kuberay", "local", "absent", "broken", "no-kind", "other"]
     assert isinstance(open_backend("other", connections), OtherClusters)
     assert build_spec("other", {"size": 3}) == OtherSpec(size=3)
     assert target_of(None, "moon", connections) == OtherSpec(size=2)

@@ -268,6 +268,21 @@ def test_who_has_crashed_can_be_asked_for_its_last_lines() -> None:
     assert trouble.container.previous
 
 
+@pytest.mark.parametrize("restarts", [1, 2])
+def test_a_container_that_ended_once_or_twice_is_told_and_started_again(restarts: int) -> None:
+    """A node under load lets Ray time out at its start."""
+    ended = shapes.pod(shapes.crashing(restarts=restarts))
+    status = judged(shapes.starting_cluster(), ended, after=LONG)
+    assert status.state is ClusterState.STARTING
+    assert f"ended {restarts} times" in status.message
+
+
+def test_a_probe_that_fails_while_ray_starts_is_no_trouble() -> None:
+    unhealthy = shapes.pod_event("Unhealthy", "Readiness probe failed", since=-500)
+    crashed = shapes.pod(shapes.crashing())
+    assert judged(shapes.starting_cluster(), crashed, events=[unhealthy], after=60).state is ClusterState.STARTING
+
+
 def test_of_two_troubles_the_one_is_told_that_ends_the_start_first() -> None:
     worker = shapes.pod(shapes.waiting("InvalidImageName", "couldn't parse"), node_type="worker")
     assert "couldn't parse" in judged(shapes.starting_cluster(), UNSCHEDULABLE, worker).message
