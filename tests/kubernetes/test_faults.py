@@ -160,7 +160,8 @@ def test_an_evicted_worker_ends_no_job_that_runs_on_the_head(bench: Bench) -> No
 
 @pytest.mark.full
 def test_a_namespace_that_is_deleted_takes_the_job_along(bench: Bench) -> None:
-    bench.request = ticking(600)
+    """Its Roles go, too, so that nobody tells us what became of the cluster: we are let in no more."""
+    bench.request, bench.plan = ticking(600), {"unreachable_timeout_seconds": 30.0}
 
     def delete() -> None:
         until_running(bench)
