@@ -443,6 +443,23 @@ def test_deletion_is_asked_for_and_seen_to_its_end(harness: Harness) -> None:
     assert harness.backend.describe(harness.ref).state is ClusterState.READY
 
 
+def test_a_deletion_that_was_prepared_needs_nothing_more(harness: Harness) -> None:
+    """By this a signal handler deletes."""
+    if harness.disposable is None:
+        harness.backend.prepare_delete(harness.ref)()
+        assert harness.backend.describe(harness.ref).state is ClusterState.READY
+        return
+    ref = harness.disposable()
+    delete = harness.backend.prepare_delete(ref)
+    for _ in range(2):
+        delete()
+
+    assert harness.backend.describe(ref).state in (ClusterState.DELETING, ClusterState.ABSENT)
+    wait_until_gone(harness.backend, ref, timeout_seconds=120)
+    delete()
+    assert harness.backend.describe(harness.ref).state is ClusterState.READY
+
+
 # What only some of them can be
 
 

@@ -95,6 +95,7 @@ def test_a_cluster_that_is_deleted_under_its_job_is_lost_soon_and_the_next_try_w
     bench.assert_nothing_is_left()
 
 
+@pytest.mark.full
 def test_a_head_that_is_killed_takes_the_job_along_and_that_is_seen_at_once(bench: Bench) -> None:
     """KubeRay's RayJob says RUNNING for ever then: Ray's own word counts."""
     bench.request = ticking(600)
@@ -160,7 +161,8 @@ def test_an_evicted_worker_ends_no_job_that_runs_on_the_head(bench: Bench) -> No
 
 @pytest.mark.full
 def test_a_namespace_that_is_deleted_takes_the_job_along(bench: Bench) -> None:
-    bench.request = ticking(600)
+    """Its Roles go, too, so that nobody tells us what became of the cluster: we are let in no more."""
+    bench.request, bench.plan = ticking(600), {"unreachable_timeout_seconds": 30.0}
 
     def delete() -> None:
         until_running(bench)
@@ -196,7 +198,8 @@ def away(bench: Bench, seconds: float) -> None:
     bench.kube.wait_answering()
 
 
-@pytest.mark.parametrize("seconds", [15, pytest.param(60, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("seconds", [15, 60])
 def test_a_kube_apiserver_that_is_away_while_a_job_runs_costs_no_line_and_no_job(bench: Bench, seconds: int) -> None:
     bench.request = ticking(seconds + 10)
 
@@ -319,6 +322,7 @@ def rules_one_short() -> Iterator[Any]:
             yield pytest.param(index, rule["resources"][0], id=rule["resources"][0])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("index", "resource"), list(rules_one_short()))
 def test_without_a_rule_of_the_role_nothing_is_created_and_the_rule_is_named(
     bench: Bench, index: int, resource: str
@@ -336,6 +340,7 @@ def test_without_a_rule_of_the_role_nothing_is_created_and_the_rule_is_named(
     assert bench.left() == []
 
 
+@pytest.mark.full
 def test_a_token_that_is_rotated_in_the_middle_of_a_wait_is_renewed(bench: Bench) -> None:
     account = {
         "apiVersion": "v1",
@@ -390,13 +395,16 @@ def test_a_kill_while_the_cluster_starts_leaves_nothing(bench: Bench) -> None:
     run = bench.run()
     assert isinstance(run.begin(), Wait)
 
-    began = time.monotonic()
+    read, began = bench.access.asked, time.monotonic()
     run.kill(lambda: True)
 
-    assert time.monotonic() - began < 4
+    # Within a signal handler no connection is read; the rest is one request.
+    assert bench.access.asked == read
+    assert time.monotonic() - began < 10
     bench.assert_nothing_is_left()
 
 
+@pytest.mark.full
 def test_a_kill_in_the_middle_of_the_creation_leaves_nothing(bench: Bench) -> None:
     """The signal falls while the request is on its way: what it made then is taken back."""
     run = bench.run()
@@ -458,6 +466,7 @@ def test_a_worker_that_dies_at_any_step_leaves_a_next_try_that_runs_one_job(benc
     bench.assert_nothing_is_left()
 
 
+@pytest.mark.full
 def test_a_triggerer_that_is_restarted_goes_on_with_the_wait_and_the_log(bench: Bench) -> None:
     bench.request = ticking(15)
     run = bench.run()
@@ -483,6 +492,7 @@ def test_a_triggerer_that_is_restarted_goes_on_with_the_wait_and_the_log(bench: 
     bench.assert_nothing_is_left()
 
 
+@pytest.mark.full
 def test_a_watch_tells_unknown_where_the_kube_apiserver_is_away_and_goes_on(bench: Bench) -> None:
     backend, spec = bench.backend(), bench.spec(name="shared", image="localhost:1/nowhere/ray:2.60.0")
     ref = backend.ensure(spec, backend.find(spec), owner=bench.owner)

@@ -32,7 +32,8 @@ class Kind:
 
 
 REFUSED = Kind(0, retryable=False)
-OPERATOR_AWAY = Kind(90)
+# After a restart of the kube-apiserver it starts anew, up to four times with ever longer pauses (1.6.1, measured).
+OPERATOR_AWAY = Kind(240)
 POD_SECURITY = Kind(15, retryable=False)
 SERVICE_ACCOUNT = Kind(30)
 QUOTA = Kind(300)
@@ -48,7 +49,10 @@ CONFIG = Kind(60)
 VOLUME = Kind(180)
 INIT = Kind(90)
 CRASH = Kind(90)
+# The kubelet starts it again: a node under load lets Ray time out once or twice, and then it is well.
+ENDED_ONCE = Kind(float("inf"))
 GONE = Kind(60)
+MANY_ENDS = 3
 
 
 @dataclass(frozen=True)
@@ -236,7 +240,7 @@ def _crashed(pod: Resource, told: Resource, events: Sequence[Resource], who: str
     container = Container(
         str((pod.get("metadata") or {}).get("name")), str(told.get("name")), "terminated" not in state
     )
-    kind = INIT if is_init else CRASH
+    kind = ENDED_ONCE if times < MANY_ENDS else INIT if is_init else CRASH
     return Trouble(kind, f"{who} ended {times} times, the last time with {reason}{why}", _since(pod, events), container)
 
 
@@ -273,7 +277,9 @@ def _the(name: str) -> str:
 
 def _since(pod: Resource, events: Sequence[Resource]) -> float | None:
     """From when on a pod has had trouble: the first warning of it, else since it was scheduled or made."""
-    warned = [at for event in events if event.get("type") == "Warning" and (at := first_seen(event)) is not None]
+    # A probe that fails is no trouble while Ray starts.
+    told = [event for event in events if event.get("type") == "Warning" and event.get("reason") != "Unhealthy"]
+    warned = [at for event in told if (at := first_seen(event)) is not None]
     if warned:
         return min(warned)
     scheduled = moment((conditions_of(pod).get("PodScheduled") or {}).get("lastTransitionTime"))

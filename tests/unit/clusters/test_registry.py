@@ -65,7 +65,7 @@ def connections() -> DictConnections:
 
 
 def test_every_back_end_of_ours_opens_and_has_a_spec(connections: DictConnections) -> None:
-    for name in ("existing", "local"):
+    for name in ("existing", "kuberay", "local"):
         backend = open_backend(name, connections)
         verbs = ["name_of", "ensure", "find", "list", "describe", "watch", "extend", "delete", "facts", "jobs"]
         assert all(callable(getattr(backend, verb)) for verb in verbs)

@@ -201,7 +201,7 @@ CASES = {
         "low on resource: memory",
         90,
     ),
-    "no operator": (shapes.cluster(), [], [], "operator has not looked at it", 90),
+    "no operator": (shapes.cluster(), [], [], "operator has not looked at it", 240),
     "no pod by an event": (
         shapes.cluster(),
         [],
@@ -266,6 +266,21 @@ def test_who_has_crashed_can_be_asked_for_its_last_lines() -> None:
     assert trouble.container is not None
     assert (trouble.container.pod, trouble.container.name) == ("flights-head-x2k9q", "prepare")
     assert trouble.container.previous
+
+
+@pytest.mark.parametrize("restarts", [1, 2])
+def test_a_container_that_ended_once_or_twice_is_told_and_started_again(restarts: int) -> None:
+    """A node under load lets Ray time out at its start."""
+    ended = shapes.pod(shapes.crashing(restarts=restarts))
+    status = judged(shapes.starting_cluster(), ended, after=LONG)
+    assert status.state is ClusterState.STARTING
+    assert f"ended {restarts} times" in status.message
+
+
+def test_a_probe_that_fails_while_ray_starts_is_no_trouble() -> None:
+    unhealthy = shapes.pod_event("Unhealthy", "Readiness probe failed", since=-500)
+    crashed = shapes.pod(shapes.crashing())
+    assert judged(shapes.starting_cluster(), crashed, events=[unhealthy], after=60).state is ClusterState.STARTING
 
 
 def test_of_two_troubles_the_one_is_told_that_ends_the_start_first() -> None:
