@@ -26,13 +26,8 @@ IMPATIENT = {
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
 }
-# Shorter than as shipped, since most of what is deferred here lasts longer; long enough for a machine with this load.
-SETTLE_SECONDS = 6
 # DAGs and triggers of the tests are imported by Airflow's processes as the tests import them.
-ENVIRONMENT = IMPATIENT | {
-    "PYTHONPATH": str(Path(__file__).parents[2]),
-    "AIRFLOW__AIR__DEFERRAL_SETTLE_SECONDS": str(SETTLE_SECONDS),
-}
+ENVIRONMENT = IMPATIENT | {"PYTHONPATH": str(Path(__file__).parents[2])}
 AT_ONCE = 8
 
 
