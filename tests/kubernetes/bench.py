@@ -36,7 +36,8 @@ from tests.kubernetes.node.node import Node
 USER = "airflow"
 CONN_ID = "kubernetes_default"
 # So that several fit on a machine of two cores.
-SMALL = {"cpu": "200m", "memory": "1500Mi", "resources": {"CPU": 1}}
+# Little is requested, so that many fit; with so little as a limit a head would start for minutes.
+SMALL = {"cpu": 2, "memory": "1500Mi", "requests": {"cpu": "200m"}, "resources": {"CPU": 1}}
 # KubeRay lets a RayJob go, and a kube-apiserver that was away has its operator start anew first: a minute or two.
 GONE_SECONDS = 240.0
 

@@ -19,7 +19,7 @@ from airflow_provider_air.errors import (
     ConfigurationError,
     UnavailableError,
 )
-from tests.kubernetes.bench import Bench, until
+from tests.kubernetes.bench import SMALL, Bench, until
 
 KEEP = "example.com/keep"
 
@@ -94,7 +94,7 @@ def test_what_waits_for_room_says_so_and_starts_when_there_is_some(bench: Bench)
 @pytest.mark.usefixtures("impatient")
 def test_an_init_container_that_fails_tells_its_last_lines(bench: Bench) -> None:
     init = {"name": "prepare", "image": bench.kube.ray_image, "command": ["sh", "-c", "echo no code here; exit 7"]}
-    bench.cluster = {"head": {"cpu": "200m", "memory": "1500Mi", "template": {"spec": {"initContainers": [init]}}}}
+    bench.cluster = {"head": {**SMALL, "template": {"spec": {"initContainers": [init]}}}}
 
     with pytest.raises(ClusterFailedError, match=r"(?s)init container prepare .* exit code 7.*no code here"):
         bench.whole()
