@@ -337,6 +337,7 @@ async def test_a_watch_lives_through_compaction_and_tells_changes_at_once(
         assert (await until(sights, lambda sight: sight.resource is None and sight.error is None))[-1] == Sight()
 
 
+@pytest.mark.full
 async def test_a_kube_apiserver_that_is_killed_or_stands_still_is_told_and_waited_out(
     kube: Node, access_of: Open, client: KubeClient, namespace: str, quick_watch: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
