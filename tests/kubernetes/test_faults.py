@@ -305,6 +305,7 @@ def test_a_watch_whose_versions_are_gone_or_that_is_stuck_still_tells_of_a_clust
 # Rights
 
 
+@pytest.mark.full
 def test_a_user_without_any_right_is_told_which_rules_to_add(bench: Bench) -> None:
     bench.access.user = "stranger"
 
