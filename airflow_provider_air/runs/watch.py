@@ -232,7 +232,7 @@ class Watch:
         attached = Attached(self._attempt.attachments, self._ports.connections, log)
         live = LiveRecords(attached, self._attempt, clock, log)
         history = LiveHistory(self._ports.board, self._ports.clock, self._attempt)
-        silence = self._silence(self._attempt.cluster_ref)
+        silence = self._silence(ref)
         async with aclosing(self._ports.jobs(self._attempt).follow(self._settings(offset), clock)) as seen_of_it:
             async for seen in seen_of_it:
                 if isinstance(seen, FollowEnd):
