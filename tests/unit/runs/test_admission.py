@@ -196,13 +196,12 @@ async def test_places_are_given_in_the_order_of_arrival(room: Room) -> None:
     for name in "abc":
         waiting.append(asyncio.create_task(wait(name)))
         await asyncio.sleep(0)
-    for name in ("other", "a", "b"):
-        if name in admitted:
-            await room.submit(name, "SUCCEEDED")
+    for ended, admitted_next in (("other", "a"), ("a", "b"), ("b", "c")):
+        if ended in admitted:
+            await room.submit(ended, "SUCCEEDED")
         else:
-            await asyncio.to_thread(room.head.set_status, f"air-{name}", "SUCCEEDED")
-        expected = len(admitted) + 1
-        await asyncio.wait_for(_until(lambda n=expected: len(admitted) == n), 30)
+            await asyncio.to_thread(room.head.set_status, f"air-{ended}", "SUCCEEDED")
+        await asyncio.wait_for(_until(lambda name=admitted_next: name in admitted), 30)
     assert admitted == ["a", "b", "c"]
 
 
