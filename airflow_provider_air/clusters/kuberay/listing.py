@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_air.clusters.kuberay import api
 from airflow_provider_air.clusters.kuberay.kinds import RAY_CLUSTER, RAY_JOB, Kind
 from airflow_provider_air.clusters.kuberay.marks import Marks, selector_of
-from airflow_provider_air.clusters.kuberay.opening import dated
+from airflow_provider_air.clusters.kuberay.opening import list_dated
 from airflow_provider_air.clusters.kuberay.places import Place, ref_of_listed
 from airflow_provider_air.clusters.kuberay.symptoms import moment
 from airflow_provider_air.clusters.kuberay.trouble import judge
 from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterState, ListedCluster
 
 if TYPE_CHECKING:
-    from airflow_provider_air.clusters.kuberay.api import Resource
+    from airflow_provider_air.clusters.kuberay.api import Page, Resource
     from airflow_provider_air.clusters.kuberay.client import KubeClient
+    from airflow_provider_air.ray_api.requests import Call
 
 
 def listed(kube: KubeClient, place: Place, owner: ClusterOwner | None) -> Sequence[ListedCluster]:
@@ -27,23 +29,17 @@ def listed(kube: KubeClient, place: Place, owner: ClusterOwner | None) -> Sequen
     :param owner: only a deployment's, or a task instance's
     :raises UnavailableError: the kube-apiserver does not answer
     """
-    found = []
+    found, labels = [], selector_of(owner)
     for kind in (RAY_CLUSTER, RAY_JOB):
-        resources, now = _all_of(kind, kube, place, owner)
+        resources, now = list_dated(kube, partial(_page, kind, place.namespace, labels))
         # KubeRay copies our labels to the RayCluster that it makes for a RayJob.
         made_by_us = [one for one in resources if not one["metadata"].get("ownerReferences")]
         found += [item for one in made_by_us if (item := _item(one, place, now)) is not None]
     return [item for item in found if owner is None or _is_of(item.owner, owner)]
 
 
-def _all_of(kind: Kind, kube: KubeClient, place: Place, owner: ClusterOwner | None) -> tuple[Sequence[Resource], float]:
-    labels = selector_of(owner)
-    page, now = kube.send(dated(api.list_page(kind, place.namespace, labels=labels)))
-    items = list(page.items)
-    while page.rest:
-        page = kube.send(api.list_page(kind, place.namespace, labels=labels, rest=page.rest))
-        items += page.items
-    return items, now
+def _page(kind: Kind, namespace: str, labels: str, rest: str) -> Call[Page]:
+    return api.list_page(kind, namespace, labels=labels, rest=rest)
 
 
 def _item(resource: Resource, place: Place, now: float) -> ListedCluster | None:

@@ -8,7 +8,7 @@ server that was found is used again, until nobody answers there or it does not l
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
@@ -18,6 +18,7 @@ from airflow_provider_air.clusters.kuberay.client import KubeClient
 from airflow_provider_air.errors import ClusterUnreachableError
 
 if TYPE_CHECKING:
+    from airflow_provider_air.clusters.kuberay.api import Page, Resource
     from airflow_provider_air.contracts.connections import Connections, KubernetesAccess, KubernetesServer
     from airflow_provider_air.ray_api.requests import Answer, Call
 
@@ -101,6 +102,28 @@ def dated(call: Call[T]) -> Call[tuple[T, float]]:
         return call.read(answer), _time_of(answer)
 
     return replace(call, read=read)  # type: ignore[return-value, arg-type]
+
+
+def list_dated(kube: KubeClient, page: Callable[[str], Call[Page]]) -> tuple[Sequence[Resource], float]:
+    """
+    Give all that a list has, and the server's own time when it gave the last of it, in epoch seconds; blocks.
+
+    :param page: makes the call for the page that begins somewhere
+    :raises UnavailableError: the kube-apiserver does not answer
+    """
+    times: list[float] = []
+
+    def dated_page(rest: str) -> Call[Page]:
+        call = page(rest)
+
+        def read(answer: Answer) -> Page:
+            times.append(_time_of(answer))
+            return call.read(answer)
+
+        return replace(call, read=read)
+
+    items, _ = kube.list_all(dated_page)
+    return items, times[-1]
 
 
 def _time_of(answer: Answer) -> float:

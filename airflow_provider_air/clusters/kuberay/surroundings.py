@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from airflow_provider_air.clusters.kuberay import api
 from airflow_provider_air.clusters.kuberay.kinds import EVENT, POD
 from airflow_provider_air.clusters.kuberay.marks import selector_of
-from airflow_provider_air.clusters.kuberay.opening import dated
+from airflow_provider_air.clusters.kuberay.opening import list_dated
 from airflow_provider_air.clusters.kuberay.trouble import ray_cluster_name
 from airflow_provider_air.errors import UnavailableError
 
@@ -61,11 +61,7 @@ def listed(opening: Opening, conn_id: str, namespace: str, now: float) -> Surrou
     """
     with opening.client(conn_id) as kube:
         labels = selector_of(None)
-        first, server_now = kube.send(dated(api.list_page(POD, namespace, labels=labels)))
-        pods = list(first.items)
-        while first.rest:
-            first = kube.send(api.list_page(POD, namespace, labels=labels, rest=first.rest))
-            pods += first.items
+        pods, server_now = list_dated(kube, lambda rest: api.list_page(POD, namespace, labels=labels, rest=rest))
         events, _ = kube.list_all(lambda rest: api.list_page(EVENT, namespace, fields="type=Warning", rest=rest))
     by_cluster, by_subject = defaultdict(list), defaultdict(list)
     for pod in pods:

@@ -6,12 +6,12 @@ import pytest
 
 from airflow_provider_air.clusters.kuberay import api, opening
 from airflow_provider_air.clusters.kuberay.kinds import RAY_CLUSTER
-from airflow_provider_air.clusters.kuberay.opening import Opening, dated
+from airflow_provider_air.clusters.kuberay.opening import Opening, dated, list_dated
 from airflow_provider_air.contracts.connections import KubernetesServer
 from airflow_provider_air.errors import ClusterUnreachableError
 from airflow_provider_air.ray_api.requests import Answer, Call
 from tests.fakes.connections import DictConnections
-from tests.fakes.kube_api import GivenAccess, KubeApi
+from tests.fakes.kube_api import Fault, GivenAccess, KubeApi, status
 
 GET = api.get(RAY_CLUSTER, "ns", "a")
 
@@ -75,3 +75,19 @@ def test_an_answer_tells_the_servers_own_time() -> None:
     _, at = dated(Call("GET", "/", lambda answer: answer.status)).read(answer)
 
     assert at == 1795964400.0
+
+
+def test_a_dated_list_whose_pages_got_too_old_is_begun_anew() -> None:
+    with KubeApi() as server:
+        for number in range(25):
+            server.put("rayclusters", f"n{number:02}")
+        server.page_items = 10
+        first = {"metadata": {"resourceVersion": "1", "continue": "10"}, "items": []}
+        server.fail(Fault("GET", "rayclusters", 200, first))
+        server.fail(Fault("GET", "rayclusters", 410, status(410, "Expired", "The continue parameter is too old")))
+        found, _ = opened(server.server())
+        with found.client("kube") as kube:
+            items, now = list_dated(kube, lambda rest: api.list_page(RAY_CLUSTER, "ns", rest=rest))
+
+    assert len(items) == 25
+    assert abs(now - time.time()) < 60
