@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_air.contracts.clusters import ClusterRef
 from tests.kubernetes.bench import Bench, bind
 from tests.kubernetes.node import machine
 from tests.kubernetes.node.node import Node, build
+from tests.kubernetes.ray_doubles import ray_job
 from tests.requirements import lacking
 
 ATTACH = "AIR_KUBE_NODE"
@@ -50,6 +52,13 @@ def kube(pytestconfig: pytest.Config) -> Iterator[Node]:
         yield node
     finally:
         node.stop()
+
+
+@pytest.fixture(scope="module")
+def begun(kube: Node) -> Iterator[tuple[Bench, ClusterRef]]:
+    """One RayJob, whose Ray is a double, for all tests of a module."""
+    with ray_job(kube) as made:
+        yield made
 
 
 @pytest.fixture

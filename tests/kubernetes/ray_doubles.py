@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from types import ModuleType
+from typing import Any
 
 from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.contracts.runs import AttemptInfo
@@ -14,6 +17,15 @@ from tests.kubernetes.bench import Bench, bind, until
 from tests.kubernetes.node.node import Node
 
 TOKEN = "fake-ray-token"  # the double's
+
+
+def harness_tests(suite: ModuleType) -> dict[str, Any]:
+    """Give the tests of a contract's suite that run over a ``harness``, for a module that has another one."""
+    return {
+        name: test
+        for name, test in vars(suite).items()
+        if name.startswith("test_") and "harness" in inspect.signature(test).parameters
+    }
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 
 import pytest
@@ -12,23 +11,9 @@ from tests.contract import test_serve_backend as suite
 from tests.contract.test_serve_backend import OverDashboard
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.kubernetes.bench import Bench
-from tests.kubernetes.node.node import Node
-from tests.kubernetes.ray_doubles import TOKEN, at, ray_job
+from tests.kubernetes.ray_doubles import TOKEN, at, harness_tests
 
-globals().update(
-    {
-        name: test
-        for name, test in vars(suite).items()
-        if name.startswith("test_") and "harness" in inspect.signature(test).parameters
-    }
-)
-
-
-@pytest.fixture(scope="module")
-def begun(kube: Node) -> Iterator[tuple[Bench, ClusterRef]]:
-    """One RayJob for all of them."""
-    with ray_job(kube) as made:
-        yield made
+globals().update(harness_tests(suite))
 
 
 @pytest.fixture
