@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.models.dagrun import DagRun
 from airflow.models.xcom import XComModel
-from airflow.utils.session import create_session
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_air.attachments.registry import leaves_runs
-from airflow_provider_air.cli.targets import command, connection_ids, show
+from airflow_provider_air.cli.targets import command, connection_ids, metadata_database, show
 from airflow_provider_air.connections.cleaning import Keeping, Places, clean
 from airflow_provider_air.connections.dag_runs import state_of
-from airflow_provider_air.errors import UnavailableError
 from airflow_provider_air.hooks.ray import RayHook
 from airflow_provider_air.runs.cluster_requests import REQUEST_KEY
 
@@ -61,11 +58,8 @@ def run_state_of(key: TaskKey) -> RunState:
     :raises UnavailableError: it cannot be read
     """
     wanted = select(DagRun.state).where(DagRun.dag_id == key.dag_id, DagRun.run_id == key.run_id)
-    try:
-        with create_session() as session:
-            return state_of(session.scalar(wanted))
-    except SQLAlchemyError as error:
-        raise UnavailableError(f"Airflow's metadata database cannot be read: {str(error).splitlines()[0]}") from error
+    with metadata_database() as session:
+        return state_of(session.scalar(wanted))
 
 
 def request_of(key: TaskKey) -> Any:
@@ -76,9 +70,6 @@ def request_of(key: TaskKey) -> Any:
     """
     its = {"dag_id": key.dag_id, "run_id": key.run_id, "task_id": key.task_id, "map_index": key.map_index}
     wanted = select(XComModel.value).filter_by(key=REQUEST_KEY, **its)
-    try:
-        with create_session() as session:
-            found = session.execute(wanted).first()
-    except SQLAlchemyError as error:
-        raise UnavailableError(f"Airflow's metadata database cannot be read: {str(error).splitlines()[0]}") from error
+    with metadata_database() as session:
+        found = session.execute(wanted).first()
     return None if found is None else XComModel.deserialize_value(found)

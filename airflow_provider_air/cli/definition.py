@@ -10,7 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from airflow.cli.cli_config import (
+    ARG_DAG_ID,
+    ARG_LOGICAL_DATE_OR_RUN_ID_OPTIONAL,
+    ARG_MAP_INDEX,
     ARG_OUTPUT,
+    ARG_TASK_ID,
     ARG_VERBOSE,
     ARG_YES,
     ActionCommand,
@@ -42,6 +46,12 @@ _STORAGE = Arg(
     help="Also clean this storage: a shared folder, or a URI that an installed package opens; may be repeated",
     action="append",
 )
+_TASK = (ARG_DAG_ID, ARG_TASK_ID, ARG_LOGICAL_DATE_OR_RUN_ID_OPTIONAL, ARG_MAP_INDEX)
+_REPORT = Arg(
+    ("-o", "--output"),
+    help="The file; - for stdout (default: a file here that is named after the task instance)",
+    default=None,
+)
 
 
 def get_air_commands() -> list[GroupCommand]:
@@ -52,9 +62,15 @@ def get_air_commands() -> list[GroupCommand]:
         func=_later("doctor.doctor"),
         args=(_CONNECTIONS, ARG_OUTPUT, ARG_VERBOSE),
     )
+    report = ActionCommand(
+        name="report",
+        help="Write a task's report, one HTML file: its curves, trials, result and links; of the latest run by default",
+        func=_later("report.write_report"),
+        args=(*_TASK, _REPORT, ARG_VERBOSE),
+    )
     clusters = GroupCommand(name="clusters", help="Ray clusters", subcommands=_cluster_commands())
     jobs = GroupCommand(name="jobs", help="Ray jobs", subcommands=_job_commands())
-    return [GroupCommand(name="air", help="Ray clusters and jobs", subcommands=(clusters, jobs, doctor))]
+    return [GroupCommand(name="air", help="Ray clusters and jobs", subcommands=(clusters, jobs, report, doctor))]
 
 
 def _cluster_commands() -> tuple[ActionCommand, ...]:
@@ -112,6 +128,13 @@ def _job_commands() -> tuple[ActionCommand, ...]:
             help="Stop a job and wait for its end",
             func=_later("jobs.stop"),
             args=(_JOB, *where, ARG_VERBOSE),
+        ),
+        ActionCommand(
+            name="watch",
+            help="Show a task's progress and curves until its end, of the latest run by default; by Airflow's database",
+            description="Exit code: 0 success, 3 skipped, 1 any other end, 130 Ctrl-C, which leaves the task alone.",
+            func=_later("watch.watch"),
+            args=(*_TASK, ARG_VERBOSE),
         ),
     )
 

@@ -9,7 +9,7 @@ import time
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.cli.targets import command, show, target_of_options
+from airflow_provider_air.cli.targets import command, moment, show, target_of_options
 from airflow_provider_air.connections.deployment import deployment_id
 from airflow_provider_air.connections.ports import backend_of
 from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings, JobBackend
@@ -91,13 +91,9 @@ def row_of(job: JobDetails, deployment: str) -> dict[str, Any]:
         "task": "" if key is None else f"{key.task_id}{mapped}",
         "try": job.metadata.get(TRY, ""),
         "deployment": "this" if owner == deployment else owner or "",
-        "started": _moment(job.start_time_ms),
+        "started": moment(job.start_time_ms / 1000) if job.start_time_ms else "",
         "seconds": _duration(job),
     }
-
-
-def _moment(epoch_ms: int | None) -> str:
-    return "" if not epoch_ms else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch_ms / 1000))
 
 
 def _duration(job: JobDetails) -> str:

@@ -7,8 +7,9 @@ import functools
 import json
 import os
 import sys
+import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from airflow.cli.simple_table import AirflowConsole
@@ -19,6 +20,7 @@ from airflow.utils.session import create_session
 from rich.markup import escape
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from airflow_provider_air.clusters.registry import DEFAULT_RAY_CONN_ID, backend_names
 from airflow_provider_air.connections.ports import backend_of, chosen
@@ -58,6 +60,28 @@ def show(rows: list[dict[str, Any]], output: str) -> None:
     AirflowConsole().print_as(rows, output)
 
 
+def moment(epoch: float) -> str:
+    """Give epoch seconds as commands print them: in UTC, as ISO 8601 writes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch))
+
+
+@contextlib.contextmanager
+def metadata_database() -> Iterator[Session]:
+    """
+    Open Airflow's metadata database to read it.
+
+    :raises UnavailableError: it cannot be read
+    """
+    try:
+        with create_session() as session:
+            yield session
+    except SQLAlchemyError as error:
+        raise UnavailableError(
+            f"Airflow's metadata database cannot be read: {str(error).splitlines()[0]}",
+            hint="Run this where AIRFLOW_HOME and the database settings are those of the deployment",
+        ) from error
+
+
 def ray_connection_ids() -> list[str]:
     """
     List the connections of type ``ray``, as :func:`connection_ids` does.
@@ -75,15 +99,9 @@ def connection_ids() -> dict[str, str]:
 
     :raises UnavailableError: the metadata database cannot be read
     """
-    try:
-        with create_session() as session:
-            rows = session.execute(select(Connection.conn_id, Connection.conn_type))
-            stored = {str(conn_id): str(conn_type) for conn_id, conn_type in rows}
-    except SQLAlchemyError as error:
-        raise UnavailableError(
-            f"Airflow's metadata database cannot be read: {str(error).splitlines()[0]}",
-            hint="Run this where AIRFLOW_HOME and the database settings are those of the deployment",
-        ) from error
+    with metadata_database() as session:
+        rows = session.execute(select(Connection.conn_id, Connection.conn_type))
+        stored = {str(conn_id): str(conn_type) for conn_id, conn_type in rows}
     # The environment wins, as where a connection is read.
     return dict(sorted({**stored, **_types_in_environment()}.items()))
 

@@ -108,6 +108,26 @@ def test_provider_discovery_loads_neither_airflow_nor_the_package() -> None:
     }
 
 
+def test_what_airflow_loads_of_the_plugin_in_each_process_is_next_to_nothing() -> None:
+    """Scheduler, workers and triggerer load plugins, too; the routes are built when the first request comes."""
+    loaded = newly_loaded(
+        "from airflow_provider_air.plugin.entry import AirPlugin; AirPlugin()", prepare="import airflow.plugins_manager"
+    )
+    assert loaded == {
+        "airflow_provider_air",
+        "airflow_provider_air.plugin",
+        "airflow_provider_air.plugin.entry",
+    }
+
+
+def test_the_pages_load_nothing_heavy_into_the_api_server() -> None:
+    loaded = newly_loaded(
+        "from airflow_provider_air.plugin.app import build_app; build_app()", prepare="import airflow.api_fastapi.app"
+    )
+    assert "airflow_provider_air.plugin.task_api" in loaded
+    assert not loaded & HEAVY
+
+
 def test_parts_below_the_connections_import_without_airflow() -> None:
     above = (
         "connections",

@@ -16,17 +16,22 @@ import pytest
 from airflow import settings
 from airflow.cli.cli_config import ActionCommand
 from airflow.jobs.job import Job
-from airflow.models import Connection
+from airflow.models import Connection, import_all_models
 from airflow.models.dagrun import DagRun
-from airflow.models.xcom import XComModel  # noqa: F401  # so that its table is known
+from airflow.models.task_state_store import TaskStateStoreModel
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.taskinstancehistory import TaskInstanceHistory
+from airflow.models.xcom import XComModel
 from airflow.sdk.timezone import utcnow
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from airflow_provider_air.cli.definition import get_air_commands
 from tests.fakes.ray_dashboard import FakeRayDashboard
 
-TABLES = [Connection.metadata.tables[name] for name in ("connection", "job", "xcom", DagRun.__tablename__)]
+import_all_models()
+MODELS = (Connection, Job, DagRun, TaskInstance, TaskInstanceHistory, TaskStateStoreModel, XComModel)
+TABLES = [Connection.metadata.tables[model.__tablename__] for model in MODELS]
 
 
 @dataclass
@@ -35,14 +40,17 @@ class Cli:
 
     capsys: pytest.CaptureFixture[str]
     sessions: sessionmaker[Session]
+    err: str = ""
 
     def run(self, *words: str) -> str:
-        """Run ``airflow air WORDS`` and give what it printed to stdout."""
+        """Run ``airflow air WORDS`` and give what it printed to stdout; ``err`` has what it printed to stderr."""
         parser = argparse.ArgumentParser()
         _add(parser, get_air_commands()[0].subcommands)
         args = parser.parse_args(words)
         args.func(args)
-        return self.capsys.readouterr().out
+        printed = self.capsys.readouterr()
+        self.err = printed.err
+        return printed.out
 
     def rows(self, *words: str) -> list[dict[str, Any]]:
         """Run it with ``-o json`` and give the rows."""
@@ -59,6 +67,21 @@ class Cli:
         job.job_type = "TriggererJob"
         with self.sessions.begin() as session:
             session.add(job)
+
+    def add_row(self, table: str, **given: Any) -> None:
+        """Write down as much of a row as is read here; the rest is what its columns take."""
+        with self.sessions.begin() as session:
+            for _, name, kind, is_needed, default, key in session.execute(text(f"PRAGMA table_info({table})")).all():
+                if is_needed and default is None and name not in given and not (key and "INT" in kind):
+                    given[name] = "2026-01-01 00:00:00" if "TIME" in kind else 0 if "INT" in kind else "manual"
+            names = ", ".join(given)
+            values = ", ".join(f":{name}" for name in given)
+            session.execute(text(f"INSERT INTO {table} ({names}) VALUES ({values})"), given)
+
+    def drop_tables(self) -> None:
+        """Let the database be one that Airflow has not set up."""
+        with self.sessions() as session:
+            Connection.metadata.drop_all(session.get_bind(), tables=TABLES)
 
 
 def _add(parser: argparse.ArgumentParser, commands: Any) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from airflow.models.xcom import XComModel
-from sqlalchemy import text
 
 from airflow_provider_air.cli import clean
 from airflow_provider_air.contracts.names import TaskKey
@@ -25,16 +23,7 @@ KEY = TaskKey("tests", "flights", "manual__0", "train")
 
 
 def add_run(cli: Cli, run_id: str, state: str) -> None:
-    """Write down as much of a DAG run as is read here."""
-    given: dict[str, Any] = {"dag_id": "flights", "run_id": run_id, "state": state, "id": None}
-    with cli.sessions.begin() as session:
-        for _, name, kind, is_needed, default, _ in session.execute(text("PRAGMA table_info(dag_run)")).all():
-            if is_needed and default is None and name not in given:
-                given[name] = "2026-01-01 00:00:00" if "TIME" in kind else 0 if "INT" in kind else "manual"
-        names = ", ".join(given)
-        session.execute(
-            text(f"INSERT INTO dag_run ({names}) VALUES ({', '.join(':' + name for name in given)})"), given
-        )
+    cli.add_row("dag_run", dag_id="flights", run_id=run_id, state=state)
 
 
 def left(dashboard: FakeRayDashboard, run_id: str) -> None:
@@ -86,8 +75,7 @@ def test_a_storage_is_cleaned_where_it_is_named(cli: Cli, tmp_path: Path) -> Non
 
 
 def test_a_database_that_cannot_be_read_says_nothing_of_a_run(cli: Cli) -> None:
-    with cli.sessions.begin() as session:
-        session.execute(text("DROP TABLE dag_run"))
+    cli.drop_tables()
     with pytest.raises(UnavailableError, match="metadata database"):
         clean.run_state_of(KEY)
 
@@ -104,7 +92,6 @@ def test_what_a_person_asked_of_a_cluster_is_read_from_its_task_alone(cli: Cli) 
 
 
 def test_a_database_that_cannot_be_read_does_not_say_what_is_asked(cli: Cli) -> None:
-    with cli.sessions.begin() as session:
-        session.execute(text("DROP TABLE xcom"))
+    cli.drop_tables()
     with pytest.raises(UnavailableError, match="metadata database"):
         clean.request_of(KEY)

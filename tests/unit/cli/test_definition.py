@@ -36,6 +36,8 @@ def test_every_command_names_a_function_that_exists() -> None:
         "list",
         "logs",
         "stop",
+        "watch",
+        "report",
         "doctor",
     ]
     for action in found:

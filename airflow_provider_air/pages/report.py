@@ -1,0 +1,127 @@
+"""
+A task's report: one HTML file that needs nobody, neither Airflow nor the network.
+
+It holds the task's view as JSON, the pages' own script and style, which show it as the Ray tab does, and the same as
+plain tables, which are seen where scripts do not run. Its policy allows this very script and this very style, by their
+hashes, and no address at all: what a job has printed can neither run nor call anybody.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import html
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_air.pages.lenient import mapping
+from airflow_provider_air.pages.tables import name_of, tables
+
+STATIC = Path(__file__).parent / "static"
+# JSON has these signs within its strings only, where they may be spelled so: none of them then ends the element.
+_SPELLED = {sign: f"\\u{ord(sign):04x}" for sign in "<>&"}
+# The tables give way to what the script has drawn, and stay where it has drawn nothing.
+_TABLES_STYLE = """
+#air:not(:empty) ~ #air-tables { display: none }
+#air-tables { font: 14px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 0 auto; padding: 1rem }
+#air-tables table { border-collapse: collapse; display: block; overflow-x: auto }
+#air-tables th, #air-tables td { border: 1px solid color-mix(in srgb, currentColor 25%, transparent);
+  padding: .25rem .5rem; text-align: start; vertical-align: top; overflow-wrap: anywhere }
+#air-tables pre { overflow: auto; max-height: 40rem; white-space: pre-wrap; overflow-wrap: anywhere }
+"""
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="referrer" content="no-referrer">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<script type="application/json" id="air-data">{data}</script>
+<div id="air" data-page="report"></div>
+<script>{script}</script>
+<main id="air-tables">
+{tables}
+</main>
+</body>
+</html>
+"""
+
+
+def render(view: Mapping[str, Any]) -> str:
+    """
+    Give the report's HTML, as UTF-8 text; about 1 MB with the script in it, and the view.
+
+    :param view: what the route of a task's data answers with when asked for all of it: ``{"version": 1, "now": epoch
+        seconds, "sections": {...}}``; in ``environment`` it may name versions besides those of this process
+    :raises ValueError: the view holds a number that is not finite
+    """
+    bundle = _bundle(STATIC)
+    versions = {**_environment(), **mapping(view.get("environment"))}
+    view = {**view, "made_at": view.get("now"), "environment": versions}
+    return _PAGE.format(
+        policy=html.escape(bundle.policy),
+        title=html.escape(f"Ray report: {name_of(view)}"),
+        style=bundle.style,
+        data=_data(view),
+        script=bundle.script,
+        tables=tables(view),
+    )
+
+
+def policy() -> str:
+    """Give the header ``Content-Security-Policy`` for a report that is served: its own, and who may frame it."""
+    return f"{_bundle(STATIC).policy}; frame-ancestors 'self'"
+
+
+@functools.cache
+def _environment() -> dict[str, str]:
+    versions = {"airflow": _version("apache-airflow-core"), "provider": _version("airflow-provider-air")}
+    return {name: known for name, known in versions.items() if known} | {"python": platform.python_version()}
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+@dataclass(frozen=True)
+class _Bundle:
+    script: str
+    style: str
+
+    @property
+    def policy(self) -> str:
+        return (
+            f"default-src 'none'; script-src '{_hash(self.script)}'; style-src '{_hash(self.style)}'; "
+            # Attributes alone: a chart's tooltip has its colours there.
+            "style-src-attr 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+        )
+
+
+@functools.cache
+def _bundle(folder: Path) -> _Bundle:
+    script, style = (folder / name for name in ("air.js", "air.css"))
+    return _Bundle(script.read_text(encoding="utf-8"), style.read_text(encoding="utf-8") + _TABLES_STYLE)
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _data(view: Mapping[str, Any]) -> str:
+    # Beyond ASCII all is spelled as \u..., so a text that is no UTF-8 cannot break the file either.
+    text = json.dumps(view, allow_nan=False, separators=(",", ":"))
+    return text.translate(str.maketrans(_SPELLED))

@@ -1,0 +1,228 @@
+"""
+The view of one task instance: what is stored of it becomes sections, which the Ray tab and reports draw.
+
+Each section may be missing; what its fields mean is written down once for both sides, in ``ui/src/types.ts``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_air.pages.attempts import (
+    attempt_of,
+    attempts_section,
+    cluster_section,
+    own,
+    state_section,
+    timeline_section,
+)
+from airflow_provider_air.pages.history import history_sections
+from airflow_provider_air.pages.lenient import count, items, mapping, name, number, objects, plain, text, url
+
+if TYPE_CHECKING:
+    from airflow_provider_air.pages.documents import TaskDocuments, TaskFacts
+
+VERSION = 1
+# What these sections need of a history.
+HEAD = ("submission_id", "steps", "cluster", "tasks", "progress", "inputs", "outputs", "features", "trackers")
+MOST_RESULT_BYTES = 20_000
+MOST_FUNCTIONS, MOST_LINKS, MOST_DATA, MOST_COLUMNS, MOST_TRACKERS = 200, 30, 20, 200, 20
+# By the XComs' keys, in the order in which they are shown; others by their key.
+LABELS = {
+    "ray_dashboard_url": "Ray dashboard",
+    "ray_job_url": "Ray job",
+    "ray_serve_endpoint_url": "Serve endpoint",
+    "ray_serve_page_url": "Ray Serve",
+    "mlflow_url": "MLflow run",
+    "mlflow_model_url": "MLflow model",
+    "wandb_url": "W&B run",
+}
+TRACKERS = {"mlflow": "mlflow_url", "wandb": "wandb_url"}
+FEATURE_STORES = ("feast", "tecton")
+
+
+def task_view(documents: TaskDocuments, metrics: Sequence[str] = ()) -> dict[str, Any]:
+    """
+    Give all sections of one task instance.
+
+    :param metrics: the names of the curves that are wanted; the first six by default
+    """
+    history = history_of(documents)
+    return {**live_sections(documents, history), **history_sections(history, metrics)}
+
+
+def history_of(documents: TaskDocuments) -> Mapping[str, Any]:
+    """Give the history of the attempt that is shown: as it was kept for good, else as it was last seen; else empty."""
+    attempt = attempt_of(documents.ledger, documents.facts)
+    kept = own(documents.kept, attempt)
+    if kept and (attempt is None or kept.get("submission_id")):
+        return kept
+    # An XCom is of the newest try alone.
+    is_newest = documents.facts.try_number >= documents.facts.last_try
+    return own(documents.live, attempt) if is_newest else {}
+
+
+def live_sections(documents: TaskDocuments, history: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Give the sections that change with each look: all but the history's.
+
+    :param history: as :func:`history_of` gives it, or no more of it than :data:`HEAD`
+    """
+    facts = documents.facts
+    attempt = attempt_of(documents.ledger, facts)
+    is_newest = facts.try_number >= facts.last_try
+    progress = own(documents.progress, attempt) if is_newest else {}
+    links = documents.links if is_newest else {}
+    told = {**own(documents.about, attempt), **history}
+    sections = {
+        "task": task_section(documents, attempt),
+        "state": state_section(facts, attempt, progress, mapping(history.get("progress"))),
+        "cluster": cluster_section(attempt, mapping(history.get("cluster")), links),
+        "attempts": attempts_section(documents.ledger, attempt),
+        "timeline": timeline_section(attempt, {**mapping(history.get("steps")), **_running(progress)}),
+        "tasks": _tasks(progress) or _tasks(history),
+        "data": data_section(told),
+        "tracker": tracker_section(told, attempt, links, documents.result),
+        "features": features_section(told, attempt),
+        "links": links_section(links),
+        "result": result_section(documents.result) if is_newest else None,
+    }
+    return {key: section for key, section in sections.items() if section is not None and section != []}
+
+
+def task_section(documents: TaskDocuments, attempt: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Give the section ``task``; what the person may do is added by who knows that."""
+    facts = documents.facts
+    return {
+        "dag_id": name(facts.dag_id),
+        "run_id": name(facts.run_id),
+        "task_id": name(facts.task_id),
+        "map_index": facts.map_index,
+        "operator": name(facts.operator) or None,
+        "workload": name(mapping(attempt).get("workload")) or None,
+        "state": facts.state,
+        "try_number": facts.try_number,
+        "tries": list(range(max(1, facts.last_try - 99), facts.last_try + 1)),
+        "started_at": facts.started_at,
+        "ended_at": facts.ended_at,
+        "is_ours": is_ours(facts, documents.ledger, documents.progress),
+        "notes": [text(note) for note in documents.notes],
+    }
+
+
+def is_ours(facts: TaskFacts, ledger: Any, progress: Any) -> bool:
+    """Whether there is, or will be, something to show: its operator is ours, or it has left what only ours do."""
+    return facts.is_ours or bool(mapping(ledger)) or "submission_id" in mapping(progress)
+
+
+def _tasks(told: Mapping[str, Any]) -> dict[str, dict[str, int]] | None:
+    functions = list(mapping(told.get("tasks")).items())[:MOST_FUNCTIONS]
+    return {name(key): {name(s): count(n) for s, n in mapping(states).items()} for key, states in functions} or None
+
+
+def _running(progress: Mapping[str, Any]) -> dict[str, Any]:
+    return {"running": progress["running_at"]} if "running_at" in progress else {}
+
+
+def data_section(told: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Give the section ``data``: what is read and written."""
+    sides = {side: [_data_set(item) for item in objects(told.get(side))[:MOST_DATA]] for side in ("inputs", "outputs")}
+    return sides if any(sides.values()) else None
+
+
+def _data_set(item: Mapping[str, Any]) -> dict[str, Any]:
+    columns = list(mapping(item.get("schema")).items())[:MOST_COLUMNS]
+    return {
+        "name": name(item.get("name")),
+        "uri": text(item.get("uri"), 1000),
+        "rows": number(item.get("rows")),
+        "schema": [{"name": name(column), "type": name(kind)} for column, kind in columns],
+    }
+
+
+def tracker_section(
+    told: Mapping[str, Any], attempt: Mapping[str, Any] | None, links: Mapping[str, Any], result: Any
+) -> list[dict[str, Any]]:
+    """Give the section ``tracker``: of what an attachment has stored, the ids that are for people."""
+    known = objects(told.get("trackers"))
+    if not known:
+        entries = [(_kind(entry), mapping(entry.get("state"))) for entry in _attachments(attempt)]
+        known = [{"kind": kind, **state} for kind, state in entries if kind in TRACKERS]
+    return [_tracker(item, links, result) for item in known[:MOST_TRACKERS]]
+
+
+def _tracker(told: Mapping[str, Any], links: Mapping[str, Any], result: Any) -> dict[str, Any]:
+    kind = name(told.get("kind"))
+    address = url(links.get(TRACKERS.get(kind, f"{kind}_url"))) or url(told.get("url"))
+    model = mapping(told.get("model")) or (mapping(mapping(result).get("model")) if kind == "mlflow" else {})
+    return {
+        "kind": kind,
+        "run_id": name(told.get("run_id")) or None,
+        "url": address,
+        "model": _model(model, links) if model else None,
+        "gate": _gate(result),
+    }
+
+
+def _attachments(attempt: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    return objects(mapping(attempt).get("attachments"))
+
+
+def _kind(entry: Mapping[str, Any]) -> str:
+    return name(mapping(entry.get("spec")).get("kind"))
+
+
+def _model(model: Mapping[str, Any], links: Mapping[str, Any]) -> dict[str, Any]:
+    version = text(model.get("version"), 40)
+    return {
+        "name": name(model.get("name")) or None,
+        "version": version,
+        "url": url(links.get("mlflow_model_url")) or url(model.get("url")),
+    }
+
+
+def _gate(result: Any) -> dict[str, Any] | None:
+    told = mapping(result)
+    if not isinstance(told.get("promoted"), bool):
+        return None
+    return {"passed": told["promoted"], "why": text(told.get("reason"))}
+
+
+def features_section(told: Mapping[str, Any], attempt: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Give the section ``features``."""
+    known = objects(told.get("features"))
+    if not known:
+        fields = [(_kind(entry), mapping(mapping(entry.get("spec")).get("fields"))) for entry in _attachments(attempt)]
+        known = [{"store": kind, **spec} for kind, spec in fields if kind in FEATURE_STORES]
+    return [
+        {
+            "store": name(item.get("store")),
+            "feature_service": name(item.get("feature_service")) or None,
+            "features": [name(feature) for feature in items(item.get("features"))[:MOST_COLUMNS]],
+        }
+        for item in known[:MOST_TRACKERS]
+    ]
+
+
+def links_section(links: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Give the section ``links``: those that a browser may follow."""
+    order = [*LABELS, *sorted(key for key in links if key not in LABELS)]
+    known = [(key, address) for key in order if (address := url(links.get(key)))]
+    return [{"label": LABELS.get(key) or _label(key), "url": address} for key, address in known][:MOST_LINKS]
+
+
+def _label(key: str) -> str:
+    return name(key.removesuffix("_url").replace("_", " "))
+
+
+def result_section(result: Any) -> Any:
+    """Give the section ``result``: cut where it is long."""
+    if result is None:
+        return None
+    shown = plain(result)
+    told = json.dumps(shown, ensure_ascii=False)
+    if len(told.encode()) <= MOST_RESULT_BYTES:
+        return shown
+    return {"cut": True, "text": told.encode()[:MOST_RESULT_BYTES].decode(errors="ignore")}

@@ -1,0 +1,80 @@
+"""Who may see and do what: by Airflow's own permissions, on the DAG that a request's path names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from airflow.models.dag import DagModel
+from fastapi import Depends, HTTPException, Request
+
+# The name of the path's parameter that these read is "dag_id".
+READS_TASK = Depends(requires_access_dag("GET", DagAccessEntity.TASK_INSTANCE))
+CHANGES_TASK = Depends(requires_access_dag("PUT", DagAccessEntity.TASK_INSTANCE))
+
+
+@dataclass(frozen=True)
+class Access:
+    """
+    What a person may do with a DAG's task instances, beside seeing them.
+
+    :param reads_xcoms: see what tasks pass on: results, progress, links
+    :param changes: stop and clear them
+    """
+
+    reads_xcoms: bool
+    changes: bool
+
+
+def access_to(dag_id: str, user: Any) -> Access:
+    """Ask Airflow's auth manager what a person may do; blocks."""
+    details = DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
+    may = get_auth_manager().is_authorized_dag
+    return Access(
+        reads_xcoms=may(method="GET", access_entity=DagAccessEntity.XCOM, details=details, user=user),
+        changes=may(method="PUT", access_entity=DagAccessEntity.TASK_INSTANCE, details=details, user=user),
+    )
+
+
+def _access(dag_id: str, user: GetUserDep) -> Access:
+    return access_to(dag_id, user)
+
+
+AccessDep = Annotated[Access, Depends(_access)]
+
+
+def readable_dags(user: Any, entity: DagAccessEntity) -> set[str]:
+    """Give the ids of the DAGs of which a person may read a part; blocks."""
+    manager = get_auth_manager()
+    dag_ids = manager.get_authorized_dag_ids(user=user, method="GET")
+    teams = DagModel.get_dag_id_to_team_name_mapping(list(dag_ids))
+    details = {dag_id: DagDetails(id=dag_id, team_name=teams.get(dag_id)) for dag_id in dag_ids}
+    may = manager.is_authorized_dag
+    return {
+        dag_id for dag_id, each in details.items() if may(method="GET", access_entity=entity, details=each, user=user)
+    }
+
+
+def same_origin(request: Request) -> None:
+    """
+    Refuse what another site has made a browser send; for what changes something.
+
+    :raises HTTPException: 403
+    """
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    origin = request.headers.get("origin")
+    # A proxy may have another address than this process; a browser's own word is the better one, where it says it.
+    is_foreign = site != "same-origin" or (
+        origin is not None and "sec-fetch-site" not in request.headers and not _is_own(origin, request)
+    )
+    if is_foreign:
+        raise HTTPException(403, "This can only be asked for by Airflow's own pages")
+
+
+def _is_own(origin: str, request: Request) -> bool:
+    hosts = {request.headers.get("host"), request.headers.get("x-forwarded-host")}
+    return urlsplit(origin).netloc in hosts - {None}

@@ -1,0 +1,215 @@
+"""
+Reads what is stored of task instances: rows of Airflow's database become documents; for the api-server's threads.
+
+Only the keys that are ours, each bounded; of an XCom, its JSON alone: no class that it names is imported.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.models.task_state_store import TaskStateStoreModel as State
+from airflow.models.taskinstance import TaskInstance as TI
+from airflow.models.taskinstancehistory import TaskInstanceHistory as OldTry
+from airflow.models.xcom import XCOM_RETURN_KEY
+from airflow.models.xcom import XComModel as XCom
+from sqlalchemy import Text, cast, func, select
+
+import airflow_provider_air
+from airflow_provider_air.pages.documents import TaskDocuments, TaskFacts
+from airflow_provider_air.pages.task_view import LABELS
+from airflow_provider_air.runs.history import HISTORY_KEY
+from airflow_provider_air.runs.ledger import LEDGER_KEY
+from airflow_provider_air.runs.progress import PROGRESS_KEY
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+# Of one task instance: what is ours is far less; somebody else may have thousands of XComs.
+MOST_ROWS = 300
+FACTS = (TI.operator, TI.custom_operator_name, TI.state, TI.try_number, TI.start_date, TI.end_date)
+MOST_VALUE_BYTES = 2 * 1024 * 1024
+OUR_PREFIX = "air_"
+ABOUT_KEY = "air_about"
+DECORATED = ("@task.ray",)
+
+
+@dataclass(frozen=True)
+class TaskPath:
+    """Which task instance a request is about; ``map_index`` is -1 where it is not mapped."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
+
+
+@dataclass(frozen=True)
+class Stamps:
+    """When each stored value of a task instance was written, by its key: what tells whether anything is new."""
+
+    states: Mapping[str, datetime]
+    xcoms: Mapping[str, datetime]
+
+    def of(self, *keys: str) -> tuple[tuple[str, datetime], ...]:
+        """Give those of the state store whose key is, or begins with, one of these; and XComs that have one."""
+        chosen = [(f"s:{k}", at) for k, at in self.states.items() if any(_is_part(k, key) for key in keys)]
+        return (*sorted(chosen), *((f"x:{k}", self.xcoms[k]) for k in keys if k in self.xcoms))
+
+
+def read_facts(session: Session, path: TaskPath, try_number: int | None = None) -> TaskFacts | None:
+    """
+    Read what Airflow knows of a task instance; None where there is none.
+
+    :param try_number: of an earlier try; one that there is no record of is told of as the newest
+    """
+    row = session.execute(select(*FACTS).where(*_where(TI, path))).first()
+    if row is None:
+        return None
+    facts = facts_of(path, row)
+    if try_number is None or try_number >= row.try_number:
+        return facts
+    old = session.execute(
+        select(OldTry.state, OldTry.start_date, OldTry.end_date).where(
+            *_where(OldTry, path), OldTry.try_number == try_number
+        )
+    ).first()
+    facts = replace(facts, try_number=max(1, try_number))
+    return (
+        facts
+        if old is None
+        else replace(facts, state=old.state, started_at=epoch(old.start_date), ended_at=epoch(old.end_date))
+    )
+
+
+def facts_of(path: TaskPath, row: Any) -> TaskFacts:
+    """Give what a row with the columns :data:`FACTS` says of a task instance's newest try."""
+    return TaskFacts(
+        path.dag_id,
+        path.run_id,
+        path.task_id,
+        path.map_index,
+        operator=row.custom_operator_name or row.operator,
+        state=row.state,
+        try_number=row.try_number,
+        last_try=row.try_number,
+        started_at=epoch(row.start_date),
+        ended_at=epoch(row.end_date),
+        is_ours=is_ours(row.operator) or is_ours(row.custom_operator_name),
+    )
+
+
+def is_ours(operator: str | None) -> bool:
+    """Whether an operator is the provider's, by the name that Airflow keeps of it."""
+    return operator is not None and (operator in airflow_provider_air.__all__ or operator in DECORATED)
+
+
+def read_stamps(session: Session, path: TaskPath, *, with_xcoms: bool) -> Stamps:
+    """Read which values there are, and when they were written."""
+    states = session.execute(
+        select(State.key, State.updated_at)
+        .where(*_where(State, path), State.key.startswith(OUR_PREFIX, autoescape=True))
+        .limit(MOST_ROWS)
+    )
+    found = {row.key: row.updated_at for row in states}
+    if not with_xcoms:
+        return Stamps(found, {})
+    xcoms = session.execute(select(XCom.key, XCom.timestamp).where(*_where(XCom, path)).limit(MOST_ROWS))
+    return Stamps(found, {row.key: row.timestamp for row in xcoms})
+
+
+def read_documents(session: Session, path: TaskPath, facts: TaskFacts, stamps: Stamps) -> TaskDocuments:
+    """Read all but the history; see :func:`with_history`."""
+    links = [key for key in stamps.xcoms if key in LABELS or key.endswith("_url")]
+    xcoms, notes = _xcoms(session, path, [PROGRESS_KEY, XCOM_RETURN_KEY, *links], stamps)
+    states = _states(session, path, [key for key in (LEDGER_KEY, ABOUT_KEY) if key in stamps.states])
+    ledger = states.get(LEDGER_KEY)
+    if ledger is not None and not isinstance(ledger, Mapping):
+        notes.append("The task's ledger is kept by a state store back end of its own, which these pages do not read")
+    return TaskDocuments(
+        facts,
+        ledger=ledger,
+        about=states.get(ABOUT_KEY),
+        progress=xcoms.get(PROGRESS_KEY),
+        result=xcoms.get(XCOM_RETURN_KEY),
+        links={key: xcoms[key] for key in links if key in xcoms},
+        notes=tuple(notes),
+    )
+
+
+def with_history(session: Session, path: TaskPath, documents: TaskDocuments, stamps: Stamps) -> TaskDocuments:
+    """Read the history, of the attempt that lives and of the one that was kept."""
+    xcoms, notes = _xcoms(session, path, [HISTORY_KEY], stamps)
+    kept = None if HISTORY_KEY not in stamps.states else joined(read_chunks(session, path, HISTORY_KEY), HISTORY_KEY)
+    return replace(documents, live=xcoms.get(HISTORY_KEY), kept=kept, notes=(*documents.notes, *notes))
+
+
+def joined(states: Mapping[str, Any], key: str) -> Any:
+    """Give what :func:`airflow_provider_air.runs.ledger.keep` has written in chunks; None where a part is not there."""
+    first = states.get(key)
+    if not isinstance(first, Mapping) or not isinstance(first.get("chunks"), int):
+        return None
+    chunks = [first.get("text"), *(states.get(f"{key}.{number}") for number in range(1, first["chunks"]))]
+    return None if not all(isinstance(chunk, str) for chunk in chunks) else loaded("".join(map(str, chunks)))
+
+
+def _xcoms(session: Session, path: TaskPath, keys: Sequence[str], stamps: Stamps) -> tuple[dict[str, Any], list[str]]:
+    wanted = [key for key in dict.fromkeys(keys) if key in stamps.xcoms]
+    if not wanted:
+        return {}, []
+    size = func.coalesce(func.length(cast(XCom.value, Text)), 0)
+    where = (*_where(XCom, path), XCom.key.in_(wanted), size <= MOST_VALUE_BYTES)
+    found = {row.key: row.value for row in session.execute(select(XCom.key, XCom.value).where(*where))}
+    return found, [f"The XCom {key} is too large to be shown here" for key in wanted if key not in found]
+
+
+def read_chunks(session: Session, path: TaskPath, key: str) -> dict[str, Any]:
+    """Read what a value was kept in, by the keys of its chunks."""
+    rows = session.execute(
+        select(State.key, State.value)
+        .where(*_where(State, path), State.key.startswith(key, autoescape=True))
+        .order_by(State.key)
+        .limit(MOST_ROWS)
+    )
+    return {row.key: loaded(row.value) for row in rows if _is_part(row.key, key)}
+
+
+def _states(session: Session, path: TaskPath, keys: Sequence[str]) -> dict[str, Any]:
+    if not keys:
+        return {}
+    rows = session.execute(
+        select(State.key, State.value).where(
+            *_where(State, path), State.key.in_(keys), func.length(State.value) <= MOST_VALUE_BYTES
+        )
+    )
+    return {row.key: loaded(row.value) for row in rows}
+
+
+def loaded(text: Any) -> Any:
+    """Read a stored text; what cannot be read is shown as nothing."""
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
+def _is_part(key: str, of: str) -> bool:
+    return key == of or key.startswith(f"{of}.")
+
+
+def _where(table: Any, path: TaskPath) -> tuple[Any, ...]:
+    return (
+        table.dag_id == path.dag_id,
+        table.run_id == path.run_id,
+        table.task_id == path.task_id,
+        table.map_index == path.map_index,
+    )
+
+
+def epoch(at: datetime | None) -> float | None:
+    """Give a moment of Airflow's as epoch seconds."""
+    return None if at is None else at.timestamp()

@@ -1,0 +1,99 @@
+"""Routes with the data of one task instance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow.api_fastapi.common.db.common import SessionDep
+from fastapi import APIRouter, HTTPException, Response
+
+from airflow_provider_air.pages.attempts import OVER
+from airflow_provider_air.pages.history import history_sections
+from airflow_provider_air.pages.task_view import HEAD, history_of, live_sections
+from airflow_provider_air.plugin.access import READS_TASK, Access, AccessDep
+from airflow_provider_air.plugin.answers import Made, Section, SectionCache, answer, encoded
+from airflow_provider_air.plugin.paths import TASK, Known, Metrics, TaskPathDep, TryNumber
+from airflow_provider_air.plugin.reading import (
+    Stamps,
+    TaskPath,
+    read_documents,
+    read_facts,
+    read_stamps,
+    with_history,
+)
+from airflow_provider_air.runs.history import HISTORY_KEY
+from airflow_provider_air.runs.ledger import LEDGER_KEY
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from airflow_provider_air.pages.documents import TaskFacts
+
+router = APIRouter()
+MOST_CACHED_BYTES = 32 * 1024 * 1024
+_CACHE = SectionCache(MOST_CACHED_BYTES)
+
+
+@router.get(f"/api/task{TASK}", dependencies=[READS_TASK])
+def task(
+    path: TaskPathDep,
+    session: SessionDep,
+    access: AccessDep,
+    known: Known,
+    metric: Metrics,
+    try_number: TryNumber = None,
+) -> Response:
+    """
+    Give the view of a task instance, by sections.
+
+    :raises HTTPException: 404 where there is no such task instance
+    """
+    facts = read_facts(session, path, try_number)
+    if facts is None:
+        raise HTTPException(404, "There is no such task instance, or not any more")
+    look = _Look(session, path, facts, access, tuple(metric))
+    return answer(look.sections(), known)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One reading of a task instance; what nobody has written since the last one is not read again."""
+
+    session: Session
+    path: TaskPath
+    facts: TaskFacts
+    access: Access
+    metrics: tuple[str, ...]
+
+    def sections(self) -> dict[str, Section]:
+        stamps = read_stamps(self.session, self.path, with_xcoms=self.access.reads_xcoms)
+        about = (self.path, self.facts.try_number, self.facts.last_try, self.access.reads_xcoms)
+        # The history is large and changes seldom.
+        of_history = stamps.of(HISTORY_KEY, LEDGER_KEY)
+        history = _CACHE.get(("history", about, of_history, self.metrics), lambda: self._history(stamps))
+        written = (tuple(sorted(stamps.states.items())), tuple(sorted(stamps.xcoms.items())))
+        live = _CACHE.get(("live", self.facts, self.access, written), lambda: self._live(stamps, history.head))
+        return {**live.sections, **history.sections}
+
+    def _live(self, stamps: Stamps, history: Mapping[str, Any]) -> Made:
+        documents = read_documents(self.session, self.path, self.facts, stamps)
+        sections = live_sections(documents, history)
+        sections["task"]["may"] = may(self.facts, self.access)
+        if not self.access.reads_xcoms:
+            sections["task"]["notes"].append("You may not see XComs, where progress, links and results are")
+        return Made(encoded(sections), {})
+
+    def _history(self, stamps: Stamps) -> Made:
+        documents = read_documents(self.session, self.path, self.facts, stamps)
+        history = history_of(with_history(self.session, self.path, documents, stamps))
+        head = {key: history[key] for key in HEAD if key in history}
+        return Made(encoded(history_sections(history, self.metrics)), head)
+
+
+def may(facts: TaskFacts, access: Access) -> dict[str, Any]:
+    """Say what a person may do with a task instance now."""
+    is_newest = facts.try_number >= facts.last_try
+    is_alive = facts.state is not None and facts.state not in OVER
+    return {"stop": access.changes and is_newest and is_alive, "clear": access.changes and facts.state is not None}

@@ -1,0 +1,216 @@
+"""Reports are files of their own: whole, and harmless whatever a job has said."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_air.pages import report
+
+SCRIPT = "document.getElementById('air').textContent = '{}' + JSON.parse('1')"
+NASTY = [
+    "</script><script>alert(1)</script>",
+    "<!--<script>",
+    "<img src=x onerror=alert(1)>",
+    "\x1b[31mred\x1b[0m",
+    "\u202eevil\u2066",
+    "\u2028\u2029",
+    "&lt;b&gt; \" ' `",
+    "\udc80 no UTF-8",
+    "日本語 العربية",
+    "{braces} {0} %s",
+    "",
+]
+
+
+@pytest.fixture(autouse=True)
+def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "air.js").write_text(SCRIPT)
+    (tmp_path / "air.css").write_text("#air { color: red }")
+    monkeypatch.setattr(report, "STATIC", tmp_path)
+
+
+class Page(HTMLParser):
+    """What a browser makes of a page: its elements with their attributes, and what is in scripts and styles."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.inside: list[tuple[str, dict[str, str | None], str]] = []
+        self._raw: str | None = None
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._raw = "" if tag in ("script", "style") else self._raw
+        self.text += " "
+
+    def handle_data(self, data: str) -> None:
+        if self._raw is None:
+            self.text += data
+        else:
+            self._raw += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("script", "style"):
+            self.inside.append((tag, self.elements[-1][1], self._raw or ""))
+            self._raw = None
+
+    @property
+    def policy(self) -> str:
+        return next(str(a["content"]) for tag, a in self.elements if a.get("http-equiv") == "Content-Security-Policy")
+
+    @property
+    def data(self) -> Any:
+        return json.loads(next(text for _, attributes, text in self.inside if attributes.get("id") == "air-data"))
+
+
+def view(environment: dict[str, Any] | None = None, **sections: Any) -> dict[str, Any]:
+    task = {"dag_id": "flights", "run_id": "manual__1", "task_id": "train", "map_index": -1}
+    known = {} if environment is None else {"environment": environment}
+    return {"version": 1, "now": 1_700_000_000.0, "hashes": {}, "sections": {"task": task, **sections}, **known}
+
+
+def given(data: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what a report adds to the view that it was made of."""
+    assert data.pop("made_at") == data.get("now")
+    versions = {name: data["environment"].pop(name) for name in ("airflow", "provider", "python")}
+    assert all(re.match(r"\d+\.\d+", version) for version in versions.values())
+    return {name: value for name, value in data.items() if value or name != "environment"}
+
+
+def nasty_view(text: str) -> dict[str, Any]:
+    """Hold a text in all places, as a value and as a name."""
+    row = {"trial": text, "status": text, "config": {text: text}, "values": {text: 1.0}, text: text}
+    deployment = {"name": text, "status": text, text: text}
+    return view(
+        task={"dag_id": text, "run_id": text, "task_id": text, "map_index": 0, text: text},
+        state={"phase": text, "message": text, text: text},
+        attempts=[{"submission_id": text, text: text}],
+        metrics={"names": [text], "last": {text: 1.0}, "series": {text: {"x": [1], "y": [1]}}},
+        trials={"metric": text, "mode": text, "rows": [row]},
+        tasks={text: {text: 1}},
+        serve={"applications": [{"name": text, "deployments": [deployment]}], "steps": [{"name": text}], text: text},
+        data={"inputs": [{"name": text, "schema": [{"name": text}]}]},
+        links=[{"label": text, "url": text}, {"label": text, "url": f"https://x/{text}"}],
+        result={text: [text]},
+        cluster={"name": text, text: {text: text}},
+        environment={text: text},
+    )
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_no_text_becomes_an_element_and_each_comes_back_from_the_data_as_it_was(text: str) -> None:
+    harmless, page = Page(report.render(nasty_view("harmless"))), Page(report.render(nasty_view(text)))
+    assert {tag for tag, _ in page.elements} <= {tag for tag, _ in harmless.elements}
+    assert given(page.data) == nasty_view(text)
+    assert [(tag, attributes) for tag, attributes, _ in page.inside] == [
+        ("style", {}),
+        ("script", {"type": "application/json", "id": "air-data"}),
+        ("script", {}),
+    ]
+    named = [dict(attributes) for _, attributes in page.elements]
+    assert {name for attributes in named for name in attributes} <= {
+        *("lang", "charset", "http-equiv", "content", "name", "type", "id", "data-page", "scope", "href", "rel")
+    }
+    assert all(str(attributes["href"]).startswith("https://x/") for attributes in named if "href" in attributes)
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_the_file_is_utf_8_and_its_data_ascii_without_a_sign_that_html_reads(text: str) -> None:
+    html = report.render(nasty_view(text))
+    html.encode()
+    written = next(inside for _, attributes, inside in Page(html).inside if attributes.get("id") == "air-data")
+    assert written.isascii()
+    assert not set("<>&") & set(written)
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", html)
+
+
+def test_the_policy_allows_this_script_and_this_style_and_no_address() -> None:
+    page = Page(report.render(view()))
+    directives = dict(part.strip().split(" ", 1) for part in page.policy.split(";"))
+    texts = {tag: text for tag, attributes, text in page.inside if not attributes}
+    for tag, name in (("script", "script-src"), ("style", "style-src")):
+        digest = base64.b64encode(hashlib.sha256(texts[tag].encode()).digest()).decode()
+        assert directives[name] == f"'sha256-{digest}'"
+    assert texts["script"] == SCRIPT
+    assert "#air { color: red }" in texts["style"]
+    rest = {name: value for name, value in directives.items() if name not in ("script-src", "style-src")}
+    assert rest == {
+        "default-src": "'none'",
+        "style-src-attr": "'unsafe-inline'",
+        "img-src": "data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    # The order of the elements: the script finds its data and its place, and has drawn before the tables are seen.
+    order = [attributes.get("id") or tag for tag, attributes in page.elements if tag in ("script", "div", "main")]
+    assert order == ["air-data", "air", "script", "air-tables"]
+
+
+def test_the_header_says_the_same_and_who_may_frame_it() -> None:
+    assert report.policy() == f"{Page(report.render(view())).policy}; frame-ancestors 'self'"
+
+
+def test_without_scripts_the_tables_tell_what_is_known() -> None:
+    html = report.render(
+        view(
+            state={"phase": "failed", "error": "out of memory", "updated_at": 1_700_000_000, "total": 0},
+            attempts=[{"submission_id": "air-1", "number": 1, "begun_at": 1_700_000_000.5, "is_current": True}],
+            metrics={"last": {"rmse": 0.1 + 0.2}},
+            result={"best": {"x": 3}},
+            links=[
+                {"label": "Ray dashboard", "url": "http://ray:8265"},
+                {"label": "odd", "url": "javascript:alert(1)"},
+            ],
+            environment={"ray": "2.60.0", "kuberay": None},
+        )
+    )
+    text = re.sub(r"\s+", " ", Page(html).text)
+    for expected in ("flights / manual__1 / train", "out of memory", "air-1", "2023-11-14 22:13:20 UTC", "is current",
+                     "rmse 0.30000000000000004", '{ "best": { "x": 3 } }', "Ray dashboard", "ray 2.60.0", "total 0",
+                     "odd: javascript:alert(1)"):  # fmt: skip
+        assert expected in text
+    assert "kuberay" not in text
+    assert re.search(r"airflow 3\.\d+.*provider \d+.*python 3\.\d+", text)
+
+
+@pytest.mark.parametrize(("mode", "first", "last"), [("max", "t29", "t10"), ("min", "t0", "t19"), (None, "t0", "t19")])
+def test_of_many_trials_the_best_are_shown_in_their_order(mode: str | None, first: str, last: str) -> None:
+    rows = [{"trial": f"t{n}", "config": {"lr": n}, "values": {"acc": float(n)}} for n in range(30)]
+    rows = [{"trial": "begun", "config": {"lr": 1}}, *rows, {"trial": "odd", "values": {"acc": "high"}}]
+    html = report.render(view(trials={"metric": "acc", "mode": mode, "rows": rows}))
+    shown = re.findall(r"<tr><td>(t\d+|begun|odd)</td>", html)
+    assert (shown[0], shown[-1], len(shown)) == (first, last, 20)
+    assert "The best 20 of 32 trials" in html
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {},
+        {"sections": None, "now": None},
+        {"sections": {"task": [], "state": "x", "attempts": {"a": 1}, "trials": {"rows": [1, {"values": []}]}}},
+        {"sections": {"links": [{}, {"url": 3}], "serve": {"applications": [{"deployments": 3}]}, "result": 10**30}},
+        {"sections": {"state": {"updated_at": 10**30, "waiting_since": -1e300}, "metrics": {"last": []}}},
+        {"sections": {"result": {"cut": True}, "checkpoints": [{"at": "2026-01-01T00:00:00Z"}]}, "now": 1e99},
+    ],
+)
+def test_odd_views_are_shown_as_far_as_they_go(odd: dict[str, Any]) -> None:
+    page = Page(report.render(odd))
+    assert given(page.data) == odd
+    assert "As it was known at" in page.text
+
+
+def test_a_number_that_is_not_finite_is_an_error_and_no_broken_file() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        report.render(view(metrics={"last": {"loss": float("nan")}}))
