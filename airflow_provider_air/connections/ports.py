@@ -31,10 +31,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_air.contracts.runs import Log
     from airflow_provider_air.runs.admission import Admission
-    from airflow_provider_air.runs.attempts import Ports
     from airflow_provider_air.runs.leases import Leases
     from airflow_provider_air.runs.plan import Try
-    from airflow_provider_air.runs.watch import WatchPorts
+    from airflow_provider_air.runs.ports import Ports, WatchPorts
 
 T = TypeVar("T")
 
@@ -132,8 +131,15 @@ class WorkerStore:
         :raises TaskReplacedError: the api-server no longer knows this try: each try and clear has an id of its own
             (read in Airflow 3.3's execution API)
         """
+        self._changed(lambda: self._states.set(key, value))
+
+    def delete(self, key: str) -> None:
+        """Remove a value; none is fine. Raises as :meth:`set`."""
+        self._changed(lambda: self._states.delete(key))
+
+    def _changed(self, change: Callable[[], object]) -> None:
         try:
-            self._states.set(key, value)
+            change()
         except AirflowRuntimeError as error:
             if (error.error.detail or {}).get("status_code") not in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
                 raise
@@ -203,8 +209,8 @@ def environment_of(context: Context) -> dict[str, str]:
 
 def run_ports(context: Context, log: Log) -> Ports:
     """Give what a run needs; for workers."""
-    from airflow_provider_air.runs.attempts import Ports
     from airflow_provider_air.runs.clock import RealClock
+    from airflow_provider_air.runs.ports import Ports
 
     store = WorkerStore(context["task_state_store"])
     return Ports(
@@ -219,7 +225,7 @@ def watch_ports(task: Mapping[str, Any], log: Log) -> WatchPorts:
     :param task: ``dag_id``, ``run_id``, ``task_id``, ``map_index`` of the task instance that waits
     """
     from airflow_provider_air.runs.clock import RealClock
-    from airflow_provider_air.runs.watch import WatchPorts
+    from airflow_provider_air.runs.ports import WatchPorts
 
     return WatchPorts(XComBoard(task), CONNECTIONS, backend_of, log, RealClock(), _admission(), leases=_leases())
 

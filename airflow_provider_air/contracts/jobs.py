@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.runs import Clock, DataRef
-    from airflow_provider_air.ray_api.models import JobDetails, JobSubmission
+    from airflow_provider_air.ray_api.models import ClusterOverview, JobDetails, JobSubmission
     from airflow_provider_air.ray_api.packages import Package
 
 
@@ -189,6 +189,8 @@ class Observation:
     :param tasks: how many Ray tasks are in which state, by function; None where that was not asked
     :param waiting_for: what a job waits for that has not begun (its environment, resources, its turn), as it reads on
         from "waiting for"; empty where it does not wait. Costs no request of its own at each look
+    :param cluster: the cluster as it was seen last, the same one until it was seen again; None where nobody has looked.
+        Costs no request of this job's own
     """
 
     job: JobDetails | None = None
@@ -197,6 +199,7 @@ class Observation:
     records: list[dict[str, Any]] = field(default_factory=list)
     tasks: Mapping[str, Mapping[str, int]] | None = None
     waiting_for: str = ""
+    cluster: ClusterOverview | None = None
 
 
 @dataclass(frozen=True)

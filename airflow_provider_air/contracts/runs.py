@@ -131,6 +131,9 @@ class Store(Protocol):
         :raises TaskReplacedError: another try has the task by now
         """
 
+    def delete(self, key: str) -> None:
+        """Remove a value; none is fine. Raises as :meth:`set`."""
+
 
 class Board(Protocol):
     """What people and the next watcher see of a running task: XComs of the task instance. Blocks."""

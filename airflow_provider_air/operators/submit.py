@@ -152,7 +152,7 @@ class RayStopJobOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Stop it; returns the job's last state, ``UNKNOWN`` where the cluster does not know it."""
-        from airflow_provider_air.runs.attempts import stop_and_wait
+        from airflow_provider_air.runs.asking import stop_and_wait
         from airflow_provider_air.runs.clock import RealClock
 
         with airflow_errors():

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_provider_air.pages.lenient import count, epoch, items, mapping, name, number, objects, rounded, text
+from airflow_provider_air.pages.summary import last_of
 from airflow_provider_air.pages.thinning import curve, is_point, m4
 from airflow_provider_air.pages.trials import trials_section
 
@@ -49,16 +50,12 @@ def metrics_section(history: Mapping[str, Any], wanted: Sequence[str] = ()) -> d
     left_out = count(cut.get("series")) + len(series) - len(names)
     return {
         "names": names,
-        "last": {key: _last(series[key]) for key in names},
+        "last": {key: last_of(series[key]) for key in names},
         "series": {key: curve(series[key], MOST_POINTS) for key in chosen},
         "x_label": text(history.get("x_label"), 40) or "step",
         "cut": {key: number for key, number in {"series": left_out, "points": cut.get("points")}.items() if number}
         or None,
     }
-
-
-def _last(points: Sequence[Any]) -> float | int | None:
-    return number(points[-1][1]) if points and is_point(points[-1]) else None
 
 
 def checkpoints_section(history: Mapping[str, Any]) -> list[dict[str, Any]]:

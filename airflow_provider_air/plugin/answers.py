@@ -30,7 +30,7 @@ def encoded(sections: Mapping[str, Any]) -> dict[str, Section]:
     """Give sections as they are sent."""
     made = {}
     for name, section in sections.items():
-        body = json.dumps(section, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+        body = _json(section)
         made[name] = Section(body, hashlib.sha256(body).hexdigest()[:16])
     return made
 
@@ -66,6 +66,16 @@ class Made:
         return 1000 + sum(len(section.body) for section in self.sections.values())
 
 
+def answer_whole(view: Mapping[str, Any]) -> Response:
+    """Give the answer that is one view, without sections."""
+    told = {"version": VERSION, "now": time.time(), **view}
+    return Response(_json(told), media_type="application/json")
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+
+
 class SectionCache:
     """
     The sections that were made last, so that many open tabs of one task cost one reading. For any number of threads.
@@ -78,6 +88,10 @@ class SectionCache:
         self._bytes = 0
         self._lock = threading.Lock()
         self._kept: OrderedDict[Hashable, Made] = OrderedDict()
+
+    def __contains__(self, key: object) -> bool:
+        with self._lock:
+            return key in self._kept
 
     def get(self, key: Hashable, make: Callable[[], Made]) -> Made:
         """Give what was made for a key, or make it."""

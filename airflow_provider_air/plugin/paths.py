@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from fastapi import Depends, HTTPException, Query
@@ -20,10 +21,20 @@ def task_path(dag_id: str, run_id: str, task_id: str, map_index: str) -> TaskPat
 
     :raises HTTPException: 404
     """
-    try:
-        return TaskPath(dag_id, run_id, task_id, -1 if map_index == UNMAPPED else max(-1, int(map_index)))
-    except ValueError:
-        raise HTTPException(404, "A task instance has a number here, or -1") from None
+    return TaskPath(dag_id, run_id, task_id, map_index_of(map_index))
+
+
+def map_index_of(text: str) -> int:
+    """
+    Read the number of a mapped task instance; -1 where the task is not mapped.
+
+    :raises HTTPException: 404
+    """
+    if text == UNMAPPED:
+        return -1
+    if not re.fullmatch(r"-1|\d{1,9}", text, re.ASCII):
+        raise HTTPException(404, "A task instance has a number here, or -1")
+    return int(text)
 
 
 TaskPathDep = Annotated[TaskPath, Depends(task_path)]

@@ -22,6 +22,7 @@ from sqlalchemy import Text, cast, func, select
 import airflow_provider_air
 from airflow_provider_air.pages.documents import TaskDocuments, TaskFacts
 from airflow_provider_air.pages.task_view import LABELS
+from airflow_provider_air.runs.about import ABOUT_KEY
 from airflow_provider_air.runs.history import HISTORY_KEY
 from airflow_provider_air.runs.ledger import LEDGER_KEY
 from airflow_provider_air.runs.progress import PROGRESS_KEY
@@ -31,10 +32,9 @@ if TYPE_CHECKING:
 
 # Of one task instance: what is ours is far less; somebody else may have thousands of XComs.
 MOST_ROWS = 300
+FACTS = (TI.operator, TI.custom_operator_name, TI.state, TI.try_number, TI.start_date, TI.end_date)
 MOST_VALUE_BYTES = 2 * 1024 * 1024
-MOST_CHUNKS = 200
 OUR_PREFIX = "air_"
-ABOUT_KEY = "air_about"
 DECORATED = ("@task.ray",)
 
 
@@ -67,24 +67,10 @@ def read_facts(session: Session, path: TaskPath, try_number: int | None = None) 
 
     :param try_number: of an earlier try; one that there is no record of is told of as the newest
     """
-    columns = (TI.operator, TI.custom_operator_name, TI.state, TI.try_number, TI.start_date, TI.end_date)
-    row = session.execute(select(*columns).where(*_where(TI, path))).first()
+    row = session.execute(select(*FACTS).where(*_where(TI, path))).first()
     if row is None:
         return None
-    operator = row.custom_operator_name or row.operator
-    facts = TaskFacts(
-        path.dag_id,
-        path.run_id,
-        path.task_id,
-        path.map_index,
-        operator=operator,
-        state=row.state,
-        try_number=row.try_number,
-        last_try=row.try_number,
-        started_at=_epoch(row.start_date),
-        ended_at=_epoch(row.end_date),
-        is_ours=is_ours(row.operator) or is_ours(row.custom_operator_name),
-    )
+    facts = facts_of(path, row)
     if try_number is None or try_number >= row.try_number:
         return facts
     old = session.execute(
@@ -96,7 +82,24 @@ def read_facts(session: Session, path: TaskPath, try_number: int | None = None) 
     return (
         facts
         if old is None
-        else replace(facts, state=old.state, started_at=_epoch(old.start_date), ended_at=_epoch(old.end_date))
+        else replace(facts, state=old.state, started_at=epoch(old.start_date), ended_at=epoch(old.end_date))
+    )
+
+
+def facts_of(path: TaskPath, row: Any) -> TaskFacts:
+    """Give what a row with the columns :data:`FACTS` says of a task instance's newest try."""
+    return TaskFacts(
+        path.dag_id,
+        path.run_id,
+        path.task_id,
+        path.map_index,
+        operator=row.custom_operator_name or row.operator,
+        state=row.state,
+        try_number=row.try_number,
+        last_try=row.try_number,
+        started_at=epoch(row.start_date),
+        ended_at=epoch(row.end_date),
+        is_ours=is_ours(row.operator) or is_ours(row.custom_operator_name),
     )
 
 
@@ -141,8 +144,7 @@ def read_documents(session: Session, path: TaskPath, facts: TaskFacts, stamps: S
 def with_history(session: Session, path: TaskPath, documents: TaskDocuments, stamps: Stamps) -> TaskDocuments:
     """Read the history, of the attempt that lives and of the one that was kept."""
     xcoms, notes = _xcoms(session, path, [HISTORY_KEY], stamps)
-    keys = [key for key in stamps.states if _is_part(key, HISTORY_KEY)][:MOST_CHUNKS]
-    kept = joined(_states(session, path, keys), HISTORY_KEY)
+    kept = None if HISTORY_KEY not in stamps.states else joined(read_chunks(session, path, HISTORY_KEY), HISTORY_KEY)
     return replace(documents, live=xcoms.get(HISTORY_KEY), kept=kept, notes=(*documents.notes, *notes))
 
 
@@ -152,7 +154,7 @@ def joined(states: Mapping[str, Any], key: str) -> Any:
     if not isinstance(first, Mapping) or not isinstance(first.get("chunks"), int):
         return None
     chunks = [first.get("text"), *(states.get(f"{key}.{number}") for number in range(1, first["chunks"]))]
-    return None if not all(isinstance(chunk, str) for chunk in chunks) else _loaded("".join(map(str, chunks)))
+    return None if not all(isinstance(chunk, str) for chunk in chunks) else loaded("".join(map(str, chunks)))
 
 
 def _xcoms(session: Session, path: TaskPath, keys: Sequence[str], stamps: Stamps) -> tuple[dict[str, Any], list[str]]:
@@ -165,6 +167,17 @@ def _xcoms(session: Session, path: TaskPath, keys: Sequence[str], stamps: Stamps
     return found, [f"The XCom {key} is too large to be shown here" for key in wanted if key not in found]
 
 
+def read_chunks(session: Session, path: TaskPath, key: str) -> dict[str, Any]:
+    """Read what a value was kept in, by the keys of its chunks."""
+    rows = session.execute(
+        select(State.key, State.value)
+        .where(*_where(State, path), State.key.startswith(key, autoescape=True))
+        .order_by(State.key)
+        .limit(MOST_ROWS)
+    )
+    return {row.key: loaded(row.value) for row in rows if _is_part(row.key, key)}
+
+
 def _states(session: Session, path: TaskPath, keys: Sequence[str]) -> dict[str, Any]:
     if not keys:
         return {}
@@ -173,10 +186,10 @@ def _states(session: Session, path: TaskPath, keys: Sequence[str]) -> dict[str, 
             *_where(State, path), State.key.in_(keys), func.length(State.value) <= MOST_VALUE_BYTES
         )
     )
-    return {row.key: _loaded(row.value) for row in rows}
+    return {row.key: loaded(row.value) for row in rows}
 
 
-def _loaded(text: Any) -> Any:
+def loaded(text: Any) -> Any:
     """Read a stored text; what cannot be read is shown as nothing."""
     try:
         return json.loads(text)
@@ -197,5 +210,6 @@ def _where(table: Any, path: TaskPath) -> tuple[Any, ...]:
     )
 
 
-def _epoch(at: datetime | None) -> float | None:
+def epoch(at: datetime | None) -> float | None:
+    """Give a moment of Airflow's as epoch seconds."""
     return None if at is None else at.timestamp()

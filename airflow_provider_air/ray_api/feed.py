@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 from airflow_provider_air.errors import AirError, ClusterUnreachableError, ProtocolError
 from airflow_provider_air.ray_api.client import AsyncRayClient
 from airflow_provider_air.ray_api.logs import LogReader
-from airflow_provider_air.ray_api.models import ClusterLoad, JobDetails
+from airflow_provider_air.ray_api.models import ClusterLoad, ClusterOverview, JobDetails
 from airflow_provider_air.ray_api.nodes import Nodes
 from airflow_provider_air.ray_api.requests import get_cluster_load, get_job, get_version, list_jobs
 from airflow_provider_air.ray_api.transport import Transport
@@ -39,6 +39,9 @@ PAUSE_PER_ASK_SECOND = 1.0
 PAUSE_AT_MOST_SECONDS = 15.0
 NODE_CHECK_SECONDS = 20.0
 LOAD_SECONDS = 10.0
+OVERVIEW_SECONDS = 30.0
+# A cluster that has just come has not reported yet, and a job of seconds is to be seen, too.
+FIRST_OVERVIEW_SECONDS = 1.0
 # Opening may ask a secrets backend or a cloud; those who wait hear of a deadline only from the next look.
 OPEN_SECONDS = 15.0
 # A transport is made anew so long before it expires, and no more often than that.
@@ -93,6 +96,10 @@ class ClusterFeed:
         self._load: ClusterLoad | AirError = ClusterLoad()
         self._load_asked = float("-inf")
         self._load_lock = asyncio.Lock()
+        self.overview: ClusterOverview | None = None
+        """The cluster as it was seen last, for people: asked every half minute for all that watch jobs of it."""
+        self._overview_due = time.monotonic() + FIRST_OVERVIEW_SECONDS
+        self._overlooking: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -141,14 +148,14 @@ class ClusterFeed:
             if submission_id in self._looks:
                 return self._looks[submission_id]
 
-    async def load(self) -> ClusterLoad:
+    async def load(self, oldest_seconds: float = LOAD_SECONDS) -> ClusterLoad:
         """
         Give what the cluster lends, at most some seconds old: all that ask share it.
 
         :raises AirError: the cluster did not say
         """
         async with self._load_lock:
-            if time.monotonic() - self._load_asked > LOAD_SECONDS:
+            if time.monotonic() - self._load_asked > oldest_seconds:
                 self._load_asked = time.monotonic()
                 try:
                     self._load = await self.client.send(get_cluster_load())
@@ -160,10 +167,11 @@ class ClusterFeed:
 
     async def aclose(self) -> None:
         """End the polling and close the connections."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        for task in (self._task, self._overlooking):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         if self._client is not None:
             await self._client.aclose()
 
@@ -175,6 +183,7 @@ class ClusterFeed:
             try:
                 await self._refresh()
                 await self._check_nodes()
+                self._look_over()
                 started = time.monotonic()
                 looks = await self._poll(watched)
                 self._failed = False
@@ -282,6 +291,19 @@ class ClusterFeed:
         with contextlib.suppress(AirError):
             nodes = await self._nodes.ask()
             self._dead_nodes = {node.node_id for node in nodes if node.state == "DEAD"}
+
+    def _look_over(self) -> None:
+        """Look at the whole cluster where that is due, beside the poll, which waits for nothing that is for people."""
+        if time.monotonic() >= self._overview_due and (self._overlooking is None or self._overlooking.done()):
+            self._overview_due = time.monotonic() + OVERVIEW_SECONDS
+            self._overlooking = asyncio.create_task(self._overlook(), name="air-ray-overview")
+
+    async def _overlook(self) -> None:
+        # For people: whatever goes wrong, it is tried again later.
+        with contextlib.suppress(Exception):
+            load, nodes = await self.load(OVERVIEW_SECONDS / 2), self._nodes
+            known = () if nodes is None else nodes.known or await nodes.ask()
+            self.overview = ClusterOverview(time.time(), load.usage, known)
 
 
 _feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, tuple[ClusterFeed, int]]] = WeakKeyDictionary()

@@ -217,3 +217,18 @@ class Node:
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ProtocolError(f"Ray answered with a node that we cannot read: {error!r}") from error
+
+
+@dataclass(frozen=True)
+class ClusterOverview:
+    """
+    What a cluster has and uses, for people.
+
+    :param at: when it was asked, in epoch seconds
+    :param usage: used and total, by resource; bytes for memory
+    :param nodes: also those that are dead, as far as Ray remembers them
+    """
+
+    at: float
+    usage: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    nodes: Sequence[Node] = ()

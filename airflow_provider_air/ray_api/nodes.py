@@ -75,6 +75,8 @@ class Nodes:
         self._lock = asyncio.Lock()
         self._asked = float("-inf")
         self._ips: frozenset[str] = frozenset()
+        self.known: Sequence[Node] = ()
+        """What was told last; empty where nobody has asked."""
 
     async def ask(self) -> Sequence[Node]:
         """
@@ -85,6 +87,7 @@ class Nodes:
         nodes = await self._client.send(list_nodes())
         self._asked = time.monotonic()
         self._ips = frozenset(node.ip for node in nodes if node.state == "ALIVE")
+        self.known = nodes
         return nodes
 
     async def have(self, address: str) -> bool:

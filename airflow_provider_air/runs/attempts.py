@@ -7,7 +7,7 @@ Runs in the worker. Everything is written to the ledger before it is done remote
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,26 +24,25 @@ from airflow_provider_air.contracts.clusters import (
 from airflow_provider_air.drivers.wire.texts import shortened
 from airflow_provider_air.errors import (
     AirError,
-    ClusterUnreachableError,
     ConfigurationError,
     TaskReplacedError,
     UnavailableError,
 )
+from airflow_provider_air.runs.asking import patiently, refused_now, stop_and_wait
 from airflow_provider_air.runs.attached import Attached
+from airflow_provider_air.runs.choices import CHOICE_KEY, Choice
 from airflow_provider_air.runs.ledger import LEDGER_KEY, MOST_KEPT_CHARACTERS, Attempt, Ledger, OnClear
 from airflow_provider_air.runs.names import owns
 from airflow_provider_air.runs.silence import GONE_STATES
-from airflow_provider_air.runs.watch import WatchPorts
-from airflow_provider_air.waiting import PATIENCE_SECONDS, backoff_seconds
+from airflow_provider_air.waiting import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.jobs import JobBackend, JobLook
     from airflow_provider_air.contracts.names import TaskKey
-    from airflow_provider_air.contracts.runs import Clock, Store
     from airflow_provider_air.ray_api.models import JobDetails
+    from airflow_provider_air.runs.ports import Ports
 
 T = TypeVar("T")
-STOP_SECONDS = 20.0
 # Where its jobs were asked for patiently already.
 SHORT_PATIENCE_SECONDS = 5.0
 # How long a cluster is asked for what a person has cleared: the task's own time goes by meanwhile.
@@ -53,13 +52,6 @@ EARLIER = Outcome("STOPPED", "A later try ended it")
 KEPT_SECONDS = 86400.0
 # After which people may want to look at a cluster.
 FAILURES = ("FAILED", "LOST", "DEADLINE")
-
-
-@dataclass(frozen=True)
-class Ports(WatchPorts):
-    """What a run needs of the process that it lives in: a worker, since a triggerer has no store."""
-
-    store: Store
 
 
 class Attempts:
@@ -90,8 +82,20 @@ class Attempts:
             self.ledger, self.is_refused = ledger, False
 
     def open_try(self, *, max_tries: int, on_clear: OnClear) -> None:
-        """Note the start of a try; a clear by a person begins a new generation."""
-        self.save(self.ledger.open_try(max_tries=max_tries, on_clear=on_clear))
+        """
+        Note the start of a try; a clear by a person begins a new generation.
+
+        What that person has chosen along with it counts in place of ``on_clear``, for this clear alone.
+        """
+        choice = Choice.of(self._ports.store) if self.ledger.is_cleared(max_tries) else None
+        if choice is None or (choice.at is not None and choice.at == self.ledger.choice_at):
+            self.save(self.ledger.open_try(max_tries=max_tries, on_clear=on_clear))
+            return
+        opened = self.ledger.open_try(max_tries=max_tries, on_clear=choice.word)
+        self.save(replace(opened, choice_at=choice.at))
+        # Whoever dies before this leaves a choice that the ledger knows to be taken.
+        with self._ports.contained("What was chosen for this clear could not be removed"):
+            self._ports.store.delete(CHOICE_KEY)
 
     def put(self, attempt: Attempt, **changes: Any) -> Attempt:
         """Write down what has become of an attempt, and give its newer form."""
@@ -102,6 +106,15 @@ class Attempts:
     def at(self, attempt: Attempt, step: str) -> dict[str, float]:
         """Give an attempt's steps with one more, taken now."""
         return {**attempt.steps, step: self._ports.clock.now()}
+
+    def first(self, attempt: Attempt, step: str) -> dict[str, float]:
+        """Give an attempt's steps with one that is taken now, unless it was before."""
+        return {**self.at(attempt, step), **attempt.steps}
+
+    def ready(self, attempt: Attempt) -> Attempt:
+        """Note that an attempt's cluster takes work; written down where somebody is to wait for room there."""
+        ready = replace(attempt, steps=self.first(attempt, "ready"))
+        return ready if ready.limit is None else self.put(ready)
 
     # Looked at
 
@@ -173,7 +186,8 @@ class Attempts:
             outcome=outcome.status,
             stop_pending=False,
             message=shortened(outcome.message, MOST_KEPT_CHARACTERS),
-            steps=self.at(attempt, "ended"),
+            # As its job said, where that was heard.
+            steps=self.first(attempt, "ended"),
         )
         return self.leave(attempt)
 
@@ -350,46 +364,3 @@ class Attempts:
 
     def _stop_and_wait(self, jobs: JobBackend, job: JobDetails) -> JobDetails | None:
         return stop_and_wait(jobs, job, self._ports.clock)
-
-
-def refused_now(submission_id: str, state: str, message: str) -> ClusterUnreachableError:
-    """
-    Give the error for a cluster that took a job and lets us in no more; the caller raises it.
-
-    No mistake that was known before the work began: what refuses us may be mended before the next try, which adopts.
-    """
-    return ClusterUnreachableError(
-        f"The cluster refuses us now; last state of the job: {state}. {message}",
-        where=submission_id,
-        hint="Correct the connection. The job may go on: a retry adopts it",
-    )
-
-
-def patiently(ask: Callable[[], T], clock: Clock, seconds: float = PATIENCE_SECONDS) -> T:
-    """
-    Ask again for a while where nobody answers.
-
-    :raises UnavailableError: nobody did
-    """
-    return waiting.patiently(ask, patience_seconds=seconds, now=clock.now, sleep=clock.sleep)
-
-
-def stop_and_wait(jobs: JobBackend, job: JobDetails, clock: Clock) -> JobDetails | None:
-    """
-    Stop a job and give its last details; None where it became unknown, not terminal where it did not end in 20 s.
-
-    :raises AirError: the cluster does not take the stop
-    """
-    patiently(lambda: jobs.stop(job.submission_id), clock)
-    seen: JobDetails | None = job
-    end = clock.now() + STOP_SECONDS
-    for pause in backoff_seconds(0.2, 1.0):
-        try:
-            seen = jobs.look(job.submission_id).job
-        except UnavailableError:
-            if clock.now() + pause > end:
-                raise
-        if seen is None or seen.status.is_terminal or clock.now() + pause > end:
-            return seen
-        clock.sleep(pause)
-    raise AssertionError("unreachable")

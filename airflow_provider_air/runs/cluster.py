@@ -16,15 +16,16 @@ from airflow_provider_air.contracts.clusters import (
 )
 from airflow_provider_air.contracts.runs import Done, Wait, What
 from airflow_provider_air.errors import ClusterFailedError, JobStoppedError, ProtocolError, UnavailableError
-from airflow_provider_air.runs.attempts import patiently
+from airflow_provider_air.runs.asking import patiently
 from airflow_provider_air.runs.failures import failure_of_cluster, failure_of_start
 from airflow_provider_air.runs.ledger import Attempt
-from airflow_provider_air.runs.watch import Watch, WatchPorts
+from airflow_provider_air.runs.watch import Watch
 from airflow_provider_air.waiting import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.names import TaskKey
     from airflow_provider_air.runs.plan import Try
+    from airflow_provider_air.runs.ports import WatchPorts
 
 
 class ClusterRun:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.contracts.attachments import Outcome
 from airflow_provider_air.contracts.history import MOST_BYTES
@@ -23,12 +23,16 @@ from airflow_provider_air.errors import (
     ResultLostError,
 )
 from airflow_provider_air.ray_api.models import JobDetails, JobStatus
-from airflow_provider_air.runs.attempts import Attempts, Ports, refused_now
+from airflow_provider_air.runs.asking import refused_now
 from airflow_provider_air.runs.failures import exit_code_of, failure_of_end, find_end
-from airflow_provider_air.runs.history import HISTORY_KEY, RunHistory
+from airflow_provider_air.runs.keeping import Keeping
 from airflow_provider_air.runs.ledger import SKIPPED, Attempt, keep, kept
 from airflow_provider_air.runs.lines import log_entries
 from airflow_provider_air.runs.plan import Collected, Plan
+
+if TYPE_CHECKING:
+    from airflow_provider_air.runs.attempts import Attempts
+    from airflow_provider_air.runs.ports import Ports
 
 RESULT_KEY = "air_result"
 REST_OF_LOG_SECONDS = 45.0
@@ -42,6 +46,7 @@ class Collecting:
         self._plan = plan
         self._attempts = attempts
         self._ports = ports
+        self.keeping = Keeping(plan, attempts, ports)
 
     def finish(self, attempt: Attempt, job: JobDetails) -> Done:
         """
@@ -54,9 +59,11 @@ class Collecting:
             raise self.fail(attempt, job)
         if job.status is not JobStatus.SUCCEEDED:
             records = self._records_at_hand(attempt, job)
+            attempt = self.keeping.ended(attempt, job, records)
             return self._skip(attempt, records, f"The job ended with the exit code {exit_code_of(job)}")
         try:
             records = self._records(attempt, job)
+            attempt = self.keeping.ended(attempt, job, records)
             end = find_end(records) or {}
             if end.get("status") == "skipped":
                 return self._skip(attempt, records, str(end.get("message") or ""))
@@ -65,9 +72,10 @@ class Collecting:
         except ResultLostError as error:
             attempts.end(attempt, "RESULT_LOST", Outcome("LOST", str(error)))
             raise
-        self._keep_history(attempt, records)
+        self.keeping.keep(attempt, records)
         attempt = attempts.put(attempt, result_kept=self._keep_result(attempt, value))
-        attempts.end(attempt, "SUCCEEDED", Outcome("SUCCEEDED", result=result), records)
+        attempt = attempts.end(attempt, "SUCCEEDED", Outcome("SUCCEEDED", result=result), records)
+        self.keeping.leave_report(attempt, value if attempt.expects_result else None)
         return Done(result)
 
     def or_pause(self, step: Wait | Done) -> Wait | Done:
@@ -98,8 +106,8 @@ class Collecting:
         return None
 
     def _skip(self, attempt: Attempt, records: list[dict[str, Any]], why: str) -> Done:
-        self._keep_history(attempt, records)
-        self._attempts.end(attempt, SKIPPED, Outcome(SKIPPED, why), records)
+        self.keeping.keep(attempt, records)
+        self.keeping.leave_report(self._attempts.end(attempt, SKIPPED, Outcome(SKIPPED, why), records))
         return Done(None, skipped=why)
 
     def _read(self, attempt: Attempt, value: Any) -> Any:
@@ -151,9 +159,11 @@ class Collecting:
     def fail(self, attempt: Attempt, job: JobDetails) -> AirError:
         """End an attempt whose job has failed, and give the error, by its records where they can be read."""
         records = self._records_at_hand(attempt, job)
+        attempt = self.keeping.ended(attempt, job, records)
         failure = self._plan.read_failure(failure_of_end("ended", job.submission_id, job, "", records))
-        self._keep_history(attempt, records)
-        self._attempts.end(attempt, job.status.value, Outcome(job.status.value, str(failure)), records)
+        self.keeping.keep(attempt, records)
+        outcome = Outcome(job.status.value, str(failure))
+        self.keeping.leave_report(self._attempts.end(attempt, job.status.value, outcome, records))
         return failure
 
     def _records_at_hand(self, attempt: Attempt, job: JobDetails) -> list[dict[str, Any]]:
@@ -164,17 +174,15 @@ class Collecting:
             self._ports.log.warning("The records of job %s cannot be read: %s", job.submission_id, error)
             return []
 
-    def _keep_history(self, attempt: Attempt, records: list[dict[str, Any]]) -> None:
-        """Keep for good what people want to see of an attempt; a convenience."""
-        with self._ports.contained("The attempt's history is not kept"):
-            history = RunHistory()
-            for name, at in {**attempt.steps, "ended": self._ports.clock.now()}.items():
-                history.note_step(name, at)
-            history.note_records(records)
-            keep(self._ports.store, HISTORY_KEY, {"submission_id": attempt.submission_id, **history.to_json()})
+    def take(self, attempt: Attempt, event: Mapping[str, Any]) -> None:
+        """
+        Take from the event of a job's end what people want to see of it.
 
-    def show_rest_of_log(self, attempt: Attempt, offset: Any) -> None:
-        """Show what the triggerer left of an ended job's log, which a worker shows far faster; a convenience."""
+        That is what only its watch has seen, and what the triggerer left of the log, which a worker shows far faster;
+        conveniences.
+        """
+        self.keeping.take(event.get("seen"))
+        offset = event.get("log_rest")
         if not isinstance(offset, int):
             return
         settings = FollowSettings(

@@ -28,7 +28,7 @@ from airflow_provider_air.errors import (
 )
 from airflow_provider_air.ray_api.lines import lines_of
 from airflow_provider_air.ray_api.models import JobDetails, JobStatus
-from airflow_provider_air.runs.attempts import refused_now
+from airflow_provider_air.runs.asking import refused_now
 
 # Of what an installer says.
 LAST_LINES = 10

@@ -1,71 +1,58 @@
 """
 An attempt's history: curves, trials, step times, resources, thinned out to fit; see :mod:`contracts.history`.
 
-It lives in an XCom while the attempt does, since a trigger can write no other place, and is kept for good in the task's
+It lives in an XCom while the attempt does (:mod:`airflow_provider_air.runs.live`), and is kept for good in the task's
 state store, in chunks (:func:`~airflow_provider_air.runs.ledger.keep`), by the step that ends the attempt.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import Any
 
-from airflow_provider_air.contracts.history import MOST_BYTES, MOST_LIVE_BYTES, MOST_POINTS
-from airflow_provider_air.runs.values import LEAST_INT, MOST_INT, plain
-
-if TYPE_CHECKING:
-    from airflow_provider_air.contracts.jobs import Observation
-    from airflow_provider_air.contracts.runs import Board, Clock
-    from airflow_provider_air.runs.ledger import Attempt
+from airflow_provider_air.contracts.history import MOST_BYTES, MOST_POINTS
+from airflow_provider_air.runs.facts import Facts, text
+from airflow_provider_air.runs.series import Series, is_finite, is_number
+from airflow_provider_air.runs.trials import MOST_TRIALS, Trials
+from airflow_provider_air.runs.values import plain
 
 HISTORY_KEY = "air_history"
 """Of the XCom while the attempt lives; and, with a number, of the state store's chunks."""
-HISTORY_SECONDS = 10.0
-MOST_TRIALS = 1000
 MOST_SERIES = 200
 MOST_OTHERS = 500
-
-
-class Series:
-    """One metric's points; every ``stride``-th once there were too many, and always the last."""
-
-    def __init__(self) -> None:
-        self.points: list[tuple[float, float]] = []
-        self._stride = 1
-        self._seen = 0
-        self._last: tuple[float, float] | None = None
-
-    def add(self, step: float, value: float) -> None:
-        """Take in the next point."""
-        self._last = (step, value)
-        if self._seen % self._stride == 0:
-            self.points.append(self._last)
-        self._seen += 1
-        if len(self.points) > MOST_POINTS:
-            self.points = self.points[::2]
-            self._stride *= 2
-
-    def shown(self, most: int) -> list[list[float]]:
-        """Give at most so many points, evenly chosen, the last one among them."""
-        points = self.points if not self._last or self.points[-1] == self._last else [*self.points, self._last]
-        step = math.ceil(len(points) / most)
-        chosen = points[::-step][::-1] if step > 1 else points
-        return [[at, value] for at, value in chosen]
+MOST_CHECKPOINT_VALUES = 20
+# Of what an event carries home.
+MOST_SEEN = 100
+# Curves are thinned out to this before whole trials are left out.
+FEW_POINTS = 32
+# A point of a curve in JSON takes no less.
+POINT_BYTES = 10
 
 
 class RunHistory:
-    """One attempt's history. For one thread or event loop."""
+    """
+    One attempt's history. For one thread or event loop.
 
-    def __init__(self) -> None:
+    :param names: ``submission_id`` and ``workload`` of the attempt
+    """
+
+    def __init__(self, names: Mapping[str, str] | None = None) -> None:
         self.next_record = 0
+        self._names = dict(names or {})
         self._series: dict[str, Series] = {}
-        self._trials: dict[str, dict[str, Any]] = {}
+        self._series_left_out: set[str] = set()
+        self._trials = Trials()
+        self._facts = Facts()
+        self._states: dict[str, Any] = {}
         self._steps: dict[str, float] = {}
         self._resources: list[tuple[float, dict[str, float]]] = []
         self._checkpoints: list[dict[str, Any]] = []
-        self._left_out: dict[str, int] = {}
+        self._cluster: dict[str, Any] = {}
+        self._tasks: dict[str, Any] = {}
+        self._about: dict[str, Any] = {}
+
+    # Taken in
 
     def note_records(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Take in records, in order; those that were taken in before are passed over by their numbers."""
@@ -76,90 +63,175 @@ class RunHistory:
             if record["kind"] == "metric":
                 self._note_metric(record)
             elif record["kind"] == "checkpoint":
-                self._checkpoints.append({"at": record.get("t"), "uri": record.get("uri")})
-                self._checkpoints = self._checkpoints[-MOST_OTHERS:]
+                self._note_checkpoint(record)
+            elif record["kind"] == "progress":
+                self._note_progress(record)
 
     def _note_metric(self, record: Mapping[str, Any]) -> None:
-        values = {str(k): v for k, v in (record.get("values") or {}).items() if _is_number(v)}
+        values = {text(k): v for k, v in (record.get("values") or {}).items() if is_number(v)}
         trial = record.get("trial")
         if trial is not None:
-            self._note_trial(str(trial), record, values)
+            self._trials.note_report(text(trial), record, values)
             return
         for name, value in values.items():
             if name not in self._series and len(self._series) >= MOST_SERIES:
-                self._left_out["series"] = self._left_out.get("series", 0) + 1
+                if len(self._series_left_out) < 100 * MOST_SERIES:
+                    self._series_left_out.add(name)
                 continue
             step = record.get("step")
             self._series.setdefault(name, Series()).add(
-                float(step) if _is_number(step) else float(record["seq"]), float(value)
+                float(step) if is_finite(step) else float(record["seq"]), float(value)
             )
 
-    def _note_trial(self, trial: str, record: Mapping[str, Any], values: Mapping[str, float]) -> None:
-        if trial not in self._trials and len(self._trials) >= MOST_TRIALS:
-            self._left_out["trials"] = self._left_out.get("trials", 0) + 1
+    def _note_checkpoint(self, record: Mapping[str, Any]) -> None:
+        values = {text(k): v for k, v in (record.get("values") or {}).items() if is_finite(v)}
+        told = {"at": record.get("t"), "uri": text(record.get("uri"))}
+        told |= {"step": record["step"]} if is_finite(record.get("step")) else {}
+        told |= {"values": dict([*values.items()][:MOST_CHECKPOINT_VALUES])} if values else {}
+        self._checkpoints = [*self._checkpoints, told][-MOST_OTHERS:]
+
+    def _note_progress(self, record: Mapping[str, Any]) -> None:
+        self._facts.note(record)
+        self._trials.compare_by(record.get("metric"), record.get("mode"))
+        if record.get("trial") is None:
             return
-        row = self._trials.setdefault(trial, {"trial": trial})
-        row |= {k: record[k] for k in ("config", "status", "step") if record.get(k) is not None}
-        known = {**row.get("values", {}), **{k: float(v) for k, v in values.items()}}
-        row["values"] = dict([*known.items()][:MOST_SERIES])
+        self._trials.note_state(text(record["trial"]), record)
+        if isinstance(record.get("states"), Mapping):
+            counts = {text(name): n for name, n in record["states"].items() if is_finite(n)}
+            self._states = {"trial_states": counts}
+        if is_finite(record.get("total")):
+            self._states["trials_total"] = record["total"]
 
     def note_step(self, name: str, at: float) -> None:
-        """Note when a step began, in epoch seconds."""
+        """Note when a step began, in epoch seconds; the first word about it counts."""
         self._steps.setdefault(name, at)
 
     def note_resources(self, at: float, values: Mapping[str, float]) -> None:
-        """Note what the cluster has and uses at a moment."""
-        self._resources = [*self._resources, (at, dict(values))][-MOST_OTHERS:]
+        """Note what the cluster has and uses at a moment, as ``CPU used`` and ``CPU total``."""
+        self._resources.append((at, dict(values)))
+        if len(self._resources) > MOST_OTHERS:
+            # Every second one, back from the last, so that the whole time stays in sight.
+            self._resources = self._resources[::-2][::-1]
+
+    def note_cluster(self, seen: Mapping[str, Any]) -> None:
+        """Note the cluster as it was seen last."""
+        self._cluster |= {name: value for name, value in seen.items() if value is not None}
+
+    def note_tasks(self, tasks: Mapping[str, Mapping[str, int]]) -> None:
+        """Note how many Ray tasks are in which state, by function."""
+        self._tasks = {text(name): dict(tasks[name]) for name in list(tasks)[:MOST_SEEN]}
+
+    def note_about(self, about: Mapping[str, Any]) -> None:
+        """
+        Note what was known of the attempt before it was sent.
+
+        :param about: ``inputs``, ``outputs``, ``features``, ``trackers``, see :mod:`airflow_provider_air.runs.about`
+        """
+        self._facts.note_data(about)
+        self._about = {name: about[name] for name in ("features", "trackers") if about.get(name)}
+
+    def take(self, seen: Any, *, since: float | None = None) -> None:
+        """
+        Take over what another watch of the same job has seen.
+
+        :param seen: what its :meth:`seen` gave, or its history; what is no such thing is passed over
+        :param since: steps before this moment are of another sending, in epoch seconds
+        """
+        if not isinstance(seen, Mapping):
+            return
+        told: dict[str, Any] = {name: value for name, value in seen.items() if isinstance(value, Mapping)}
+        for name, at in told.get("steps", {}).items():
+            if is_finite(at) and (since is None or at >= since):
+                self.note_step(str(name), at)
+        self.note_cluster(told.get("cluster", {}))
+        self._tasks = self._tasks or dict(told.get("tasks", {}))
+        pairs = seen.get("resources") if isinstance(seen.get("resources"), list) else []
+        known = [
+            (pair[0], dict(pair[1]))
+            for pair in pairs or []
+            if isinstance(pair, (list, tuple))
+            and len(pair) == 2
+            and is_finite(pair[0])
+            and isinstance(pair[1], Mapping)
+        ]
+        self._resources = [*known, *self._resources]
+
+    # Given
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Whose it is: ``submission_id``, ``workload``."""
+        return self._names
+
+    @property
+    def steps(self) -> Mapping[str, float]:
+        """When which step began, in epoch seconds."""
+        return self._steps
+
+    def seen(self) -> dict[str, Any]:
+        """Give, as small plain JSON, what only a watch can know and the job's records do not tell."""
+        stride = -(-len(self._resources) // MOST_SEEN) or 1
+        resources = [[at, values] for at, values in self._resources[::-stride][::-1]]
+        found = {"steps": self._steps, "cluster": self._cluster, "tasks": self._tasks, "resources": resources}
+        told: dict[str, Any] = plain({name: value for name, value in found.items() if value})
+        return told
 
     def to_json(self, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
         """Give it as plain JSON without NaN, thinned out until it fits."""
-        points, rows = MOST_POINTS, MOST_TRIALS
+        points, rows, halved = MOST_POINTS, MOST_TRIALS, 1
+        while points > 1 and self._points(points) * POINT_BYTES > most_bytes:
+            points, halved = points // 2, halved * 2
         while True:
-            shown: dict[str, Any] = plain(self._shown(points, rows))
+            shown = self._shown(points, rows)
+            if halved > 1:
+                shown["cut"]["points"] = halved
             if points <= 1 or len(json.dumps(shown, separators=(",", ":"))) <= most_bytes:
                 return shown
-            points, rows = points // 2, max(1, rows // 2)
+            rows = rows if points > FEW_POINTS else max(1, rows // 2)
+            points, halved = points // 2, halved * 2
+
+    def _points(self, most: int) -> int:
+        return sum(min(len(series), most) for series in self._series.values()) + self._trials.points(most)
 
     def _shown(self, points: int, rows: int) -> dict[str, Any]:
-        trials = list(self._trials.values())
-        cut = {**self._left_out, **({"trials": len(trials) - rows} if len(trials) > rows else {})}
         others = min(MOST_OTHERS, points)
+        trials = self._trials.rows(rows)
+        left_out = {"trials": self._trials.left_out(len(trials)), "series": len(self._series_left_out)}
+        rest: dict[str, Any] = plain(
+            {
+                "version": 1,
+                **self._names,
+                "next_record": self.next_record,
+                "steps": self._steps,
+                "resources": self._resources[-others:],
+                "checkpoints": self._checkpoints[-others:],
+                "cut": {name: count for name, count in left_out.items() if count},
+                **{
+                    name: value
+                    for name, value in {
+                        "metric": self._trials.metric,
+                        "mode": self._trials.mode,
+                        **self._states,
+                        "tasks": self._tasks,
+                        "cluster": self._cluster,
+                        **self._about,
+                        **self._features(),
+                    }.items()
+                    if value
+                },
+            }
+        )
         return {
-            "version": 1,
-            "next_record": self.next_record,
-            "steps": dict(self._steps),
+            **rest,
+            **self._facts.to_json(points),
             "series": {name: series.shown(points) for name, series in self._series.items()},
-            "trials": trials[:rows],
-            "resources": [[at, values] for at, values in self._resources[-others:]],
-            "checkpoints": self._checkpoints[-others:],
-            "cut": cut,
+            "trials": trials,
+            "curves": self._trials.curves(points, trials),
         }
 
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    # Records of any driver's: an integer may be more than a float holds.
-    is_whole = isinstance(value, int) and not isinstance(value, bool) and LEAST_INT <= value <= MOST_INT
-    return is_whole or isinstance(value, float)
-
-
-class LiveHistory:
-    """Writes the history of a watched job on its board, every ten seconds at most; rebuilt from the first record."""
-
-    def __init__(self, board: Board, clock: Clock, attempt: Attempt) -> None:
-        self._board = board
-        self._clock = clock
-        self._history = RunHistory()
-        for name, at in attempt.steps.items():
-            self._history.note_step(name, at)
-        self._next = clock.now() + HISTORY_SECONDS
-        self._is_new = False
-
-    async def note(self, seen: Observation) -> None:
-        """Take in what is new, and write it where that is due."""
-        self._history.note_records(seen.records)
-        self._is_new = self._is_new or bool(seen.records)
-        if self._is_new and self._clock.now() >= self._next:
-            self._next = self._clock.now() + HISTORY_SECONDS
-            self._is_new = False
-            value = self._history.to_json(MOST_LIVE_BYTES)
-            await self._clock.in_thread(self._board.write, HISTORY_KEY, value)
+    def _features(self) -> dict[str, Any]:
+        """Give the features as they were asked for, with what the driver has joined of them."""
+        joined, asked = self._facts.features, self._about.get("features") or []
+        if not joined:
+            return {}
+        return {"features": [{**asked[0], **joined}, *asked[1:]] if asked else [dict(joined)]}

@@ -10,8 +10,9 @@ from airflow_provider_air.errors import AirError
 
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.clusters import ClusterRef
-    from airflow_provider_air.runs.attempts import Attempts, Ports
+    from airflow_provider_air.runs.attempts import Attempts
     from airflow_provider_air.runs.ledger import Attempt
+    from airflow_provider_air.runs.ports import Ports
 
 
 class Kill:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 LEASE_SECONDS = 1800.0
 """How long a cluster may be counted on after the last word of who uses it."""
 RENEW_SECONDS = 1200.0
+EXPIRY_SECONDS = 600.0
+"""How old the word may be until when a cluster lives."""
 # Where it failed: well before the lease is over.
 AGAIN_SECONDS = 60.0
 
@@ -27,6 +29,7 @@ class Leases:
 
     def __init__(self) -> None:
         self._due: dict[str, float] = {}
+        self._expiries: dict[str, tuple[float, float | None]] = {}
 
     def renew(self, ref: ClusterRef, backend: Callable[[str], ClusterBackend], clock: Clock, log: Log) -> None:
         """
@@ -35,7 +38,7 @@ class Leases:
         :param backend: gives a cluster back end by its name
         """
         now = clock.now()
-        key = json.dumps([ref.backend, ref.name, dict(ref.details)], sort_keys=True)
+        key = _key(ref)
         if ref.owned or now < self._due.get(key, now):
             return
         # What is due again is not needed here.
@@ -49,3 +52,38 @@ class Leases:
                 log.warning("Nobody could note that the cluster %s is in use: %s", ref.name, error)
 
         clock.spawn(extend())
+
+    def expires_at(
+        self, ref: ClusterRef, backend: Callable[[str], ClusterBackend], clock: Clock, log: Log
+    ) -> float | None:
+        """
+        Give until when a cluster lives, in epoch seconds, as it was known last; None: it is not known, or for ever.
+
+        Where that is old it is asked for anew, beside whoever calls this on the event loop; never raises. Back ends
+        count by their own clock, so the moment is right by a few seconds.
+
+        :param backend: gives a cluster back end by its name
+        """
+        now, key = clock.now(), _key(ref)
+        asked, known = self._expiries.get(key, (float("-inf"), None))
+        if now - asked < EXPIRY_SECONDS:
+            return known
+        recent = {name: pair for name, pair in self._expiries.items() if now - pair[0] < EXPIRY_SECONDS}
+        self._expiries = {**recent, key: (now, known)}
+
+        async def ask() -> None:
+            try:
+                listed = await clock.in_spare_thread(lambda: backend(ref.backend).list(where=ref))
+                # All that were listed along are known by that, too.
+                for item in listed:
+                    ends = None if item.expires_at is None else now + item.expires_at - item.seen_at
+                    self._expiries[key if item.ref.name == ref.name else _key(item.ref)] = (now, ends)
+            except Exception as error:  # noqa: BLE001  # a convenience, as above
+                log.info("Nobody knows until when the cluster %s lives: %s", ref.name, error)
+
+        clock.spawn(ask())
+        return known
+
+
+def _key(ref: ClusterRef) -> str:
+    return json.dumps([ref.backend, ref.name, dict(ref.details)], sort_keys=True)

@@ -78,7 +78,8 @@ class Attempt:
     :param cluster_kept: a cluster of its own is left for people to look at
     :param outcome: what its attachments were told of its end
     :param result_kept: whether its result is in the state store
-    :param steps: when it took which step, in epoch seconds
+    :param steps: when it took which step, in epoch seconds, by the names of
+        :meth:`~airflow_provider_air.contracts.history.History.note_step`; also ``stopping`` and ``left``
     :param skip_on_exit_code: exit codes of its entrypoint by which it is skipped
     :param message: why it ended badly, or was skipped
     """
@@ -167,10 +168,6 @@ class Attempt:
         """Give the step that waits for something of this attempt."""
         return Wait(what, until, self.to_json())
 
-    def wait_for_room(self, now: float) -> Wait:
-        """Give the step that waits for room on its cluster, from now on."""
-        return replace(self, steps={**self.steps, "ready": now}).wait("room", self.deadline)
-
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form."""
         # No deep copies, since nobody changes what it holds: this is written and read at each step.
@@ -197,6 +194,7 @@ class Ledger:
     :param max_tries: as the last try saw it
     :param nonce: tells it from another one of the same task instance; empty before the first attempt
     :param attempts: the last :data:`ATTEMPTS_KEPT`, oldest first
+    :param choice_at: which choice of a person's was taken last, see :mod:`airflow_provider_air.runs.choices`
     """
 
     generation: int = 1
@@ -204,6 +202,7 @@ class Ledger:
     max_tries: int | None = None
     nonce: str = ""
     attempts: tuple[Attempt, ...] = field(default_factory=tuple)
+    choice_at: float | None = None
 
     @classmethod
     def from_json(cls, data: Any) -> Ledger:
@@ -227,6 +226,10 @@ class Ledger:
         """Give the stored form."""
         return {"version": 1, **vars(self), "attempts": [item.to_json() for item in self.attempts]}
 
+    def is_cleared(self, max_tries: int) -> bool:
+        """Whether a person has cleared the task since the last try."""
+        return self.max_tries is not None and self.max_tries != max_tries
+
     def open_try(self, *, max_tries: int, on_clear: OnClear = "auto") -> Ledger:
         """
         Note the start of a try, and begin a new generation where a person has cleared the task since.
@@ -234,7 +237,7 @@ class Ledger:
         :param on_clear: ``fresh`` never resumes, ``resume`` always does, ``auto`` resumes after anything
             but a success
         """
-        if self.max_tries is None or self.max_tries == max_tries:
+        if not self.is_cleared(max_tries):
             return replace(self, max_tries=max_tries)
         resumes = on_clear == "resume" or (on_clear == "auto" and not self._succeeded())
         generation = self.generation + 1

@@ -139,8 +139,15 @@ class LeftFiles:
         return [file for file in self._results if _is_of(file.path, thing.name)]
 
 
+def report_path(submission_id: str) -> str:
+    """Name the page about an attempt that lies with its result, below the storage's root."""
+    return f"{RESULT_FOLDER}/{submission_id}-report.html"
+
+
 def _is_of(path: str, submission_id: str) -> bool:
-    """Tell whether a file is a job's result or a table of it: ``results/ID.json``, ``results/ID-1.parquet``."""
+    """Tell whether a file is a job's result, a table of it, or its report: ``results/ID.json``, ``ID-1.parquet``."""
     name = path.rpartition("/")[2].removeprefix(submission_id)
     stem, _, ending = name.partition(".")
+    if path == report_path(submission_id):
+        return True
     return (not stem and ending == "json") or (stem[:1] == "-" and stem[1:].isdecimal() and ending == "parquet")

@@ -6,10 +6,10 @@ It serves people (state, message, metrics) and the next watcher (how much of the
     {"submission_id": "air-…", "status": "RUNNING", "updated_at": "2026-…+00:00",
      "message": "epoch (3/10)", "done": 3, "total": 10, "values": {"rmse": 1.2}, "step": 3,
      "tasks": {"train_one": {"RUNNING": 2, "FINISHED": 5}},
-     "log_offset": 81234, "next_record": 12, "clean": false}
+     "running_at": 1780000000.5, "log_offset": 81234, "next_record": 12, "clean": false}
 
 While the task waits for its cluster, for room on it, or for Ray to start its job, it says so in ``waiting_for``, and
-since when in ``waiting_since``.
+since when in ``waiting_since``. ``running_at`` is when it was first seen to run, in epoch seconds, where that was seen.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.drivers.wire.texts import shortened
+from airflow_provider_air.ray_api.models import JobStatus
 from airflow_provider_air.runs.values import plain
 
 if TYPE_CHECKING:
@@ -35,12 +36,18 @@ WAITING = ("waiting_for", "waiting_since")
 # It is sent whole each time: what people look at, not what there is.
 MOST_VALUES = 100
 MESSAGE_CHARACTERS = 2000
+# Who looks so soon after the submission sees a job begin, even where it never saw it wait.
+SOON_SECONDS = 10.0
 
 
 class Progress:
-    """One job's progress; for the event loop that watches it."""
+    """
+    One job's progress; for the event loop that watches it.
 
-    def __init__(self, board: Board, clock: Clock, submission_id: str) -> None:
+    :param submitted_at: epoch seconds at which the job was submitted, where that is known
+    """
+
+    def __init__(self, board: Board, clock: Clock, submission_id: str, submitted_at: float | None = None) -> None:
         self._board = board
         self._clock = clock
         self._value: dict[str, Any] = {"submission_id": submission_id, "log_offset": 0, "clean": False}
@@ -49,7 +56,16 @@ class Progress:
         self._lock = asyncio.Lock()
         self._writing: Spawned | None = None
         self._on_disk: dict[str, int] = {}
+        self._submitted_at = submitted_at
         self.is_taken_over = False
+        self.is_resumed = False
+        """An earlier watch of the same job, in the same try, has left its progress."""
+
+    @property
+    def running_at(self) -> float | None:
+        """When the job was first seen to run, in epoch seconds; None where nobody saw it begin."""
+        at = self._value.get("running_at")
+        return float(at) if isinstance(at, (int, float)) else None
 
     @property
     def next_record(self) -> int:
@@ -67,6 +83,7 @@ class Progress:
         if isinstance(old, dict) and old.get("submission_id") == self._value["submission_id"]:
             exact = bool(old.get("clean"))
             self._value |= old
+            self.is_resumed = True
         self.is_taken_over = True
         self._on_disk = self._shown()
         # Written before the first line is shown, so that a successor knows that some may have been.
@@ -108,9 +125,18 @@ class Progress:
     def note_status(self, job: JobDetails | None) -> None:
         """Take in the job's status, where it is known; what it waits for is noted after that."""
         if job is not None:
+            self._note_begin(job)
             self._value["status"] = job.status.value
             for name in WAITING:
                 self._value.pop(name, None)
+
+    def _note_begin(self, job: JobDetails) -> None:
+        if job.status is not JobStatus.RUNNING or "running_at" in self._value:
+            return
+        now = self._clock.now()
+        has_waited = self._value.get("status") == JobStatus.PENDING.value
+        if has_waited or (self._submitted_at is not None and now - self._submitted_at <= SOON_SECONDS):
+            self._value["running_at"] = now
 
     async def write_if_due(self) -> None:
         """Write what changed, unless the last write was a moment ago."""

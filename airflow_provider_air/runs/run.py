@@ -34,7 +34,7 @@ from airflow_provider_air.errors import (
     UnavailableError,
 )
 from airflow_provider_air.runs.attached import Attached
-from airflow_provider_air.runs.attempts import Attempts, Ports
+from airflow_provider_air.runs.attempts import Attempts
 from airflow_provider_air.runs.ends import Collecting
 from airflow_provider_air.runs.failures import failure_of_cluster, failure_of_end, failure_of_start
 from airflow_provider_air.runs.killing import Kill
@@ -47,6 +47,7 @@ from airflow_provider_air.runs.watch import Watch, job_of
 
 if TYPE_CHECKING:
     from airflow_provider_air.ray_api.models import JobDetails
+    from airflow_provider_air.runs.ports import Ports
 
 # A wait in place ends now and then to resolve anew how the job would be stopped: tokens and addresses age.
 SLICE_SECONDS = 600.0
@@ -187,7 +188,7 @@ class Run:
             cluster=(old or ref).to_json(),
             phase="intended",
             cluster_left=False,
-            steps={name: at for name, at in attempt.steps.items() if name not in ("sent", "submitted")},
+            steps={name: at for name, at in attempt.steps.items() if name in ("intended", "cluster")},
             **self._terms(),
         )
         return self._have_cluster(attempt, target)
@@ -239,9 +240,8 @@ class Run:
         self._attempts.release_kept()
         if target is not None and not isinstance(target, ClusterRef):
             ref = self._ensure(attempt, ref, target)
-            attempt = self._attempts.put(
-                attempt, cluster=ref.to_json(), steps={**self._attempts.at(attempt, "cluster"), **attempt.steps}
-            )
+            steps = self._attempts.first(attempt, "cluster")
+            attempt = self._attempts.put(attempt, cluster=ref.to_json(), steps=steps)
             self._refuse_if_killed(attempt)
             status = self._attempts.describe(ref)
             if status.state is ClusterState.ABSENT:
@@ -260,7 +260,8 @@ class Run:
 
     def _by_cluster(self, attempt: Attempt, ref: ClusterRef, status: ClusterStatus) -> Wait | Done:
         if status.state is ClusterState.READY:
-            return self._send(attempt) if attempt.limit is None else attempt.wait_for_room(self._ports.clock.now())
+            attempt = self._attempts.ready(attempt)
+            return self._send(attempt) if attempt.limit is None else attempt.wait("room", attempt.deadline)
         if status.state not in PENDING_STATES:
             error = failure_of_cluster(ref, status)
             self._attempts.end(attempt, "FAILED", Outcome("FAILED", str(error)))
@@ -343,7 +344,7 @@ class Run:
         job = job_of(dict(event))
         if job is not None and job.submission_id != attempt.submission_id:
             raise ProtocolError(f"The watch's event tells of job {job.submission_id!r}", where=attempt.submission_id)
-        self._collecting.show_rest_of_log(attempt, event.get("log_rest"))
+        self._collecting.take(attempt, event)
         outcome, message = event.get("outcome"), str(event.get("message") or "")
         if outcome == "ended" and job is not None:
             return self._collecting.finish(attempt, job)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_air.attachments.checks import check_attachments, taken_by
 from airflow_provider_air.drivers.wire import names as driver_names
 from airflow_provider_air.errors import AirError, ConfigurationError, UnavailableError
+from airflow_provider_air.runs.about import ABOUT_KEY, NAMES, about_of
 from airflow_provider_air.runs.attached import Attached
 from airflow_provider_air.runs.left_files import CODE_FOLDER
 from airflow_provider_air.runs.marks import Mark
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
     from airflow_provider_air.contracts.jobs import Accepted, JobRequest, PreparedJob
     from airflow_provider_air.contracts.storage import JobAccess, Storage, StorageSpec
     from airflow_provider_air.ray_api.packages import Package
-    from airflow_provider_air.runs.attempts import Attempts, Ports
+    from airflow_provider_air.runs.attempts import Attempts
     from airflow_provider_air.runs.ledger import Attempt
     from airflow_provider_air.runs.plan import BuildInfo, Plan
+    from airflow_provider_air.runs.ports import Ports
 
 SUBMIT_SECONDS = 90.0
 # What was fetched for the check is sent, unless something was waited for in between: credentials age.
@@ -151,6 +153,7 @@ class Sending:
         request, entries, links = attached.before_submit(told, request, self._attempts.patiently)
         # Written down at once: what was prepared elsewhere must be told of the end, whatever becomes of the rest.
         attempt = self._attempts.put(attempt, attachments=entries)
+        self._tell_about(attempt, request, links)
         prepared = self._prepare(request, attempt)
         self._plan.check_sent(prepared)
         self._mark(attempt, prepared.staged, joins=joins, has_result=request.expects_result)
@@ -171,6 +174,13 @@ class Sending:
             steps=self._attempts.at(attempt, "submitted"),
         )
         return attempt, links
+
+    def _tell_about(self, attempt: Attempt, request: JobRequest, links: dict[str, str]) -> None:
+        with self._ports.contained("What the job reads and writes is not kept"):
+            about = about_of(attempt, request, links)
+            # Of most plain jobs nothing is known.
+            if len(about) > NAMES:
+                self._ports.store.set(ABOUT_KEY, about)
 
     def _prepare(self, request: JobRequest, attempt: Attempt) -> PreparedJob:
         request = replace(request, context_env=self._plan.context_env())

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_air.contracts.attachments import Outcome
 from airflow_provider_air.errors import AirError
-from airflow_provider_air.runs.attempts import CLEARED_PATIENCE_SECONDS, EARLIER, Attempts, Ports
+from airflow_provider_air.runs.attempts import CLEARED_PATIENCE_SECONDS, EARLIER, Attempts
 from airflow_provider_air.runs.ledger import DETACHED, GOOD_PHASES, Attempt
 from airflow_provider_air.waiting import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.jobs import JobLook, Loss
     from airflow_provider_air.ray_api.models import JobDetails
+    from airflow_provider_air.runs.ports import Ports
 
 
 @dataclass(frozen=True)

@@ -7,78 +7,30 @@ warning, and the watch goes on.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.contracts.attachments import Outcome
-from airflow_provider_air.contracts.clusters import PENDING_STATES, ClusterBackend, ClusterRef, ClusterState
-from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings, JobBackend, Observation
-from airflow_provider_air.contracts.runs import Board, Clock, Log, Spawned, Wait, event_text
-from airflow_provider_air.errors import AirError, ConfigurationError, ProtocolError, UnavailableError
+from airflow_provider_air.contracts.clusters import PENDING_STATES, ClusterRef, ClusterState
+from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings, Observation
+from airflow_provider_air.contracts.runs import Log, Spawned, Wait, event_text
+from airflow_provider_air.errors import AirError, ConfigurationError, ProtocolError
 from airflow_provider_air.ray_api.models import JobDetails
-from airflow_provider_air.runs.admission import Admission, Wish
+from airflow_provider_air.runs.admission import Wish
 from airflow_provider_air.runs.attached import Attached, LiveRecords
-from airflow_provider_air.runs.history import LiveHistory
-from airflow_provider_air.runs.leases import Leases
 from airflow_provider_air.runs.ledger import Attempt
 from airflow_provider_air.runs.lines import RecordLines, log_entries
+from airflow_provider_air.runs.live import LiveHistory
 from airflow_provider_air.runs.notice import WaitNotice
 from airflow_provider_air.runs.progress import Progress
 from airflow_provider_air.runs.silence import Silence
-from airflow_provider_air.waiting import backoff_seconds
+from airflow_provider_air.runs.stopping import Stopping
 
 if TYPE_CHECKING:
-    from airflow_provider_air.contracts.connections import Connections
+    from airflow_provider_air.runs.ports import WatchPorts
 
 AGAIN = "[watching again after an interruption: the next lines may repeat the last ones above]"
-# Airflow bounds on_kill at 30 s; what is left is for the cluster's deletion.
-KILL_SECONDS = 15.0
-# The last of a kill, and less than what is left of Airflow's 30 s.
-TELLING_SECONDS = 5.0
 NOT_ABSENT_STATES = tuple(state for state in ClusterState if state is not ClusterState.ABSENT)
-
-
-@dataclass(frozen=True)
-class WatchPorts:
-    """
-    What a watch needs of the process that it lives in.
-
-    :param clusters: gives a cluster back end by its name
-    :param admission: the process's one, shared by all its watches
-    :param leases: likewise
-    """
-
-    board: Board
-    connections: Connections
-    clusters: Callable[[str], ClusterBackend]
-    log: Log
-    clock: Clock
-    admission: Admission
-    leases: Leases = field(default_factory=Leases, kw_only=True)
-
-    def jobs(self, attempt: Attempt) -> JobBackend:
-        """Give what runs an attempt that has a cluster."""
-        ref = attempt.cluster_ref
-        backend = self.clusters(ref.backend)
-        return backend.serving(ref) if attempt.kind == "rollout" else backend.jobs(ref)
-
-    @contextmanager
-    def contained(self, what: str, told: set[str] | None = None) -> Iterator[None]:
-        """
-        Keep whatever is raised inside from ending what goes on around it: it is only warned about.
-
-        :param what: what has failed then, as a sentence without a full stop
-        :param told: what was warned about already, and is not again
-        """
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001  # a custom back end, an odd answer: nothing is known of what it raises
-            if told is None or what not in told:
-                self.log.warning("%s: %s: %s", what, type(error).__name__, error)
-            if told is not None:
-                told.add(what)
 
 
 class Watch:
@@ -94,6 +46,7 @@ class Watch:
         self._lines_at_once = lines_at_once
         self._attempt = Attempt.from_json(step.attempt)
         self._progress: Progress | None = None
+        self._history: LiveHistory | None = None
         self._records = RecordLines(ports.log, ports.clock)
         self._warned: set[str] = set()
         began = max(self._attempt.steps.values(), default=None)
@@ -107,8 +60,8 @@ class Watch:
         Always ``{"version": 1, "what", "submission_id"}``, and no more for ``pause``. For ``cluster`` and ``gone`` also
         ``cluster`` (the JSON form of its ClusterRef), ``state`` and ``message``; for ``room`` ``admitted``, ``message``
         and ``until`` (epoch seconds until which the place is kept, where it is admitted); for ``end`` ``outcome``,
-        ``message``, ``loss``, ``job`` (the JSON form of JobDetails, or None) and ``log_rest`` (from which byte on the
-        log was not shown).
+        ``message``, ``loss``, ``job`` (the JSON form of JobDetails, or None), ``log_rest`` (from which byte on the
+        log was not shown) and ``seen`` (what the job's history has and its records do not tell).
 
         :param until: epoch seconds at which it gives up; then None, and another watch can go on
         :raises ProtocolError: the step names no cluster
@@ -133,6 +86,10 @@ class Watch:
     def _count_on(self, ref: ClusterRef) -> None:
         """Have it noted now and then that this run uses a cluster which others may use, too."""
         self._ports.leases.renew(ref, self._ports.clusters, self._ports.clock, self._ports.log)
+
+    def _expires_at(self, ref: ClusterRef) -> float | None:
+        ports = self._ports
+        return ports.leases.expires_at(ref, ports.clusters, ports.clock, ports.log)
 
     async def _tell(self, what: str) -> None:
         """Say what is waited for before there is a job, where that is due."""
@@ -206,7 +163,10 @@ class Watch:
     # The job's end
 
     async def _end(self, ref: ClusterRef, until: float | None) -> dict[str, Any] | None:
-        progress = self._progress = Progress(self._ports.board, self._ports.clock, self._attempt.submission_id)
+        attempt = self._attempt
+        progress = self._progress = Progress(
+            self._ports.board, self._ports.clock, attempt.submission_id, attempt.steps.get("submitted")
+        )
         offset, exact = 0, False
         with self._ports.contained("The progress of an earlier watch could not be read", self._warned):
             offset, exact = await progress.take_over()
@@ -231,7 +191,10 @@ class Watch:
         clock, log = self._ports.clock, self._ports.log
         attached = Attached(self._attempt.attachments, self._ports.connections, log)
         live = LiveRecords(attached, self._attempt, clock, log)
-        history = LiveHistory(self._ports.board, self._ports.clock, self._attempt)
+        history = self._history = LiveHistory(self._ports.board, clock, self._attempt, lambda: self._expires_at(ref))
+        if progress.is_resumed:
+            with self._ports.contained("The history of an earlier watch could not be read", self._warned):
+                await history.resume()
         silence = self._silence(ref)
         async with aclosing(self._ports.jobs(self._attempt).follow(self._settings(offset), clock)) as seen_of_it:
             async for seen in seen_of_it:
@@ -249,7 +212,7 @@ class Watch:
                 with self._ports.contained("The progress could not be written", self._warned):
                     await progress.write_if_due()
                 with self._ports.contained("The history could not be written", self._warned):
-                    await history.note(seen)
+                    await history.note(seen, progress.running_at)
                 if (gone := await silence.note(seen)) is not None:
                     await live.finish()
                     return gone
@@ -264,7 +227,13 @@ class Watch:
             "job": job_to_event(end.job, self._ports.log),
             "log_rest": end.log_rest,
             "loss": end.loss,
+            "seen": self._seen(),
         }
+
+    def _seen(self) -> dict[str, Any]:
+        with self._ports.contained("What was seen of the job is not told", self._warned):
+            return {} if self._history is None else self._history.seen()
+        return {}
 
     def _settings(self, offset: int) -> FollowSettings:
         return FollowSettings(
@@ -313,71 +282,8 @@ class Watch:
                 await self._progress.write(clean=True)
 
     async def kill(self, *, is_taken: bool = False) -> None:
-        """
-        Stop what a person wants stopped: the job, then a cluster that goes with it; the attachments are told last,
-        and what is left of them after :data:`TELLING_SECONDS` goes on behind it, or not.
-
-        Runs in the triggerer; the caller knows that it is a person's word.
-
-        :param is_taken: a worker has the task by now, after a clear or another triggerer's event: the cluster and the
-            attachments are its to end
-        """
-        ref = self._attempt.ref
-        if ref is None or self._step.what == "pause":
-            return
-        if self._step.what == "end":
-            self._ports.log.info("Stopping Ray job %s", self._attempt.submission_id)
-            await self._quietly(self._stop(), "The job was not seen to stop")
-        if self._step.what == "room":
-            back = self._ports.clock.in_thread(self._ports.admission.give_back, self._attempt.submission_id)
-            await self._quietly(back, "Its place was not given back")
-        if is_taken:
-            return
-        if ref.owned and await self._is_as_it_was(ref):
-            backend = self._ports.clusters(ref.backend)
-            await self._quietly(self._ports.clock.in_thread(backend.delete, ref), "The cluster was not deleted")
-        if self._attempt.attachments:
-            attached = Attached(self._attempt.attachments, self._ports.connections, self._ports.log)
-            outcome = Outcome("STOPPED", "A person stopped the task")
-            told = self._ports.clock.in_spare_thread(attached.on_end, self._attempt.info, outcome)
-            telling = self._ports.clock.spawn(self._quietly(told, "An attachment was not told"))
-            await telling.wait(TELLING_SECONDS)
-            if not telling.done():
-                self._ports.log.warning("The attachments were not told in time (%s)", self._attempt.submission_id)
-
-    async def _is_as_it_was(self, ref: ClusterRef) -> bool:
-        """A cleared task may have begun anew by now, with a new cluster of the same name."""
-        if ref.uid:
-            # Whichever has the name now, that one alone is deleted.
-            return True
-        taken_on = self._attempt.accepted_on
-        with self._ports.contained(f"Nobody knows whether the cluster {ref.name} is still the same"):
-            backend = self._ports.clusters(ref.backend)
-            status = await self._ports.clock.in_thread(backend.describe, ref)
-            return taken_on is None or status.incarnation in (None, taken_on)
-        return True
-
-    async def _quietly(self, work: Awaitable[Any], what: str) -> None:
-        # What cannot be done now must not keep the rest from being done.
-        with self._ports.contained(f"{what} ({self._attempt.submission_id})"):
-            await work
-
-    async def _stop(self) -> None:
-        clock, jobs, name = self._ports.clock, self._ports.jobs(self._attempt), self._attempt.submission_id
-        end = clock.now() + KILL_SECONDS
-        for pause in backoff_seconds(0.3, 1.0):
-            try:
-                await clock.in_thread(jobs.stop, name)
-                job = (await clock.in_thread(jobs.look, name)).job
-                if job is None or job.status.is_terminal:
-                    return
-            except UnavailableError:
-                if clock.now() + pause > end:
-                    raise
-            if clock.now() + pause > end:
-                self._ports.log.warning("Ray job %s was not seen to stop: no end in time", name)
-                return
-            await clock.asleep(pause)
+        """Stop what a person wants stopped, see :class:`~airflow_provider_air.runs.stopping.Stopping`."""
+        await Stopping(self._attempt, self._step.what, self._ports).stop(is_taken=is_taken)
 
 
 def job_to_event(job: JobDetails | None, log: Log) -> dict[str, Any] | None:

@@ -80,6 +80,9 @@ class Store:
             raise ValueError(f"{key} has {len(text)} bytes")
         self.rows[key] = text
 
+    def delete(self, key: str) -> None:
+        self.rows.pop(key, None)
+
 
 @dataclass
 class FakeTaskInstance:

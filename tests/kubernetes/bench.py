@@ -24,10 +24,10 @@ from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import Done, Wait
 from airflow_provider_air.errors import UnavailableError
 from airflow_provider_air.runs.admission import Admission, OwnPlaces
-from airflow_provider_air.runs.attempts import Ports
 from airflow_provider_air.runs.clock import RealClock
 from airflow_provider_air.runs.ledger import LEDGER_KEY, Attempt, Ledger
 from airflow_provider_air.runs.plan import Plan, Try
+from airflow_provider_air.runs.ports import Ports
 from airflow_provider_air.runs.run import Run
 from tests.fakes.connections import DictConnections
 from tests.fakes.task_context import Store

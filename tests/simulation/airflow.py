@@ -112,6 +112,10 @@ class Worker:
         assert json.loads(text) == value, "no plain JSON, such as a tuple"
         self._asked("store.set", lambda: self.world.airflow.store(key, text))
 
+    def delete(self, key: str) -> None:
+        """Port: the state store."""
+        self._asked("store.delete", lambda: self.world.airflow.states.pop(key, None))
+
     def state(self) -> str:
         """The state of the task instance, which any process may ask for, in a signal handler too."""
         try:

@@ -9,10 +9,10 @@ from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.contracts.runs import Done, Wait
 from airflow_provider_air.errors import ConfigurationError, JobLostError, UnavailableError
 from airflow_provider_air.runs.admission import Admission
-from airflow_provider_air.runs.attempts import Ports
 from airflow_provider_air.runs.plan import BuildInfo, Plan, Try
+from airflow_provider_air.runs.ports import Ports, WatchPorts
 from airflow_provider_air.runs.run import Run
-from airflow_provider_air.runs.watch import Watch, WatchPorts
+from airflow_provider_air.runs.watch import Watch
 from tests.simulation.airflow import FINAL, AirflowAwayError, AlarmError, DeferredSignal, TriggerRun, Worker
 from tests.simulation.kernel import SimClock
 from tests.simulation.remote import SecondTracker, SimSpec, SimTracker

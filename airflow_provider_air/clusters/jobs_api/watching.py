@@ -6,9 +6,11 @@ Completion is decided by the Jobs API alone. Reading a log may fail; that never 
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,8 @@ READ_BYTES = 256 * 1024
 DRAIN_SECONDS = 20.0
 QUIET_LOG_SECONDS = 8.0
 TASK_COUNT_SECONDS = 10.0
+# An end that is known is not kept back for what people want to know of it.
+LAST_COUNT_SECONDS = 1.5
 
 
 class JobWatch:
@@ -70,6 +74,7 @@ class JobWatch:
                     if look.job.status.is_terminal:
                         async for seen in self._drain(look.job):
                             yield seen
+                        yield await self._observe_last(look.job)
                         yield FollowEnd("ended", look.job, log_rest=self._log.offset if self._has_more else None)
                         return
                     yield await self._observe(look.job)
@@ -89,7 +94,14 @@ class JobWatch:
             is_behind = self._log.read_to - read_to >= READ_BYTES
             self._schedule(is_behind or bool(seen.lines or seen.records))
         waiting_for = await self._pending.of(job)
-        return replace(seen, tasks=await self._count_tasks(job), waiting_for=waiting_for)
+        tasks = await self._count_tasks(job)
+        return replace(seen, tasks=tasks, waiting_for=waiting_for, cluster=self._feed.overview)
+
+    async def _observe_last(self, job: JobDetails) -> Observation:
+        self._next_count, tasks = 0.0, None
+        with suppress(TimeoutError):
+            tasks = await asyncio.wait_for(self._count_tasks(job), LAST_COUNT_SECONDS)
+        return Observation(job, log_offset=self._log.offset, tasks=tasks, cluster=self._feed.overview)
 
     async def _count_tasks(self, job: JobDetails) -> Mapping[str, Mapping[str, int]] | None:
         """Count what jobs do that tell no progress of their own; a convenience, so it may fail."""

@@ -241,7 +241,7 @@ async def test_many_jobs_with_a_hanging_tracker_take_a_few_threads_and_none_that
 async def test_a_kill_does_not_wait_for_a_hanging_tracker(
     hanging: Hanging, task: Task, log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_air.runs.watch.TELLING_SECONDS", 0.05)
+    monkeypatch.setattr("airflow_provider_air.runs.stopping.TELLING_SECONDS", 0.05)
     _, entries, _ = attached(log, FakeTrackerSpec("hanging")).before_submit(
         INFO, JobRequest("true", payload={}), lambda ask: ask()
     )

@@ -13,10 +13,10 @@ from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import Wait
 from airflow_provider_air.errors import DeadlineExceededError
 from airflow_provider_air.runs.admission import Admission, OwnPlaces
-from airflow_provider_air.runs.attempts import Ports
 from airflow_provider_air.runs.clock import RealClock
 from airflow_provider_air.runs.cluster import ClusterRun
 from airflow_provider_air.runs.plan import Plan, Try
+from airflow_provider_air.runs.ports import Ports
 from airflow_provider_air.runs.run import Run
 from tests.fakes.other_clusters import OtherClusters, OtherSpec
 from tests.fakes.ray_dashboard import FakeRayDashboard

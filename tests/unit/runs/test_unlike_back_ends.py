@@ -23,10 +23,10 @@ from airflow_provider_air.errors import (
 )
 from airflow_provider_air.runs import silence
 from airflow_provider_air.runs.admission import Admission, OwnPlaces
-from airflow_provider_air.runs.attempts import Ports
 from airflow_provider_air.runs.clock import RealClock
 from airflow_provider_air.runs.ledger import LEDGER_KEY
 from airflow_provider_air.runs.plan import Plan, Try
+from airflow_provider_air.runs.ports import Ports
 from airflow_provider_air.runs.run import Run
 from tests.fakes.other_clusters import OtherClusters, OtherJob, OtherSpec
 

@@ -21,8 +21,8 @@ from airflow_provider_air.clusters.jobs_api import watching
 from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.contracts.runs import Wait
 from airflow_provider_air.drivers.wire.names import records_name
-from airflow_provider_air.runs import history as histories
-from airflow_provider_air.runs import watch as watches
+from airflow_provider_air.runs import live as histories
+from airflow_provider_air.runs import stopping
 from airflow_provider_air.runs.ledger import AttachmentEntry, Attempt
 from airflow_provider_air.triggers.run import RayRunTrigger
 from tests.deferrals import as_stored
@@ -477,7 +477,7 @@ async def test_a_cluster_of_the_tasks_own_goes_even_where_the_job_cannot_be_stop
 ) -> None:
     deleted: list[str] = []
     monkeypatch.setattr(ExistingBackend, "delete", lambda self, ref: deleted.append(ref.name))
-    monkeypatch.setattr(watches, "KILL_SECONDS", 0.5)
+    monkeypatch.setattr(stopping, "KILL_SECONDS", 0.5)
     head.add_job("job", "PENDING", unschedulable=True)
     supervisor.state = "failed"
 

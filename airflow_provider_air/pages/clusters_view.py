@@ -1,0 +1,109 @@
+"""The view of clusters and jobs over all DAGs that a person may read: as last seen, what is stuck, what may go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow_provider_air.pages.attempts import ENDED, OVER, attempts_of
+from airflow_provider_air.pages.lenient import epoch, mapping, name
+from airflow_provider_air.pages.run_view import Told, cluster_key, newer, seen_cluster, task_row
+
+OPEN = ("waiting_cluster", "waiting_room", "queued", "running", "collecting")
+# How long each may take before somebody should look.
+PATIENCE_SECONDS = {"waiting_cluster": 900.0, "waiting_room": 3600.0, "queued": 900.0, "collecting": 900.0}
+WORDS = {
+    "waiting_cluster": "waits for its cluster",
+    "waiting_room": "waits for room on its cluster",
+    "queued": "waits for Ray to start its job",
+    "collecting": "its job has ended, and nobody has collected its result",
+}
+MOST_JOBS, MOST_CLUSTERS, MOST_LEFT = 200, 100, 100
+RUN_OVER = ("success", "failed")
+
+
+def clusters_view(told: Sequence[Told], runs: Mapping[tuple[str, str], str], now: float, cut: int) -> dict[str, Any]:
+    """
+    Give the view of clusters and jobs.
+
+    :param told: the task instances, newest first
+    :param runs: the state of their DAG runs, by DAG and run
+    :param now: epoch seconds
+    :param cut: whether, and by how many, task instances were left out
+    """
+    rows = [(task_row(documents, summary), documents) for documents, summary in told]
+    return {
+        "clusters": _clusters(told)[:MOST_CLUSTERS],
+        "jobs": [row for row, _ in rows][:MOST_JOBS],
+        "stuck": [stuck for row, documents in rows if (stuck := _stuck(row, documents.progress, now))][:MOST_LEFT],
+        "cleanup": _leftovers(told, runs, now)[:MOST_LEFT],
+        "cut": cut,
+    }
+
+
+def _clusters(told: Sequence[Told]) -> list[dict[str, Any]]:
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for documents, summary in told:
+        seen = seen_cluster(documents, summary)
+        if seen is None:
+            continue
+        known = found.setdefault(cluster_key(seen), {**seen, "used_by": []})
+        known |= newer(known, seen)
+        row = task_row(documents, summary)
+        if row["phase"] in OPEN:
+            known["used_by"].append({**_key(row), "phase": row["phase"]})
+    return list(found.values())
+
+
+def _key(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {part: row[part] for part in ("dag_id", "run_id", "task_id", "map_index")}
+
+
+def _stuck(row: Mapping[str, Any], progress: Any, now: float) -> dict[str, Any] | None:
+    phase = str(row["phase"])
+    since = epoch(mapping(progress).get("waiting_since")) or _since(row)
+    if phase not in PATIENCE_SECONDS or since is None or now - since < PATIENCE_SECONDS[phase]:
+        return None
+    why = mapping(progress).get("waiting_for")
+    told = name(why) if phase != "collecting" and why else None
+    return {**_key(row), "what": WORDS[phase], "why": told or row["message"], "since": since, "cluster": row["cluster"]}
+
+
+def _since(row: Mapping[str, Any]) -> float | None:
+    begun = [part["from"] for part in row["timeline"] if part["to"] is None]
+    return begun[-1] if begun else row["started_at"]
+
+
+def _leftovers(told: Sequence[Told], runs: Mapping[tuple[str, str], str], now: float) -> list[dict[str, Any]]:
+    """
+    Say what is known here of what a clean-up would take; it asks each cluster itself, and may find more, or less.
+
+    Jobs whose task is over, and clusters of their own for tasks whose DAG run is over, or whose time is.
+    """
+    found = []
+    for documents, summary in told:
+        facts = documents.facts
+        is_over = runs.get((facts.dag_id, facts.run_id)) in RUN_OVER
+        for attempt in attempts_of(documents.ledger):
+            cluster = mapping(attempt.get("cluster"))
+            label = name(cluster.get("name"))
+            if _is_left_job(attempt, facts.state):
+                why = "its task has ended, its own end is not written down"
+                found.append(_left("job", attempt.get("submission_id"), why, label, None))
+            if cluster.get("owned") is True and attempt.get("cluster_left") is not True:
+                seen = mapping(mapping(summary).get("cluster"))
+                expires_at = epoch(seen.get("expires_at")) if name(seen.get("name")) == label else None
+                is_late = expires_at is not None and expires_at < now
+                if is_over or is_late:
+                    why = "its time is over" if is_late else "its DAG run is over"
+                    found.append(_left("cluster", label, why, label, expires_at))
+    return list({(item["kind"], item["name"], item["cluster"]): item for item in found}.values())
+
+
+def _is_left_job(attempt: Mapping[str, Any], state: str | None) -> bool:
+    is_open = str(attempt.get("phase")) not in ENDED and "sent" in mapping(attempt.get("steps"))
+    return attempt.get("stop_pending") is True or (is_open and state in OVER)
+
+
+def _left(kind: str, label: Any, why: str, cluster: str, expires_at: float | None) -> dict[str, Any]:
+    return {"kind": kind, "name": name(label), "why": why, "cluster": cluster, "expires_at": expires_at}

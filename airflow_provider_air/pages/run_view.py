@@ -1,0 +1,116 @@
+"""The view of a DAG run: its Ray tasks on one timeline, the clusters that they shared, and what these had."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_air.pages.attempts import (
+    attempt_of,
+    cluster_section,
+    own,
+    phase_of,
+    state_section,
+    timeline_section,
+)
+from airflow_provider_air.pages.lenient import mapping, name
+from airflow_provider_air.pages.summary import HOURS
+from airflow_provider_air.pages.task_view import is_ours
+
+if TYPE_CHECKING:
+    from airflow_provider_air.pages.documents import TaskDocuments
+
+Told = tuple["TaskDocuments", Mapping[str, Any]]
+"""A task instance, and the summary of its history."""
+
+
+def run_view(run: Mapping[str, Any], told: Sequence[Told], cut: int) -> dict[str, Any]:
+    """
+    Give the view of a DAG run.
+
+    :param run: ``dag_id``, ``run_id``, ``state``, ``started_at``, ``ended_at``
+    :param cut: how many of its Ray tasks were left out
+    """
+    ours = [(each, summary) for each, summary in told if is_ours(each.facts, each.ledger, each.progress)]
+    tasks = [task_row(each, summary) for each, summary in ours]
+    return {
+        **run,
+        "dag_id": name(run.get("dag_id")),
+        "run_id": name(run.get("run_id")),
+        "tasks": tasks,
+        "clusters": _clusters(ours, tasks),
+        **{hours: total(row[hours] for row in tasks) for hours in HOURS},
+        "cut": cut,
+    }
+
+
+def task_row(documents: TaskDocuments, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what lists show of a task instance and its newest attempt."""
+    facts = documents.facts
+    attempt = attempt_of(documents.ledger, facts)
+    progress, known = own(documents.progress, attempt), own(summary, attempt)
+    state = state_section(facts, attempt, progress, {})
+    ref = mapping(mapping(attempt).get("cluster"))
+    # Of a cluster that others use, too, nobody can say whose time it was.
+    hours = {key: known.get(key) if ref.get("owned") is True else None for key in HOURS}
+    return {
+        "dag_id": name(facts.dag_id),
+        "run_id": name(facts.run_id),
+        "task_id": name(facts.task_id),
+        "map_index": facts.map_index,
+        "operator": name(facts.operator) or None,
+        "workload": name(mapping(attempt).get("workload")) or None,
+        "state": facts.state,
+        "phase": state["phase"],
+        "try_number": facts.try_number,
+        "started_at": facts.started_at,
+        "ended_at": facts.ended_at,
+        "message": state["message"],
+        "error": state["error"],
+        "submission_id": name(mapping(attempt).get("submission_id")) or None,
+        "cluster": name(ref.get("name")) or None,
+        "timeline": timeline_section(attempt, mapping(known.get("steps"))),
+        **hours,
+    }
+
+
+def seen_cluster(documents: TaskDocuments, summary: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Give what is known of the cluster of a task instance's newest attempt, as it was seen last."""
+    attempt = attempt_of(documents.ledger, documents.facts)
+    live = mapping(own(documents.live, attempt).get("cluster"))
+    return cluster_section(attempt, live or mapping(own(summary, attempt).get("cluster")), documents.links)
+
+
+def phase(documents: TaskDocuments) -> str:
+    """Say in one word how far a task instance is."""
+    attempt = attempt_of(documents.ledger, documents.facts)
+    return phase_of(documents.facts, attempt, own(documents.progress, attempt))
+
+
+def total(values: Iterable[float | None]) -> float | None:
+    """Add up what is known; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _clusters(told: Sequence[Told], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for (documents, summary), row in zip(told, rows, strict=True):
+        seen = seen_cluster(documents, summary)
+        if seen is not None:
+            known = found.setdefault(cluster_key(seen), {**seen, "tasks": [], **dict.fromkeys(HOURS)})
+            known |= newer(known, seen)
+            known["tasks"].append(f"{row['task_id']}[{row['map_index']}]" if row["map_index"] >= 0 else row["task_id"])
+            known |= {hours: total((known[hours], row[hours])) for hours in HOURS}
+    return list(found.values())
+
+
+def cluster_key(cluster: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Tell a cluster from others, by what a section says of it."""
+    return tuple(cluster.get(key) for key in ("backend", "name", "conn_id"))
+
+
+def newer(known: Mapping[str, Any], seen: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give what is to be taken over of another look at the same cluster: all where it is the later one."""
+    is_newer = (seen.get("seen_at") or 0.0) > (known.get("seen_at") or 0.0)
+    return seen if is_newer else {}

@@ -1,0 +1,130 @@
+"""
+Reads many task instances at once, for lists: of each what fits into a line, with bounds on rows and bytes.
+
+A history is large: its summary is kept in memory, and only so many are read anew for one request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.models.task_state_store import TaskStateStoreModel as State
+from airflow.models.taskinstance import TaskInstance as TI
+from airflow.models.xcom import XComModel as XCom
+from sqlalchemy import Text, and_, cast, func, null, select, tuple_
+from sqlalchemy.orm import aliased
+
+from airflow_provider_air.pages.documents import TaskDocuments
+from airflow_provider_air.pages.lenient import mapping
+from airflow_provider_air.pages.summary import summary_of
+from airflow_provider_air.plugin.answers import Made, SectionCache
+from airflow_provider_air.plugin.reading import FACTS, TaskPath, facts_of, joined, loaded, read_chunks
+from airflow_provider_air.runs.history import HISTORY_KEY
+from airflow_provider_air.runs.ledger import LEDGER_KEY
+from airflow_provider_air.runs.progress import PROGRESS_KEY
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy.orm import Session
+
+MOST_SUMMARIES = 20
+"""Histories that are read anew for one request: 1 MB each at most."""
+MOST_LEDGER_BYTES = 128 * 1024
+MOST_PROGRESS_BYTES = 64 * 1024
+MOST_CACHED_BYTES = 8 * 1024 * 1024
+_CACHE = SectionCache(MOST_CACHED_BYTES)
+
+
+def read_many(
+    session: Session, statement: Select[Any], *, with_xcoms: bool = True, needs_ledger: bool = False
+) -> list[TaskDocuments]:
+    """
+    Read task instances with their ledgers, progress, and the clusters as they were seen last.
+
+    :param statement: chooses them: a SELECT of ``TaskInstance``'s columns :data:`COLUMNS`, ordered and with a limit
+    :param needs_ledger: only those that have one
+    """
+    ledger, progress, live = aliased(State), aliased(XCom), aliased(XCom)
+    ledger_size = func.length(ledger.value) <= MOST_LEDGER_BYTES
+    statement = statement.add_columns(ledger.value.label("ledger")).join(
+        ledger, and_(_of_same(ledger), ledger.key == LEDGER_KEY, ledger_size), isouter=not needs_ledger
+    )
+    if with_xcoms:
+        size = func.length(cast(progress.value, Text)) <= MOST_PROGRESS_BYTES
+        statement = (
+            statement.add_columns(progress.value.label("progress"), live.value["cluster"].label("cluster"))
+            .join(progress, and_(_of_same(progress), progress.key == PROGRESS_KEY, size), isouter=True)
+            .join(live, and_(_of_same(live), live.key == HISTORY_KEY), isouter=True)
+        )
+    else:
+        statement = statement.add_columns(null().label("progress"), null().label("cluster"))
+    return [_documents(row) for row in session.execute(statement)]
+
+
+COLUMNS = (TI.dag_id, TI.run_id, TI.task_id, TI.map_index, *FACTS)
+
+
+def read_summaries(session: Session, paths: Sequence[TaskPath]) -> tuple[dict[TaskPath, dict[str, Any]], int]:
+    """
+    Read the summaries of what was kept of ended attempts.
+
+    :return: by task instance, and how many were not read this time
+    """
+    found: dict[TaskPath, dict[str, Any]] = {}
+    left_out, new = 0, 0
+    for path, written in _stamps(session, paths).items():
+        key = (path, written)
+        if key not in _CACHE and new >= MOST_SUMMARIES:
+            left_out += 1
+            continue
+        new += key not in _CACHE
+        found[path] = dict(_CACHE.get(key, lambda path=path: _summary(session, path)).head)  # type: ignore[misc]
+    return found, left_out
+
+
+def read_history(session: Session, path: TaskPath) -> Any:
+    """Read what was kept of a task instance's history; None where nothing was."""
+    return joined(read_chunks(session, path, HISTORY_KEY), HISTORY_KEY)
+
+
+def _summary(session: Session, path: TaskPath) -> Made:
+    return Made({}, summary_of(mapping(read_history(session, path))))
+
+
+def _stamps(session: Session, paths: Sequence[TaskPath]) -> dict[TaskPath, datetime]:
+    if not paths:
+        return {}
+    names = tuple_(State.dag_id, State.run_id, State.task_id, State.map_index)
+    wanted = [(path.dag_id, path.run_id, path.task_id, path.map_index) for path in paths]
+    # The first chunk is written last, so it tells of all.
+    rows = session.execute(
+        select(State.dag_id, State.run_id, State.task_id, State.map_index, State.updated_at)
+        .where(names.in_(wanted), State.key == HISTORY_KEY)
+        .limit(len(wanted))
+    )
+    stamps = {TaskPath(*row[:4]): row[4] for row in rows}
+    return {path: stamps[path] for path in paths if path in stamps}
+
+
+def path_of(documents: TaskDocuments) -> TaskPath:
+    """Name the task instance of documents."""
+    facts = documents.facts
+    return TaskPath(facts.dag_id, facts.run_id, facts.task_id, facts.map_index)
+
+
+def _documents(row: Any) -> TaskDocuments:
+    path = TaskPath(row.dag_id, row.run_id, row.task_id, row.map_index)
+    live = {"cluster": row.cluster} if isinstance(row.cluster, dict) else None
+    ledger = None if row.ledger is None else loaded(row.ledger)
+    return TaskDocuments(facts_of(path, row), ledger=ledger, progress=row.progress, live=live)
+
+
+def _of_same(table: Any) -> ColumnElement[bool]:
+    return and_(
+        table.dag_id == TI.dag_id,
+        table.run_id == TI.run_id,
+        table.task_id == TI.task_id,
+        table.map_index == TI.map_index,
+    )

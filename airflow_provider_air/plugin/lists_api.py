@@ -1,0 +1,174 @@
+"""Routes with the data of many task instances: of a DAG run, over all DAGs, and of one task over its runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.api_fastapi.core_api.security import GetUserDep
+from airflow.models.dagrun import DagRun
+from airflow.models.task_state_store import TaskStateStoreModel as State
+from airflow.models.taskinstance import TaskInstance as TI
+from airflow.models.xcom import XComModel as XCom
+from fastapi import APIRouter, HTTPException, Query, Response
+from sqlalchemy import and_, select, tuple_
+
+from airflow_provider_air.pages.attempts import OVER
+from airflow_provider_air.pages.clusters_view import clusters_view
+from airflow_provider_air.pages.compare_view import compare_view, compared_run
+from airflow_provider_air.pages.lenient import mapping
+from airflow_provider_air.pages.run_view import Told, run_view
+from airflow_provider_air.plugin.access import READS_TASK, AccessDep, readable_dags
+from airflow_provider_air.plugin.answers import answer_whole
+from airflow_provider_air.plugin.listing import COLUMNS, path_of, read_history, read_many, read_summaries
+from airflow_provider_air.plugin.pages import LOGGED_IN
+from airflow_provider_air.plugin.paths import RUN, Metrics, map_index_of
+from airflow_provider_air.plugin.reading import TaskPath, epoch, facts_of
+from airflow_provider_air.runs.ledger import LEDGER_KEY
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from airflow_provider_air.pages.documents import TaskDocuments
+
+router = APIRouter()
+MOST_TASKS = 300
+MOST_LIVE, MOST_RECENT = 200, 100
+MOST_RUNS, MOST_CURVES = 30, 5
+ALIVE = ("running", "deferred", "queued", "restarting", "up_for_retry", "up_for_reschedule")
+# XComs with the last values, as training and searches push them.
+VALUES_KEYS = ("metrics", "best_metrics")
+
+
+@router.get(f"/api/run{RUN}", dependencies=[READS_TASK])
+def run(dag_id: str, run_id: str, session: SessionDep, access: AccessDep) -> Response:
+    """
+    Give the Ray tasks of a DAG run.
+
+    :raises HTTPException: 404 where there is no such run
+    """
+    chosen = select(DagRun.state, DagRun.start_date, DagRun.end_date)
+    row = session.execute(chosen.where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)).first()
+    if row is None:
+        raise HTTPException(404, "There is no such DAG run, or not any more")
+    statement = (
+        select(*COLUMNS)
+        .where(TI.dag_id == dag_id, TI.run_id == run_id)
+        .order_by(TI.start_date.is_(None), TI.start_date, TI.task_id, TI.map_index)
+        .limit(MOST_TASKS + 1)
+    )
+    found = read_many(session, statement, with_xcoms=access.reads_xcoms)
+    told, left_out = _with_summaries(session, found[:MOST_TASKS])
+    about = {
+        "dag_id": dag_id,
+        "run_id": run_id,
+        "state": row.state,
+        "started_at": epoch(row.start_date),
+        "ended_at": epoch(row.end_date),
+    }
+    return answer_whole(run_view(about, told, len(found) - len(told) + left_out))
+
+
+@router.get("/api/clusters", dependencies=[LOGGED_IN])
+def clusters(session: SessionDep, user: GetUserDep) -> Response:
+    """Give the clusters that tasks use or have used, and their jobs, of the DAGs that the person may read."""
+    dag_ids = readable_dags(user, DagAccessEntity.TASK_INSTANCE)
+    sees_xcoms = readable_dags(user, DagAccessEntity.XCOM) >= dag_ids
+    found = _alive(session, dag_ids, with_xcoms=sees_xcoms)
+    seen = {path_of(documents) for documents in found}
+    recent = _recent(session, dag_ids, with_xcoms=sees_xcoms)
+    found += [documents for documents in recent if path_of(documents) not in seen]
+    told, left_out = _with_summaries(session, found)
+    return answer_whole(clusters_view(told, _states_of_runs(session, found), time.time(), left_out))
+
+
+def _alive(session: Session, dag_ids: set[str], *, with_xcoms: bool) -> list[TaskDocuments]:
+    statement = (
+        select(*COLUMNS)
+        .where(TI.state.in_(ALIVE), TI.dag_id.in_(dag_ids))
+        .order_by(TI.start_date.desc())
+        .limit(MOST_LIVE)
+    )
+    return read_many(session, statement, with_xcoms=with_xcoms, needs_ledger=True)
+
+
+def _recent(session: Session, dag_ids: set[str], *, with_xcoms: bool) -> list[TaskDocuments]:
+    # Newest first by the key that the table has: no scan of all that was ever stored.
+    newest = (
+        select(State.dag_id, State.run_id, State.task_id, State.map_index)
+        .where(State.key == LEDGER_KEY, State.dag_id.in_(dag_ids))
+        .order_by(State.id.desc())
+        .limit(MOST_RECENT)
+        .subquery()
+    )
+    same = and_(*(getattr(TI, name) == newest.c[name] for name in ("dag_id", "run_id", "task_id", "map_index")))
+    statement = select(*COLUMNS).join(newest, same).order_by(TI.start_date.desc()).limit(MOST_RECENT)
+    return read_many(session, statement, with_xcoms=with_xcoms, needs_ledger=True)
+
+
+def _states_of_runs(session: Session, found: Sequence[TaskDocuments]) -> dict[tuple[str, str], str]:
+    names = list({(each.facts.dag_id, each.facts.run_id) for each in found})
+    if not names:
+        return {}
+    rows = session.execute(
+        select(DagRun.dag_id, DagRun.run_id, DagRun.state)
+        .where(tuple_(DagRun.dag_id, DagRun.run_id).in_(names))
+        .limit(len(names))
+    )
+    return {(row.dag_id, row.run_id): str(row.state) for row in rows}
+
+
+@router.get("/api/compare/{dag_id}/{task_id}/{map_index}", dependencies=[READS_TASK])
+def compare(
+    dag_id: str,
+    task_id: str,
+    map_index: str,
+    session: SessionDep,
+    access: AccessDep,
+    metric: Metrics,
+    run: Annotated[list[str], Query(default_factory=list, max_length=MOST_CURVES)],
+) -> Response:
+    """Give a task's values in its last runs, and the curves of those runs that are asked for."""
+    rows = session.execute(
+        select(*COLUMNS)
+        .join(DagRun, and_(DagRun.dag_id == TI.dag_id, DagRun.run_id == TI.run_id))
+        .where(TI.dag_id == dag_id, TI.task_id == task_id, TI.map_index == map_index_of(map_index))
+        .order_by(DagRun.run_after.desc(), DagRun.id.desc())
+        .limit(MOST_RUNS)
+    ).all()
+    paths = [TaskPath(row.dag_id, row.run_id, row.task_id, row.map_index) for row in rows]
+    values = _values(session, paths) if access.reads_xcoms else {}
+    summaries, left_out = read_summaries(session, [path for path in paths if path not in values])
+    told = []
+    for row, path in zip(rows, paths, strict=True):
+        last = values.get(path) or mapping(mapping(summaries.get(path)).get("last"))
+        history = mapping(read_history(session, path)) if path.run_id in run else {}
+        told.append(compared_run(facts_of(path, row), last, history, metric))
+    return answer_whole({**compare_view(told), "cut": left_out})
+
+
+def _values(session: Session, paths: Sequence[TaskPath]) -> dict[TaskPath, Mapping[str, Any]]:
+    if not paths:
+        return {}
+    names = tuple_(XCom.dag_id, XCom.run_id, XCom.task_id, XCom.map_index)
+    wanted = [(path.dag_id, path.run_id, path.task_id, path.map_index) for path in paths]
+    rows = session.execute(
+        select(XCom.dag_id, XCom.run_id, XCom.task_id, XCom.map_index, XCom.key, XCom.value)
+        .where(names.in_(wanted), XCom.key.in_(VALUES_KEYS))
+        .limit(len(VALUES_KEYS) * len(wanted))
+    ).all()
+    found: dict[TaskPath, Mapping[str, Any]] = {}
+    for row in rows:
+        if isinstance(row.value, dict) and (row.key == VALUES_KEYS[0] or TaskPath(*row[:4]) not in found):
+            found[TaskPath(*row[:4])] = row.value
+    return found
+
+
+def _with_summaries(session: Session, found: Sequence[TaskDocuments]) -> tuple[list[Told], int]:
+    # Of what is alive, its XCom tells.
+    paths = [path_of(each) for each in found if each.facts.state is None or each.facts.state in OVER]
+    summaries, left_out = read_summaries(session, paths)
+    return [(each, summaries.get(path_of(each), {})) for each in found], left_out

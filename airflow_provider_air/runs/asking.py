@@ -1,0 +1,61 @@
+"""How a cluster is asked again, how a job is seen to stop, and what it means that we are let in no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from airflow_provider_air import waiting
+from airflow_provider_air.errors import ClusterUnreachableError, UnavailableError
+from airflow_provider_air.waiting import PATIENCE_SECONDS, backoff_seconds
+
+if TYPE_CHECKING:
+    from airflow_provider_air.contracts.jobs import JobBackend
+    from airflow_provider_air.contracts.runs import Clock
+    from airflow_provider_air.ray_api.models import JobDetails
+
+T = TypeVar("T")
+STOP_SECONDS = 20.0
+
+
+def refused_now(submission_id: str, state: str, message: str) -> ClusterUnreachableError:
+    """
+    Give the error for a cluster that took a job and lets us in no more; the caller raises it.
+
+    No mistake that was known before the work began: what refuses us may be mended before the next try, which adopts.
+    """
+    return ClusterUnreachableError(
+        f"The cluster refuses us now; last state of the job: {state}. {message}",
+        where=submission_id,
+        hint="Correct the connection. The job may go on: a retry adopts it",
+    )
+
+
+def patiently(ask: Callable[[], T], clock: Clock, seconds: float = PATIENCE_SECONDS) -> T:
+    """
+    Ask again for a while where nobody answers.
+
+    :raises UnavailableError: nobody did
+    """
+    return waiting.patiently(ask, patience_seconds=seconds, now=clock.now, sleep=clock.sleep)
+
+
+def stop_and_wait(jobs: JobBackend, job: JobDetails, clock: Clock) -> JobDetails | None:
+    """
+    Stop a job and give its last details; None where it became unknown, not terminal where it did not end in 20 s.
+
+    :raises AirError: the cluster does not take the stop
+    """
+    patiently(lambda: jobs.stop(job.submission_id), clock)
+    seen: JobDetails | None = job
+    end = clock.now() + STOP_SECONDS
+    for pause in backoff_seconds(0.2, 1.0):
+        try:
+            seen = jobs.look(job.submission_id).job
+        except UnavailableError:
+            if clock.now() + pause > end:
+                raise
+        if seen is None or seen.status.is_terminal or clock.now() + pause > end:
+            return seen
+        clock.sleep(pause)
+    raise AssertionError("unreachable")
