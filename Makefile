@@ -36,7 +36,7 @@ lint: env
 	$(RUN) lint-imports
 
 .PHONY: test
-test: env java chromium postgres lint ## everything that ends within half an hour, quick tests first
+test: env java chromium postgres lint ui-check ## everything that ends within half an hour, quick tests first
 	@$(PYTEST) -m "not full" $(QUICK)
 	$(PYTEST) -m "not full" $(CONTRACT)
 	AIR_REQUIRE="$(BEFORE_TORCH)" $(PYTEST) -m "not full" $(SUITES)
@@ -45,7 +45,7 @@ test: env java chromium postgres lint ## everything that ends within half an hou
 	$(MAKE) --no-print-directory torch-tests MARKED="not full"
 
 .PHONY: test-full
-test-full: env java chromium postgres lint ## what takes longer too
+test-full: env java chromium postgres lint ui-check ## what takes longer too
 	@$(PYTEST) $(QUICK)
 	$(PYTEST) $(CONTRACT)
 	AIR_REQUIRE="$(BEFORE_TORCH)" $(PYTEST) $(SUITES)
@@ -83,9 +83,39 @@ QUICK = -n 6 --dist worksteal tests/simulation tests/unit tests/architecture
 # These mostly wait for servers of their own, which the tests of one file share.
 CONTRACT = -n 3 --dist loadfile tests/contract
 # Each of these has the machine to itself.
-SUITES = tests/integration tests/dags tests/e2e
+SUITES = tests/ui tests/integration tests/dags tests/e2e
 # A real Kubernetes node, which is first built on a machine that has none yet.
 KUBERNETES = tests/kubernetes
+
+# The bundle of the pages in Airflow's UI is in the repository, so who installs it needs neither Node nor a registry.
+NPM_CI = [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --prefer-offline --no-progress --loglevel=error
+.PHONY: ui
+ui: ## build the pages of Airflow's UI anew, from ui/ and its lock; needs Node >= 20
+	@cd ui
+	$(NPM_CI)
+	npm run --silent types
+	npm run --silent build
+
+.PHONY: ui-check
+ui-check: ## whether the bundle is what ui/ gives; says so and goes on where Node is missing
+	@cd ui
+	if ! node --version >/dev/null 2>&1 || ! npm --version >/dev/null 2>&1; then
+	  why="There is no Node"
+	elif ! { $(NPM_CI); } >/dev/null; then
+	  why="Node's packages cannot be fetched"
+	else
+	  npm run --silent types
+	  made=$$(mktemp -d)
+	  trap 'rm -r "$$made"' EXIT
+	  node build.mjs "$$made"
+	  if ! diff -rq "$$made" ../airflow_provider_air/pages/static; then
+	    echo "The bundle is not what ui/ gives: run make ui and commit it" >&2
+	    exit 1
+	  fi
+	  exit 0
+	fi
+	echo "$$why: the bundle of the pages is not checked"
+	[ "$(subst node,,$(AIR_REQUIRE))" = "$(AIR_REQUIRE)" ] || { echo "AIR_REQUIRE has node" >&2; exit 1; }
 
 .PHONY: env
 env: uv
@@ -114,7 +144,7 @@ java: uv
 # The browser tests skip themselves where there is no Chromium; as root on Debian it is installed for them.
 .PHONY: chromium
 chromium:
-	@if [ ! -d tests/e2e/ui ] || command -v chromium >/dev/null; then exit 0; fi
+	@if command -v chromium >/dev/null; then exit 0; fi
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 	  echo "Installing Chromium for the tests of the UI"
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null

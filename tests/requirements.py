@@ -15,6 +15,7 @@ VARIABLE = "AIR_REQUIRE"
 NAMES = {
     "chromium": "a headless browser (Debian: apt install chromium)",
     "kubernetes": "a Kubernetes node on this machine: Linux, root, Go and some of Debian's packages (`make kube`)",
+    "node": "Node >= 20 and npm, which build the pages of Airflow's UI (`make ui-check`)",
     "packages": "the Python packages of the lock (`make env`)",
     "postgres": "Postgres (Debian: apt install postgresql)",
     "root": "tests that are run by root",

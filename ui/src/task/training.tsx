@@ -1,0 +1,152 @@
+/** Curves of metrics, each in a small chart of its own, with one pointer and one zoom. */
+
+import { useId, useMemo, useState } from "preact/hooks";
+import { Panel } from "../parts/basics";
+import { Curves } from "../parts/curves";
+import { number, plural } from "../format";
+import { Said, clean } from "../text";
+import { isNumber } from "../format";
+import { Ago, SimpleTable } from "../parts/basics";
+import { usePage } from "./view";
+
+const AT_FIRST = 6;
+
+export interface Look {
+  isLog: boolean;
+  smoothing: number;
+}
+
+export function LookTools({ look, set }: { look: Look; set: (look: Look) => void }) {
+  const id = useId();
+  return (
+    <div class="tools">
+      <label class="field">
+        <input type="checkbox" checked={look.isLog} onChange={() => set({ ...look, isLog: !look.isLog })} />
+        Log scale
+      </label>
+      <label class="field" for={id}>
+        Smoothing
+        <input
+          id={id}
+          type="range"
+          min="0"
+          max="0.98"
+          step="0.02"
+          value={look.smoothing}
+          aria-valuetext={look.smoothing.toFixed(2)}
+          onInput={(event) => set({ ...look, smoothing: Number(event.currentTarget.value) })}
+        />
+        <span class="field-value">{look.smoothing.toFixed(2)}</span>
+      </label>
+    </div>
+  );
+}
+
+export function Training({ chosen, choose }: { chosen: string[] | null; choose: (names: string[]) => void }) {
+  const { sections, isReport } = usePage();
+  const metrics = sections.metrics;
+  const [look, setLook] = useState<Look>({ isLog: false, smoothing: 0 });
+  const names = metrics?.names ?? Object.keys(metrics?.series ?? {});
+  const shown = chosen ?? names.filter((name) => metrics?.series?.[name]).slice(0, AT_FIRST);
+  const marks = useMemo(() => (sections.checkpoints ?? []).map((one) => one.step).filter(isNumber), [sections.checkpoints]);
+  if (!names.length) {
+    return null;
+  }
+  return (
+    <Panel
+      title="Metrics"
+      wide
+      aside={<LookTools look={look} set={setLook} />}
+    >
+      {names.length > 1 && !isReport && <Choose names={names} shown={shown} choose={choose} />}
+      <div class="curves">
+        {shown.map((name, at) => (
+          <Metric key={name} name={name} at={at} look={look} marks={marks} />
+        ))}
+      </div>
+      {!shown.length && <p class="quiet">Choose a metric above.</p>}
+      {marks.length > 0 && (
+        <p class="quiet note">
+          <span class="diamond" aria-hidden="true" /> {plural(marks.length, "checkpoint")}, the last at step {number(marks[marks.length - 1])}
+        </p>
+      )}
+      <MetricTable />
+    </Panel>
+  );
+}
+
+function Metric({ name, at, look, marks }: { name: string; at: number; look: Look; marks: number[] }) {
+  const { sections } = usePage();
+  const metrics = sections.metrics;
+  const points = metrics?.series?.[name];
+  const lines = useMemo(() => [{ name, points, isStrong: true }], [name, points]);
+  const last = metrics?.last?.[name] ?? points?.y?.[points.y.length - 1];
+  return (
+    <figure class="curve">
+      <figcaption>
+        <Said text={name} most={48} class="curve-name" />
+        <b class="curve-last">{number(last)}</b>
+      </figcaption>
+      {points ? (
+        <Curves
+          title={name}
+          lines={lines}
+          isLog={look.isLog}
+          smoothing={look.smoothing}
+          xLabel={metrics?.x_label ?? "step"}
+          marks={marks}
+          group="metrics"
+          tint={at}
+        />
+      ) : (
+        <p class="quiet curve-empty">Reading…</p>
+      )}
+    </figure>
+  );
+}
+
+function Choose({ names, shown, choose }: { names: string[]; shown: string[]; choose: (names: string[]) => void }) {
+  const [find, setFind] = useState("");
+  const found = names.filter((name) => clean(name).toLowerCase().includes(find.toLowerCase()));
+  const toggle = (name: string) => choose(shown.includes(name) ? shown.filter((one) => one !== name) : [...shown, name]);
+  return (
+    <div class="chips" role="group" aria-label="Metrics shown">
+      {names.length > 12 && (
+        <input type="search" placeholder="Find a metric" aria-label="Find a metric" value={find} onInput={(event) => setFind(event.currentTarget.value)} />
+      )}
+      {found.slice(0, 40).map((name) => (
+        <button key={name} type="button" class="chip" aria-pressed={shown.includes(name)} onClick={() => toggle(name)}>
+          <Said text={name} most={40} />
+        </button>
+      ))}
+      {found.length > 40 && <span class="quiet">and {found.length - 40} more</span>}
+    </div>
+  );
+}
+
+/** The same as a table, for who cannot use the charts and for who wants the figures. */
+function MetricTable() {
+  const { sections, skew } = usePage();
+  const { names = [], last, series } = sections.metrics ?? {};
+  const rows = names.map((name) => {
+    const values = (series?.[name]?.y ?? []).filter(isNumber);
+    const lowest = values.length ? Math.min(...values) : null;
+    const highest = values.length ? Math.max(...values) : null;
+    return [<Said text={name} />, number(last?.[name] ?? values[values.length - 1]), number(lowest), number(highest), values.length || "–"];
+  });
+  const checkpoints = (sections.checkpoints ?? []).slice(-20).reverse();
+  return (
+    <details class="as-table">
+      <summary>As a table</summary>
+      <SimpleTable label="Metrics" head={["Metric", "Last", "Lowest", "Highest", "Points"]} rows={rows} numeric={[1, 2, 3, 4]} />
+      {checkpoints.length > 0 && (
+        <SimpleTable
+          label="Checkpoints"
+          head={["Checkpoint", "Step", "When"]}
+          numeric={[1]}
+          rows={checkpoints.map((one) => [<Said text={one.uri} most={80} />, number(one.step), <Ago at={one.at} skew={skew} />])}
+        />
+      )}
+    </details>
+  );
+}

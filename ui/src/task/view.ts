@@ -1,0 +1,75 @@
+/** The state of a task's page: what was read, and what of it. */
+
+import { createContext } from "preact";
+import { useContext } from "preact/hooks";
+import type { Place } from "../place";
+import { path } from "../place";
+import type { Source } from "../polling";
+import type { Sections, TaskView } from "../types";
+import { hasEnded } from "../words";
+
+export interface Asked {
+  tryNumber: number | null;
+  metrics: string[];
+}
+
+/** What parts of the page share. */
+export interface Page {
+  place: Place;
+  sections: Sections;
+  /** By the server's clock, in seconds; at the time of the answer. */
+  now: number;
+  /** Server's clock minus ours. */
+  skew: number;
+  isLive: boolean;
+  /** A file of its own: nothing can be asked or done. */
+  isReport: boolean;
+  tryNumber: number | null;
+  again: () => void;
+}
+
+export const PageContext = createContext<Page | null>(null);
+
+export function usePage(): Page {
+  const page = useContext(PageContext);
+  if (page === null) {
+    throw new Error("outside of a page");
+  }
+  return page;
+}
+
+/** The sections that came replace those known; the others stay. */
+export function merged(known: TaskView | null, answer: unknown): TaskView {
+  const view = (answer ?? {}) as TaskView;
+  const hashes = view.hashes ?? {};
+  // What the server no longer has a hash for is no longer there.
+  const kept = Object.entries(known?.sections ?? {}).filter(([name]) => name in hashes);
+  return { ...view, hashes, sections: { ...Object.fromEntries(kept), ...view.sections } };
+}
+
+export function isLive(view: TaskView): boolean {
+  const task = view.sections?.task;
+  return !hasEnded(task?.state) && task?.is_ours !== false;
+}
+
+export function sourceOf(place: Place, asked: Asked): Source<TaskView> {
+  const wanted = new URLSearchParams();
+  if (asked.tryNumber !== null) {
+    wanted.set("try_number", String(asked.tryNumber));
+  }
+  asked.metrics.forEach((name) => wanted.append("metric", name));
+  const at = `${place.base}api/task/${path(place.dagId, place.runId, place.taskId, place.mapIndex)}`;
+  return {
+    key: wanted.toString(),
+    url: (known) => {
+      const query = new URLSearchParams(wanted);
+      for (const [section, hash] of Object.entries(known?.hashes ?? {})) {
+        query.append("known", `${section}:${hash}`);
+      }
+      return `${at}?${query}`;
+    },
+    merge: merged,
+    // A try that was, does not change any more.
+    isLive: (view) => isLive(view) && (asked.tryNumber === null || asked.tryNumber === view.sections?.task?.try_number),
+  };
+}
