@@ -25,7 +25,7 @@ MOST_CHECKPOINT_VALUES = 20
 # Of what an event carries home.
 MOST_SEEN = 100
 # Curves are thinned out to this before whole trials are left out.
-FEW_POINTS = 32
+FEW_POINTS = 12
 # A point of a curve in JSON takes no less.
 POINT_BYTES = 10
 
@@ -98,7 +98,7 @@ class RunHistory:
         self._trials.note_state(text(record["trial"]), record)
         if isinstance(record.get("states"), Mapping):
             counts = {text(name): n for name, n in record["states"].items() if is_finite(n)}
-            self._states = {"trial_states": counts}
+            self._states["trial_states"] = counts
         if is_finite(record.get("total")):
             self._states["trials_total"] = record["total"]
 

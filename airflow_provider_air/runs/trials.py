@@ -17,6 +17,8 @@ MOST_VALUES = 200
 # Of all curves together, and of one.
 MOST_CURVE_POINTS = 40_000
 LEAST_POINTS, MOST_POINTS = 20, 500
+# There may be a thousand of them; a row has the exact last value.
+CURVE_DIGITS = 6
 CONFIG_BYTES = 4096
 ERROR_CHARACTERS = 500
 # Counted by Tune itself.
@@ -115,7 +117,7 @@ class Trials:
     def curves(self, points: int, rows: list[dict[str, Any]]) -> dict[str, list[list[float | None]]]:
         """Give the curves of some rows, each with at most so many points."""
         names = [row["trial"] for row in rows if row["trial"] in self._curves]
-        return {name: self._curves[name].shown(points) for name in names}
+        return {name: self._curves[name].shown(points, CURVE_DIGITS) for name in names}
 
     def points(self, most: int) -> int:
         """Count the points that would be shown."""
