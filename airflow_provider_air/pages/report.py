@@ -25,7 +25,7 @@ from airflow_provider_air.pages.tables import name_of, tables
 
 STATIC = Path(__file__).parent / "static"
 # JSON has these signs within its strings only, where they may be spelled so: none of them then ends the element.
-_SPELLED = {sign: f"\\u{ord(sign):04x}" for sign in "<>&"}
+_SPELLED = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&"}
 # The tables give way to what the script has drawn, and stay where it has drawn nothing.
 _TABLES_STYLE = """
 #air:not(:empty) ~ #air-tables { display: none }
@@ -124,4 +124,4 @@ def _hash(text: str) -> str:
 def _data(view: Mapping[str, Any]) -> str:
     # Beyond ASCII all is spelled as \u..., so a text that is no UTF-8 cannot break the file either.
     text = json.dumps(view, allow_nan=False, separators=(",", ":"))
-    return text.translate(str.maketrans(_SPELLED))
+    return text.translate(_SPELLED)

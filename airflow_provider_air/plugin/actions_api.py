@@ -22,10 +22,9 @@ from sqlalchemy import select
 
 from airflow_provider_air.plugin.access import CHANGES_TASK, same_origin
 from airflow_provider_air.plugin.paths import TASK, TaskPathDep
+from airflow_provider_air.runs.choices import CHOICE_KEY
 
 router = APIRouter()
-# Read by the try that begins next, see airflow_provider_air.runs.choices.
-CHOICE_KEY = "air_on_clear"
 
 
 class ClearChoice(BaseModel):

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
-from airflow_provider_air.plugin import actions_api, lists_api, pages, task_api
+from airflow_provider_air.plugin import actions_api, lists_api, pages, report_api, task_api
 from airflow_provider_air.plugin.headers import SafeHeaders
 
 if TYPE_CHECKING:
     from airflow_provider_air.plugin.entry import App
 
-ROUTERS = (pages.router, task_api.router, lists_api.router, actions_api.router)
+ROUTERS = (pages.router, task_api.router, lists_api.router, report_api.router, actions_api.router)
 
 
 def build_app() -> App:

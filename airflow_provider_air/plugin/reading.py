@@ -22,6 +22,7 @@ from sqlalchemy import Text, cast, func, select
 import airflow_provider_air
 from airflow_provider_air.pages.documents import TaskDocuments, TaskFacts
 from airflow_provider_air.pages.task_view import LABELS
+from airflow_provider_air.runs.about import ABOUT_KEY
 from airflow_provider_air.runs.history import HISTORY_KEY
 from airflow_provider_air.runs.ledger import LEDGER_KEY
 from airflow_provider_air.runs.progress import PROGRESS_KEY
@@ -34,7 +35,6 @@ MOST_ROWS = 300
 FACTS = (TI.operator, TI.custom_operator_name, TI.state, TI.try_number, TI.start_date, TI.end_date)
 MOST_VALUE_BYTES = 2 * 1024 * 1024
 OUR_PREFIX = "air_"
-ABOUT_KEY = "air_about"
 DECORATED = ("@task.ray",)
 
 

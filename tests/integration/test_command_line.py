@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
+import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,6 +27,7 @@ __all__ = ["local_home", "migrated_db"]
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
+DAGS = Path(__file__).parent / "dags"
 
 # Airflow takes seconds to import, so one process has done it, and each command is a child of its own.
 COMMANDS = """
@@ -81,16 +84,21 @@ class CommandLine:
 
 
 @pytest.fixture(scope="module")
-def airflow(local_home: Path, migrated_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
-    stack = AirflowStack(Path(os.devnull), env={"AIR_LOCAL_HOME": str(local_home)}, template_db=migrated_db)
-    stack.migrate()
+def stack(local_home: Path, migrated_db: Path) -> Iterator[AirflowStack]:
+    made = AirflowStack(DAGS, env={"AIR_LOCAL_HOME": str(local_home)}, template_db=migrated_db)
+    made.migrate()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def airflow(stack: AirflowStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
     command = [sys.executable, "-c", COMMANDS]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env=stack.env, stdin=pipe, stdout=pipe, text=True) as process:
         yield CommandLine(process, tmp_path_factory.mktemp("commands"))
         assert process.stdin is not None
         process.stdin.close()
-    stack.stop()
 
 
 def test_an_operator_finds_a_cluster_reads_a_log_stops_a_job_and_deletes_the_cluster(airflow: CommandLine) -> None:
@@ -114,6 +122,41 @@ def test_an_operator_finds_a_cluster_reads_a_log_stops_a_job_and_deletes_the_clu
         assert "sleeper STOPPED" in airflow.run("air", "jobs", "stop", "sleeper", "--cluster", "cli")
         assert "Deleted" in airflow.run("air", "clusters", "delete", "cli", "--yes")
         assert ref not in [listed.ref for listed in BACKEND.list()]
+
+
+def test_a_task_is_watched_while_it_runs_and_reported_after_its_cluster_is_gone(
+    airflow: CommandLine, stack: AirflowStack, tmp_path: Path
+) -> None:
+    with local_cluster("reporting") as (_, transport), (tmp_path / "run.log").open("w") as log:
+        host = {"conn_type": "ray", "host": transport.base_url, "password": transport.token}
+        env = stack.env | {"AIRFLOW_CONN_RAY_DEFAULT": json.dumps(host)}
+        command = [sys.executable, "-m", "airflow", "dags", "test", "reporting"]
+        with subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT, text=True) as run:
+            wait_until(lambda: _is_told_of(stack) or run.poll(), what="The task reports", timeout_seconds=180)
+            watched = airflow.run("air", "jobs", "watch", "reporting", "train")
+            assert run.wait(120) == 0, (tmp_path / "run.log").read_text()[-4000:]
+    lines = [line for line in watched.splitlines() if line.startswith("20")]
+    assert any("running" in line and "epoch</script>\\u202e" in line and "of 40" in line for line in lines), watched
+    assert "success" in lines[-1]
+    assert "\x1b" not in watched
+
+    report = tmp_path / "report.html"
+    assert str(report) in airflow.run("air", "report", "reporting", "train", "--output", str(report))
+    page = report.read_text()
+    found = re.search(r'<script type="application/json" id="air-data">(.*?)</script>', page)
+    assert found is not None
+    sections = json.loads(found[1])["sections"]
+    assert sections["state"]["phase"] == "succeeded"
+    assert sections["metrics"]["series"]["rmse"]["y"] == pytest.approx([3 / (n + 1) for n in range(40)], rel=1e-5)
+    assert sections["result"] == {"best": "</script><script>alert(1)</script>"}
+    assert page.count("<script") == 2
+    assert "&lt;b&gt;lr&lt;/b&gt;" in page
+
+
+def _is_told_of(stack: AirflowStack) -> bool:
+    with contextlib.closing(sqlite3.connect(stack.home / "airflow.db", timeout=30)) as database:
+        asked = database.execute("SELECT count(*) FROM xcom WHERE dag_id = 'reporting' AND key = 'progress'")
+        return bool(asked.fetchone()[0])
 
 
 def _runs(client: RayClient) -> bool:

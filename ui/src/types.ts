@@ -28,6 +28,8 @@ export interface TaskSection extends TaskKey {
   started_at?: number;
   ended_at?: number;
   is_ours?: boolean;
+  /** What could not be read, for example. */
+  notes?: string[];
   may?: { stop?: boolean; clear?: boolean };
 }
 

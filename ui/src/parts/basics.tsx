@@ -108,11 +108,11 @@ export function Ago({ at, skew = 0 }: { at: Maybe<number>; skew?: number }) {
   return <time title={`${time(at, zone)} ${zone}`}>{span(Math.round(Math.max(0, now + skew - at)))} ago</time>;
 }
 
-export function Progress({ done, total, label }: { done: number; total: number; label: string }) {
+export function Progress({ done, total, label, tone }: { done: number; total: number; label: string; tone?: Tone }) {
   const share = total > 0 ? Math.min(1, Math.max(0, done / total)) : 0;
   return (
     <div
-      class="progress"
+      class={`progress ${tone ?? ""}`}
       role="progressbar"
       aria-label={label}
       aria-valuemin={0}

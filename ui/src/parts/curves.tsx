@@ -25,6 +25,9 @@ export interface CurveProps {
   smoothing?: number;
   xLabel?: string;
   formatX?: (x: number) => string;
+  /** The same for the axis, where it has to be shorter. */
+  formatTick?: (x: number) => string;
+  hasDots?: boolean;
   /** Where checkpoints were, in x. */
   marks?: number[];
   group?: string;
@@ -104,12 +107,10 @@ function optionOf(props: CurveProps, palette: Palette) {
   const { lines, isLog = false, smoothing = 0, marks = [], xLabel = "step", fromZero } = props;
   const formatX = props.formatX ?? number;
   const series: Record<string, unknown>[] = [];
-  let fewest = Infinity;
   lines.forEach((line, at) => {
     const colour = line.isFaint ? palette.muted : (line.colour ?? palette.series[(at + (props.tint ?? 0)) % palette.series.length]);
     const raw = pairs(line.points).map(([x, y]): Pair => [x, isLog && y !== null && y <= 0 ? null : y]);
     const shown = smoothing > 0 ? smoothed(raw, smoothing) : raw;
-    fewest = Math.min(fewest, raw.length);
     const base = { type: "line", animation: false, emphasis: { disabled: true }, connectNulls: true };
     if (smoothing > 0 && !line.isFaint) {
       series.push({
@@ -128,11 +129,11 @@ function optionOf(props: CurveProps, palette: Palette) {
       id: `line ${at} ${line.name}`,
       name: line.name,
       data: shown,
-      showSymbol: raw.length <= 1,
+      showSymbol: props.hasDots || raw.length <= 1,
       symbol: "circle",
       symbolSize: 6,
       itemStyle: { color: colour },
-      lineStyle: { width: line.isStrong ? 2.5 : line.isFaint ? 1 : 1.75, opacity: line.isFaint ? 0.35 : 1, color: colour },
+      lineStyle: { width: line.isStrong ? 2 : line.isFaint ? 1 : 1.5, opacity: line.isFaint ? 0.35 : 1, color: colour },
       silent: Boolean(line.isFaint),
       z: line.isStrong ? 5 : line.isFaint ? 1 : 3,
     });
@@ -168,7 +169,7 @@ function optionOf(props: CurveProps, palette: Palette) {
       max: "dataMax",
       splitLine: { show: false },
       axisPointer: { show: true, snap: true, label: { show: false }, lineStyle: { color: palette.muted, type: "dashed" } },
-      axisLabel: { color: palette.muted, fontSize: 11, hideOverlap: true, formatter: props.formatX ?? brief },
+      axisLabel: { color: palette.muted, fontSize: 11, hideOverlap: true, formatter: props.formatTick ?? props.formatX ?? brief },
     },
     yAxis: {
       ...axis,

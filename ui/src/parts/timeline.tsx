@@ -67,7 +67,7 @@ export function Timeline({ lanes, now, hasLabels = false }: { lanes: Lane[]; now
       const [x1] = api.coord([part.to * 1000, part.lane]) as [number, number];
       const height = Math.min(22, ((api.size as (v: number[]) => number[])([0, 1])[1] ?? 24) * 0.62);
       const shape = { x: x0, y: y - height / 2, width: Math.max(2, x1 - x0 - 1), height, r: 3 };
-      return { type: "rect", shape, style: { fill: colours(part.name), opacity: part.isOpen ? 0.75 : 1 } };
+      return { type: "rect", shape, style: { fill: colours(part.name), opacity: part.isOpen ? 0.85 : 1 } };
     };
     return {
       animation: false,

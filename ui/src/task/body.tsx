@@ -1,13 +1,18 @@
 /** A task's sections, in the order in which people ask for them. */
 
 import { useMemo } from "preact/hooks";
-import { Panel, Pill, SimpleTable, When } from "../parts/basics";
+import { Fold, Panel, Pill, SimpleTable, When } from "../parts/basics";
 import { Timeline } from "../parts/timeline";
 import { isNumber, number, span } from "../format";
 import { Said } from "../text";
 import { phase } from "../words";
 import { Header } from "./header";
+import { Compare } from "./compare";
+import { LogTail } from "./log";
+import { Cluster, DataInOut, Features, Links, Resources, Result, Tracked } from "./surroundings";
 import { Training } from "./training";
+import { Trials } from "./trials";
+import { Batch, Functions, RollOut, Serving, SmokeTest } from "./workloads";
 import { usePage } from "./view";
 
 export interface BodyProps {
@@ -17,12 +22,38 @@ export interface BodyProps {
 }
 
 export function Body({ metrics, setMetrics, setTry }: BodyProps) {
+  const { isReport } = usePage();
   return (
     <div class="sections">
       <Header choose={setTry} />
       <WhereTimeWent />
+      <Batch />
+      <Serving />
+      <Trials />
       <Training chosen={metrics} choose={setMetrics} />
+      <Functions />
+      <div class="cards">
+        <RollOut />
+        <SmokeTest />
+        <Result />
+        <Tracked />
+        <Cluster />
+        <Resources />
+        <DataInOut />
+        <Features />
+        <Links />
+      </div>
       <Attempts />
+      {!isReport && (
+        <>
+          <Fold title="Log" hint="its end, searchable">
+            {() => <LogTail />}
+          </Fold>
+          <Fold title="Compare" hint="with earlier runs">
+            {() => <Compare />}
+          </Fold>
+        </>
+      )}
     </div>
   );
 }
@@ -47,6 +78,7 @@ function Attempts() {
   if (!attempts.length) {
     return null;
   }
+  const hasMessages = attempts.some((one) => one.message);
   const rows = [...attempts].reverse().map((one) => {
     const { label, tone } = phase(one.phase);
     return [
@@ -60,14 +92,14 @@ function Attempts() {
       isNumber(one.begun_at) ? span((isNumber(one.ended_at) ? one.ended_at : now) - one.begun_at) : "–",
       <Said text={one.cluster} most={40} />,
       <Said text={one.submission_id} most={40} class="mono" />,
-      <Said text={one.message} most={120} />,
+      ...(hasMessages ? [<Said text={one.message} most={120} />] : []),
     ];
   });
   return (
     <Panel title="Attempts" wide>
       <SimpleTable
         label="Attempts"
-        head={["Attempt", "Try", "State", "Began", "Took", "Cluster", "Ray job", "Message"]}
+        head={["Attempt", "Try", "State", "Began", "Took", "Cluster", "Ray job", ...(hasMessages ? ["Message"] : [])]}
         rows={rows}
         numeric={[4]}
       />

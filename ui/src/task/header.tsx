@@ -35,6 +35,11 @@ export function Header({ choose }: { choose: (tryNumber: number | null) => void 
           <Said text={state.message} />
         </p>
       )}
+      {(task?.notes ?? []).map((note, at) => (
+        <p key={at} class="head-message quiet">
+          <Said text={note} most={300} />
+        </p>
+      ))}
       {state?.error && (
         <Notice tone="bad" title={label === "Failed" ? "It failed" : "The last error"}>
           <pre class="error-text" tabIndex={0}>
@@ -46,19 +51,14 @@ export function Header({ choose }: { choose: (tryNumber: number | null) => void 
         rows={[
           ["Airflow", task?.state && <Pill tone={toneOf(task.state)}>{clean(task.state).replace(/_/g, " ")}</Pill>],
           ["Started", isNumber(task?.started_at) && <When at={task.started_at} />],
-          [hasEnded(task?.state) ? "Took" : "Since", took(task?.started_at, task?.ended_at, now)],
+          [hasEnded(task?.state) ? "Took" : "Elapsed", took(task?.started_at, task?.ended_at, now)],
           ["Cluster", cluster?.name && <Said text={cluster.name} most={44} />],
-          ["Attempt", current && attemptOf(current, sections.attempts ?? [])],
+          ["Attempt", isNumber(current?.number) && number(current?.number)],
           ["Last word", isLive && isNumber(state?.updated_at) && <Ago at={state.updated_at} skew={skew} />],
         ]}
       />
     </section>
   );
-}
-
-function attemptOf(current: AttemptRow, all: AttemptRow[]): string {
-  const place = isNumber(current.number) ? number(current.number) : "?";
-  return all.length > 1 ? `${place} (of ${all.length} so far)` : place;
 }
 
 function took(from: Maybe<number>, to: Maybe<number>, now: number): string | null {
@@ -87,7 +87,7 @@ function Advance(props: { state: Maybe<StateSection>; since: Maybe<number>; now:
   const left = isRunning && isNumber(since) && done > 0 && done < total ? ((now - since) * (total - done)) / done : null;
   return (
     <div class="advance">
-      <Progress done={done} total={total} label="Progress" />
+      <Progress done={done} total={total} label="Progress" tone={phase(state?.phase).tone} />
       <p class="advance-words">
         <b>{percent(done / total)}</b>
         <span class="quiet">
