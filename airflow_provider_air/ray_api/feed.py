@@ -303,7 +303,7 @@ class ClusterFeed:
         with contextlib.suppress(Exception):
             load, nodes = await self.load(OVERVIEW_SECONDS / 2), self._nodes
             known = () if nodes is None else nodes.known or await nodes.ask()
-            self.overview = ClusterOverview(time.time(), load.usage, known)
+            self.overview = ClusterOverview.of(time.time(), load, known)
 
 
 _feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, tuple[ClusterFeed, int]]] = WeakKeyDictionary()

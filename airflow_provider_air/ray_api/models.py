@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -232,3 +233,23 @@ class ClusterOverview:
     at: float
     usage: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     nodes: Sequence[Node] = ()
+
+    @classmethod
+    def of(cls, at: float, load: ClusterLoad, nodes: Sequence[Node]) -> ClusterOverview:
+        """
+        Put together what Ray says of its load and of its nodes.
+
+        The report writes names in camel case (Ray 2.60, ``to_google_style``), so they are read by what the nodes have;
+        the shares of placement groups and the nodes' own names are nothing that people count.
+        """
+        named = {name for node in nodes for name in node.resources_total if not _INTERNAL.search(name)}
+        usage = {name: load.usage[said] for name in sorted(named) if (said := _camel_case(name)) in load.usage}
+        return cls(at, usage, nodes)
+
+
+_INTERNAL = re.compile(r"_group_(\d+_)?[0-9a-f]{16,}$|^node:")
+
+
+def _camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(part.title() for part in others)
