@@ -22,6 +22,7 @@ from airflow_provider_air.runs.ledger import Attempt, Ledger
 from airflow_provider_air.runs.run import Run
 from airflow_provider_air.runs.sending import Sending
 from airflow_provider_air.runs.settling import Settling
+from airflow_provider_air.runs.stopping import Stopping
 from airflow_provider_air.runs.watch import Watch
 from tests.simulation.airflow import AirflowAwayError
 from tests.simulation.engine import RealEngine
@@ -305,12 +306,11 @@ def a_clear_is_a_retry() -> Iterator[None]:
 def a_kill_keeps_the_cluster() -> Iterator[None]:
     """Only the job is stopped."""
 
-    async def kill(self: Watch, *, is_taken: bool = False) -> None:
-        ref = self._attempt.ref
-        if ref is not None and self._step.what == "end":
+    async def stop(self: Stopping, *, is_taken: bool = False) -> None:
+        if self._attempt.ref is not None and self._what == "end":
             await self._stop()
 
-    with patch.object(Watch, "kill", kill):
+    with patch.object(Stopping, "stop", stop):
         yield
 
 
