@@ -11,7 +11,7 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import HTMLResponse
 
 from airflow_provider_air.contracts.names import named
-from airflow_provider_air.pages.report import environment, policy, render
+from airflow_provider_air.pages.report import policy, render
 from airflow_provider_air.pages.task_view import VERSION, task_view
 from airflow_provider_air.plugin.access import READS_TASK, AccessDep
 from airflow_provider_air.plugin.paths import TASK, TaskPathDep, TryNumber
@@ -39,10 +39,8 @@ def report(
         raise HTTPException(404, "There is no such task instance, or not any more")
     stamps = read_stamps(session, path, with_xcoms=access.reads_xcoms)
     documents = with_history(session, path, read_documents(session, path, facts, stamps), stamps)
-    now = time.time()
-    sections = {**task_view(documents), "environment": environment()}
     try:
-        page = render({"version": VERSION, "now": now, "made_at": now, "sections": sections})
+        page = render({"version": VERSION, "now": time.time(), "sections": task_view(documents)})
         # A document of its own: it neither has this site's cookies, nor asks it for anything.
         headers = {"content-security-policy": f"{policy()}; sandbox allow-scripts allow-downloads"}
     except FileNotFoundError:

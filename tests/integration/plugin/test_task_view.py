@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
+
+import pytest
 
 from tests.airflow_site import AirflowSite
 
@@ -76,3 +79,83 @@ def test_what_is_not_there_is_not_found(site: AirflowSite) -> None:
     client = site.client("viewer")
     assert client.get("/air/api/task/nowhere/r/t/-1").status_code == 404
     assert client.get("/air/api/task/nowhere/r/t/x").status_code == 404
+
+
+def test_an_earlier_try_is_told_as_it_was(site: AirflowSite) -> None:
+    from airflow.models.taskinstancehistory import TaskInstanceHistory
+    from airflow.utils.session import create_session
+    from sqlalchemy import insert
+
+    task = site.add_task("tries", try_number=2)
+    failed = {**ATTEMPT, "phase": "FAILED", "message": "boom"}
+    task.set("air_ledger", ledger(failed, {**ATTEMPT, "submission_id": "air-2", "try_number": 2}))
+    task.push("progress", {**PROGRESS, "submission_id": "air-2"})
+    old = {"state": "failed", "try_number": 1, "pool": "default_pool", "pool_slots": 1, "span_status": "ended"}
+    with create_session() as session:
+        session.execute(insert(TaskInstanceHistory).values(task_instance_id=uuid.uuid4(), **task.names, **old))
+    told = sections(site, "tries/r/t/-1", try_number=1)
+    assert (told["task"]["state"], told["task"]["try_number"], told["task"]["tries"]) == ("failed", 1, [1, 2])
+    assert (told["state"]["phase"], told["state"]["error"]) == ("failed", "boom")
+    assert not told["task"]["may"]["stop"]
+    assert sections(site, "tries/r/t/-1")["state"]["phase"] == "running"
+
+
+def test_after_the_cluster_is_gone_the_same_is_told_from_what_was_kept(site: AirflowSite) -> None:
+    task = site.add_task("kept", state="success")
+    task.set("air_ledger", ledger({**ATTEMPT, "phase": "SUCCEEDED"}))
+    series = {f"m{number}": [[step, step / 3] for step in range(2000)] for number in range(20)}
+    task.keep("air_history", {**HISTORY, "series": series})
+    told = sections(site, "kept/r/t/-1", metric=["m7", "m9"])
+    assert list(told["metrics"]["series"]) == ["m7", "m9"]
+    assert len(told["metrics"]["names"]) == 20
+
+
+def test_a_kept_history_that_is_being_written_is_not_shown_by_halves(site: AirflowSite) -> None:
+    task = site.add_task("halves", state="success")
+    task.set("air_ledger", ledger({**ATTEMPT, "phase": "SUCCEEDED"}))
+    task.set("air_history", {"chunks": 3, "text": '{"series"'})
+    assert "metrics" not in sections(site, "halves/r/t/-1")
+
+
+@pytest.mark.parametrize("stored", ["s3://bucket/key", ["x"], 5, {"attempts": "x"}, {"attempts": [None, {}]}], ids=str)
+def test_what_cannot_be_read_is_no_error(site: AirflowSite, stored: Any) -> None:
+    dag_id = f"odd{abs(hash(str(stored)))}"
+    task = site.add_task(dag_id)
+    for key in ("air_ledger", "air_history", "air_about"):
+        task.set(key, stored)
+    for key in ("progress", "air_history", "return_value", "ray_dashboard_url"):
+        task.push(key, stored)
+    told = sections(site, f"{dag_id}/r/t/-1")
+    assert told["task"]["is_ours"]
+    if isinstance(stored, str):
+        assert "back end" in told["task"]["notes"][0]
+    for path in (f"run/{dag_id}/r", "clusters", f"compare/{dag_id}/t/-1"):
+        assert site.client("viewer").get(f"/air/api/{path}").status_code == 200
+
+
+def test_a_result_that_is_too_large_is_said_to_be(site: AirflowSite) -> None:
+    task = site.add_task("huge", state="success")
+    task.push("return_value", "x" * 3_000_000)
+    told = sections(site, "huge/r/t/-1")
+    assert "result" not in told
+    assert "too large" in told["task"]["notes"][0]
+
+
+def test_a_value_of_a_class_is_told_without_importing_it(site: AirflowSite) -> None:
+    task = site.add_task("wrapped", state="success")
+    task.push("return_value", {"__classname__": "nowhere.at_all.Thing", "__version__": 1, "__data__": {"a": 1}})
+    assert sections(site, "wrapped/r/t/-1")["result"] == {"a": 1}
+
+
+def test_a_task_that_is_deleted_meanwhile_is_not_found(site: AirflowSite) -> None:
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    task = site.add_task("deleted")
+    task.set("air_ledger", ledger(ATTEMPT))
+    client = site.client("viewer")
+    assert client.get("/air/api/task/deleted/r/t/-1").status_code == 200
+    with create_session() as session:
+        session.execute(delete(TaskInstance).where(TaskInstance.dag_id == "deleted"))
+    assert client.get("/air/api/task/deleted/r/t/-1").status_code == 404

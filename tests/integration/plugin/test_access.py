@@ -1,0 +1,185 @@
+"""Who is refused what: every route, by Airflow's own application."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+
+from airflow_provider_air.plugin.app import fastapi_app
+from tests.airflow_site import AirflowSite, StoredTask
+
+POLICY = "default-src 'none'; script-src 'self'"
+NAMES = {"dag_id": "guarded", "run_id:path": "r", "run_id": "r", "task_id": "t", "map_index": "-1", "name": "air.js"}
+CHOICE = {"on_clear": "fresh"}
+
+
+def requests() -> list[tuple[str, str]]:
+    """Give a request to each route, as method and path."""
+    routes = [route for route in fastapi_app().routes if isinstance(route, APIRoute)]
+    return [
+        (method, "/air" + re.sub(r"{([^}]+)}", lambda found: NAMES[found[1]], route.path))
+        for route in routes
+        for method in sorted(route.methods)
+    ]
+
+
+def of_a_dag() -> list[tuple[str, str]]:
+    """Give those that name a DAG."""
+    return [(method, path) for method, path in requests() if "guarded" in path]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def task(site: AirflowSite) -> StoredTask:
+    """A task with something of all that is stored."""
+    stored = site.add_task("guarded")
+    stored.push("progress", {"submission_id": "air-1", "status": "RUNNING", "message": "canary"})
+    stored.push("air_history", {"version": 1, "submission_id": "air-1", "series": {"canary": [[1, 2]]}})
+    stored.push("return_value", "canary")
+    stored.push("ray_dashboard_url", "https://canary/")
+    return stored
+
+
+@pytest.fixture
+def refusing(site: AirflowSite, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """An auth manager that lets nobody near the DAG, or near a part of it."""
+    from airflow.api_fastapi.app import get_auth_manager
+
+    assert site.app is not None
+    manager, rule = get_auth_manager(), {"entity": None}
+    usual = manager.is_authorized_dag
+
+    def is_authorized_dag(**asked: Any) -> bool:
+        details, entity = asked.get("details"), asked.get("access_entity")
+        is_refused = rule["entity"] is None or (entity is not None and entity.name == rule["entity"])
+        return not (details is not None and details.id == "guarded" and is_refused) and bool(usual(**asked))
+
+    monkeypatch.setattr(manager, "is_authorized_dag", is_authorized_dag)
+    return rule
+
+
+@pytest.mark.parametrize(("method", "path"), requests(), ids=" ".join)
+def test_nobody_is_told_anything(site: AirflowSite, method: str, path: str) -> None:
+    answer = site.client().request(method, path, json=CHOICE if method == "POST" else None)
+    assert answer.status_code == 401
+    assert answer.headers["content-security-policy"].startswith(POLICY)
+    assert "canary" not in answer.text
+
+
+@pytest.mark.parametrize(("method", "path"), of_a_dag(), ids=" ".join)
+def test_who_may_not_see_the_dag_is_told_nothing(
+    site: AirflowSite, refusing: dict[str, Any], method: str, path: str
+) -> None:
+    answer = site.client("admin").request(method, path, json=CHOICE if method == "POST" else None)
+    assert answer.status_code == 403
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "canary" not in answer.text
+
+
+@pytest.mark.parametrize("role", ["viewer", "user", "op"])
+@pytest.mark.parametrize(("method", "path"), [item for item in requests() if item[0] == "GET"], ids=" ".join)
+def test_each_role_may_look(site: AirflowSite, role: str, method: str, path: str) -> None:
+    answer = site.client(role).request(method, path)
+    assert answer.status_code == 200
+    assert answer.headers["referrer-policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize(("role", "status"), [("viewer", 403), ("user", 204), ("op", 204)])
+def test_only_who_may_change_the_task_chooses(site: AirflowSite, role: str, status: int) -> None:
+    assert site.client(role).request("POST", "/air/api/clear-choice/guarded/r/t/-1", json=CHOICE).status_code == status
+    may = site.client(role).get("/air/api/task/guarded/r/t/-1").json()["sections"]["task"]["may"]
+    assert may == {"stop": status == 204, "clear": status == 204}
+
+
+def test_a_choice_is_stored_as_the_engine_reads_it_and_audited(site: AirflowSite, task: StoredTask) -> None:
+    from airflow.models.log import Log
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    from airflow_provider_air.runs.choices import Choice
+
+    path = "/air/api/clear-choice/guarded/r/t/{MAP_INDEX}"
+    assert site.client("op").request("POST", path, json={"on_clear": "resume"}).status_code == 204
+    choice = Choice.of(task)  # type: ignore[arg-type]
+    assert choice is not None
+    assert choice.word == "resume"
+    with create_session() as session:
+        row = session.scalars(select(Log).where(Log.dag_id == "guarded").order_by(Log.id.desc())).first()
+        assert row is not None
+        assert (row.event, row.owner, row.run_id, row.task_id) == ("ray_clear_choice", "op", "r", "t")
+        assert "resume" in str(row.extra)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"sec-fetch-site": "none"},
+        {"origin": "http://testserver", "sec-fetch-site": "cross-site"},
+    ],
+    ids=str,
+)
+def test_another_site_changes_nothing(site: AirflowSite, headers: dict[str, str]) -> None:
+    client = site.client("op", headers=headers)
+    assert client.request("POST", "/air/api/clear-choice/guarded/r/t/-1", json=CHOICE).status_code == 403
+
+
+@pytest.mark.parametrize("headers", [{"origin": "http://testserver"}, {"sec-fetch-site": "same-origin"}], ids=str)
+def test_airflow_s_own_page_does(site: AirflowSite, headers: dict[str, str]) -> None:
+    client = site.client("op", headers=headers)
+    assert client.request("POST", "/air/api/clear-choice/guarded/r/t/-1", json=CHOICE).status_code == 204
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
+def test_nothing_is_changed_by_another_method(site: AirflowSite, method: str) -> None:
+    assert site.client("op").request(method, "/air/api/clear-choice/guarded/r/t/-1").status_code == 405
+
+
+@pytest.mark.parametrize("body", [{}, {"on_clear": "maybe"}, {"on_clear": "fresh", "x": 1}, [], "fresh", None], ids=str)
+def test_another_word_is_no_choice(site: AirflowSite, body: Any) -> None:
+    assert site.client("op").request("POST", "/air/api/clear-choice/guarded/r/t/-1", json=body).status_code == 422
+
+
+def test_a_task_that_is_not_there_has_no_choice(site: AirflowSite) -> None:
+    assert site.client("op").request("POST", "/air/api/clear-choice/guarded/r/u/-1", json=CHOICE).status_code == 404
+
+
+def test_where_workers_keep_state_elsewhere_nothing_is_promised(
+    site: AirflowSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__WORKERS__STATE_STORE_BACKEND", "my.backend.Store")
+    answer = site.client("op").request("POST", "/air/api/clear-choice/guarded/r/t/-1", json=CHOICE)
+    assert answer.status_code == 409
+
+
+def test_who_may_not_see_xcoms_sees_none(site: AirflowSite, refusing: dict[str, Any]) -> None:
+    refusing["entity"] = "XCOM"
+    client = site.client("viewer")
+    for path in ("api/task/guarded/r/t/-1", "api/run/guarded/r", "api/clusters", "report/guarded/r/t/-1"):
+        answer = client.get(f"/air/{path}")
+        assert answer.status_code == 200
+        assert "canary" not in answer.text
+    assert client.get("/air/api/task/guarded/r/t/-1").json()["sections"]["task"]["notes"]
+
+
+def test_lists_hold_only_dags_that_the_person_may_read(site: AirflowSite, refusing: dict[str, Any]) -> None:
+    attempt = {"submission_id": "air-9", "generation": 1, "number": 1, "phase": "submitted", "steps": {"sent": 1.0}}
+    refusing["entity"] = "nothing"
+    for dag_id in ("guarded", "open"):
+        site.add_task(dag_id, task_id="listed").set("air_ledger", {"version": 1, "attempts": [attempt]})
+    seen = {row["dag_id"] for row in site.client("viewer").get("/air/api/clusters").json()["jobs"]}
+    assert seen >= {"guarded", "open"}
+    refusing["entity"] = None
+    answer = site.client("viewer").get("/air/api/clusters")
+    assert "guarded" not in answer.text
+    assert "open" in answer.text
+
+
+def test_a_session_that_is_no_longer_valid_is_refused(site: AirflowSite) -> None:
+    client = site.client(None, headers={"cookie": "_token=abc.def.ghi"})
+    assert client.get("/air/task/guarded/r/t/-1").status_code in (401, 403)

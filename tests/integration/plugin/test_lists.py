@@ -1,0 +1,85 @@
+"""Lists of many task instances: a run's, over all DAGs, and a task's over its runs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from tests.airflow_site import NOW, AirflowSite
+
+OWN = {"backend": "local", "name": "own-1", "details": {}, "owned": True}
+
+
+def ledger(phase: str = "SUCCEEDED", submission_id: str = "air-1", **fields: Any) -> dict[str, Any]:
+    """Give a ledger's stored form."""
+    steps = {"intended": 1.0, "ready": 2.0, "sent": 3.0, "running": 4.0, "ended": 7204.0, "collected": 7205.0}
+    known = {"submission_id": submission_id, "generation": 1, "number": 1, "phase": phase, "workload": "train"}
+    return {"version": 1, "attempts": [{**known, "steps": steps, "cluster": OWN, **fields}]}
+
+
+def kept(submission_id: str = "air-1", **series: list[list[float]]) -> dict[str, Any]:
+    """Give a history's stored form."""
+    resources = [[4.0, {"CPU total": 4.0}]]
+    steps = {"ready": 2.0, "ended": 7202.0}
+    return {"version": 1, "submission_id": submission_id, "series": series, "resources": resources, "steps": steps}
+
+
+def test_a_run_has_all_its_ray_tasks(site: AirflowSite) -> None:
+    first = site.add_task("run", task_id="train", state="success")
+    first.set("air_ledger", ledger())
+    first.keep("air_history", kept())
+    live = site.add_task("run", task_id="tune", operator="@task.ray", map_index=3)
+    live.push("progress", {"submission_id": "air-2", "status": "RUNNING"})
+    live.set("air_ledger", ledger("submitted", "air-2", cluster={**OWN, "name": "shared", "owned": False}))
+    seen = {"name": "shared", "seen_at": 5.0, "resources": {"CPU": {"used": 1, "total": 4}}}
+    live.push("air_history", {"version": 1, "submission_id": "air-2", "cluster": seen})
+    site.add_task("run", task_id="bash", operator="BashOperator")
+    view = site.client("viewer").get("/air/api/run/run/r").json()
+    rows = {row["task_id"]: row for row in view["tasks"]}
+    assert set(rows) == {"train", "tune"}
+    assert rows["train"]["cpu_hours"] == view["cpu_hours"] == 8.0
+    assert (rows["tune"]["phase"], rows["tune"]["cpu_hours"], rows["tune"]["map_index"]) == ("running", None, 3)
+    assert [part["name"] for part in rows["train"]["timeline"]] == ["cluster", "queue", "run", "collect"]
+    clusters = {cluster["name"]: cluster for cluster in view["clusters"]}
+    assert clusters["shared"]["resources"] == {"CPU": {"used": 1, "total": 4}}
+    assert clusters["shared"]["tasks"] == ["tune[3]"]
+
+
+def test_a_run_that_is_not_there_is_not_found(site: AirflowSite) -> None:
+    assert site.client("viewer").get("/air/api/run/run/nothing").status_code == 404
+
+
+def test_all_dags_have_one_page(site: AirflowSite) -> None:
+    waiting = site.add_task("wide", task_id="waits", state="deferred")
+    steps = {"intended": 1.0}
+    waiting.set("air_ledger", ledger("intended", "air-3", steps=steps, cluster={**OWN, "name": "later"}))
+    ended = site.add_task("wide", "r2", task_id="ended", state="failed")
+    ended.set("air_ledger", ledger("submitted", "air-4", cluster={**OWN, "name": "left"}))
+    view = site.client("viewer").get("/air/api/clusters").json()
+    assert {cluster["name"] for cluster in view["clusters"]} >= {"later", "left"}
+    assert {(stuck["dag_id"], stuck["task_id"]) for stuck in view["stuck"]} >= {("wide", "waits")}
+    assert "air-4" in {left["name"] for left in view["cleanup"]}
+
+
+def test_a_task_is_held_against_its_earlier_runs(site: AirflowSite) -> None:
+    for number in range(40):
+        at = NOW + timedelta(days=number)
+        task = site.add_task("over", f"r{number}", run_at=at, state="success")
+        task.set("air_ledger", ledger())
+        if number % 2:
+            task.push("metrics", {"loss": number / 10, "note": "text"})
+        elif number > 35:
+            task.keep("air_history", kept(loss=[[1, 9.0], [2, number / 10]]))
+    client = site.client("viewer")
+    view = client.get("/air/api/compare/over/t/{MAP_INDEX}", params={"run": ["r38", "r2"], "metric": "loss"}).json()
+    runs = view["runs"]
+    assert [run["run_id"] for run in runs[:3]] == ["r39", "r38", "r37"]
+    assert len(runs) == 30
+    assert runs[0]["values"] == {"loss": 3.9}
+    assert runs[1]["values"] == {"loss": 3.8}
+    assert runs[1]["series"] == {"loss": {"x": [1, 2], "y": [9.0, 3.8]}}
+    assert view["metrics"] == ["loss"]
+
+
+def test_a_map_index_that_is_none_is_not_found(site: AirflowSite) -> None:
+    assert site.client("viewer").get("/air/api/compare/over/t/-2").status_code == 404
