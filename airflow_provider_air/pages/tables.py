@@ -29,7 +29,7 @@ def tables(view: Mapping[str, Any]) -> str:
     """
     Give the body's HTML.
 
-    :param view: ``{"now": epoch seconds, "sections": {name: section}, "environment": {what: version}}``
+    :param view: ``{"now": epoch seconds, "sections": {name: section}}``
     """
     sections = mapping(view.get("sections"))
     data = mapping(sections.get("data"))
@@ -53,9 +53,13 @@ def tables(view: Mapping[str, Any]) -> str:
         _result(sections.get("result")),
         _links(objects(sections.get("links"))),
         _facts("Cluster", sections.get("cluster")),
-        _facts("Environment", view.get("environment")),
     ]
     return "\n".join(part for part in parts if part)
+
+
+def made_by(versions: Mapping[str, Any]) -> str:
+    """Give the HTML that tells what a report was made by."""
+    return _text("Made by " + ", ".join(f"{_words(what)} {_plain(version)}" for what, version in versions.items()))
 
 
 def name_of(view: Mapping[str, Any]) -> str:
