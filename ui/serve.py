@@ -1,6 +1,6 @@
 """The pages over the fixtures, each in an iframe as Airflow makes it: sandbox, CSP, theme and time zone around it.
 
-``python ui/serve.py [PORT]`` prints its address. ``/`` lists the pages; ``/outer/air/task/d/r/train/-1?theme=dark`` is one.
+``python ui/serve.py [PORT]`` prints its address; ``/`` lists the pages, such as ``/outer/air/task/d/r/train/-1?theme=dark``.
 Which fixture a page gets is its task id (or its run id, for the page of a run). Only for development and tests.
 """
 
@@ -26,7 +26,8 @@ SANDBOX = "allow-scripts allow-same-origin allow-forms allow-downloads"
 
 SHELL = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Ray</title><link rel="stylesheet" href="/air/static/air.css"><script defer src="/air/static/air.js"></script></head>
+<title>Ray</title><link rel="stylesheet" href="/air/static/air.css">
+<script defer src="/air/static/air.js"></script></head>
 <body><div id="air" data-page="{page}"></div></body></html>"""
 
 # Some of the colours of Airflow 3.3's own style sheet.
@@ -35,8 +36,8 @@ OUTER = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>
 :root {{ --chakra-colors-bg: #fff; --chakra-colors-bg-subtle: oklch(0.985 0.004 253);
-  --chakra-colors-bg-muted: oklch(0.955 0.006 253); --chakra-colors-fg: #000; --chakra-colors-fg-muted: oklch(0.45 0.055 251);
-  --chakra-colors-border: oklch(0.915 0.01 253); }}
+  --chakra-colors-bg-muted: oklch(0.955 0.006 253); --chakra-colors-fg: #000;
+  --chakra-colors-fg-muted: oklch(0.45 0.055 251); --chakra-colors-border: oklch(0.915 0.01 253); }}
 .dark {{ --chakra-colors-bg: #000; --chakra-colors-bg-subtle: oklch(0.11 0.025 251);
   --chakra-colors-bg-muted: oklch(0.18 0.03 251); --chakra-colors-fg: oklch(0.985 0.004 253);
   --chakra-colors-fg-muted: oklch(0.75 0.025 252); --chakra-colors-border: oklch(0.28 0.035 251); color-scheme: dark; }}
@@ -72,7 +73,7 @@ class Site(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     calls: list[dict[str, Any]] = []  # noqa: RUF012 - of the whole server, on purpose
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any) -> None:
         """Say nothing."""
 
     def answer(self, body: str | bytes, kind: str = "text/html", status: int = 200, csp: bool = False) -> None:
@@ -100,6 +101,8 @@ class Site(BaseHTTPRequestHandler):
                 theme = query.get("theme", ["light"])[0]
                 src = "/" + "/".join(url.path.split("/")[2:])
                 self.answer(OUTER.format(theme=theme, sandbox=SANDBOX, src=src))
+            case ["favicon.ico"]:
+                self.answer("", status=204)
             case ["calls"]:
                 self.json(self.calls)
             case ["air", *rest]:

@@ -88,8 +88,13 @@ class Attachment(Protocol):
     def on_records(self, attempt: AttemptInfo, state: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> None:
         """Take records of the driver, in order; each is given at least once."""
 
-    def on_end(self, attempt: AttemptInfo, state: Mapping[str, Any], outcome: Outcome) -> None:
-        """Note the outcome; called for every attempt, also where the driver was killed."""
+    def on_end(self, attempt: AttemptInfo, state: Mapping[str, Any], outcome: Outcome) -> Mapping[str, Any] | None:
+        """
+        Note the outcome; called for every attempt, also where the driver was killed.
+
+        :return: what has come of it that people want to know, which joins the state; JSON without secrets, such as
+            ``{"model": {"name", "version", "url"}}`` of a version that was registered
+        """
 
 
 @runtime_checkable

@@ -112,10 +112,13 @@ class Done:
     A run's last step: the result, safe in the ledger or the storage before its cluster goes.
 
     :param skipped: why there was nothing to do, so that the task is skipped; None: it succeeded
+    :param facts: what else is known of it, for people: ``submission_id``; ``inputs``, ``outputs``, ``trackers`` by the
+        shapes of :class:`~airflow_provider_air.contracts.history.History`
     """
 
     result: Any
     skipped: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 class Store(Protocol):

@@ -37,6 +37,7 @@ from airflow_provider_air.drivers.wire.values import decode
 from airflow_provider_air.links.mlflow import MlflowRunLink
 from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink
 from airflow_provider_air.operators.fields import check_fields, check_sent, redacted
+from airflow_provider_air.operators.outlets import quietly, tell_outlets
 from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, grace_seconds, not_before
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class RunOperator(BaseOperator):
         self._run: Any = None
         self._kill: KillQuestion | None = None
         self._is_stopped = False
+        self._facts: Mapping[str, Any] = {}
 
     def open_run(self, context: Context) -> Any:
         """Give the run: its steps, and how it is killed; runs in the worker, and asks for nothing remote."""
@@ -148,6 +150,7 @@ class RunOperator(BaseOperator):
             step = run.resume(event)
         if step.skipped is not None:
             raise AirflowSkipException(step.skipped)
+        self._facts = step.facts
         return self.done(context, step.result)
 
     def _defer(self, context: Context, step: Wait) -> None:
@@ -284,6 +287,14 @@ class RayJobOperator(RunOperator):
     def push_result(self, context: Context, result: Any) -> None:
         """Store more of the result than the task's XCom; nothing by default."""
 
+    def told_of_asset(self, result: Any) -> Mapping[str, Any]:
+        """
+        Say what the result is to those who read the task's outlets, see :mod:`airflow_provider_air.operators.outlets`.
+
+        :return: of ``uri``, ``rows``, ``metrics``, ``model`` and ``version`` what is known
+        """
+        return {}
+
     # The edge to the run
 
     def dry_run(self) -> None:
@@ -310,6 +321,8 @@ class RayJobOperator(RunOperator):
         # The job has succeeded: nothing in its value may fail the task now.
         result = carried(result, self.log)
         self.push_result(context, result)
+        with quietly(self.log, "The events of the task's outlets do not say what has come of it"):
+            tell_outlets(self.outlets, context, self.told_of_asset(result), self._facts)
         return result
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:

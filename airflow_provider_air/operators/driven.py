@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from airflow_provider_air.runs.plan import BuildInfo
 
 T = TypeVar("T")
+# Of the checkpoint that counts, else of the run.
+METRICS = ("best_checkpoint_metrics", "best_metrics", "metrics")
 
 
 class RayDrivenOperator(RayStoredJobOperator):
@@ -130,6 +132,14 @@ class RayDrivenOperator(RayStoredJobOperator):
             k: dataclasses.asdict(v) if dataclasses.is_dataclass(v) and not isinstance(v, type) else v
             for k, v in values.items()
         }
+
+    def told_of_asset(self, result: Any) -> Mapping[str, Any]:
+        """Say what has come of it, by the keys that our drivers' results have."""
+        if not isinstance(result, Mapping):
+            return {}
+        uri = next((result[key] for key in ("best_checkpoint", "checkpoint", "uri") if result.get(key)), None)
+        metrics = next((result[key] for key in METRICS if isinstance(result.get(key), Mapping)), None)
+        return {"uri": uri, "rows": result.get("rows_written"), "metrics": metrics}
 
     def push_result(self, context: Context, result: Any) -> None:
         """Store the result's keys as XComs of their own, and the features in the extra of the task's outlets."""

@@ -12,7 +12,7 @@ from airflow_provider_air.connections.ports import read_fields
 from airflow_provider_air.connections.raising import airflow_errors
 from airflow_provider_air.errors import ConfigurationError, ModelRejectedError
 from airflow_provider_air.hooks.mlflow import MlflowHook
-from airflow_provider_air.links.mlflow import MlflowModelLink, push_model
+from airflow_provider_air.links.mlflow import MlflowModelLink, push_gate, push_model
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -101,10 +101,12 @@ class MlflowPromoteOperator(BaseOperator):
             push_model(context["ti"], server.model_url(candidate.name, candidate.version))
             champion = registry.with_alias(candidate.name, self.alias)
             if champion is not None and champion.version == candidate.version:
+                self._push_verdict(context, candidate, None, "it has the alias already")
                 return self._told(candidate, None, promoted=True, reason="it has the alias already")
             objection = _differs(candidate, champion, self.same_tag) or gate.objection(
                 registry.metrics(candidate), None if champion is None else registry.metrics(champion)
             )
+            self._push_verdict(context, candidate, objection)
             if objection is None:
                 registry.promote(candidate, self.alias, instead_of=champion)
                 self.log.info("%s is now version %d of %s", self.alias, candidate.version, candidate.name)
@@ -138,6 +140,13 @@ class MlflowPromoteOperator(BaseOperator):
         except ValueError:
             raise ConfigurationError(f"'version' must be a number, not {self.version!r}") from None
         return registry.version(self.model_name, number)
+
+    def _push_verdict(
+        self, context: Context, version: ModelVersion, objection: str | None, why: str = "it passed"
+    ) -> None:
+        verdict = {"passed": objection is None, "why": objection or why, "name": version.name}
+        verdict |= {"version": version.version, "alias": self.alias, "metric": self.metric, "mode": self.mode}
+        push_gate(context["ti"], verdict)
 
     def _told(
         self, version: ModelVersion, previous: ModelVersion | None, *, promoted: bool, reason: str

@@ -250,6 +250,10 @@ class RayServeDeployOperator(ServeJobOperator):
         only = first if len(value["applications"]) == 1 else {}
         return {**only, "applications": value["applications"]}
 
+    def told_of_asset(self, result: Any) -> Mapping[str, Any]:
+        """Say where it answers, and which version."""
+        return {"uri": result.get("url"), "version": result.get("version")}
+
     def push_result(self, context: Context, result: Any) -> None:
         """Store the links to the endpoint and to the application's page."""
         first = next(iter(result["applications"].values()))

@@ -43,8 +43,9 @@ def _hours(history: Mapping[str, Any], resource: str) -> float | None:
     known = sorted((at, float(number(told.get(resource)) or 0.0)) for at, told in seen if at is not None)
     if not known:
         return None
-    first = epoch(steps.get("ready")) or known[0][0]
-    last = max(epoch(steps.get("ended")) or known[-1][0], known[-1][0])
-    moments = [min(first, known[0][0]), *(at for at, _ in known[1:]), last]
-    spans = zip(known, moments, moments[1:], strict=True)
+    ready, ended = epoch(steps.get("ready")), epoch(steps.get("ended"))
+    first = known[0][0] if ready is None else min(ready, known[0][0])
+    last = known[-1][0] if ended is None else max(ended, known[-1][0])
+    moments = [first, *(at for at, _ in known[1:]), last]
+    spans = zip(known, moments, moments[1:], strict=False)
     return sum(amount * (until - since) for (_, amount), since, until in spans) / 3600

@@ -87,9 +87,10 @@ def live_sections(documents: TaskDocuments, history: Mapping[str, Any]) -> dict[
         "tracker": tracker_section(told, attempt, links, documents.result),
         "features": features_section(told, attempt),
         "links": links_section(links),
-        "result": result_section(documents.result) if is_newest else None,
     }
-    return {key: section for key, section in sections.items() if section is not None and section != []}
+    result = result_section(documents.result) if is_newest else None
+    shown = {key: section for key, section in sections.items() if section}
+    return shown if result is None else {**shown, "result": result}
 
 
 def task_section(documents: TaskDocuments, attempt: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from fastapi import Response
@@ -60,10 +61,10 @@ class Made:
     sections: Mapping[str, Section]
     head: Mapping[str, Any]
 
-    @property
+    @cached_property
     def size(self) -> int:
         """About how many bytes it takes."""
-        return 1000 + sum(len(section.body) for section in self.sections.values())
+        return 1000 + len(repr(self.head)) + sum(len(section.body) for section in self.sections.values())
 
 
 def answer_whole(view: Mapping[str, Any]) -> Response:

@@ -76,7 +76,7 @@ class Collecting:
         attempt = attempts.put(attempt, result_kept=self._keep_result(attempt, value))
         attempt = attempts.end(attempt, "SUCCEEDED", Outcome("SUCCEEDED", result=result), records)
         self.keeping.leave_report(attempt, value if attempt.expects_result else None)
-        return Done(result)
+        return Done(result, facts=self.keeping.facts(attempt))
 
     def or_pause(self, step: Wait | Done) -> Wait | Done:
         """
@@ -139,7 +139,7 @@ class Collecting:
                 return Done(self._read(attempt, attempt.submission_id))
             told = kept(self._ports.store, RESULT_KEY) if attempt.result_kept else None
             if isinstance(told, Mapping) and told.get("submission_id") == attempt.submission_id:
-                return Done(self._read(attempt, told["value"]))
+                return Done(self._read(attempt, told["value"]), facts=self.keeping.facts(attempt))
             look = self._attempts.look(attempt)
             if look is not None and look.job is not None:
                 records = self._records(attempt, look.job)

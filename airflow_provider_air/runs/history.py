@@ -25,7 +25,7 @@ MOST_CHECKPOINT_VALUES = 20
 # Of what an event carries home.
 MOST_SEEN = 100
 # Curves are thinned out to this before whole trials are left out.
-FEW_POINTS = 32
+FEW_POINTS = 12
 # A point of a curve in JSON takes no less.
 POINT_BYTES = 10
 
@@ -98,7 +98,7 @@ class RunHistory:
         self._trials.note_state(text(record["trial"]), record)
         if isinstance(record.get("states"), Mapping):
             counts = {text(name): n for name, n in record["states"].items() if is_finite(n)}
-            self._states = {"trial_states": counts}
+            self._states["trial_states"] = counts
         if is_finite(record.get("total")):
             self._states["trials_total"] = record["total"]
 
@@ -190,8 +190,12 @@ class RunHistory:
             rows = rows if points > FEW_POINTS else max(1, rows // 2)
             points, halved = points // 2, halved * 2
 
+    @property
+    def _all_series(self) -> Mapping[str, Series]:
+        return self._series or self._trials.series
+
     def _points(self, most: int) -> int:
-        return sum(min(len(series), most) for series in self._series.values()) + self._trials.points(most)
+        return sum(min(len(series), most) for series in self._all_series.values()) + self._trials.points(most)
 
     def _shown(self, points: int, rows: int) -> dict[str, Any]:
         others = min(MOST_OTHERS, points)
@@ -224,7 +228,7 @@ class RunHistory:
         return {
             **rest,
             **self._facts.to_json(points),
-            "series": {name: series.shown(points) for name, series in self._series.items()},
+            "series": {name: series.shown(points) for name, series in self._all_series.items()},
             "trials": trials,
             "curves": self._trials.curves(points, trials),
         }

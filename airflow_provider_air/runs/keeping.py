@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_air.runs.plan import Plan
     from airflow_provider_air.runs.ports import Ports
 
-# Beside the submission id and the words around it.
-NAMES_BYTES = 300
+FACTS = ("inputs", "outputs", "trackers")
 
 
 class Keeping:
@@ -38,6 +37,7 @@ class Keeping:
         self._attempts = attempts
         self._ports = ports
         self._seen: Any = None
+        self._data: dict[str, Any] = {}
 
     def take(self, seen: Any) -> None:
         """
@@ -65,7 +65,22 @@ class Keeping:
             about = self._ports.store.get(ABOUT_KEY)
             if isinstance(about, Mapping) and about.get("submission_id") == attempt.submission_id:
                 history.note_about(about)
-            keep(self._ports.store, HISTORY_KEY, history.to_json(MOST_BYTES - NAMES_BYTES))
+            form = history.to_json(MOST_BYTES)
+            self._data = {name: form[name] for name in FACTS if name in form}
+            keep(self._ports.store, HISTORY_KEY, form)
+
+    def facts(self, attempt: Attempt) -> dict[str, Any]:
+        """Give what is known of an ended attempt beside its result, see :class:`~contracts.runs.Done`."""
+        with self._ports.contained("What else is known of the result is not told"):
+            urls = {told.get("run_id"): told.get("url") for told in self._data.get("trackers") or ()}
+            trackers = []
+            for entry in attempt.attachments:
+                state = entry.state or {}
+                told = {"kind": entry.spec.get("kind"), "url": urls.get(state.get("run_id"))}
+                told |= {name: state[name] for name in ("run_id", "model") if name in state}
+                trackers += [told] if "run_id" in told else []
+            return {"submission_id": attempt.submission_id, **self._data, "trackers": trackers}
+        return {}
 
     def leave_report(self, attempt: Attempt, result: Any = None) -> None:
         """

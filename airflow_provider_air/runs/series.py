@@ -38,13 +38,19 @@ class Series:
             self._steps, self._values = self._steps[::2], self._values[::2]
             self._stride *= 2
 
-    def shown(self, most: int) -> list[list[float | None]]:
-        """Give at most so many points, evenly chosen, the last one among them; what is no finite number is None."""
+    def shown(self, most: int, digits: int | None = None) -> list[list[float | None]]:
+        """
+        Give at most so many points, evenly chosen, the last one among them; what is no finite number is None.
+
+        :param digits: of a value, where it need not be exact
+        """
         points = list(zip(self._steps, self._values, strict=True))
         if self._last is not None and not (points and _is_same(points[-1], self._last)):
             points.append(self._last)
         stride = math.ceil(len(points) / most)
         chosen = points[::-stride][::-1] if stride > 1 else points
+        if digits is not None:
+            chosen = [(int(at) if at.is_integer() else at, float(f"{value:.{digits}g}")) for at, value in chosen]
         return [[at, value if math.isfinite(value) else None] for at, value in chosen]
 
 

@@ -17,6 +17,8 @@ MOST_VALUES = 200
 # Of all curves together, and of one.
 MOST_CURVE_POINTS = 40_000
 LEAST_POINTS, MOST_POINTS = 20, 500
+# There may be a thousand of them; a row has the exact last value.
+CURVE_DIGITS = 6
 CONFIG_BYTES = 4096
 ERROR_CHARACTERS = 500
 # Counted by Tune itself.
@@ -32,6 +34,7 @@ class Trials:
         self._told: str | None = None
         self._rows: dict[str, dict[str, Any]] = {}
         self._curves: dict[str, Series] = {}
+        self._sole: dict[str, Series] = {}
         self._left_out: set[str] = set()
 
     def __len__(self) -> int:
@@ -50,14 +53,29 @@ class Trials:
         row = self._row(trial, record)
         if row is None:
             return
+        step = record.get("step")
+        at = float(step) if is_finite(step) else float(record["seq"])
+        self._note_sole(at, values)
         row["values"] = dict([*{**row["values"], **{k: float(v) for k, v in values.items()}}.items()][:MOST_VALUES])
         if self.metric is None:
             self.metric = next((name for name in values if name != COUNTER), None)
         if self.metric is not None and self.metric in values:
             curve = self._curves.setdefault(trial, Series())
-            step = record.get("step")
             most = min(MOST_POINTS, max(LEAST_POINTS, MOST_CURVE_POINTS // len(self._rows)))
-            curve.add(float(step) if is_finite(step) else float(record["seq"]), float(values[self.metric]), most)
+            curve.add(at, float(values[self.metric]), most)
+
+    def _note_sole(self, at: float, values: Mapping[str, float]) -> None:
+        if len(self._rows) > 1:
+            self._sole = {}
+            return
+        for name, value in values.items():
+            if name in self._sole or len(self._sole) < MOST_VALUES:
+                self._sole.setdefault(name, Series()).add(at, float(value))
+
+    @property
+    def series(self) -> Mapping[str, Series]:
+        """All curves of the only trial, where there is but one: that is no search, and its metrics are the job's."""
+        return self._sole if len(self._rows) == 1 else {}
 
     def note_state(self, trial: str, record: Mapping[str, Any]) -> None:
         """Take in that a trial began or ended."""
@@ -99,7 +117,7 @@ class Trials:
     def curves(self, points: int, rows: list[dict[str, Any]]) -> dict[str, list[list[float | None]]]:
         """Give the curves of some rows, each with at most so many points."""
         names = [row["trial"] for row in rows if row["trial"] in self._curves]
-        return {name: self._curves[name].shown(points) for name in names}
+        return {name: self._curves[name].shown(points, CURVE_DIGITS) for name in names}
 
     def points(self, most: int) -> int:
         """Count the points that would be shown."""

@@ -140,10 +140,14 @@ class MlflowTracking:
             self._trials_of(state).take(trials)
         self._note_seen(attempt, state, records)
 
-    def on_end(self, attempt: AttemptInfo, state: Mapping[str, Any], outcome: Outcome) -> None:
-        """Set the run's end state, and that of the nested runs of Tune's trials."""
+    def on_end(self, attempt: AttemptInfo, state: Mapping[str, Any], outcome: Outcome) -> Mapping[str, Any] | None:
+        """
+        Set the run's end state, and that of the nested runs of Tune's trials.
+
+        :return: ``{"model": {"name", "version", "url"}}`` where a version was registered
+        """
         if not state.get("run_id"):
-            return
+            return None
         status = END_STATUS.get(outcome.status, "FAILED")
         result = outcome.result if outcome.status == "SUCCEEDED" and isinstance(outcome.result, Mapping) else {}
         if attempt.workload == "tune" or result.get("trials"):
@@ -153,7 +157,8 @@ class MlflowTracking:
         body = {"run_id": state["run_id"], "status": status, "end_time": _now_ms()}
         self._server.call("POST", "runs/update", body)
         if self._register_as and outcome.status == "SUCCEEDED":
-            self._register(self._register_as, attempt, state, outcome.result)
+            return {"model": self._register(self._register_as, attempt, state, outcome.result)}
+        return None
 
     def _trials_of(self, state: Mapping[str, Any]) -> Trials:
         run_id = str(state["run_id"])
@@ -185,7 +190,7 @@ class MlflowTracking:
         self._server.call("POST", "runs/set-tag", {"run_id": state["run_id"], **tag})
         self._seen[attempt.submission_id] = numbers[-1] + 1
 
-    def _register(self, name: str, attempt: AttemptInfo, state: Mapping[str, Any], result: Any) -> None:
+    def _register(self, name: str, attempt: AttemptInfo, state: Mapping[str, Any], result: Any) -> dict[str, Any]:
         run_id, registry, model = str(state["run_id"]), ModelRegistry(self._server), registrable_of(result)
         metrics = model.metrics
         if metrics is None:
@@ -205,6 +210,7 @@ class MlflowTracking:
             log.warning(
                 "The version is the checkpoint as it is, which MLflow itself cannot load: %s", model.why or "no flavor"
             )
+        return {"name": name, "version": version.version, "url": self._server.model_url(name, version.version)}
 
     def _find_experiment(self) -> str | None:
         name = self._experiment_name

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List, Optional
 
 from ..data import datasets, files, staging
 from ..features import join
@@ -74,7 +74,28 @@ def _infer(run: Run) -> Dict[str, Any]:
     told.tick(is_last=True)
     result = {"uri": output["uri"], "run_name": config["run_name"], **_numbers(written, started), "features": joined}
     staged.commit(written.parts, result)
+    _tell_committed(run, result, dataset, written)
     return result
+
+
+def _tell_committed(run: Run, result: Dict[str, Any], dataset: Any, written: Any) -> None:
+    read, rows = result["rows_read"], result["rows_written"]
+    data = {
+        "inputs": [{"name": "input", "rows": read, "schema": _columns(lambda: dataset.schema(fetch_if_missing=False))}],
+        "outputs": [{"name": "output", "uri": result["uri"], "rows": rows, "schema": _columns(written.schema)}],
+    }
+    message = "%d rows are committed in %d files" % (rows, result["files"])
+    batch = {"rows": read, "total_rows": read}
+    run.records.tell("progress", message=message, phase="committed", data=data, batch=batch)
+
+
+def _columns(schema: Callable[[], Any]) -> Optional[Dict[str, str]]:
+    """Give the columns and their types of a schema of Arrow's or Ray Data's, for people; None where it is not known."""
+    try:
+        known = schema()
+        return None if known is None else dict(zip(map(str, known.names), map(str, known.types)))
+    except Exception:  # the work is done
+        return None
 
 
 def _numbers(written: Any, started: float) -> Dict[str, Any]:

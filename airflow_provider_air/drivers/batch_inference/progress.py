@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, List
+from typing import Any, Dict, List
 
 from ..wire.records import RecordWriter
 
@@ -28,6 +28,7 @@ class Progress:
         self._records = records
         self._next = 0.0
         self._told = 0
+        self._counts: Dict[str, int] = {}
         self.rows = 0
 
     def watch(self, dataset: Any) -> None:
@@ -40,16 +41,28 @@ class Progress:
     def look(self, executor: Any) -> None:
         """Take the rows so far; never fails the execution."""
         try:
-            metrics = [operator.metrics for operator in executor._topology if PREDICTS in operator.name]
-            self.rows = max([self.rows, *(each.rows_task_outputs_generated for each in metrics)])
+            predicting = [operator for operator in executor._topology if PREDICTS in operator.name]
+            self.rows = max([self.rows, *(each.metrics.rows_task_outputs_generated for each in predicting)])
+            for operator in predicting:
+                self._count(operator)
         except Exception:  # of no use to anybody but progress
             return
+
+    def _count(self, operator: Any) -> None:
+        counts = {
+            "blocks": operator.metrics.num_task_outputs_generated,
+            # What Ray Data expects by what it has seen so far.
+            "total_rows": operator.num_output_rows_total(),
+            "total_blocks": operator.num_outputs_total(),
+        }
+        self._counts.update({name: int(count) for name, count in counts.items() if count})
 
     def tick(self, is_last: bool = False) -> None:
         """Report, where there is something new; the last time whenever it is."""
         if self.rows > self._told and (is_last or time.monotonic() >= self._next):
             self._told, self._next = self.rows, time.monotonic() + PROGRESS_SECONDS
-            self._records.tell("progress", message="rows predicted", done=self.rows, phase="predict")
+            batch = {**self._counts, "rows": self.rows}
+            self._records.tell("progress", message="rows predicted", done=self.rows, phase="predict", batch=batch)
 
 
 class Follower(ExecutionCallback):  # type: ignore[misc, unused-ignore]

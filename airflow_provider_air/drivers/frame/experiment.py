@@ -46,6 +46,7 @@ class Observer:
     ) -> None:
         self._run = run
         self._config_of = config_of
+        self._metric = metric
         self._pick = pick or reported_of
         self._told: Dict[str, Any] = {}
         self.total: Optional[int] = None
@@ -85,8 +86,10 @@ class Observer:
         )
 
     def _about(self, trial: Any, what: str) -> Dict[str, Any]:
-        if what == "starts" and self._config_of is not None:
-            return fitted({"config": plain(self._config_of(trial))})
+        if what == "starts":
+            compared = {"metric": self._metric, "mode": self._run.config.get("mode")} if self._metric else {}
+            config = {} if self._config_of is None else fitted({"config": plain(self._config_of(trial))})
+            return {**compared, **config}
         return {"error": _error_of(trial)} if what == "failed" else {}
 
 

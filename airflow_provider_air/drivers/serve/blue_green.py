@@ -107,7 +107,8 @@ def _move(rollout: Rollout, releases: List[Release]) -> None:
     details = rollout.watch.until_healthy([release.name for release in releases], rollout.deadline)
     rollout.until_routed({r.route: r.name for r in releases if r.route is not None})
     for release in releases:
-        rollout.report("%s serves %s" % (release.name, release.route))
+        said = "%s serves %s" % (release.name, release.route)
+        rollout.report(said, step="route", state="done", application=release.name)
         rollout.check_smoke(details, release, release.route, samples=1)
 
 
@@ -126,7 +127,7 @@ def _settle(rollout: Rollout, releases: List[Release]) -> Dict[str, Any]:
         time.sleep(float(rollout.config.get("drain_seconds", 5.0)))
         rollout.change(dict.fromkeys(old))
         # What takes the old version away touches no other; that it ends in its own time holds nobody up.
-        rollout.report("retired %s" % ", ".join(old))
+        rollout.report("retired %s" % ", ".join(old), step="retire", state="done")
     return rollout.outcome(details, releases, changed)
 
 

@@ -80,10 +80,14 @@ class Rollout:
             # Leave time to go back before the frame ends this process.
             self.deadline = min(self.deadline, time.monotonic() + run.not_after - time.time() - 20.0)
 
-    def report(self, message: str, done: Optional[int] = None, total: Optional[int] = None) -> None:
-        """Show a line in the task log and the progress."""
+    def report(self, message: str, done: Optional[int] = None, total: Optional[int] = None, **fields: Any) -> None:
+        """
+        Show a line in the task log and the progress.
+
+        :param fields: of the record: ``step`` and ``state`` of the roll-out, ``application``, ``serve``
+        """
         counts = {} if total is None else {"done": done, "total": total}
-        self.run.records.tell("progress", message=message, **counts)
+        self.run.records.tell("progress", message=message, **counts, **fields)
 
     @contextlib.contextmanager
     def holding(self, name: str) -> Iterator[lock.Held]:
@@ -135,12 +139,12 @@ class Rollout:
         said = str(error) or type(error).__name__
         # What serves again is written as it was, whatever Serve itself has become meanwhile.
         self.instance = Instance({}, self.cluster.store)
-        self.report("rolling back: %s" % said.splitlines()[0][:300])
+        self.report("rolling back: %s" % said.splitlines()[0][:300], step="roll back", state="begun")
         try:
             after = go_back(isinstance(error, RolloutFailed))
         except Exception as second:
             raise RolloutFailed("going back failed as well (%s) after: %s" % (second, said)) from error
-        self.report("rolled back: %s" % after)
+        self.report("rolled back: %s" % after, step="roll back", state="done")
         if isinstance(error, RolloutFailed):
             raise RolloutFailed("rolled back, %s. %s" % (after, said)) from error
 
@@ -162,8 +166,11 @@ class Rollout:
             self.watch.until_awake(details, release.name, wakes, self.deadline)
             times = smoke.run(test, url, samples or None, proxies.http)
         except smoke.SmokeTestFailed as error:
+            said = "%s failed its smoke test" % release.name
+            self.report(said, step="smoke test", state="failed", application=release.name)
             raise RolloutFailed("%s: %s" % (release.name, error)) from error
-        self.report("%s passed %d smoke tests, slowest %.3f s" % (release.name, len(times), max(times)))
+        said = "%s passed %d smoke tests, slowest %.3f s" % (release.name, len(times), max(times))
+        self.report(said, step="smoke test", state="passed", application=release.name)
 
     def outcome(self, details: Mapping[str, Any], releases: List[Release], changed: bool) -> Dict[str, Any]:
         """Give the result: what serves now, where, and what served before."""
@@ -185,6 +192,15 @@ class Rollout:
                     for name, deployment in (item.get("deployments") or {}).items()
                 },
             }
+        for release in releases:
+            serve = {name: told[release.application][name] for name in ("status", "route_prefix", "version")}
+            self.report(
+                "%s runs version %s" % (release.application, release.version),
+                step="roll-out",
+                state="done",
+                application=release.name,
+                serve={"name": release.name, "application": release.application, **serve},
+            )
         options = details.get("http_options") or {}
         return {
             "applications": told,

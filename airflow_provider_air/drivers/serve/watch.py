@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, Mapping, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Sequence
 
-from ..wire.serve_state import UNWELL, explain, replicas_of
+from ..wire.serve_state import UNWELL, explain, replicas_of, title_of
 from .cluster import Cluster
 from .proxies import Proxies
 
@@ -22,10 +22,10 @@ class Watch:
     """
     Looks at Serve and reports.
 
-    :param report: takes a line, and how many of how many replicas run
+    :param report: takes a line, how many of how many replicas run, and free fields of the record
     """
 
-    def __init__(self, cluster: Cluster, report: Callable[[str, int, int], None]) -> None:
+    def __init__(self, cluster: Cluster, report: Callable[..., None]) -> None:
         self._cluster = cluster
         self._report = report
         self._told: Dict[str, str] = {}
@@ -101,15 +101,21 @@ class Watch:
     def _look(self, details: Mapping[str, Any], name: str) -> str:
         item = (details.get("applications") or {}).get(name) or {}
         state = str(item.get("status", "NOT_STARTED"))
-        running, wanted, parts = 0, 0, []
+        running, wanted = 0, 0
+        parts: List[str] = []
+        deployments: List[Dict[str, Any]] = []
         for deployment, told in sorted((item.get("deployments") or {}).items()):
             up, target = replicas_of(told)
             running, wanted = running + up, wanted + target
             parts.append("%s %s %d/%d" % (deployment, told.get("status"), up, target))
+            deployments.append(
+                {"name": deployment, "status": str(told.get("status")), "replicas": up, "target": target}
+            )
         line = "%s %s%s" % (name, state, ": " + ", ".join(parts) if parts else "")
         if self._told.get(name) != line:
             self._told[name] = line
-            self._report(line, running, wanted)
+            serve = {"name": name, "application": title_of(name), "status": state, "deployments": deployments}
+            self._report(line, running, wanted, step="application", state=state, application=name, serve=serve)
         return state
 
 

@@ -57,7 +57,7 @@ def _train(run: Run, started: float) -> Dict[str, Any]:
     with reports.mailbox() as mailbox:
         callbacks = reports.callbacks(mailbox, storage_path, name, history.rows)
         trainer = build(name, storage_path, callbacks, config.get("train_loop_config"), data)
-        tick = reports.follow(mailbox, history, report.row, report.restart)
+        tick = reports.follow(mailbox, history, report.row, report.restart, report.workers)
         result = resources.run_when_it_fits(run, "scaling_config", bundles, lambda: _fit(trainer), tick)
     kept = _kept(result)
     for folder, metrics in kept:
@@ -141,20 +141,26 @@ class _Reporter:
             message = "training resumes from %s, after %d reports" % (resumed_from, rows)
         if not self._run.config.get("storage_path"):
             message += "; without storage_path, checkpoints stay on the head node at %s and go with it" % self._uri
-        self._run.records.tell("progress", message=message, phase="start", resumed_from=resumed_from)
+        compared = {} if self._metric is None else {"metric": self._metric, "mode": self._mode}
+        self._run.records.tell("progress", message=message, phase="start", resumed_from=resumed_from, **compared)
 
     def row(self, row: Row) -> None:
         """Write one report."""
         values = tell_metrics(self._run.records, row["metrics"], step=row["report"])
         if row["checkpoint"] is not None:
             uri = files.join(self._uri, row["checkpoint"])
-            self._run.records.tell("checkpoint", uri=uri, values=values)
+            self._run.records.tell("checkpoint", uri=uri, values=values, step=row["report"])
         self._missing.note(row["metrics"])
 
     def restart(self, dropped: int) -> None:
         """Say that the workers start again: after a failure, a preemption, or with another number of them."""
         message = "the workers start again from the last checkpoint: %d reports after it come anew" % dropped
         self._run.records.tell("progress", message=message, phase="restart")
+
+    def workers(self, count: int) -> None:
+        """Say that so many workers start."""
+        message = "%d %s" % (count, "worker starts" if count == 1 else "workers start")
+        self._run.records.tell("progress", message=message, phase="workers", workers=count)
 
     def late(self, row: Optional[Row]) -> None:
         """Write what came for a checkpoint after its report."""

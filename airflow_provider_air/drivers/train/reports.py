@@ -35,7 +35,7 @@ class ReportMailbox:
         self._offset = 0
 
     def drain(self) -> List[Dict[str, Any]]:
-        """Return the new events in order: ``{"row": {...}}`` or ``{"rewind": ROWS LEFT}``."""
+        """Return the new events in order: ``{"row": {...}}``, ``{"rewind": ROWS LEFT}`` or ``{"workers": COUNT}``."""
         with open(self.path, "rb") as file:
             file.seek(self._offset)
             data = file.read()
@@ -86,13 +86,19 @@ class ReportProgress(UserCallback):  # type: ignore[misc, unused-ignore]
             self._flush()
         self._post({"row": row})
 
-    def workers_start(self) -> None:
-        """Drop what workers that start from the last checkpoint will report again."""
+    def workers_start(self, count: Optional[int] = None) -> None:
+        """
+        Drop what workers that start from the last checkpoint will report again.
+
+        :param count: how many start, where that is known
+        """
         before = len(self._history.rows)
         left = self._history.rewind()
         if left < before:
             self._flush()
             self._post({"rewind": left})
+        if count is not None:
+            self._post({"workers": count})
 
     def _flush(self) -> None:
         started = time.monotonic()
@@ -133,7 +139,8 @@ class WorkersStart(WorkerGroupCallback):  # type: ignore[misc, unused-ignore]
 
     def before_worker_group_start(self, worker_group_context: Any) -> None:
         """Take it that all workers start."""
-        self._progress.workers_start()
+        count = getattr(worker_group_context, "num_workers", None)
+        self._progress.workers_start(count if isinstance(count, int) else None)
 
 
 def callbacks(mailbox: ReportMailbox, storage_path: str, run_name: str, rows: List[Row]) -> List[Any]:
@@ -173,11 +180,13 @@ def follow(
     history: History,
     on_row: Callable[[Row], None],
     on_restart: Callable[[int], None] = lambda dropped: None,
+    on_workers: Callable[[int], None] = lambda count: None,
 ) -> Callable[[], None]:
     """
     Give the function that moves new events into the driver's copy of the history.
 
     :param on_restart: told how many rows are dropped since the workers start again
+    :param on_workers: told how many workers start
     """
 
     def tick() -> None:
@@ -185,6 +194,8 @@ def follow(
             if "rewind" in event:
                 on_restart(len(history.rows) - event["rewind"])
                 del history.rows[event["rewind"] :]
+            elif "workers" in event:
+                on_workers(event["workers"])
             else:
                 history.rows.append(event["row"])
                 on_row(event["row"])

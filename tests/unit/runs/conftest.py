@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -71,6 +71,7 @@ class Task:
     log: Lines = field(default_factory=Lines)
     backends: dict[str, Any] = field(default_factory=dict)
     given: OwnPlaces = field(default_factory=OwnPlaces)
+    report: Callable[[Mapping[str, Any]], str] | None = None
 
     def __post_init__(self) -> None:
         self.admission = Admission(self.given)
@@ -97,6 +98,7 @@ class Task:
             log=self.log,
             clock=QuickClock(),
             admission=self.admission,
+            report=self.report,
         )
 
     def _backend(self, name: str) -> ClusterBackend:

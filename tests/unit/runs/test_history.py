@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_air.contracts.history import MOST_BYTES, MOST_LIVE_BYTES, MOST_POINTS
-from airflow_provider_air.runs.history import MOST_SERIES, MOST_TRIALS, RunHistory
+from airflow_provider_air.runs.history import MOST_SERIES, RunHistory
+from airflow_provider_air.runs.trials import CONFIG_BYTES, MOST_TRIALS
 
 
 def metric(number: int, **fields: Any) -> dict[str, Any]:
@@ -130,3 +131,183 @@ def test_a_trial_of_very_many_metrics_stays_small() -> None:
     values = {f"m{number}": 1.0 for number in range(100_000)}
 
     assert len(told([metric(0, values=values, trial="t1")])["trials"][0]["values"]) == MOST_SERIES
+
+
+def progress(number: int, **fields: Any) -> dict[str, Any]:
+    return {"kind": "progress", "seq": number, "t": 1000.0 + number, **fields}
+
+
+def test_each_trial_has_a_curve_of_what_trials_are_compared_by() -> None:
+    starts = progress(0, trial="a", trial_state="running", metric="loss", mode="min", config={"lr": 0.1}, total=8)
+    reports = [metric(1 + n, trial="ab"[n % 2], step=n, values={"acc": 0.1, "loss": 9.0 - n}) for n in range(6)]
+    ends = progress(7, trial="b", trial_state="failed", error="ValueError: no", states={"running": 1, "error": 1})
+
+    shown = told([starts, *reports, ends])
+
+    assert (shown["metric"], shown["mode"]) == ("loss", "min")
+    assert shown["curves"] == {"a": [[0.0, 9.0], [2.0, 7.0], [4.0, 5.0]], "b": [[1.0, 8.0], [3.0, 6.0], [5.0, 4.0]]}
+    assert (shown["trial_states"], shown["trials_total"]) == ({"running": 1, "error": 1}, 8)
+    first, second = shown["trials"]
+    assert (first["status"], first["config"], first["began_at"]) == ("running", {"lr": 0.1}, 1000.0)
+    assert (second["status"], second["error"], second["ended_at"]) == ("failed", "ValueError: no", 1007.0)
+
+
+def test_without_a_metric_told_a_trial_has_a_curve_of_its_first_one() -> None:
+    values = {"training_iteration": 1, "rmse": 3.0, "mae": 2.0}
+
+    shown = told([metric(0, trial="a", values=values), metric(1, trial="b", values=values)])
+
+    assert (shown["metric"], shown["curves"]["a"]) == ("rmse", [[0.0, 3.0]])
+
+
+def test_the_only_trial_is_no_search_and_has_all_its_curves() -> None:
+    alone = told([metric(n, trial="a", values={"reward": n, "length": 2 * n}) for n in range(2)])
+
+    assert alone["series"] == {"reward": [[0.0, 0.0], [1.0, 1.0]], "length": [[0.0, 0.0], [1.0, 2.0]]}
+
+
+def search(trials: int, reports: int) -> list[dict[str, Any]]:
+    config = {f"parameter-{number}": 0.123456789 for number in range(8)}
+    begun = [
+        progress(n, trial=f"trial_{n:05d}", trial_state="running", config=config, metric="loss", mode="min")
+        for n in range(trials)
+    ]
+    values = [{"loss": 1.0 / (1 + n), "accuracy": 0.123456789} for n in range(trials)]
+    told = [
+        metric(trials * (1 + step) + n, trial=f"trial_{n:05d}", step=step, values=values[n])
+        for step in range(reports)
+        for n in range(trials)
+    ]
+    return [*begun, *told]
+
+
+@pytest.mark.parametrize("most", [MOST_LIVE_BYTES, MOST_BYTES])
+def test_a_thousand_trials_and_their_curves_fit(most: int) -> None:
+    shown = told(search(MOST_TRIALS, 60), most)
+
+    assert len(json.dumps(shown, separators=(",", ":"))) <= most
+    assert {curve[-1][0] for curve in shown["curves"].values()} == {59.0}
+    assert set(shown["curves"]) == {row["trial"] for row in shown["trials"]}
+    if most == MOST_BYTES:
+        assert len(shown["trials"]) == MOST_TRIALS
+    else:
+        # Some had to go; the best ones stay.
+        assert shown["trials"][-1]["trial"] == f"trial_{MOST_TRIALS - 1:05d}"
+        assert shown["cut"]["trials"] == MOST_TRIALS - len(shown["trials"])
+
+
+def test_settings_of_a_trial_that_nobody_can_read_are_left_out() -> None:
+    config = {"lr": 0.1, "prompt": "x" * CONFIG_BYTES, "layers": 3}
+
+    [row] = told([progress(0, trial="a", trial_state="running", config=config)])["trials"]
+
+    assert row["config"] == {"lr": 0.1, "layers": 3}
+
+
+def test_a_batch_inference_has_its_blocks_and_a_rate() -> None:
+    batches = [
+        progress(n, done=100 * n, batch={"rows": 100 * n, "blocks": n, "total_blocks": 10, "total_rows": 1000})
+        for n in range(1, 5)
+    ]
+    shown = told(batches)
+
+    assert shown["batch"].pop("rate") == [[1000.0 + n, 100.0 * n] for n in range(1, 5)]
+    assert shown["batch"] == {
+        "rows": 400,
+        "blocks": 4,
+        "total_rows": 1000,
+        "total_blocks": 10,
+        "rows_per_second": 100.0,
+    }
+    assert shown["progress"] == {"at": 1004.0, "done": 400}
+
+
+def test_a_roll_out_has_its_steps_and_its_applications_as_they_are_now() -> None:
+    deployments = [{"name": "Model", "status": "UPDATING", "replicas": 0, "target": 2}]
+    serve = {"name": "app--1", "application": "app", "status": "DEPLOYING", "deployments": deployments}
+    shown = told(
+        [
+            progress(0, message="app--1 DEPLOYING", step="application", state="DEPLOYING", serve=serve),
+            progress(1, message="app--1 passed", step="smoke test", state="passed", application="app--1"),
+            progress(2, serve={"name": "app--1", "status": "RUNNING", "route_prefix": "/", "version": "1"}),
+        ]
+    )
+
+    [application] = shown["serve"]["applications"]
+    assert application == {**serve, "status": "RUNNING", "route_prefix": "/", "version": "1"}
+    assert [(step["at"], step["name"], step["state"]) for step in shown["serve"]["steps"]] == [
+        (1000.0, "application", "DEPLOYING"),
+        (1001.0, "smoke test", "passed"),
+    ]
+
+
+def test_workers_data_and_features_are_those_that_were_told_last() -> None:
+    history = RunHistory()
+    history.note_about(
+        {
+            "inputs": [{"name": "train", "uri": "s3://rows"}, {"name": "test", "uri": "s3://more"}],
+            "features": [{"store": "feast", "feature_service": "delay_v1"}],
+            "trackers": [{"kind": "mlflow", "run_id": "r1"}],
+        }
+    )
+    history.note_records(
+        [
+            progress(0, phase="start", resumed_from=None),
+            progress(1, workers=2),
+            progress(2, workers=1),
+            progress(3, data={"inputs": [{"name": "train", "rows": 5, "schema": {"a": "int64"}}]}),
+            progress(4, features={"feature_service": "delay_v1", "fingerprint": "f", "rows": {"train": 5}}),
+        ]
+    )
+    shown = history.to_json()
+
+    assert shown["workers"] == {"count": 1, "starts": 2, "resumed_from": None}
+    assert shown["inputs"] == [
+        {"name": "train", "uri": "s3://rows", "rows": 5, "schema": {"a": "int64"}},
+        {"name": "test", "uri": "s3://more"},
+    ]
+    assert shown["features"] == [{"store": "feast", "feature_service": "delay_v1", "fingerprint": "f"}]
+    assert shown["trackers"] == [{"kind": "mlflow", "run_id": "r1"}]
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["batch", "serve", "step", "data", "features", "workers", "states", "config", "trial", "metric", "total", "t"],
+)
+@pytest.mark.parametrize(
+    "odd", [None, [], [1], {"a": 1}, {"inputs": 3}, {"deployments": [7]}, "\udc80\0</script>", 1e400]
+)
+def test_whatever_a_driver_tells_in_free_fields_there_is_a_history(field: str, odd: Any) -> None:
+    record = progress(0, trial="a", trial_state="running", message="\x1b[31m\u202e")
+
+    told([{**record, field: odd}, metric(1)])
+
+
+def test_what_was_seen_goes_home_with_the_event_and_joins_what_the_records_say() -> None:
+    watched = RunHistory()
+    watched.note_step("running", 60.0)
+    watched.note_cluster({"name": "c", "expires_at": None, "nodes_total": 1})
+    watched.note_tasks({"f": {"FINISHED": 2}})
+    for number in range(400):
+        watched.note_resources(float(number), {"CPU used": 1.0})
+    seen = json.loads(json.dumps(watched.seen()))
+    kept = RunHistory({"submission_id": "air-1", "workload": "submit"})
+    kept.take(seen, since=50.0)
+    shown = kept.to_json()
+
+    assert len(json.dumps(seen)) < 20_000
+    assert (shown["submission_id"], shown["steps"], shown["tasks"]) == (
+        "air-1",
+        {"running": 60.0},
+        {"f": {"FINISHED": 2}},
+    )
+    assert shown["cluster"] == {"name": "c", "nodes_total": 1}
+    assert shown["resources"][-1] == [399.0, {"CPU used": 1.0}]
+
+
+@pytest.mark.parametrize("odd", [None, 3, "x", [], {"steps": 3, "cluster": [], "resources": [[1]], "tasks": "x"}])
+def test_what_another_version_has_seen_is_passed_over_where_it_has_another_shape(odd: Any) -> None:
+    history = RunHistory()
+    history.take(odd)
+
+    assert history.to_json()["resources"] == []

@@ -32,7 +32,7 @@ export interface Palette {
   accent: string;
 }
 
-export function paletteNow(): Palette {
+function paletteNow(): Palette {
   return {
     text: colour("--fg"),
     muted: colour("--fg-muted"),
@@ -45,14 +45,15 @@ export function paletteNow(): Palette {
   };
 }
 
-/** The palette, read anew when the theme changes. */
+let known: { mode: string; palette: Palette } | null = null;
+
+/** The palette, read anew when the theme changes; one for all charts. */
 export function usePalette(): Palette {
   const { mode } = useAppearance();
-  const held = useRef<{ mode: string; palette: Palette } | null>(null);
-  if (held.current?.mode !== mode) {
-    held.current = { mode, palette: paletteNow() };
+  if (known?.mode !== mode) {
+    known = { mode, palette: paletteNow() };
   }
-  return held.current.palette;
+  return known.palette;
 }
 
 export interface ChartProps {

@@ -3,7 +3,7 @@
 import { useCallback, useMemo } from "preact/hooks";
 import { isNumber, number, percent, span, time } from "../format";
 import { useAppearance } from "../appearance";
-import { Code, Link, Panel, Pill, Progress, SimpleTable, When } from "../parts/basics";
+import { Code, Link, Panel, Pill, Progress, SimpleTable, When, safeUrl } from "../parts/basics";
 import { Curves } from "../parts/curves";
 import { Tree } from "../parts/json";
 import { Said, clean } from "../text";
@@ -150,7 +150,7 @@ function ServedApplication({ application }: { application: Application }) {
           rows={deployments.map((one) => [<Said text={one.name} />, <DeploymentState deployment={one} />, <Replicas deployment={one} />])}
         />
       )}
-      {url && <Code text={`curl -sS ${quoted(clean(url))}`} />}
+      {safeUrl(url) !== null && <Code text={`curl -sS ${quoted(clean(url))}`} />}
     </section>
   );
 }

@@ -1,0 +1,72 @@
+"""A page of the bundle in a real browser, in an iframe as Airflow makes it, over the fixtures of `ui/`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, Frame, Page, Request
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+UI = REPOSITORY / "ui"
+STATIC = REPOSITORY / "airflow_provider_air" / "pages" / "static"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+TASKS = ["train", "trained", "tune", "batch", "serve", "submit", "failed", "hostile", "empty", "not_ours"]
+# That its sandbox can be left is said of every iframe of Airflow's; what a test fails on purpose is told as such.
+HARMLESS = ("can escape its sandboxing", "Failed to load resource")
+
+
+def address(name: str) -> str:
+    """Give the path of a page: of a fixture of a task, `run` or `clusters`."""
+    return {"run": "/air/run/dag/run", "clusters": "/air/clusters"}.get(
+        name, f"/air/task/dag/run/{name}/%7BMAP_INDEX%7D"
+    )
+
+
+@dataclass
+class Visit:
+    """A page that is open; what its console said is in `complaints`."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    @property
+    def frame(self) -> Frame:
+        """The iframe; the page itself where there is none."""
+        return self.page.frames[-1]
+
+    def requests(self, part: str) -> list[str]:
+        """Give the addresses asked for so far that have this in them."""
+        return [url for url in self.asked if part in url]
+
+
+def visit(context: BrowserContext, url: str, *, before: Any = None) -> Visit:
+    """Open a page and wait until it shows something; `before` is given the page, to route its requests."""
+    page = context.new_page()
+    made = Visit(page)
+    page.on("console", lambda message: _complain(made, message.type, message.text))
+    page.on("pageerror", lambda error: made.complaints.append(str(error)))
+
+    def note(request: Request) -> None:
+        made.asked.append(request.url)
+
+    page.on("request", note)
+    if before is not None:
+        before(page)
+    page.goto(url)
+    made.frame.locator("main > *:not(.off-screen)").first.wait_for(state="attached")
+    return made
+
+
+def _complain(made: Visit, kind: str, text: str) -> None:
+    if kind in {"error", "warning"} and not any(part in text for part in HARMLESS):
+        made.complaints.append(f"{kind}: {text}")

@@ -1,0 +1,197 @@
+"""What a person sees, by the state of the task and of the connection."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.ui.conftest import Open
+from tests.ui.site import UI
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page, Route
+
+API = "**/air/api/task/**"
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "panels"),
+    [
+        ("train", "Running", ["Where the time went", "Metrics", "Cluster", "Use of the cluster", "Attempts"]),
+        ("trained", "Succeeded", ["Metrics", "Result", "Tracking", "Data", "Features", "Links"]),
+        ("tune", "Running", ["Search", "rmse by trial", "Parameters and what they gave", "Trials"]),
+        ("batch", "Running", ["Rows", "Ray tasks by function", "Data"]),
+        ("serve", "Running", ["Applications", "Roll-out", "Smoke test"]),
+        ("submit", "Queued on Ray", ["Ray tasks by function", "Attempts"]),
+        ("failed", "Failed", ["Metrics", "Attempts"]),
+        ("empty", "Not started", []),
+    ],
+)
+def test_a_task_shows_its_state_and_what_there_is(open_page: Open, name: str, state: str, panels: list[str]) -> None:
+    frame = open_page(name).frame
+    expect(frame.locator(".head-state")).to_contain_text(state)
+    for panel in panels:
+        expect(frame.get_by_role("heading", name=panel, exact=True)).to_be_visible()
+    if name == "failed":
+        expect(frame.locator(".error-text")).to_contain_text("CUDA out of memory. Tried to allocate")
+
+
+def test_what_a_running_task_waits_for_is_said_with_how_long(open_page: Open) -> None:
+    head = open_page("submit").frame.locator(".head")
+    expect(head).to_contain_text("Waits for 2 GPUs: all 3 are used by")
+    expect(head).to_contain_text("for 1 min 3")
+
+
+def test_progress_is_told_in_words_and_to_a_screen_reader(open_page: Open) -> None:
+    frame = open_page("train").frame
+    expect(frame.get_by_role("progressbar", name="Progress")).to_have_attribute("aria-valuenow", "67")
+    expect(frame.locator(".advance")).to_contain_text("8 of 12")
+    expect(frame.locator(".advance")).to_contain_text("left")
+
+
+def test_a_task_of_others_has_one_quiet_line_and_is_asked_for_once(open_page: Open) -> None:
+    def clock(page: Page) -> None:
+        page.clock.install()
+
+    made = open_page("not_ours", before=clock)
+    expect(made.frame.get_by_text("This task does not run on Ray")).to_be_visible()
+    assert made.frame.locator(".panel").count() == 0
+    made.page.clock.fast_forward(60_000)
+    assert len(made.requests("/api/task/")) == 1
+
+
+def test_while_nothing_has_come_there_is_a_skeleton(open_page: Open) -> None:
+    waiting: list[Route] = []
+    made = open_page("train", before=lambda page: page.route(API, lambda route: waiting.append(route)))
+    expect(made.frame.get_by_role("status", name="Loading")).to_be_visible()
+    waiting[0].continue_()
+    expect(made.frame.locator(".head-state")).to_contain_text("Running")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(401, "You are signed out"), (403, "does not allow to see this"), (404, "knows no such task instance")],
+)
+def test_what_no_waiting_helps_is_said_and_not_asked_again(open_page: Open, status: int, words: str) -> None:
+    def broken(page: Page) -> None:
+        page.clock.install()
+        page.route(API, lambda route: route.fulfill(status=status, json={"detail": "no"}))
+
+    made = open_page("train", before=broken)
+    expect(made.frame.locator(".notice")).to_contain_text(words)
+    made.page.clock.fast_forward(60_000)
+    assert len(made.requests("/api/task/")) == 1
+
+
+def test_an_outage_is_survived_and_ends_by_itself(open_page: Open) -> None:
+    broken = True
+
+    def answer(route: Route) -> None:
+        if broken:
+            route.fulfill(status=503, body="<html>gateway</html>", content_type="text/html")
+        else:
+            route.continue_()
+
+    def before(page: Page) -> None:
+        page.clock.install()
+        page.route(API, answer)
+
+    made = open_page("train", before=before)
+    expect(made.frame.locator(".notice")).to_contain_text("Airflow's API server has a problem")
+    broken = False
+    made.page.clock.fast_forward(5_000)
+    expect(made.frame.locator(".head-state")).to_contain_text("Running")
+    expect(made.frame.locator(".notice")).to_have_count(0)
+    broken = True
+    made.page.clock.run_for(25_000)
+    expect(made.frame.locator(".notice")).to_contain_text("Last word")
+    expect(made.frame.locator(".head-state")).to_contain_text("Running")
+
+
+def test_errors_are_asked_again_ever_more_rarely(open_page: Open) -> None:
+    def before(page: Page) -> None:
+        page.clock.install()
+        page.route(API, lambda route: route.abort())
+
+    made = open_page("train", before=before)
+    expect(made.frame.locator(".notice")).to_contain_text("Airflow does not answer")
+    made.page.clock.run_for(60_000)
+    assert 3 <= len(made.requests("/api/task/")) <= 7
+
+
+def test_only_what_has_changed_is_asked_for_until_the_end(open_page: Open) -> None:
+    view = json.loads((UI / "fixtures" / "train.json").read_text())
+    view["hashes"] = dict.fromkeys(view["sections"], "h")
+    answers: list[dict[str, Any]] = [
+        view,
+        {**view, "sections": {"state": {"phase": "collecting", "message": "nearly there"}}},
+        {
+            **view,
+            "sections": {"task": {**view["sections"]["task"], "state": "success"}, "state": {"phase": "succeeded"}},
+        },
+    ]
+
+    def before(page: Page) -> None:
+        page.clock.install()
+        page.route(API, lambda route: route.fulfill(json=answers.pop(0)))
+
+    made = open_page("train", before=before)
+    expect(made.frame.locator(".head-state")).to_contain_text("Running")
+    made.page.clock.run_for(2_100)
+    expect(made.frame.locator(".head-state")).to_contain_text("Collecting the result")
+    expect(made.frame.get_by_role("heading", name="Metrics")).to_be_visible()
+    assert "known=metrics%3Ah" in made.requests("/api/task/")[1]
+    made.page.clock.run_for(2_100)
+    expect(made.frame.locator(".head-state")).to_contain_text("Succeeded")
+    made.page.clock.run_for(30_000)
+    assert len(made.requests("/api/task/")) == 3
+
+
+def test_a_hidden_tab_asks_for_nothing_until_it_is_seen_again(open_page: Open) -> None:
+    made = open_page("train", before=lambda page: page.clock.install())
+    expect(made.frame.locator(".head-state")).to_contain_text("Running")
+
+    def turn(state: str) -> None:
+        made.frame.evaluate(
+            """state => { Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+                document.dispatchEvent(new Event("visibilitychange")); }""",
+            state,
+        )
+
+    turn("hidden")
+    made.page.clock.run_for(12_000)
+    asked = len(made.requests("/api/task/"))
+    made.page.clock.run_for(60_000)
+    assert len(made.requests("/api/task/")) == asked
+    with made.page.expect_request("**/air/api/task/**"):
+        turn("visible")
+
+
+def test_a_try_that_was_is_asked_for_and_told_apart(open_page: Open) -> None:
+    made = open_page("trained")
+    made.frame.get_by_label("Try").select_option("1")
+    expect(made.frame.get_by_text("This is try 1, as it was.")).to_be_visible()
+    assert "try_number=1" in made.requests("/api/task/")[-1]
+
+
+def test_other_metrics_are_asked_for_when_they_are_chosen(open_page: Open) -> None:
+    made = open_page("train")
+    made.frame.get_by_role("button", name="grad_norm").click()
+    expect(made.frame.get_by_role("button", name="grad_norm")).to_have_attribute("aria-pressed", "true")
+    assert "metric=grad_norm" in made.requests("/api/task/")[-1]
+
+
+def test_the_run_and_the_clusters_have_pages(open_page: Open) -> None:
+    run = open_page("run").frame
+    expect(run.locator(".head")).to_contain_text("11.42")
+    expect(run.get_by_role("img", name="Timeline.")).to_be_visible()
+    expect(run.get_by_role("row")).to_have_count(7)
+    clusters = open_page("clusters").frame
+    expect(clusters.locator(".notice")).to_contain_text("needs 4 GPUs, the cluster has 3")
+    expect(clusters.get_by_role("heading", name="gpu-pool")).to_be_visible()
+    expect(clusters.get_by_role("region", name="What a clean-up would take")).to_contain_text("it expired 7 min ago")
+    clusters.get_by_label("DAG").select_option("embeddings")
+    expect(clusters.locator(".table-count")).to_have_text("20 jobs")

@@ -1,0 +1,118 @@
+"""At home in Airflow, safe, readable: theme and zone, CSP and hostile text, sizes, axe."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.requirements import needs
+from tests.ui.conftest import Open
+from tests.ui.site import STATIC, TASKS, UI
+
+AXE = UI / "node_modules" / "axe-core" / "axe.min.js"
+PAGES = [*TASKS, "run", "clusters"]
+WIDTHS = [1920, 1280, 390]
+
+
+def test_the_theme_is_airflow_s_and_follows_it(open_page: Open) -> None:
+    made = open_page("train", "dark")
+    html = made.frame.locator("html")
+    expect(html).to_have_attribute("data-theme", "dark")
+    assert made.frame.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(0, 0, 0)"
+    made.page.evaluate("document.documentElement.className = 'light'")
+    expect(html).to_have_attribute("data-theme", "light")
+    assert made.frame.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
+    assert "Inter" in made.frame.evaluate("getComputedStyle(document.documentElement).fontFamily")
+
+
+def test_times_are_in_the_zone_that_is_chosen_in_airflow(open_page: Open) -> None:
+    made = open_page("train")
+    started = made.frame.locator(".head time").first
+    expect(started).to_have_text("2025-11-29 19:00:20")
+    made.page.evaluate(
+        """() => { localStorage.setItem("timezone", JSON.stringify("Asia/Tokyo"));
+            window.dispatchEvent(new StorageEvent("local-storage", { key: "timezone" })); }"""
+    )
+    expect(started).to_have_text("2025-11-30 03:00:20")
+    made.page.evaluate(
+        """() => { localStorage.setItem("timezone", "not JSON");
+            window.dispatchEvent(new StorageEvent("local-storage", { key: "timezone" })); }"""
+    )
+    expect(started).to_have_text("2025-11-29 19:00:20")
+
+
+def test_hostile_text_is_only_text(open_page: Open) -> None:
+    made = open_page("hostile")
+    frame = made.frame
+    expect(frame.get_by_role("heading", name="Trials", exact=True)).to_be_visible()
+    for details in frame.locator("details:not([open]) > summary").all():
+        details.click()
+    text = frame.locator("main").inner_text()
+    assert "<img src=x onerror=window.hacked=1>" in text
+    assert not set(text) & {"\x1b", "\u202e", "\u2066", "\x07"}
+    assert frame.evaluate("window.hacked") is None
+    assert made.page.evaluate("window.hacked") is None
+    assert frame.locator("img, iframe, object, embed, script:not([src])").count() == 0
+    targets: list[str] = frame.locator("a").evaluate_all("links => links.map(link => link.href)")
+    assert targets
+    assert all(target.startswith(("http://", "https://")) for target in targets)
+
+
+def test_a_style_that_the_policy_forbids_would_be_told(open_page: Open) -> None:
+    made = open_page("not_ours")
+    made.frame.evaluate("document.body.setAttribute('style', 'color: red')")
+    made.page.wait_for_timeout(100)
+    assert any("Content Security Policy" in complaint for complaint in made.complaints)
+    made.complaints.clear()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_fits_and_is_quiet_in_the_console(open_page: Open, name: str) -> None:
+    # Violations of the CSP are among what the console says: `open_page` looks at that.
+    made = open_page(name)
+    made.frame.locator(".panel, .not-ours").first.wait_for()
+    for width in WIDTHS:
+        made.page.set_viewport_size({"width": width, "height": 844})
+        assert made.frame.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@needs("node", AXE.exists(), "axe-core, which `make ui` brings")
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing_serious_in_either_theme(open_page: Open, name: str) -> None:
+    made = open_page(name)
+    frame = made.frame
+    frame.locator(".panel, .not-ours").first.wait_for()
+    for closed in frame.locator(".fold-button, details:not([open]) > summary").all():
+        closed.click()
+    frame.evaluate(AXE.read_text())
+    for theme in ["light", "dark"]:
+        made.page.evaluate("theme => { document.documentElement.className = theme; }", theme)
+        expect(frame.locator("html")).to_have_attribute("data-theme", theme)
+        found: dict[str, Any] = frame.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+        assert serious(found) == []
+
+
+def serious(found: dict[str, Any]) -> list[str]:
+    return [
+        f"{violation['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
+        for violation in found["violations"]
+        if violation["impact"] in {"serious", "critical"}
+        for node in violation["nodes"][:3]
+    ]
+
+
+def test_the_bundle_is_small_and_whole() -> None:
+    names = ["air.js", "air.css"]
+    assert sum(len(gzip.compress((STATIC / name).read_bytes(), 9)) for name in names) <= 300_000
+    text = (STATIC / "air.js").read_text()
+    assert "</script" not in text.lower()
+    assert "sourceMappingURL" not in text
+    lock = json.loads((UI / "package-lock.json").read_text())
+    licences = (STATIC / "LICENSES.txt").read_text()
+    bundled = lock["packages"][""]["dependencies"]
+    assert bundled
+    assert all(f"{name} {version} (" in licences for name, version in bundled.items())

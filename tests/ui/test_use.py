@@ -1,0 +1,209 @@
+"""What a person does with the pages: sort, search, compare, follow links, act; by mouse and keyboard."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.ui.conftest import Open
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, Page
+
+
+def test_trials_are_sorted_by_keyboard_and_filtered(open_page: Open) -> None:
+    frame = open_page("tune").frame
+    table = frame.get_by_role("region", name="Trials").get_by_role("table")
+    column = table.get_by_role("columnheader", name="rmse")
+    expect(column).to_have_attribute("aria-sort", "ascending")
+    expect(table.get_by_role("row").nth(1)).to_contain_text("best")
+    column.get_by_role("button").focus()
+    frame.page.keyboard.press("Enter")
+    expect(column).to_have_attribute("aria-sort", "descending")
+    values = [float(text) for text in table.locator("tbody tr td:nth-child(3)").all_inner_texts()[:8] if text.strip()]
+    assert len(values) == 8
+    assert values == sorted(values, reverse=True)
+    frame.get_by_label("Status", exact=True).select_option("error")
+    expect(frame.locator(".table-count")).to_have_text("16 trials")
+    frame.get_by_label("Filter trials").fill("objective_00017")
+    expect(frame.locator(".table-count")).to_have_text("1 of 16 trials")
+
+
+def test_of_a_thousand_trials_only_those_in_sight_are_drawn(open_page: Open) -> None:
+    frame = open_page("tune").frame
+    region = frame.get_by_role("region", name="Trials").last
+    expect(region.locator("table")).to_have_attribute("aria-rowcount", "1001")
+    assert region.locator("tbody tr").count() < 60
+    region.evaluate("box => { box.scrollTop = box.scrollHeight; }")
+    # Trials without a value are sorted last.
+    expect(region.locator("tbody tr:not(.gap)").last).to_contain_text("error")
+
+
+def test_a_trial_that_is_picked_has_its_curve_in_front(open_page: Open) -> None:
+    frame = open_page("tune").frame
+    frame.get_by_label("Filter trials").fill("objective_00025")
+    frame.get_by_label("Show the curve of objective_00025").check()
+    expect(frame.get_by_role("img", name=re.compile("rmse by trial.*objective_00025"))).to_be_visible()
+
+
+def test_a_range_on_an_axis_keeps_those_trials_only(open_page: Open) -> None:
+    made = open_page("tune")
+    chart = made.frame.get_by_role("img", name=re.compile("Parallel coordinates"))
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    assert box is not None
+    # The first axis is at the left, the last at the right.
+    x = box["x"] + box["width"] - 60
+    made.page.mouse.move(x, box["y"] + 220)
+    made.page.mouse.down()
+    made.page.mouse.move(x, box["y"] + 250, steps=4)
+    made.page.mouse.move(x, box["y"] + 275, steps=4)
+    made.page.mouse.up()
+    expect(made.frame.get_by_text("Only trials within the ranges")).to_be_visible()
+    count = int(made.frame.locator(".table-count").inner_text().split()[0].replace(",", ""))
+    assert 0 < count < 900
+
+
+def test_the_log_is_read_searched_and_free_of_escapes(open_page: Open) -> None:
+    made = open_page("train")
+    frame = made.frame
+    frame.get_by_role("button", name=re.compile("^Log")).click()
+    box = frame.get_by_role("log")
+    expect(box).to_contain_text("CUDA out of memory </script><b>x</b> \\u202eevil")
+    assert "\x1b" not in box.inner_text()
+    assert "map_index=-1" in made.requests("/logs/")[0]
+    expect(frame.locator(".log-line.error")).to_have_count(1)
+    assert frame.locator(".log-line.warning").count() >= 4
+    frame.get_by_label("Search the log").fill("out of memory")
+    expect(frame.locator(".log-line")).to_have_count(1)
+    expect(frame.locator("mark")).to_have_text("out of memory")
+
+
+def test_earlier_runs_are_laid_over_one_another(open_page: Open) -> None:
+    made = open_page("train")
+    made.frame.get_by_role("button", name=re.compile("^Compare")).click()
+    expect(made.frame.get_by_role("img", name=re.compile(r"loss by run\. Line chart"))).to_be_visible()
+    expect(made.frame.get_by_role("img", name=re.compile(r"loss of 3 runs"))).to_be_visible()
+    made.frame.get_by_label("Show the curve of scheduled__2025-11-27").uncheck()
+    expect(made.frame.get_by_role("img", name=re.compile(r"loss of 2 runs"))).to_be_visible()
+    assert made.requests("/api/compare/")[-1].count("run=") == 2
+
+
+def test_zoom_scroll_and_choices_stay_when_news_come(open_page: Open) -> None:
+    made = open_page("train", before=lambda page: page.clock.install())
+    frame = made.frame
+    expect(frame.get_by_role("heading", name="Metrics")).to_be_visible()
+    made.page.clock.run_for(100)
+    frame.get_by_label("Log scale").check()
+    frame.locator("details.as-table summary", has_text="As a table").click()
+    chart = frame.get_by_role("img", name=re.compile(r"^loss\. Line chart"))
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    assert box is not None
+    made.page.mouse.move(box["x"] + 100, box["y"] + 90)
+    made.page.mouse.down()
+    made.page.mouse.move(box["x"] + 220, box["y"] + 100, steps=5)
+    made.page.mouse.up()
+    expect(frame.get_by_role("button", name="Whole range").first).to_be_visible()
+    frame.evaluate("window.scrollTo(0, 320)")
+    before = len(made.requests("/api/task/"))
+    made.page.clock.run_for(6_500)
+    assert len(made.requests("/api/task/")) >= before + 2
+    assert frame.evaluate("window.scrollY") == 320
+    expect(frame.get_by_role("button", name="Whole range").first).to_be_visible()
+    expect(frame.get_by_label("Log scale")).to_be_checked()
+    expect(frame.get_by_role("table").first).to_be_visible()
+    frame.get_by_role("button", name="Whole range").first.click()
+    expect(frame.get_by_role("button", name="Whole range")).to_have_count(0)
+
+
+def test_a_link_leaves_the_sandbox_in_a_tab_of_its_own(open_page: Open, context: BrowserContext) -> None:
+    context.route("https://*.example.com/**", lambda route: route.fulfill(body="there"))
+    made = open_page("train")
+    with context.expect_page() as opened:
+        made.frame.get_by_role("region", name="Links").get_by_role("link", name="Grafana").click()
+    assert opened.value.url == "https://grafana.example.com/d/ray"
+    assert opened.value.evaluate("window.opener") is None
+    assert "/outer/" in made.page.url
+
+
+def test_a_task_s_name_leads_to_its_tab_in_airflow(open_page: Open, site: str) -> None:
+    made = open_page("run")
+    made.page.route("**/dags/**", lambda route: route.fulfill(body="<title>tab</title>", content_type="text/html"))
+    made.frame.get_by_role("link", name="evaluate [0]").click()
+    made.page.wait_for_url(f"{site}/dags/flight_delays/runs/**/tasks/evaluate/mapped/0/plugin/ray")
+
+
+def calls(page: Page, site: str) -> list[dict[str, Any]]:
+    answer = page.request.get(f"{site}/calls").json()
+    assert isinstance(answer, list)
+    return answer
+
+
+def test_stop_asks_first_and_says_what_came_of_it(open_page: Open, site: str) -> None:
+    made = open_page("train")
+    frame = made.frame
+    before = len(calls(made.page, site))
+    frame.get_by_role("button", name="Stop").click()
+    dialog = frame.get_by_role("dialog", name="Stop this task?")
+    expect(dialog).to_be_visible()
+    assert frame.evaluate("document.activeElement.closest('dialog') !== null")
+    made.page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    assert len(calls(made.page, site)) == before
+    frame.get_by_role("button", name="Stop").click()
+    frame.get_by_role("button", name="Stop it").click()
+    expect(frame.get_by_text("Marked as failed; the job on Ray is being stopped.")).to_be_visible()
+    [call] = calls(made.page, site)[before:]
+    assert call["method"] == "PATCH"
+    assert call["path"] == "/api/v2/dags/dag/dagRuns/run/taskInstances/train?map_index=-1"
+    assert call["body"] == {"new_state": "failed"}
+
+
+@pytest.mark.parametrize("choice", ["fresh", "resume"])
+def test_clear_sends_the_choice_first(open_page: Open, site: str, choice: str) -> None:
+    made = open_page("trained")
+    frame = made.frame
+    before = len(calls(made.page, site))
+    frame.get_by_role("button", name="Clear").click()
+    frame.get_by_role("radio", name=choice.capitalize()).check()
+    frame.get_by_role("button", name="Clear it").click()
+    expect(frame.locator(".said")).to_contain_text("Cleared")
+    word, cleared = calls(made.page, site)[before:]
+    assert (word["path"], word["body"]) == ("/air/api/clear-choice/dag/run/trained/-1", {"on_clear": choice})
+    assert cleared["path"] == "/api/v2/dags/dag/clearTaskInstances"
+    assert cleared["body"]["task_ids"] == ["trained"]
+    assert cleared["body"]["dry_run"] is False
+
+
+def test_a_refusal_is_said_in_airflow_s_words(open_page: Open) -> None:
+    made = open_page("train")
+    made.page.route("**/api/v2/**", lambda route: route.fulfill(status=403, json={"detail": "Forbidden"}))
+    made.frame.get_by_role("button", name="Stop").click()
+    made.frame.get_by_role("button", name="Stop it").click()
+    expect(made.frame.locator(".said.bad")).to_have_text("Airflow does not allow you that: Forbidden")
+
+
+def test_who_may_not_act_has_no_buttons(open_page: Open) -> None:
+    frame = open_page("not_ours").frame
+    assert frame.get_by_role("button").count() == 0
+
+
+def test_the_endpoint_has_a_command_to_copy(open_page: Open) -> None:
+    frame = open_page("serve").frame
+    expect(frame.locator(".code pre").first).to_have_text("curl -sS 'https://serve.example.com/delays'")
+    frame.locator(".code").first.get_by_role("button", name="Copy").click()
+    expect(frame.locator(".code").first.get_by_role("button")).to_have_text(re.compile("Copied"))
+
+
+def test_a_report_needs_no_request(open_page: Open) -> None:
+    made = open_page("trained", path="/air/report/dag/run/trained/-1")
+    expect(made.frame.get_by_role("heading", level=1)).to_have_text("trained")
+    expect(made.frame.get_by_role("heading", name="Metrics", exact=True)).to_be_visible()
+    assert made.frame.get_by_role("button", name=re.compile("Stop|Clear|Log|Compare")).count() == 0
+    assert [url for url in made.asked if "/static/" not in url and "/report/" not in url and "favicon" not in url] == []
+    made.page.emulate_media(color_scheme="dark")
+    expect(made.frame.locator("html")).to_have_attribute("data-theme", "dark")

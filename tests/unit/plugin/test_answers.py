@@ -1,0 +1,53 @@
+"""A browser is sent what it has not, and many tabs of one task cost one reading."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_air.plugin.answers import Made, SectionCache, answer, answer_whole, encoded
+
+
+def told(response: Any) -> Any:
+    """Read an answer."""
+    assert response.media_type == "application/json"
+    return json.loads(response.body)
+
+
+def test_what_the_browser_has_is_not_sent_again() -> None:
+    sections = encoded({"task": {"a": 1}, "state": {"ä": [None, 1.5]}, "links": []})
+    first = told(answer(sections, []))
+    assert first["sections"] == {"task": {"a": 1}, "state": {"ä": [None, 1.5]}, "links": []}
+    known = [f"task:{first['hashes']['task']}", "state:0", "nothing:1", "", ":"]
+    assert list(told(answer(sections, known))["sections"]) == ["state", "links"]
+
+
+def test_a_hash_is_of_what_is_inside_alone() -> None:
+    one, same, other = (encoded({"a": value})["a"].hash for value in ([1, 2], [1, 2], [2, 1]))
+    assert one == same != other
+
+
+def test_what_is_no_number_is_no_answer() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        answer_whole({"a": float("nan")})
+
+
+def test_what_is_kept_is_made_once_and_the_longest_unused_goes_first() -> None:
+    made: list[str] = []
+
+    def make(name: str) -> Made:
+        made.append(name)
+        return Made(encoded({"body": "x" * 3000}), {})
+
+    cache = SectionCache(10_000)
+    for name in ("a", "b", "a", "c", "a", "b"):
+        cache.get(name, lambda name=name: make(name))  # type: ignore[misc]
+    assert made == ["a", "b", "c", "b"]
+
+
+def test_what_is_larger_than_all_that_may_be_kept_is_given_and_not_kept() -> None:
+    cache = SectionCache(10)
+    assert cache.get("a", lambda: Made(encoded({"a": 1}), {})).sections["a"].body == b"1"
+    assert "a" not in cache
