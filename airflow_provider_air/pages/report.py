@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 STATIC = Path(__file__).parent / "static"
 NAME_CHARACTERS = 100
+PROVIDER = "airflow-provider-air"
 # JSON has these signs within its strings only, where they may be spelled so: none of them then ends the element.
 _SPELLED = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&"}
 # The tables give way to what the script has drawn, and stay where it has drawn nothing.
@@ -39,8 +40,9 @@ _TABLES_STYLE = """
 #air-tables { font: 14px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 0 auto; padding: 1rem }
 #air-tables table { border-collapse: collapse; display: block; overflow-x: auto }
 #air-tables th, #air-tables td { border: 1px solid color-mix(in srgb, currentColor 25%, transparent);
-  padding: .25rem .5rem; text-align: start; vertical-align: top; overflow-wrap: anywhere }
-#air-made { font: 12px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 0 auto; padding: 1rem; opacity: .8 }
+  padding: .25rem .5rem; text-align: start; vertical-align: top; overflow-wrap: break-word }
+#air-tables h2 { margin: 1rem 0 .25rem }
+#air-made { font: 12px/1.5 system-ui, sans-serif; padding: 1rem }
 #air-tables pre { overflow: auto; max-height: 40rem; white-space: pre-wrap; overflow-wrap: anywhere }
 """
 _PAGE = """<!doctype html>
@@ -112,8 +114,8 @@ def policy() -> str:
 
 @functools.cache
 def _environment() -> dict[str, str]:
-    versions = {"airflow": _version("apache-airflow-core"), "provider": _version("airflow-provider-air")}
-    return {name: known for name, known in versions.items() if known} | {"python": platform.python_version()}
+    versions = {"Airflow": _version("apache-airflow-core"), PROVIDER: _version(PROVIDER)}
+    return {name: known for name, known in versions.items() if known} | {"Python": platform.python_version()}
 
 
 def _version(distribution: str) -> str | None:

@@ -37,7 +37,7 @@ def test_it_is_drawn_without_a_request_a_complaint_or_a_foreign_script(
     made = visit(context, address)
     expect(made.page.locator("#air h1")).to_be_visible()
     expect(made.page.locator("#air-tables")).to_be_hidden()
-    expect(made.page.locator("#air-made")).to_contain_text("Made by airflow 3.")
+    expect(made.page.locator("#air-made")).to_contain_text("Made by Airflow 3.")
     assert made.complaints == []
     assert nothing_was_asked_for(made, address)
     assert made.page.evaluate("window.hacked") is None

@@ -84,7 +84,7 @@ def view(environment: dict[str, Any] | None = None, **sections: Any) -> dict[str
 def given(data: dict[str, Any]) -> dict[str, Any]:
     """Leave out what a report adds to the view that it was made of."""
     assert data.pop("made_at") == data.get("now")
-    versions = {name: data["environment"].pop(name) for name in ("airflow", "provider", "python")}
+    versions = {name: data["environment"].pop(name) for name in ("Airflow", "airflow-provider-air", "Python")}
     assert all(re.match(r"\d+\.\d+", version) for version in versions.values())
     return {name: value for name, value in data.items() if value or name != "environment"}
 
@@ -188,21 +188,24 @@ def test_without_scripts_the_tables_tell_what_is_known() -> None:
         view(
             state={"phase": "failed", "error": "out of memory", "updated_at": 1_700_000_000, "total": 0},
             attempts=[{"submission_id": "air-1", "number": 1, "begun_at": 1_700_000_000.5, "is_current": True}],
+            timeline=[{"name": "run", "from": 10.0, "to": 12.5}, {"name": "collect", "from": 12.5, "to": None}],
             metrics={"last": {"rmse": 0.1 + 0.2}},
+            features=[{"store": "feast", "features": ["a:b", "c:d"]}],
             result={"best": {"x": 3}},
             links=[
                 {"label": "Ray dashboard", "url": "http://ray:8265"},
                 {"label": "odd", "url": "javascript:alert(1)"},
             ],
-            environment={"ray": "2.60.0"},
+            environment={"Ray": "2.60.0"},
         )
     )
     text = re.sub(r"\s+", " ", Page(html).text)
     for expected in ("flights / manual__1 / train", "out of memory", "air-1", "2023-11-14 22:13:20 UTC", "is current",
-                     "rmse 0.30000000000000004", '{ "best": { "x": 3 } }', "Ray dashboard", "ray 2.60.0", "total 0",
+                     "rmse 0.30000000000000004", '{ "best": { "x": 3 } }', "Ray dashboard", "total 0",
+                     "1970-01-01 00:00:12 UTC 2.5", "a:b, c:d",
                      "odd: javascript:alert(1)"):  # fmt: skip
         assert expected in text
-    assert re.search(r"Made by airflow 3\.\d+.*provider \d+.*python 3\.\d+.*ray 2\.60\.0", text)
+    assert re.search(r"Made by Airflow 3\.\d+.*airflow-provider-air \d+.*Python 3\.\d+.*Ray 2\.60\.0", text)
 
 
 @pytest.mark.parametrize(("mode", "first", "last"), [("max", "t29", "t10"), ("min", "t0", "t19"), (None, "t0", "t19")])
