@@ -214,7 +214,9 @@ def _trials(trials: Mapping[str, Any]) -> str:
     metric, best = _line(trials.get("metric")), trials.get("best")
     row = next((row for row in objects(trials.get("rows")) if row.get("trial") == best), {})
     value = number(mapping(row.get("values")).get(str(trials.get("metric"))))
-    return f"trials: {counts}" + ("" if value is None else f", best {metric}={value:.6g} of {_line(best)}")
+    total = number(trials.get("total"))
+    of = "" if total is None else f" of {total:.10g}"
+    return f"trials: {counts}{of}" + ("" if value is None else f", best {metric}={value:.6g} of {_line(best)}")
 
 
 def _line(value: Any) -> str:

@@ -70,12 +70,13 @@ def test_words_tell_what_it_does_or_waits_for(sections: dict[str, Any], words: s
             {
                 "trials": {
                     "counts": {"RUNNING": 2, "TERMINATED": 1},
+                    "total": 20,
                     "metric": "acc",
                     "best": "t1",
                     "rows": [{"trial": "t0"}, {"trial": "t1", "values": {"acc": 0.5}}],
                 }
             },
-            "trials: 2 RUNNING, 1 TERMINATED, best acc=0.5 of t1",
+            "trials: 2 RUNNING, 1 TERMINATED of 20, best acc=0.5 of t1",
         ),
     ],
 )
