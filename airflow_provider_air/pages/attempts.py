@@ -170,6 +170,11 @@ def _node(node: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def running_of(progress: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the step that a running attempt's progress alone knows: when its job was first seen to run."""
+    return {"running": progress["running_at"]} if "running_at" in progress else {}
+
+
 def timeline_section(attempt: Mapping[str, Any] | None, steps: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     Give the section ``timeline``: where an attempt's time went, in order. A part that nobody timed is not there.

@@ -10,6 +10,7 @@ from airflow_provider_air.pages.attempts import (
     cluster_section,
     own,
     phase_of,
+    running_of,
     state_section,
     timeline_section,
 )
@@ -69,7 +70,7 @@ def task_row(documents: TaskDocuments, summary: Mapping[str, Any]) -> dict[str, 
         "error": state["error"],
         "submission_id": name(mapping(attempt).get("submission_id")) or None,
         "cluster": name(ref.get("name")) or None,
-        "timeline": timeline_section(attempt, mapping(known.get("steps"))),
+        "timeline": timeline_section(attempt, {**mapping(known.get("steps")), **running_of(progress)}),
         **hours,
     }
 

@@ -15,6 +15,7 @@ from airflow_provider_air.pages.attempts import (
     attempts_section,
     cluster_section,
     own,
+    running_of,
     state_section,
     timeline_section,
 )
@@ -81,7 +82,7 @@ def live_sections(documents: TaskDocuments, history: Mapping[str, Any]) -> dict[
         "state": state_section(facts, attempt, progress, mapping(history.get("progress"))),
         "cluster": cluster_section(attempt, mapping(history.get("cluster")), links),
         "attempts": attempts_section(documents.ledger, attempt),
-        "timeline": timeline_section(attempt, {**mapping(history.get("steps")), **_running(progress)}),
+        "timeline": timeline_section(attempt, {**mapping(history.get("steps")), **running_of(progress)}),
         "tasks": _tasks(progress) or _tasks(history),
         "data": data_section(told),
         "tracker": tracker_section(told, attempt, links, documents.result),
@@ -121,10 +122,6 @@ def is_ours(facts: TaskFacts, ledger: Any, progress: Any) -> bool:
 def _tasks(told: Mapping[str, Any]) -> dict[str, dict[str, int]] | None:
     functions = list(mapping(told.get("tasks")).items())[:MOST_FUNCTIONS]
     return {name(key): {name(s): count(n) for s, n in mapping(states).items()} for key, states in functions} or None
-
-
-def _running(progress: Mapping[str, Any]) -> dict[str, Any]:
-    return {"running": progress["running_at"]} if "running_at" in progress else {}
 
 
 def data_section(told: Mapping[str, Any]) -> dict[str, Any] | None:

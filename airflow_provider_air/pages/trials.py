@@ -52,6 +52,10 @@ def trials_section(history: Mapping[str, Any], wanted: Sequence[str] = ()) -> di
     }
 
 
+# As drivers name how a trial ended.
+ENDED = ("finished", "failed")
+
+
 def _columns(rows: Sequence[Mapping[str, Any]], part: str) -> list[str]:
     return list(dict.fromkeys(column for row in rows for column in mapping(row.get(part))))
 
@@ -97,7 +101,9 @@ def plain_text(value: Any) -> str:
 
 def _counts(history: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     told = mapping(history.get("trial_states"))
-    if told:
+    # Tune's own count is of the last word before the search ended: then the trials themselves know better.
+    are_over = len(rows) >= count(history.get("trials_total")) and all(row.get("status") in ENDED for row in rows)
+    if told and not are_over:
         return {name(state): count(told[state]) for state in list(told)[:MOST_STATES]}
     return dict(Counter(name(row.get("status")) or "?" for row in rows))
 

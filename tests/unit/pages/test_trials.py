@@ -35,6 +35,18 @@ def test_a_search_is_a_table_with_its_best_row() -> None:
     assert told["cut"] is None
 
 
+def test_once_all_trials_have_ended_they_count_themselves() -> None:
+    """The search's last word comes before its last trial's."""
+    stored = search(3, trial_states={"terminated": 2, "running": 1}, trials_total=3)
+    stored["trials"] = [{**row, "status": "failed" if n else "finished"} for n, row in enumerate(stored["trials"])]
+    told = trials_section(stored)
+    assert told is not None
+    assert told["counts"] == {"finished": 1, "failed": 2}
+    waiting = trials_section({**stored, "trials_total": 4})
+    assert waiting is not None
+    assert waiting["counts"] == {"terminated": 2, "running": 1}
+
+
 def test_the_best_of_what_is_to_grow_is_the_greatest() -> None:
     told = trials_section(search(9, mode="max"))
     assert told is not None
