@@ -60,7 +60,7 @@ def refusing(site: AirflowSite, monkeypatch: pytest.MonkeyPatch) -> dict[str, An
     return rule
 
 
-@pytest.mark.parametrize(("method", "path"), requests(), ids=" ".join)
+@pytest.mark.parametrize(("method", "path"), requests(), ids=str)
 def test_nobody_is_told_anything(site: AirflowSite, method: str, path: str) -> None:
     answer = site.client().request(method, path, json=CHOICE if method == "POST" else None)
     assert answer.status_code == 401
@@ -68,7 +68,7 @@ def test_nobody_is_told_anything(site: AirflowSite, method: str, path: str) -> N
     assert "canary" not in answer.text
 
 
-@pytest.mark.parametrize(("method", "path"), of_a_dag(), ids=" ".join)
+@pytest.mark.parametrize(("method", "path"), of_a_dag(), ids=str)
 def test_who_may_not_see_the_dag_is_told_nothing(
     site: AirflowSite, refusing: dict[str, Any], method: str, path: str
 ) -> None:
@@ -79,7 +79,7 @@ def test_who_may_not_see_the_dag_is_told_nothing(
 
 
 @pytest.mark.parametrize("role", ["viewer", "user", "op"])
-@pytest.mark.parametrize(("method", "path"), [item for item in requests() if item[0] == "GET"], ids=" ".join)
+@pytest.mark.parametrize(("method", "path"), [item for item in requests() if item[0] == "GET"], ids=str)
 def test_each_role_may_look(site: AirflowSite, role: str, method: str, path: str) -> None:
     answer = site.client(role).request(method, path)
     assert answer.status_code == 200
