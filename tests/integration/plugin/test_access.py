@@ -183,3 +183,10 @@ def test_lists_hold_only_dags_that_the_person_may_read(site: AirflowSite, refusi
 def test_a_session_that_is_no_longer_valid_is_refused(site: AirflowSite) -> None:
     client = site.client(None, headers={"cookie": "_token=abc.def.ghi"})
     assert client.get("/air/task/guarded/r/t/-1").status_code in (401, 403)
+
+
+def test_who_is_signed_out_reads_so_in_the_frame(site: AirflowSite) -> None:
+    answer = site.client().get("/air/task/guarded/r/t/-1", headers={"sec-fetch-dest": "iframe"})
+    assert answer.status_code == 401
+    assert "You are signed out" in answer.text
+    assert answer.headers["content-security-policy"].startswith(POLICY)
