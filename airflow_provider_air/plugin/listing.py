@@ -89,6 +89,11 @@ def read_history(session: Session, path: TaskPath) -> Any:
     return joined(read_chunks(session, path, HISTORY_KEY), HISTORY_KEY)
 
 
+def kept_paths(session: Session, paths: Sequence[TaskPath]) -> list[TaskPath]:
+    """Give those task instances that have a kept history, in their order."""
+    return list(_stamps(session, paths))
+
+
 def _summary(session: Session, path: TaskPath) -> Made:
     return Made({}, summary_of(mapping(read_history(session, path))))
 

@@ -24,7 +24,7 @@ from airflow_provider_air.pages.lenient import mapping
 from airflow_provider_air.pages.run_view import Told, run_view
 from airflow_provider_air.plugin.access import READS_TASK, AccessDep, readable_dags, with_readable_part
 from airflow_provider_air.plugin.answers import answer_whole
-from airflow_provider_air.plugin.listing import COLUMNS, path_of, read_history, read_many, read_summaries
+from airflow_provider_air.plugin.listing import COLUMNS, kept_paths, path_of, read_history, read_many, read_summaries
 from airflow_provider_air.plugin.pages import LOGGED_IN
 from airflow_provider_air.plugin.paths import RUN, Metrics, map_index_of
 from airflow_provider_air.plugin.reading import TaskPath, epoch, facts_of
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 router = APIRouter()
 MOST_TASKS = 300
 MOST_LIVE, MOST_RECENT = 200, 100
-MOST_RUNS, MOST_CURVES = 30, 5
+MOST_RUNS, MOST_CURVES, FIRST_CURVES, MOST_METRICS = 30, 8, 3, 12
 ALIVE = ("running", "deferred", "queued", "restarting", "up_for_retry", "up_for_reschedule")
 # XComs with the last values, as training and searches push them.
 VALUES_KEYS = ("metrics", "best_metrics")
@@ -141,9 +141,9 @@ def compare(
     session: SessionDep,
     access: AccessDep,
     metric: Metrics,
-    run: Annotated[list[str], Query(default_factory=list, max_length=MOST_CURVES)],
+    run: Annotated[list[str], Query(default_factory=list)],
 ) -> Response:
-    """Give a task's values in its last runs, and the curves of those runs that are asked for."""
+    """Give a task's values in its last runs, and the curves of those that are asked for: by default of the newest."""
     rows = session.execute(
         select(*COLUMNS)
         .join(DagRun, and_(DagRun.dag_id == TI.dag_id, DagRun.run_id == TI.run_id))
@@ -154,11 +154,13 @@ def compare(
     paths = [TaskPath(row.dag_id, row.run_id, row.task_id, row.map_index) for row in rows]
     values = _values(session, paths) if access.reads_xcoms else {}
     summaries, left_out = read_summaries(session, [path for path in paths if path not in values])
+    kept = kept_paths(session, paths)
+    drawn = [path for path in kept if path.run_id in run][:MOST_CURVES] or ([] if run else kept[:FIRST_CURVES])
     told = []
     for row, path in zip(rows, paths, strict=True):
         last = values.get(path) or mapping(mapping(summaries.get(path)).get("last"))
-        history = mapping(read_history(session, path)) if path.run_id in run else {}
-        told.append(compared_run(facts_of(path, row), last, history, metric))
+        history = mapping(read_history(session, path)) if path in drawn else {}
+        told.append(compared_run(facts_of(path, row), last, history, metric[:MOST_METRICS]))
     return answer_whole({**compare_view(told), "cut": left_out})
 
 
