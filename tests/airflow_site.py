@@ -166,6 +166,12 @@ class StoredTask:
 
         MetastoreBackend().set(self._scope(), key, json.dumps(value))
 
+    def delete(self, key: str) -> None:
+        """Remove a value of the state store."""
+        from airflow.state.metastore import MetastoreBackend
+
+        MetastoreBackend().delete(self._scope(), key)
+
     def keep(self, key: str, value: Any) -> None:
         """Write a value into the state store in chunks."""
         keep(self, key, value)

@@ -102,7 +102,7 @@ def test_a_choice_is_stored_as_the_engine_reads_it_and_audited(site: AirflowSite
 
     path = "/air/api/clear-choice/guarded/r/t/{MAP_INDEX}"
     assert site.client("op").request("POST", path, json={"on_clear": "resume"}).status_code == 204
-    choice = Choice.of(task)  # type: ignore[arg-type]
+    choice = Choice.of(task)
     assert choice is not None
     assert choice.word == "resume"
     with create_session() as session:
