@@ -21,6 +21,8 @@ USERS = ("viewer", "user", "op", "admin")
 SETTINGS = {
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{name}" for name in USERS),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    # As somebody may set it who names runs in their own language.
+    "AIRFLOW__SCHEDULER__ALLOWED_RUN_ID_PATTERN": "(?s).*",
     "AIRFLOW__API__SECRET_KEY": "pages" * 8,
     "AIRFLOW__API_AUTH__JWT_SECRET": "pages" * 16,
 }
@@ -82,6 +84,11 @@ class Client:
 
         self._client = TestClient(app, raise_server_exceptions=False, follow_redirects=False)
         self._client.headers.update(headers)
+
+    @property
+    def headers(self) -> Any:
+        """What it sends along each time."""
+        return self._client.headers
 
     def get(self, path: str, **options: Any) -> Any:
         """Send a GET."""
@@ -158,6 +165,12 @@ class StoredTask:
         from airflow.state.metastore import MetastoreBackend
 
         MetastoreBackend().set(self._scope(), key, json.dumps(value))
+
+    def delete(self, key: str) -> None:
+        """Remove a value of the state store."""
+        from airflow.state.metastore import MetastoreBackend
+
+        MetastoreBackend().delete(self._scope(), key)
 
     def keep(self, key: str, value: Any) -> None:
         """Write a value into the state store in chunks."""

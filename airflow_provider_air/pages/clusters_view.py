@@ -71,7 +71,7 @@ def _stuck(row: Mapping[str, Any], progress: Any, now: float) -> dict[str, Any] 
 
 def _since(row: Mapping[str, Any]) -> float | None:
     begun = [part["from"] for part in row["timeline"] if part["to"] is None]
-    return begun[-1] if begun else row["started_at"]
+    return epoch(begun[-1] if begun else row["started_at"])
 
 
 def _leftovers(told: Sequence[Told], runs: Mapping[tuple[str, str], str], now: float) -> list[dict[str, Any]]:

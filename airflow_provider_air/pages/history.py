@@ -15,7 +15,6 @@ MOST_POINTS = 600
 SHOWN_SERIES, MOST_SERIES = 6, 12
 MOST_NAMES = 300
 MOST_CHECKPOINTS = 500
-MOST_APPLICATIONS, MOST_DEPLOYMENTS, MOST_STEPS = 20, 50, 100
 
 
 def history_sections(history: Mapping[str, Any], metrics: Sequence[str] = ()) -> dict[str, Any]:
@@ -33,7 +32,6 @@ def history_sections(history: Mapping[str, Any], metrics: Sequence[str] = ()) ->
         "trials": trials_section(history, metrics),
         "resources": resources_section(history),
         "batch": batch_section(history),
-        "serve": serve_section(history),
         "workers": workers_section(history),
     }
     return {key: section for key, section in sections.items() if section}
@@ -88,46 +86,6 @@ def batch_section(history: Mapping[str, Any]) -> dict[str, Any] | None:
     rows, total, rate = known["rows"], known["total_rows"], known["rows_per_second"]
     left = (total - rows) / rate if rows is not None and total is not None and rate and total > rows else None
     return {**known, "seconds_left": left, "series": curve(told.get("rate"), MOST_POINTS)}
-
-
-def serve_section(history: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Give the section ``serve``."""
-    told = mapping(history.get("serve"))
-    applications = [_application(item) for item in objects(told.get("applications"))[:MOST_APPLICATIONS]]
-    steps = [
-        {
-            "name": name(step.get("name")),
-            "at": epoch(step.get("at")),
-            "state": name(step.get("state")) or None,
-            "application": name(step.get("application")) or None,
-            "message": text(step.get("message")) or None,
-        }
-        for step in objects(told.get("steps"))[-MOST_STEPS:]
-    ]
-    if not applications and not steps:
-        return None
-    versions = {item["version"] for item in applications if item["version"]}
-    return {"applications": applications, "steps": steps, "version": versions.pop() if len(versions) == 1 else None}
-
-
-def _application(told: Mapping[str, Any]) -> dict[str, Any]:
-    deployments = objects(told.get("deployments"))[:MOST_DEPLOYMENTS]
-    return {
-        "name": name(told.get("name")),
-        "status": name(told.get("status")) or None,
-        "route_prefix": name(told.get("route_prefix")) or None,
-        "version": name(told.get("version")) or None,
-        "message": text(told.get("message")) or None,
-        "deployments": [
-            {
-                "name": name(item.get("name")),
-                "status": name(item.get("status")) or None,
-                "replicas": number(item.get("replicas")),
-                "target": number(item.get("target")),
-            }
-            for item in deployments
-        ],
-    }
 
 
 def workers_section(history: Mapping[str, Any]) -> dict[str, Any] | None:

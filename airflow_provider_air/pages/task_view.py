@@ -21,20 +21,22 @@ from airflow_provider_air.pages.attempts import (
 )
 from airflow_provider_air.pages.history import history_sections
 from airflow_provider_air.pages.lenient import count, items, mapping, name, number, objects, plain, text, url
+from airflow_provider_air.pages.serve_view import serve_section
 
 if TYPE_CHECKING:
     from airflow_provider_air.pages.documents import TaskDocuments, TaskFacts
 
 VERSION = 1
 # What these sections need of a history.
-HEAD = ("submission_id", "steps", "cluster", "tasks", "progress", "inputs", "outputs", "features", "trackers")
+HEAD = ("submission_id", "steps", "cluster", "tasks", "progress", "inputs", "outputs", "features", "trackers", "serve")
 MOST_RESULT_BYTES = 20_000
+ENDPOINT = "ray_serve_endpoint_url"
 MOST_FUNCTIONS, MOST_LINKS, MOST_DATA, MOST_COLUMNS, MOST_TRACKERS = 200, 30, 20, 200, 20
 # By the XComs' keys, in the order in which they are shown; others by their key.
 LABELS = {
     "ray_dashboard_url": "Ray dashboard",
     "ray_job_url": "Ray job",
-    "ray_serve_endpoint_url": "Serve endpoint",
+    ENDPOINT: "Serve endpoint",
     "ray_serve_page_url": "Ray Serve",
     "mlflow_url": "MLflow run",
     "mlflow_model_url": "MLflow model",
@@ -77,6 +79,7 @@ def live_sections(documents: TaskDocuments, history: Mapping[str, Any]) -> dict[
     progress = own(documents.progress, attempt) if is_newest else {}
     links = documents.links if is_newest else {}
     told = {**own(documents.about, attempt), **history}
+    result = documents.result if is_newest else None
     sections = {
         "task": task_section(documents, attempt),
         "state": state_section(facts, attempt, progress, mapping(history.get("progress"))),
@@ -85,13 +88,13 @@ def live_sections(documents: TaskDocuments, history: Mapping[str, Any]) -> dict[
         "timeline": timeline_section(attempt, {**mapping(history.get("steps")), **running_of(progress)}),
         "tasks": _tasks(progress) or _tasks(history),
         "data": data_section(told),
-        "tracker": tracker_section(told, attempt, links, documents.result),
+        "serve": serve_section(told.get("serve"), result, links.get(ENDPOINT)),
+        "tracker": tracker_section(told, attempt, links, result),
         "features": features_section(told, attempt),
         "links": links_section(links),
     }
-    result = result_section(documents.result) if is_newest else None
     shown = {key: section for key, section in sections.items() if section}
-    return shown if result is None else {**shown, "result": result}
+    return shown if result is None else {**shown, "result": result_section(result)}
 
 
 def task_section(documents: TaskDocuments, attempt: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -217,8 +220,6 @@ def _label(key: str) -> str:
 
 def result_section(result: Any) -> Any:
     """Give the section ``result``: cut where it is long."""
-    if result is None:
-        return None
     shown = plain(result)
     told = json.dumps(shown, ensure_ascii=False)
     if len(told.encode()) <= MOST_RESULT_BYTES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from airflow.configuration import conf
 from airflow.models.dag import DagModel
 from fastapi import Depends, HTTPException, Request
 
@@ -32,7 +34,7 @@ class Access:
 
 def access_to(dag_id: str, user: Any) -> Access:
     """Ask Airflow's auth manager what a person may do; blocks."""
-    details = DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
+    details = DagDetails(id=dag_id, team_name=_teams([dag_id]).get(dag_id))
     may = get_auth_manager().is_authorized_dag
     return Access(
         reads_xcoms=may(method="GET", access_entity=DagAccessEntity.XCOM, details=details, user=user),
@@ -47,16 +49,28 @@ def _access(dag_id: str, user: GetUserDep) -> Access:
 AccessDep = Annotated[Access, Depends(_access)]
 
 
-def readable_dags(user: Any, entity: DagAccessEntity) -> set[str]:
-    """Give the ids of the DAGs of which a person may read a part; blocks."""
-    manager = get_auth_manager()
-    dag_ids = manager.get_authorized_dag_ids(user=user, method="GET")
-    teams = DagModel.get_dag_id_to_team_name_mapping(list(dag_ids))
-    details = {dag_id: DagDetails(id=dag_id, team_name=teams.get(dag_id)) for dag_id in dag_ids}
-    may = manager.is_authorized_dag
+def readable_dags(user: Any) -> set[str]:
+    """Give the ids of the DAGs that a person may read; blocks."""
+    return get_auth_manager().get_authorized_dag_ids(user=user, method="GET")
+
+
+def with_readable_part(dag_ids: Collection[str], entity: DagAccessEntity, user: Any) -> set[str]:
+    """Give those of some DAGs of which a person may read this part; blocks."""
+    teams = _teams(dag_ids)
+    may = get_auth_manager().is_authorized_dag
     return {
-        dag_id for dag_id, each in details.items() if may(method="GET", access_entity=entity, details=each, user=user)
+        dag_id
+        for dag_id in dag_ids
+        if may(
+            method="GET", access_entity=entity, details=DagDetails(id=dag_id, team_name=teams.get(dag_id)), user=user
+        )
     }
+
+
+def _teams(dag_ids: Collection[str]) -> Mapping[str, str | None]:
+    if not conf.getboolean("core", "multi_team", fallback=False):
+        return {}
+    return DagModel.get_dag_id_to_team_name_mapping(list(dag_ids))
 
 
 def same_origin(request: Request) -> None:

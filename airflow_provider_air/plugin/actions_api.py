@@ -11,17 +11,19 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from airflow._shared.state import TaskScope
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.logging.decorators import action_logging
 from airflow.configuration import conf
 from airflow.models.taskinstance import TaskInstance
-from airflow.state.metastore import MetastoreBackend, TaskScope
+from airflow.state.metastore import MetastoreBackend
 from fastapi import APIRouter, Depends, HTTPException, Response
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 
 from airflow_provider_air.plugin.access import CHANGES_TASK, same_origin
 from airflow_provider_air.plugin.paths import TASK, TaskPathDep
+from airflow_provider_air.plugin.reading import where_is
 from airflow_provider_air.runs.choices import CHOICE_KEY
 
 router = APIRouter()
@@ -45,16 +47,15 @@ def clear_choice(path: TaskPathDep, choice: ClearChoice, session: SessionDep) ->
 
     :raises HTTPException: 404 where there is no such task instance; 409 where workers keep their state elsewhere
     """
-    names = {"dag_id": path.dag_id, "run_id": path.run_id, "task_id": path.task_id, "map_index": path.map_index}
-    where = [getattr(TaskInstance, name) == value for name, value in names.items()]
-    if session.scalar(select(TaskInstance.task_id).where(*where)) is None:
+    if session.scalar(select(TaskInstance.task_id).where(*where_is(TaskInstance, path))) is None:
         raise HTTPException(404, "There is no such task instance, or not any more")
     if conf.get("workers", "state_store_backend", fallback=""):
         raise HTTPException(
             409, "Workers keep task state in a back end of their own here, which this page cannot write"
         )
     told = json.dumps({"version": 1, "choice": choice.on_clear, "at": time.time()})
-    MetastoreBackend().set(TaskScope(**names), CHOICE_KEY, told, expires_at=_expires_at(), session=session)
+    scope = TaskScope(dag_id=path.dag_id, run_id=path.run_id, task_id=path.task_id, map_index=path.map_index)
+    MetastoreBackend().set(scope, CHOICE_KEY, told, expires_at=_expires_at(), session=session)
     return Response(status_code=204)
 
 

@@ -30,8 +30,10 @@ class LazyPages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        # Built beside the event loop, which answers others meanwhile.
-        app = self._app or await asyncio.to_thread(self._build)
+        app = self._app
+        if app is None:
+            # Beside the event loop, which answers others meanwhile.
+            app = await asyncio.to_thread(self._build)
         await app(scope, receive, send)
 
     def _build(self) -> App:

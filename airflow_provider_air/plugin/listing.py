@@ -26,7 +26,7 @@ from airflow_provider_air.runs.ledger import LEDGER_KEY
 from airflow_provider_air.runs.progress import PROGRESS_KEY
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
 MOST_SUMMARIES = 20
@@ -38,7 +38,7 @@ _CACHE = SectionCache(MOST_CACHED_BYTES)
 
 
 def read_many(
-    session: Session, statement: Select[Any], *, with_xcoms: bool = True, needs_ledger: bool = False
+    session: Session, statement: Any, *, with_xcoms: bool = True, needs_ledger: bool = False
 ) -> list[TaskDocuments]:
     """
     Read task instances with their ledgers, progress, and the clusters as they were seen last.
@@ -87,6 +87,11 @@ def read_summaries(session: Session, paths: Sequence[TaskPath]) -> tuple[dict[Ta
 def read_history(session: Session, path: TaskPath) -> Any:
     """Read what was kept of a task instance's history; None where nothing was."""
     return joined(read_chunks(session, path, HISTORY_KEY), HISTORY_KEY)
+
+
+def kept_paths(session: Session, paths: Sequence[TaskPath]) -> list[TaskPath]:
+    """Give those task instances that have a kept history, in their order."""
+    return list(_stamps(session, paths))
 
 
 def _summary(session: Session, path: TaskPath) -> Made:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
@@ -21,9 +22,9 @@ from airflow_provider_air.pages.clusters_view import clusters_view
 from airflow_provider_air.pages.compare_view import compare_view, compared_run
 from airflow_provider_air.pages.lenient import mapping
 from airflow_provider_air.pages.run_view import Told, run_view
-from airflow_provider_air.plugin.access import READS_TASK, AccessDep, readable_dags
+from airflow_provider_air.plugin.access import READS_TASK, AccessDep, readable_dags, with_readable_part
 from airflow_provider_air.plugin.answers import answer_whole
-from airflow_provider_air.plugin.listing import COLUMNS, path_of, read_history, read_many, read_summaries
+from airflow_provider_air.plugin.listing import COLUMNS, kept_paths, path_of, read_history, read_many, read_summaries
 from airflow_provider_air.plugin.pages import LOGGED_IN
 from airflow_provider_air.plugin.paths import RUN, Metrics, map_index_of
 from airflow_provider_air.plugin.reading import TaskPath, epoch, facts_of
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 router = APIRouter()
 MOST_TASKS = 300
 MOST_LIVE, MOST_RECENT = 200, 100
-MOST_RUNS, MOST_CURVES = 30, 5
+MOST_RUNS, MOST_CURVES, FIRST_CURVES, MOST_METRICS = 30, 8, 3, 12
 ALIVE = ("running", "deferred", "queued", "restarting", "up_for_retry", "up_for_reschedule")
 # XComs with the last values, as training and searches push them.
 VALUES_KEYS = ("metrics", "best_metrics")
@@ -75,27 +76,38 @@ def run(dag_id: str, run_id: str, session: SessionDep, access: AccessDep) -> Res
 @router.get("/api/clusters", dependencies=[LOGGED_IN])
 def clusters(session: SessionDep, user: GetUserDep) -> Response:
     """Give the clusters that tasks use or have used, and their jobs, of the DAGs that the person may read."""
-    dag_ids = readable_dags(user, DagAccessEntity.TASK_INSTANCE)
-    sees_xcoms = readable_dags(user, DagAccessEntity.XCOM) >= dag_ids
-    found = _alive(session, dag_ids, with_xcoms=sees_xcoms)
-    seen = {path_of(documents) for documents in found}
-    recent = _recent(session, dag_ids, with_xcoms=sees_xcoms)
-    found += [documents for documents in recent if path_of(documents) not in seen]
+    dag_ids = readable_dags(user)
+    alive = _alive(session, dag_ids)
+    seen = {path_of(documents) for documents in alive}
+    newest = [documents for documents in _recent(session, dag_ids) if path_of(documents) not in seen]
+    found = _readable([*alive, *newest], user)
     told, left_out = _with_summaries(session, found)
     return answer_whole(clusters_view(told, _states_of_runs(session, found), time.time(), left_out))
 
 
-def _alive(session: Session, dag_ids: set[str], *, with_xcoms: bool) -> list[TaskDocuments]:
+def _readable(found: Sequence[TaskDocuments], user: Any) -> list[TaskDocuments]:
+    """Leave out, of DAGs that the person may read, the parts that they may not."""
+    dag_ids = {documents.facts.dag_id for documents in found}
+    tasks = with_readable_part(dag_ids, DagAccessEntity.TASK_INSTANCE, user)
+    xcoms = with_readable_part(tasks, DagAccessEntity.XCOM, user)
+    return [
+        documents if documents.facts.dag_id in xcoms else replace(documents, progress=None, live=None)
+        for documents in found
+        if documents.facts.dag_id in tasks
+    ]
+
+
+def _alive(session: Session, dag_ids: set[str]) -> list[TaskDocuments]:
     statement = (
         select(*COLUMNS)
         .where(TI.state.in_(ALIVE), TI.dag_id.in_(dag_ids))
         .order_by(TI.start_date.desc())
         .limit(MOST_LIVE)
     )
-    return read_many(session, statement, with_xcoms=with_xcoms, needs_ledger=True)
+    return read_many(session, statement, needs_ledger=True)
 
 
-def _recent(session: Session, dag_ids: set[str], *, with_xcoms: bool) -> list[TaskDocuments]:
+def _recent(session: Session, dag_ids: set[str]) -> list[TaskDocuments]:
     # Newest first by the key that the table has: no scan of all that was ever stored.
     newest = (
         select(State.dag_id, State.run_id, State.task_id, State.map_index)
@@ -106,7 +118,7 @@ def _recent(session: Session, dag_ids: set[str], *, with_xcoms: bool) -> list[Ta
     )
     same = and_(*(getattr(TI, name) == newest.c[name] for name in ("dag_id", "run_id", "task_id", "map_index")))
     statement = select(*COLUMNS).join(newest, same).order_by(TI.start_date.desc()).limit(MOST_RECENT)
-    return read_many(session, statement, with_xcoms=with_xcoms, needs_ledger=True)
+    return read_many(session, statement, needs_ledger=True)
 
 
 def _states_of_runs(session: Session, found: Sequence[TaskDocuments]) -> dict[tuple[str, str], str]:
@@ -129,9 +141,9 @@ def compare(
     session: SessionDep,
     access: AccessDep,
     metric: Metrics,
-    run: Annotated[list[str], Query(default_factory=list, max_length=MOST_CURVES)],
+    run: Annotated[list[str], Query(default_factory=list)],
 ) -> Response:
-    """Give a task's values in its last runs, and the curves of those runs that are asked for."""
+    """Give a task's values in its last runs, and the curves of those that are asked for: by default of the newest."""
     rows = session.execute(
         select(*COLUMNS)
         .join(DagRun, and_(DagRun.dag_id == TI.dag_id, DagRun.run_id == TI.run_id))
@@ -142,11 +154,13 @@ def compare(
     paths = [TaskPath(row.dag_id, row.run_id, row.task_id, row.map_index) for row in rows]
     values = _values(session, paths) if access.reads_xcoms else {}
     summaries, left_out = read_summaries(session, [path for path in paths if path not in values])
+    kept = kept_paths(session, paths)
+    drawn = [path for path in kept if path.run_id in run][:MOST_CURVES] or ([] if run else kept[:FIRST_CURVES])
     told = []
     for row, path in zip(rows, paths, strict=True):
         last = values.get(path) or mapping(mapping(summaries.get(path)).get("last"))
-        history = mapping(read_history(session, path)) if path.run_id in run else {}
-        told.append(compared_run(facts_of(path, row), last, history, metric))
+        history = mapping(read_history(session, path)) if path in drawn else {}
+        told.append(compared_run(facts_of(path, row), last, history, metric[:MOST_METRICS]))
     return answer_whole({**compare_view(told), "cut": left_out})
 
 

@@ -39,5 +39,6 @@ def map_index_of(text: str) -> int:
 
 TaskPathDep = Annotated[TaskPath, Depends(task_path)]
 TryNumber = Annotated[int | None, Query(ge=0, le=10**6)]
-Metrics = Annotated[list[str], Query(default_factory=list, max_length=12)]
-Known = Annotated[list[str], Query(default_factory=list, max_length=100)]
+# Of what more is asked for, the rest is passed over, see MOST_SERIES and MOST_KNOWN.
+Metrics = Annotated[list[str], Query(default_factory=list)]
+Known = Annotated[list[str], Query(default_factory=list)]

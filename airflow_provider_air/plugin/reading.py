@@ -67,7 +67,7 @@ def read_facts(session: Session, path: TaskPath, try_number: int | None = None) 
 
     :param try_number: of an earlier try; one that there is no record of is told of as the newest
     """
-    row = session.execute(select(*FACTS).where(*_where(TI, path))).first()
+    row = session.execute(select(*FACTS).where(*where_is(TI, path))).first()
     if row is None:
         return None
     facts = facts_of(path, row)
@@ -75,7 +75,7 @@ def read_facts(session: Session, path: TaskPath, try_number: int | None = None) 
         return facts
     old = session.execute(
         select(OldTry.state, OldTry.start_date, OldTry.end_date).where(
-            *_where(OldTry, path), OldTry.try_number == try_number
+            *where_is(OldTry, path), OldTry.try_number == try_number
         )
     ).first()
     facts = replace(facts, try_number=max(1, try_number))
@@ -112,13 +112,13 @@ def read_stamps(session: Session, path: TaskPath, *, with_xcoms: bool) -> Stamps
     """Read which values there are, and when they were written."""
     states = session.execute(
         select(State.key, State.updated_at)
-        .where(*_where(State, path), State.key.startswith(OUR_PREFIX, autoescape=True))
+        .where(*where_is(State, path), State.key.startswith(OUR_PREFIX, autoescape=True))
         .limit(MOST_ROWS)
     )
     found = {row.key: row.updated_at for row in states}
     if not with_xcoms:
         return Stamps(found, {})
-    xcoms = session.execute(select(XCom.key, XCom.timestamp).where(*_where(XCom, path)).limit(MOST_ROWS))
+    xcoms = session.execute(select(XCom.key, XCom.timestamp).where(*where_is(XCom, path)).limit(MOST_ROWS))
     return Stamps(found, {row.key: row.timestamp for row in xcoms})
 
 
@@ -162,7 +162,7 @@ def _xcoms(session: Session, path: TaskPath, keys: Sequence[str], stamps: Stamps
     if not wanted:
         return {}, []
     size = func.coalesce(func.length(cast(XCom.value, Text)), 0)
-    where = (*_where(XCom, path), XCom.key.in_(wanted), size <= MOST_VALUE_BYTES)
+    where = (*where_is(XCom, path), XCom.key.in_(wanted), size <= MOST_VALUE_BYTES)
     found = {row.key: row.value for row in session.execute(select(XCom.key, XCom.value).where(*where))}
     return found, [f"The XCom {key} is too large to be shown here" for key in wanted if key not in found]
 
@@ -171,7 +171,7 @@ def read_chunks(session: Session, path: TaskPath, key: str) -> dict[str, Any]:
     """Read what a value was kept in, by the keys of its chunks."""
     rows = session.execute(
         select(State.key, State.value)
-        .where(*_where(State, path), State.key.startswith(key, autoescape=True))
+        .where(*where_is(State, path), State.key.startswith(key, autoescape=True))
         .order_by(State.key)
         .limit(MOST_ROWS)
     )
@@ -183,7 +183,7 @@ def _states(session: Session, path: TaskPath, keys: Sequence[str]) -> dict[str, 
         return {}
     rows = session.execute(
         select(State.key, State.value).where(
-            *_where(State, path), State.key.in_(keys), func.length(State.value) <= MOST_VALUE_BYTES
+            *where_is(State, path), State.key.in_(keys), func.length(State.value) <= MOST_VALUE_BYTES
         )
     )
     return {row.key: loaded(row.value) for row in rows}
@@ -201,7 +201,8 @@ def _is_part(key: str, of: str) -> bool:
     return key == of or key.startswith(f"{of}.")
 
 
-def _where(table: Any, path: TaskPath) -> tuple[Any, ...]:
+def where_is(table: Any, path: TaskPath) -> tuple[Any, ...]:
+    """Give the conditions that choose a task instance's rows in a table."""
     return (
         table.dag_id == path.dag_id,
         table.run_id == path.run_id,

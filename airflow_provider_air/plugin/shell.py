@@ -34,3 +34,19 @@ def page(name: str, about: Mapping[str, str], base: str, version: str) -> str:
 </body>
 </html>
 """
+
+
+def notice(said: str) -> str:
+    """Give the HTML of a page that only says something."""
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="color-scheme" content="light dark">
+<title>{TITLE}</title>
+</head>
+<body>
+<p role="alert">{escape(said)}</p>
+</body>
+</html>
+"""

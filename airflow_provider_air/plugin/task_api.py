@@ -10,7 +10,7 @@ from airflow.api_fastapi.common.db.common import SessionDep
 from fastapi import APIRouter, HTTPException, Response
 
 from airflow_provider_air.pages.attempts import OVER
-from airflow_provider_air.pages.history import history_sections
+from airflow_provider_air.pages.history import MOST_SERIES, history_sections
 from airflow_provider_air.pages.task_view import HEAD, history_of, live_sections
 from airflow_provider_air.plugin.access import READS_TASK, Access, AccessDep
 from airflow_provider_air.plugin.answers import Made, Section, SectionCache, answer, encoded
@@ -53,7 +53,7 @@ def task(
     facts = read_facts(session, path, try_number)
     if facts is None:
         raise HTTPException(404, "There is no such task instance, or not any more")
-    look = _Look(session, path, facts, access, tuple(metric))
+    look = _Look(session, path, facts, access, tuple(metric[:MOST_SERIES]))
     return answer(look.sections(), known)
 
 

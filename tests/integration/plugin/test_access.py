@@ -60,7 +60,7 @@ def refusing(site: AirflowSite, monkeypatch: pytest.MonkeyPatch) -> dict[str, An
     return rule
 
 
-@pytest.mark.parametrize(("method", "path"), requests(), ids=" ".join)
+@pytest.mark.parametrize(("method", "path"), requests(), ids=str)
 def test_nobody_is_told_anything(site: AirflowSite, method: str, path: str) -> None:
     answer = site.client().request(method, path, json=CHOICE if method == "POST" else None)
     assert answer.status_code == 401
@@ -68,7 +68,7 @@ def test_nobody_is_told_anything(site: AirflowSite, method: str, path: str) -> N
     assert "canary" not in answer.text
 
 
-@pytest.mark.parametrize(("method", "path"), of_a_dag(), ids=" ".join)
+@pytest.mark.parametrize(("method", "path"), of_a_dag(), ids=str)
 def test_who_may_not_see_the_dag_is_told_nothing(
     site: AirflowSite, refusing: dict[str, Any], method: str, path: str
 ) -> None:
@@ -79,7 +79,7 @@ def test_who_may_not_see_the_dag_is_told_nothing(
 
 
 @pytest.mark.parametrize("role", ["viewer", "user", "op"])
-@pytest.mark.parametrize(("method", "path"), [item for item in requests() if item[0] == "GET"], ids=" ".join)
+@pytest.mark.parametrize(("method", "path"), [item for item in requests() if item[0] == "GET"], ids=str)
 def test_each_role_may_look(site: AirflowSite, role: str, method: str, path: str) -> None:
     answer = site.client(role).request(method, path)
     assert answer.status_code == 200
@@ -102,7 +102,7 @@ def test_a_choice_is_stored_as_the_engine_reads_it_and_audited(site: AirflowSite
 
     path = "/air/api/clear-choice/guarded/r/t/{MAP_INDEX}"
     assert site.client("op").request("POST", path, json={"on_clear": "resume"}).status_code == 204
-    choice = Choice.of(task)  # type: ignore[arg-type]
+    choice = Choice.of(task)
     assert choice is not None
     assert choice.word == "resume"
     with create_session() as session:
@@ -183,3 +183,10 @@ def test_lists_hold_only_dags_that_the_person_may_read(site: AirflowSite, refusi
 def test_a_session_that_is_no_longer_valid_is_refused(site: AirflowSite) -> None:
     client = site.client(None, headers={"cookie": "_token=abc.def.ghi"})
     assert client.get("/air/task/guarded/r/t/-1").status_code in (401, 403)
+
+
+def test_who_is_signed_out_reads_so_in_the_frame(site: AirflowSite) -> None:
+    answer = site.client().get("/air/task/guarded/r/t/-1", headers={"sec-fetch-dest": "iframe"})
+    assert answer.status_code == 401
+    assert "You are signed out" in answer.text
+    assert answer.headers["content-security-policy"].startswith(POLICY)

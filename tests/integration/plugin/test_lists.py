@@ -79,6 +79,8 @@ def test_a_task_is_held_against_its_earlier_runs(site: AirflowSite) -> None:
     assert runs[1]["values"] == {"loss": 3.8}
     assert runs[1]["series"] == {"loss": {"x": [1, 2], "y": [9.0, 3.8]}}
     assert view["metrics"] == ["loss"]
+    first = client.get("/air/api/compare/over/t/-1").json()["runs"]
+    assert [run["run_id"] for run in first if run["series"]] == ["r38", "r36"]
 
 
 def test_a_map_index_that_is_none_is_not_found(site: AirflowSite) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_air.pages.clusters_view import clusters_view
+from airflow_provider_air.pages.run_view import Told
 from tests.unit.pages.documents import CLUSTER, attempt, documents, facts
 
 RUNS = {("d", "r"): "running"}
@@ -38,11 +39,11 @@ def test_a_long_run_is_not_stuck() -> None:
 
 def test_a_clean_up_takes_what_nobody_will() -> None:
     own = {**CLUSTER, "name": "own-1", "owned": True}
-    told = (documents(attempt("FAILED", cluster=own, cluster_kept=True), of=facts(state="failed")), {})
+    told: Told = (documents(attempt("FAILED", cluster=own, cluster_kept=True), of=facts(state="failed")), {})
     assert view(told)["cleanup"] == []
     (left,) = view(told, runs={("d", "r"): "failed"})["cleanup"]
     assert (left["kind"], left["name"], left["why"]) == ("cluster", "own-1", "its DAG run is over")
-    gone = (documents(attempt("FAILED", cluster=own, cluster_left=True), of=facts(state="failed")), {})
+    gone: Told = (documents(attempt("FAILED", cluster=own, cluster_left=True), of=facts(state="failed")), {})
     assert view(gone, runs={("d", "r"): "failed"})["cleanup"] == []
 
 

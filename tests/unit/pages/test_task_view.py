@@ -17,7 +17,23 @@ from airflow_provider_air.pages.summary import summary_of
 from airflow_provider_air.pages.task_view import MOST_RESULT_BYTES, task_view
 from tests.unit.pages.documents import CLUSTER, attempt, documents, facts, history, ledger
 
-ODD = [None, True, -1, 10**30, float("nan"), float("inf"), "", "x", "</script>", "\u202e", "\ud800", [], {}, [[]], [{}]]
+ODD: list[Any] = [
+    None,
+    True,
+    -1,
+    10**30,
+    float("nan"),
+    float("inf"),
+    "",
+    "x",
+    "</script>",
+    "\u202e",
+    "\ud800",
+    [],
+    {},
+    [[]],
+    [{}],
+]
 
 
 def mangled(value: Any, chance: random.Random, share: float) -> Any:
