@@ -55,6 +55,6 @@ def test_the_later_look_at_a_cluster_counts() -> None:
 
 def test_when_a_job_began_to_run_is_known_while_it_does() -> None:
     progress = {"submission_id": "air-1", "running_at": 30.0}
-    view = run_view(RUN, [(task("a", attempt(), progress=progress), {})], 0)
+    view = run_view(RUN, [(documents(attempt(), progress=progress), {})], 0)
     (row,) = view["tasks"]
     assert row["timeline"][-1] == {"name": "run", "from": 30.0, "to": None}
