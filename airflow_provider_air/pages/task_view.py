@@ -20,7 +20,7 @@ from airflow_provider_air.pages.attempts import (
     timeline_section,
 )
 from airflow_provider_air.pages.history import history_sections
-from airflow_provider_air.pages.lenient import count, items, mapping, name, number, objects, plain, text, url
+from airflow_provider_air.pages.lenient import count, items, mapping, name, number, objects, plain, rounded, text, url
 from airflow_provider_air.pages.serve_view import serve_section
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def live_sections(documents: TaskDocuments, history: Mapping[str, Any]) -> dict[
         "cluster": cluster_section(attempt, mapping(history.get("cluster")), links),
         "attempts": attempts_section(documents.ledger, attempt),
         "timeline": timeline_section(attempt, {**mapping(history.get("steps")), **running_of(progress)}),
+        # Seconds old, where the history's are up to ten more.
+        "values": {name(key): rounded(value) for key, value in mapping(progress.get("values")).items()},
         "tasks": _tasks(progress) or _tasks(history),
         "data": data_section(told),
         "serve": serve_section(told.get("serve"), result, links.get(ENDPOINT)),

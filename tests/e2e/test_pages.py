@@ -51,9 +51,7 @@ class Watched:
         return dict(self.api.state_store(DAG, self.run_id, task_id)[LEDGER_KEY])
 
     def wait(self, task_id: str, *states: str, try_number: int = 0) -> dict[str, Any]:
-        return self.api.wait_task_state(
-            DAG, self.run_id, task_id, states, PATIENCE_SECONDS, min_try_number=try_number
-        )
+        return self.api.wait_task_state(DAG, self.run_id, task_id, states, PATIENCE_SECONDS, min_try_number=try_number)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +85,8 @@ def state_of(frame: Frame) -> Any:
 
 
 def test_a_training_is_watched_while_it_runs_and_its_end_comes_by_itself(
-    watched: Watched, context: BrowserContext  # noqa: F811
+    watched: Watched,
+    context: BrowserContext,  # noqa: F811
 ) -> None:
     wait_for(watched.progress, lambda told: (told.get("step") or 0) >= 9, "nine epochs are told", PATIENCE_SECONDS)
     made = opened(context, watched.task_page("train"), shot="train")
@@ -106,7 +105,8 @@ def test_a_training_is_watched_while_it_runs_and_its_end_comes_by_itself(
 
 
 def test_a_searchs_trials_are_a_table_with_the_best_one_marked(
-    watched: Watched, context: BrowserContext  # noqa: F811
+    watched: Watched,
+    context: BrowserContext,  # noqa: F811
 ) -> None:
     watched.wait("tune", "success")
     made = opened(context, watched.task_page("tune"), shot="tune")
@@ -120,7 +120,8 @@ def test_a_searchs_trials_are_a_table_with_the_best_one_marked(
 
 
 def test_a_failure_tells_why_in_the_page_and_its_log_marks_the_error(
-    watched: Watched, context: BrowserContext  # noqa: F811
+    watched: Watched,
+    context: BrowserContext,  # noqa: F811
 ) -> None:
     watched.wait("fails", "failed")
     made = opened(context, watched.task_page("fails"), shot="failed")
@@ -138,7 +139,8 @@ def test_a_task_of_others_has_a_quiet_line(watched: Watched, context: BrowserCon
 
 
 def test_the_runs_page_and_the_clusters_page_know_its_tasks(
-    watched: Watched, context: BrowserContext  # noqa: F811
+    watched: Watched,
+    context: BrowserContext,  # noqa: F811
 ) -> None:
     watched.wait("fails", "failed")
     made = opened(context, watched.run_page(), shot="run")
@@ -190,4 +192,4 @@ def _jobs(lab: RayLab) -> list[Any]:
     from airflow_provider_air.ray_api.requests import list_jobs
 
     with RayClient(lab.transport) as client:
-        return list(client.send(list_jobs()))
+        return [job for job in client.send(list_jobs())]  # noqa: C416  # a call of a sequence

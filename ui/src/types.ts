@@ -206,6 +206,8 @@ export interface Sections {
   attempts?: Maybe<AttemptRow[]>;
   timeline?: Maybe<Segment[]>;
   metrics?: Maybe<MetricsSection>;
+  /** Last values by metric, fresher than those of `metrics`. */
+  values?: Maybe<Record<string, Maybe<number>>>;
   checkpoints?: Maybe<Checkpoint[]>;
   workers?: Maybe<{ count?: number; starts?: number; resumed_from?: string }>;
   trials?: Maybe<TrialsSection>;

@@ -73,6 +73,13 @@ def test_all_that_a_history_has_is_shown() -> None:
     assert told["serve"]["steps"][0]["name"] == "route"
 
 
+def test_the_last_values_are_those_of_the_progress() -> None:
+    progress = {"submission_id": "air-1", "values": {"rmse": 0.5, "nan": None}}
+    assert task_view(documents(attempt(), progress=progress))["values"] == {"rmse": 0.5, "nan": None}
+    other = {**progress, "submission_id": "air-0"}
+    assert "values" not in task_view(documents(attempt(), progress=other))
+
+
 @pytest.mark.parametrize("seed", range(300))
 def test_odd_documents_are_shown_as_far_as_they_can_be_read(seed: int) -> None:
     chance = random.Random(seed)

@@ -80,7 +80,7 @@ function Metric({ name, at, look, marks }: { name: string; at: number; look: Loo
   const metrics = sections.metrics;
   const points = metrics?.series?.[name];
   const lines = useMemo(() => [{ name, points, isStrong: true }], [name, points]);
-  const last = metrics?.last?.[name] ?? points?.y?.[points.y.length - 1];
+  const last = sections.values?.[name] ?? metrics?.last?.[name] ?? points?.y?.[points.y.length - 1];
   return (
     <figure class="curve">
       <figcaption>
