@@ -66,6 +66,8 @@ def count(value: Any, otherwise: int = 0) -> int:
 
 def text(value: Any, most: int = MOST_CHARACTERS) -> str | None:
     """Give what people read of a text; None where there is none. Marks that turn its direction are spelled out."""
+    if isinstance(value, str) and len(value) <= most and value.isascii() and value.isprintable():
+        return value
     if value is None or isinstance(value, (Mapping, list)):
         return None
     shown = _TURNED.sub(lambda mark: f"\\u{ord(mark[0]):04x}", unstyled(spelled(str(value))))

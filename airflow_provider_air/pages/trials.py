@@ -37,14 +37,15 @@ def trials_section(history: Mapping[str, Any], wanted: Sequence[str] = ()) -> di
     # The metric that counts is never among those that are left out.
     metrics = [*([metric] if metric else []), *(column for column in metrics if column != metric)]
     mode = "max" if history.get("mode") == "max" else "min"
+    shown_params, shown_metrics = ({column: name(column) for column in part[:most]} for part in (params, metrics))
     left_out = count(mapping(history.get("cut")).get("trials")) + len(told) - len(rows)
     return {
         "metric": metric and name(metric),
         "mode": mode,
         "best": _best(rows, metric, mode),
-        "params": [name(column) for column in params[:most]],
-        "metrics": [name(column) for column in metrics[:most]],
-        "rows": [_row(row, params[:most], metrics[:most]) for row in rows],
+        "params": list(shown_params.values()),
+        "metrics": list(shown_metrics.values()),
+        "rows": [_row(row, shown_params, shown_metrics) for row in rows],
         "series": _curves(history, metric, rows),
         "counts": _counts(history, told),
         "total": number(history.get("trials_total")),
@@ -75,15 +76,15 @@ def _best(rows: Sequence[Mapping[str, Any]], metric: str | None, mode: str) -> s
     return name(choose(values, key=lambda pair: pair[0])[1].get("trial"))
 
 
-def _row(row: Mapping[str, Any], params: Sequence[str], metrics: Sequence[str]) -> dict[str, Any]:
+def _row(row: Mapping[str, Any], params: Mapping[str, str], metrics: Mapping[str, str]) -> dict[str, Any]:
     config, values = mapping(row.get("config")), mapping(row.get("values"))
     return {
         "trial": name(row.get("trial")),
         "status": name(row.get("status")) or None,
         "step": number(row.get("step")),
         "error": text(row.get("error")) or None,
-        "config": {name(column): _cell(config[column]) for column in params if column in config},
-        "values": {name(column): rounded(values[column]) for column in metrics if column in values},
+        "config": {shown: _cell(config[column]) for column, shown in params.items() if column in config},
+        "values": {shown: rounded(values[column]) for column, shown in metrics.items() if column in values},
     }
 
 

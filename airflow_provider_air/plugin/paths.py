@@ -15,9 +15,9 @@ RUN = "/{dag_id}/{run_id:path}"
 UNMAPPED = "{MAP_INDEX}"
 
 
-def task_path(dag_id: str, run_id: str, task_id: str, map_index: str) -> TaskPath:
+async def task_path(dag_id: str, run_id: str, task_id: str, map_index: str) -> TaskPath:
     """
-    Read which task instance a path names.
+    Read which task instance a path names; on the event loop, where it costs no thread.
 
     :raises HTTPException: 404
     """

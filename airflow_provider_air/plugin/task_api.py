@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.api_fastapi.core_api.security import GetUserDep
+from airflow.utils.session import create_session
 from fastapi import APIRouter, HTTPException, Response
 
 from airflow_provider_air.pages.attempts import OVER
 from airflow_provider_air.pages.history import MOST_SERIES, history_sections
 from airflow_provider_air.pages.task_view import HEAD, history_of, live_sections
-from airflow_provider_air.plugin.access import READS_TASK, Access, AccessDep
+from airflow_provider_air.plugin.access import READS_TASK, Access, access_to
 from airflow_provider_air.plugin.answers import Made, Section, SectionCache, answer, encoded
 from airflow_provider_air.plugin.paths import TASK, Known, Metrics, TaskPathDep, TryNumber
 from airflow_provider_air.plugin.reading import (
@@ -37,24 +38,19 @@ _CACHE = SectionCache(MOST_CACHED_BYTES)
 
 
 @router.get(f"/api/task{TASK}", dependencies=[READS_TASK])
-def task(
-    path: TaskPathDep,
-    session: SessionDep,
-    access: AccessDep,
-    known: Known,
-    metric: Metrics,
-    try_number: TryNumber = None,
-) -> Response:
+def task(path: TaskPathDep, user: GetUserDep, known: Known, metric: Metrics, try_number: TryNumber = None) -> Response:
     """
     Give the view of a task instance, by sections.
 
     :raises HTTPException: 404 where there is no such task instance
     """
-    facts = read_facts(session, path, try_number)
-    if facts is None:
-        raise HTTPException(404, "There is no such task instance, or not any more")
-    look = _Look(session, path, facts, access, tuple(metric[:MOST_SERIES]))
-    return answer(look.sections(), known)
+    # Asked every two seconds by each open tab: all that blocks is done on one thread, as dependencies would not.
+    with create_session(scoped=False) as session:
+        facts = read_facts(session, path, try_number)
+        if facts is None:
+            raise HTTPException(404, "There is no such task instance, or not any more")
+        look = _Look(session, path, facts, access_to(path.dag_id, user), tuple(metric[:MOST_SERIES]))
+        return answer(look.sections(), known)
 
 
 @dataclass(frozen=True)

@@ -113,11 +113,9 @@ def test_what_airflow_loads_of_the_plugin_in_each_process_is_next_to_nothing() -
     loaded = newly_loaded(
         "from airflow_provider_air.plugin.entry import AirPlugin; AirPlugin()", prepare="import airflow.plugins_manager"
     )
-    assert loaded == {
-        "airflow_provider_air",
-        "airflow_provider_air.plugin",
-        "airflow_provider_air.plugin.entry",
-    }
+    assert "airflow_provider_air.plugin.entry" in loaded
+    # Providers' metadata may have loaded the package before.
+    assert loaded <= {"airflow_provider_air", "airflow_provider_air.plugin", "airflow_provider_air.plugin.entry"}
 
 
 def test_the_pages_load_nothing_heavy_into_the_api_server() -> None:

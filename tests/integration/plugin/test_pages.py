@@ -79,7 +79,7 @@ def test_below_a_path_the_pages_find_their_own(site: AirflowSite) -> None:
 
     client = TestClient(site.app, root_path="/below")
     client.headers.update(site.client("viewer").headers)
-    assert 'data-base="/below/air/"' in client.get("/air/clusters").text
+    assert 'data-base="/below/air/"' in client.get("/below/air/clusters").text
 
 
 def test_what_is_sent_is_compressed(site: AirflowSite) -> None:
