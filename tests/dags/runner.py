@@ -35,7 +35,7 @@ def import_file(path: str) -> dict[str, Any]:
 
 
 def run_dag(dag_id: str) -> dict[str, Any]:
-    """Run one DAG to its end; gives the run's state, the tasks' states and tries, all results, and what its assets' events say."""
+    """Run one DAG to its end; gives the states of run and tasks, tries, results, and what the assets' events say."""
     dag: Any = get_bagged_dag(None, dag_id)
     run = dag.test(logical_date=utcnow())
     with create_session() as session:
