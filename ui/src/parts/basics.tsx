@@ -100,10 +100,10 @@ function iso(at: number): string | undefined {
 
 /** `40 s ago`, counting. `skew`: seconds that the server's clock is before ours. */
 export function Ago({ at, skew = 0 }: { at: Maybe<number>; skew?: number }) {
-  const now = useNow();
-  const { zone } = useAppearance();
-  if (!isNumber(at)) {
-    return <>{NOTHING}</>;
+  const { zone, isStill } = useAppearance();
+  const now = useNow(!isStill);
+  if (!isNumber(at) || isStill) {
+    return <When at={at} />;
   }
   return <time title={`${time(at, zone)} ${zone}`}>{span(Math.round(Math.max(0, now + skew - at)))} ago</time>;
 }
