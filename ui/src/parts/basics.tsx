@@ -200,7 +200,7 @@ async function copied(text: string): Promise<boolean> {
 /** A table that may be wider than the page. */
 export function Scroll({ label, children }: { label: string; children: ComponentChildren }) {
   return (
-    <div class="scroll" role="region" aria-label={label} tabIndex={0}>
+    <div class="scroll" role="group" aria-label={label} tabIndex={0}>
       {children}
     </div>
   );

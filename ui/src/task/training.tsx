@@ -4,7 +4,7 @@ import { useId, useMemo, useState } from "preact/hooks";
 import { Ago, Panel, SimpleTable } from "../parts/basics";
 import { Curves } from "../parts/curves";
 import { isNumber, number, own, plural } from "../format";
-import { Said, clean } from "../text";
+import { Said, clean, named } from "../text";
 import { usePage } from "./view";
 
 const AT_FIRST = 6;
@@ -102,7 +102,7 @@ function Metric({ name, at, look, marks }: { name: string; at: number; look: Loo
   return (
     <figure class="curve">
       <figcaption>
-        <Said text={name} most={48} class="curve-name" />
+        <Said text={named(name)} most={48} class="curve-name" />
         <b class="curve-last">{number(last)}</b>
       </figcaption>
       {points ? (
@@ -134,7 +134,7 @@ function Choose({ names, shown, choose }: { names: string[]; shown: string[]; ch
       )}
       {found.slice(0, 40).map((name) => (
         <button key={name} type="button" class="chip" aria-pressed={shown.includes(name)} onClick={() => toggle(name)}>
-          <Said text={name} most={40} />
+          <Said text={named(name)} most={40} />
         </button>
       ))}
       {found.length > 40 && <span class="quiet">and {found.length - 40} more</span>}
@@ -150,7 +150,7 @@ function MetricTable() {
     const values = (own(series, name)?.y ?? []).filter(isNumber);
     const lowest = values.length ? Math.min(...values) : null;
     const highest = values.length ? Math.max(...values) : null;
-    return [<Said text={name} />, number(own(last, name) ?? values[values.length - 1]), number(lowest), number(highest), values.length || "–"];
+    return [<Said text={named(name)} />, number(own(last, name) ?? values[values.length - 1]), number(lowest), number(highest), values.length || "–"];
   });
   const checkpoints = (sections.checkpoints ?? []).slice(-20).reverse();
   return (
