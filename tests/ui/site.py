@@ -69,7 +69,7 @@ def visit(context: BrowserContext, url: str, *, before: Any = None) -> Visit:
 
     page.on("request", note)
     for event in ("requestfinished", "requestfailed"):
-        page.on(event, lambda request: made.answered.append(request.url))  # type: ignore[call-overload]
+        page.on(event, lambda request: made.answered.append(request.url))
     if before is not None:
         before(page)
     page.goto(url)

@@ -1,7 +1,7 @@
 /** Curves of metrics, each in a small chart of its own, with one pointer and one zoom. */
 
 import { useId, useMemo, useState } from "preact/hooks";
-import { Ago, Panel, SimpleTable } from "../parts/basics";
+import { Ago, LeftOut, Panel, SimpleTable } from "../parts/basics";
 import { Curves } from "../parts/curves";
 import { isNumber, number, own, plural } from "../format";
 import { Said, clean, named } from "../text";
@@ -68,6 +68,7 @@ export function Training({ chosen, choose }: { chosen: string[] | null; choose: 
           <span class="diamond" aria-hidden="true" /> {plural(marks.length, "checkpoint")}, the last at step {number(marks[marks.length - 1])}
         </p>
       )}
+      <LeftOut cut={metrics?.cut} names={{ series: "metric" }} />
       <Workers />
       <MetricTable />
     </Panel>
