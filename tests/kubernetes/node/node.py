@@ -24,6 +24,8 @@ from tests.kubernetes.node.api import Api, condition, of_user
 from tests.kubernetes.node.credentials import ADMIN, NODE_NAME, Credentials
 
 READY_SECONDS = 120
+# The folder of a node that runs already (``python -m tests.kubernetes.node``).
+ATTACH = "AIR_KUBE_NODE"
 
 
 def build() -> None:
@@ -290,3 +292,19 @@ def _until(met: Callable[[], bool], otherwise: str, why: Callable[[], str] = str
         if time.monotonic() > deadline:
             raise RuntimeError(f"{otherwise}\n{why()}")
         time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Node]:
+    """Have the node that :data:`ATTACH` names, else one of this process alone.
+
+    :raises RuntimeError: when it does not start
+    """
+    if os.environ.get(ATTACH):
+        yield Node.attach(Path(os.environ[ATTACH]))
+        return
+    node = Node.start()
+    try:
+        yield node
+    finally:
+        node.stop()
