@@ -64,5 +64,6 @@ def namespace(kube: Node) -> Iterator[str]:
 @pytest.fixture
 def bench(kube: Node, namespace: str) -> Bench:
     """A task instance over KubeRay, as a user who has the documented Role in a namespace of the test's own."""
+    kube.renew_operator()
     bind(kube, namespace)
     return Bench(kube, namespace)

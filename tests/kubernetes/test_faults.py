@@ -30,7 +30,7 @@ from airflow_provider_air.errors import (
 from airflow_provider_air.ray_api.models import JobStatus
 from airflow_provider_air.runs.clock import RealClock
 from airflow_provider_air.runs.watch import Watch
-from tests.kubernetes.bench import Bench, until
+from tests.kubernetes.bench import SMALL, Bench, until
 
 TICKS = "import time\nfor tick in range({0}): print('tick', tick, flush=True); time.sleep(1)"
 
@@ -139,10 +139,7 @@ def test_a_head_of_a_shared_cluster_that_is_killed_is_replaced_and_takes_the_nex
 
 @pytest.mark.full
 def test_an_evicted_worker_ends_no_job_that_runs_on_the_head(bench: Bench) -> None:
-    bench.cluster = {
-        "workers": None,
-        "worker_groups": [{"name": "some", "cpu": "100m", "memory": "1Gi", "replicas": 1}],
-    }
+    bench.cluster = {"workers": None, "worker_groups": [{"name": "some", **SMALL, "replicas": 1}]}
     bench.request = ticking(20)
 
     def evict() -> None:

@@ -21,10 +21,10 @@ from tests.kubernetes.node.node import Node
 __all__ = ["migrated_db"]
 
 # An Airflow starts, and two clusters.
-pytestmark = [pytest.mark.e2e, pytest.mark.full, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.full, pytest.mark.timeout(1200)]
 
 DAG_ID = "own_clusters"
-LAST_SECONDS = 600
+LAST_SECONDS = 900
 ENDED = ("Succeeded", "Failed")
 
 
@@ -64,7 +64,7 @@ def judge(told: dict[str, Any]) -> None:
     assert tasks["train"]["result"]["best_metrics"] == {"epoch": 2, "loss": pytest.approx(1 / 3)}
     assert "loss=0.333" in tasks["train"]["log"], logs
     # For the cluster, and for the job's end.
-    assert all(task["deferrals"] == 2 for task in tasks.values()), tasks
+    assert all(task["deferrals"] >= 2 for task in tasks.values()), tasks
     assert told["network"] != os.readlink("/proc/self/ns/net")
 
 

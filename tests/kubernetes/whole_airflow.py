@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).parents[2]
 DAGS = Path(__file__).parent / "dags"
 # Where its modules are, for whoever starts it.
 PYTHONPATH = f"{REPOSITORY}:{REPOSITORY / 'scripts'}"
-RUN_SECONDS = 420.0
+RUN_SECONDS = 600.0
 
 
 def ran(
