@@ -30,6 +30,7 @@ from airflow_provider_air.errors import (
 from airflow_provider_air.ray_api.models import JobStatus
 from airflow_provider_air.runs.clock import RealClock
 from airflow_provider_air.runs.watch import Watch
+from tests.kubernetes import manifests
 from tests.kubernetes.bench import SMALL, Bench, until
 
 TICKS = "import time\nfor tick in range({0}): print('tick', tick, flush=True); time.sleep(1)"
@@ -135,6 +136,54 @@ def test_a_head_of_a_shared_cluster_that_is_killed_is_replaced_and_takes_the_nex
     bench.request = JobRequest("echo again")
     bench.whole(2)
     assert bench.jobs_of_ray(ref) == [bench.attempts[-1].submission_id]
+
+
+KEEP = """
+import ray
+@ray.remote(resources={{"keeper": 0.1}}, num_cpus=0)
+class Keeper:
+    def keep(self, value): self.value = value
+    def kept(self): return self.value
+ray.init(namespace="kept")
+{0}
+"""
+KEEPS = 'keeper = Keeper.options(name="keeper", lifetime="detached").remote(); ray.get(keeper.keep.remote(41))'
+KEPT = 'print("kept", ray.get(ray.get_actor("keeper").kept.remote()))'
+
+
+def keeping(what: str) -> JobRequest:
+    """A job that has to do with an actor on the worker."""
+    return JobRequest(["python", "-c", KEEP.format(what)])
+
+
+@pytest.mark.full
+def test_with_fault_tolerance_an_actor_outlives_a_killed_head_and_a_job_does_not(bench: Bench) -> None:
+    """A job's driver runs on the head."""
+    serve = ("redis-server", "--save", "", "--protected-mode", "no")
+    bench.kube.admin.apply(manifests.pod("redis", bench.namespace, *serve))
+    running = bench.kube.admin.wait("pods", "redis", bench.namespace, until=lambda pod: pod["status"].get("podIP"))
+    redis = {"redis_address": f"{running['status']['podIP']}:6379"}
+    worker = {"name": "some", **SMALL, "resources": {"CPU": 1, "keeper": 1}, "replicas": 1}
+    ref = bench.ready(workers=None, worker_groups=[worker], gcs_fault_tolerance_options=redis)
+    bench.target, bench.request = ref, keeping(KEEPS)
+    bench.whole()
+
+    lost = Bench(bench.kube, bench.namespace, "lost")
+    lost.target, lost.request = ref, ticking(600)
+
+    def kill() -> None:
+        until_running(lost)
+        lost.kube.admin.delete("pods", lost.head(ref)["metadata"]["name"], lost.namespace, gracePeriodSeconds="0")
+
+    with meanwhile(kill), pytest.raises(AirError):
+        lost.whole()
+
+    lost.wait_for(ref, ClusterState.READY)
+    lost.request = keeping(KEPT)
+    lost.whole(2)
+    assert "kept 41" in lost.log.text
+    bench.backend().delete(ref)
+    bench.assert_nothing_is_left()
 
 
 @pytest.mark.full
