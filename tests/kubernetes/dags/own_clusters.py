@@ -9,7 +9,7 @@ from airflow_provider_air import RaySubmitJobOperator, RayTrainOperator
 EPOCHS = 3
 
 
-def epochs(config: dict) -> None:
+def epochs(config: dict[str, int]) -> None:
     """Report an epoch after the other."""
     import ray.train
 
