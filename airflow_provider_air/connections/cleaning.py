@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_air.contracts.leftovers import Leftover, Neighbour
     from airflow_provider_air.contracts.names import TaskKey
     from airflow_provider_air.contracts.runs import Log
+    from airflow_provider_air.runs.left_clusters import RequestOf
 
 DAY_SECONDS = 86400.0
 
@@ -80,17 +81,24 @@ class Unopened:
 
 
 def clean(
-    places: Places, keeping: Keeping, state_of: Callable[[TaskKey], RunState], log: Log, *, only_tell: bool
+    places: Places,
+    keeping: Keeping,
+    state_of: Callable[[TaskKey], RunState],
+    request_of: RequestOf,
+    log: Log,
+    *,
+    only_tell: bool,
 ) -> Report:
     """
     Look at all places, and take what is to go; blocks.
 
     :param state_of: says whether the DAG run of a task instance is over
+    :param request_of: gives what a person has asked of the cluster that a task instance made, as it is stored
     :raises UnavailableError: Airflow does not say which deployment this is
     """
     deployment = deployment_id()
     cleaning = Cleaning(deployment, state_of, log, only_tell=only_tell)
-    return cleaning.clean(_neighbours(places, keeping, deployment))
+    return cleaning.clean(_neighbours(places, keeping, deployment, request_of, only_tell=only_tell))
 
 
 def check(report: Report, *, strict: bool) -> None:
@@ -106,14 +114,24 @@ def check(report: Report, *, strict: bool) -> None:
         raise UnavailableError(f"The clean-up could not do its work: {told}", hint="The log has a line for each")
 
 
-def _neighbours(places: Places, keeping: Keeping, deployment: str) -> Iterator[Neighbour]:
+def _neighbours(
+    places: Places, keeping: Keeping, deployment: str, request_of: RequestOf, *, only_tell: bool
+) -> Iterator[Neighbour]:
     targets: list[ClusterSpec | ClusterRef] = []
     for cluster, conn_id in [*((None, one) for one in places.ray_conn_ids), *((one, None) for one in places.clusters)]:
         try:
             targets.append(chosen(cluster, conn_id))
         except AirError as error:
             yield Unopened(f"clusters of {conn_id or cluster!r}", error)
-    yield from cluster_neighbours(backend_names(), targets, backend_of, deployment, keep=keeping.clusters_seconds)
+    yield from cluster_neighbours(
+        backend_names(),
+        targets,
+        backend_of,
+        deployment,
+        keep=keeping.clusters_seconds,
+        request_of=request_of,
+        only_tell=only_tell,
+    )
     for conn_id in places.tracker_conn_ids:
         yield _opened(f"runs of {conn_id}", partial(_runs_at, conn_id))
     for storage in places.storages:

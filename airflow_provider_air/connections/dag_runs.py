@@ -1,4 +1,7 @@
-"""Whether a DAG run is over, as Airflow says: to a task by its line to the supervisor, to a command by the database."""
+"""
+What Airflow says to a task, by its line to the supervisor: whether a DAG run is over, and what a person has asked of
+the cluster that a task instance made.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowRuntimeError
 
 from airflow_provider_air.connections.base import line_to_supervisor
+from airflow_provider_air.connections.ports import XComBoard
 from airflow_provider_air.errors import UnavailableError
+from airflow_provider_air.runs.cluster_requests import REQUEST_KEY
 
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.names import TaskKey
@@ -47,3 +52,18 @@ def state_of(state: Any) -> RunState:
     if state is None:
         return "unknown"
     return "over" if str(getattr(state, "value", state)) in OVER else "live"
+
+
+def request_of(key: TaskKey) -> Any:
+    """
+    Read what a person has asked of the cluster that a task instance made, as it is stored; for workers. Blocks.
+
+    :raises UnavailableError: Airflow's api-server does not say
+    """
+    task = {"dag_id": key.dag_id, "run_id": key.run_id, "task_id": key.task_id, "map_index": key.map_index}
+    try:
+        return XComBoard(task).read(REQUEST_KEY)
+    except AirflowRuntimeError as error:
+        raise UnavailableError(
+            f"Airflow does not say what is asked of the cluster of {key.task_id!r}: {error}"
+        ) from error

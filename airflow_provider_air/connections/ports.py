@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_air.contracts.runs import Log
     from airflow_provider_air.runs.admission import Admission
     from airflow_provider_air.runs.attempts import Ports
+    from airflow_provider_air.runs.cluster_requests import AskedOfClusters
     from airflow_provider_air.runs.leases import Leases
     from airflow_provider_air.runs.plan import Try
     from airflow_provider_air.runs.watch import WatchPorts
@@ -58,6 +59,14 @@ def _leases() -> Leases:
     from airflow_provider_air.runs.leases import Leases
 
     return Leases()
+
+
+@cache
+def _asked() -> AskedOfClusters:
+    """Give the one of this process."""
+    from airflow_provider_air.runs.cluster_requests import AskedOfClusters
+
+    return AskedOfClusters()
 
 
 @cache
@@ -208,7 +217,15 @@ def run_ports(context: Context, log: Log) -> Ports:
 
     store = WorkerStore(context["task_state_store"])
     return Ports(
-        WorkerBoard(context["ti"]), CONNECTIONS, backend_of, log, RealClock(), _admission(), store, leases=_leases()
+        WorkerBoard(context["ti"]),
+        CONNECTIONS,
+        backend_of,
+        log,
+        RealClock(),
+        _admission(),
+        store,
+        leases=_leases(),
+        asked=_asked(),
     )
 
 
@@ -221,7 +238,9 @@ def watch_ports(task: Mapping[str, Any], log: Log) -> WatchPorts:
     from airflow_provider_air.runs.clock import RealClock
     from airflow_provider_air.runs.watch import WatchPorts
 
-    return WatchPorts(XComBoard(task), CONNECTIONS, backend_of, log, RealClock(), _admission(), leases=_leases())
+    return WatchPorts(
+        XComBoard(task), CONNECTIONS, backend_of, log, RealClock(), _admission(), leases=_leases(), asked=_asked()
+    )
 
 
 def bundle_folder(context: Context) -> Path | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from airflow_provider_air.contracts.stored import fields_of
 from airflow_provider_air.errors import ProtocolError
@@ -111,6 +111,53 @@ class ClusterOwner:
 
     deployment: str
     key: TaskKey | None = None
+
+
+@dataclass(frozen=True)
+class ClusterRequest:
+    """
+    What a person has asked of a cluster in Airflow's pages: an XCom of who made it and of who uses it.
+
+    Who waits on that cluster does it, or the next clean-up; asked twice, it is done twice, and that is fine.
+
+    :param action: ``extend`` or ``end``
+    :param cluster: the JSON form of its ClusterRef
+    :param asked_at: epoch seconds; no cluster that was made later is meant
+    :param until: epoch seconds until which it is to be kept; with ``extend``
+    :param by: who asked
+    """
+
+    action: Literal["extend", "end"]
+    cluster: Mapping[str, Any]
+    asked_at: float
+    until: float = 0.0
+    by: str = ""
+
+    @classmethod
+    def from_json(cls, data: Any) -> ClusterRequest | None:
+        """Read the JSON form; None where it is none, such as where a person has edited it."""
+        try:
+            request = fields_of(cls, data)
+            ClusterRef.from_json(request.cluster)
+        except (ProtocolError, TypeError):
+            return None
+        # What another version may ask is not for this one to do.
+        return request if request.action in ("extend", "end") else None
+
+    def is_about(self, ref: ClusterRef, made_at: float) -> bool:
+        """
+        Whether it is this very cluster, and no successor or namesake: what both say of it is the same.
+
+        :param made_at: epoch seconds
+        """
+        asked = ClusterRef.from_json(self.cluster)
+        both = asked.details.keys() & ref.details.keys()
+        return (
+            made_at <= self.asked_at
+            and (asked.backend, asked.name) == (ref.backend, ref.name)
+            and all(asked.details[name] == ref.details[name] for name in both)
+            and (not asked.uid or not ref.uid or asked.uid == ref.uid)
+        )
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ class Leftover:
     :param leased_for: for how long yet somebody counts on it, or None
     :param is_of_run: nobody wants it once the DAG runs of its users are over; else it goes by its expiry alone
     :param stays: why it is left alone whatever its age, such as that it goes already; empty where it is not
+    :param asked: who has asked for its end, as a sentence without a full stop: it goes whoever uses it; else empty
     :param size_bytes: where that is known
     """
 
@@ -41,6 +42,7 @@ class Leftover:
     leased_for: float | None = None
     is_of_run: bool = True
     stays: str = ""
+    asked: str = ""
     size_bytes: int | None = None
 
 

@@ -88,14 +88,14 @@ class RayCleanUpOperator(BaseOperator):
             anything could not be taken
         """
         from airflow_provider_air.connections.cleaning import Keeping, Places, check, clean
-        from airflow_provider_air.connections.dag_runs import run_state_of
+        from airflow_provider_air.connections.dag_runs import request_of, run_state_of
 
         with airflow_errors():
             read_fields(self)
             self._check()
             places = Places(self.ray_conn_ids, self.clusters, self.tracker_conn_ids, self.storages)
             keeping = Keeping(self.keep_clusters_seconds, self.keep_files_days, self.keep_results_days)
-            report = clean(places, keeping, run_state_of, self.log, only_tell=self.only_tell)
+            report = clean(places, keeping, run_state_of, request_of, self.log, only_tell=self.only_tell)
             check(report, strict=self.strict)
             return report.to_json()
 

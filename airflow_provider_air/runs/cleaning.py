@@ -51,6 +51,8 @@ def judge(item: Leftover, deployment: str, state_of: Callable[[TaskKey], RunStat
         return Verdict(False, f"it belongs to the deployment {item.deployment!r}, and this is {deployment!r}")
     if item.stays:
         return Verdict(False, item.stays)
+    if item.asked:
+        return Verdict(True, item.asked)
     if item.leased_for is not None and item.leased_for > 0:
         return Verdict(False, f"somebody counts on it for another {_span(item.leased_for)}")
     if item.expires_in is not None and item.expires_in <= 0:
@@ -183,7 +185,7 @@ class Cleaning:
         verdict = judge(item, self._deployment, self._state_of)
         if not verdict.takes:
             return "spared", verdict.reason
-        if use := neighbour.use_of(item):
+        if not item.asked and (use := neighbour.use_of(item)):
             return "spared", f"{verdict.reason}, but it is in use: {use}"
         if self._only_tell:
             return "would be taken", verdict.reason

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef, ClusterState
+from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef, ClusterRequest, ClusterState
 from airflow_provider_air.contracts.leftovers import Leftover
 from airflow_provider_air.errors import AirError, UnavailableError
+from airflow_provider_air.runs.cluster_requests import fulfil
 from airflow_provider_air.runs.names import DEPLOYMENT, DETACHED_MARK, key_of
 
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterSpec, ListedCluster
     from airflow_provider_air.contracts.leftovers import Neighbour
+    from airflow_provider_air.contracts.names import TaskKey
     from airflow_provider_air.ray_api.models import JobDetails
 
 # Of jobs that use a cluster, in a reason.
 MOST_NAMED = 3
 # Where nothing takes work any more, or not yet.
 IDLE_STATES = (ClusterState.ABSENT, ClusterState.FAILED, ClusterState.DELETING)
+
+
+RequestOf = Callable[["TaskKey"], Any]
+
+
+def nothing_asked(key: TaskKey) -> None:
+    """Where nobody can ask anything of clusters."""
 
 
 class LeftClusters:
@@ -30,6 +40,8 @@ class LeftClusters:
     :param open_backend: gives a back end by its name
     :param place: where it looks, see :meth:`~airflow_provider_air.contracts.clusters.ClusterBackend.list`
     :param keep: seconds that a cluster stays at least, however short its DAG run was
+    :param request_of: gives what a person has asked by the task instance that made a cluster, as it is stored
+    :param only_tell: nothing is done that they ask for
     """
 
     def __init__(
@@ -40,6 +52,8 @@ class LeftClusters:
         *,
         place: ClusterSpec | ClusterRef | None = None,
         keep: float = 0.0,
+        request_of: RequestOf = nothing_asked,
+        only_tell: bool = False,
     ) -> None:
         self.where = f"{name} clusters" if place is None else f"{name} clusters of {_called(place)}"
         self._name = name
@@ -47,7 +61,10 @@ class LeftClusters:
         self._owner = owner
         self._place = place
         self._keep = keep
+        self._request_of = request_of
+        self._only_tell = only_tell
         self._found: dict[str, ListedCluster] = {}
+        self._asked: dict[str, ClusterRequest] = {}
 
     @property
     def _backend(self) -> ClusterBackend:
@@ -59,7 +76,7 @@ class LeftClusters:
         listed = self._backend.list(self._owner, self._place)
         self._found = {_identity(item.ref): item for item in listed}
         for identity, item in self._found.items():
-            yield self._leftover(identity, item)
+            yield self._leftover(identity, self._as_asked(identity, item))
 
     def standing(self) -> list[ClusterRef]:
         """Name those that several DAG runs may use, by the last look, and the one that was told: jobs may be left."""
@@ -71,8 +88,21 @@ class LeftClusters:
             return shared if self._place is None else [*shared, self._backend.find(self._place)]
         return shared
 
+    def _as_asked(self, identity: str, item: ListedCluster) -> ListedCluster:
+        """Keep a cluster for longer where a person asks for that, and remember whose end is asked for."""
+        key = item.owner.key
+        request = None if key is None else ClusterRequest.from_json(self._request_of(key))
+        if request is None or not request.is_about(item.ref, item.created_at):
+            return item
+        if request.action == "end":
+            self._asked[identity] = request
+            return item
+        if not self._only_tell:
+            fulfil(request, item.ref, self._backend, item.seen_at)
+        return replace(item, leased_until=max(item.leased_until or 0.0, request.until))
+
     def _leftover(self, identity: str, item: ListedCluster) -> Leftover:
-        now, key = item.seen_at, item.owner.key
+        now, key, asked = item.seen_at, item.owner.key, self._asked.get(identity)
         return Leftover(
             "cluster",
             item.ref.name,
@@ -85,6 +115,7 @@ class LeftClusters:
             leased_for=None if item.leased_until is None else item.leased_until - now,
             is_of_run=item.is_of_run,
             stays=f"it goes already: {item.going}" if item.going else "",
+            asked=f"{asked.by or 'a person'} asked for its end" if asked else "",
         )
 
     def use_of(self, item: Leftover) -> str:
@@ -158,18 +189,22 @@ def cluster_neighbours(
     deployment: str,
     *,
     keep: float = 0.0,
+    request_of: RequestOf = nothing_asked,
+    only_tell: bool = False,
 ) -> Iterator[Neighbour]:
     """
     Give where clusters and jobs of a deployment may be left: all back ends, then the places of some clusters.
 
     :param names: of the back ends that look by themselves
     :param targets: clusters, and specs of clusters, that tell where else to look, and on which jobs may be left
-    :param keep: see :class:`LeftClusters`
+    :param keep, request_of, only_tell: see :class:`LeftClusters`
     """
     owner = ClusterOwner(deployment)
     standing: dict[str, ClusterRef] = {}
     for name, place in [*((name, None) for name in names), *((target.backend, target) for target in targets)]:
-        clusters = LeftClusters(name, open_backend, owner, place=place, keep=keep)
+        clusters = LeftClusters(
+            name, open_backend, owner, place=place, keep=keep, request_of=request_of, only_tell=only_tell
+        )
         yield clusters
         standing |= {_named(ref): ref for ref in clusters.standing()}
     for ref in standing.values():

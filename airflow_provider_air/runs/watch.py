@@ -31,6 +31,7 @@ from airflow_provider_air.waiting import backoff_seconds
 
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.connections import Connections
+    from airflow_provider_air.runs.cluster_requests import AskedOfClusters
 
 AGAIN = "[watching again after an interruption: the next lines may repeat the last ones above]"
 # Airflow bounds on_kill at 30 s; what is left is for the cluster's deletion.
@@ -48,6 +49,7 @@ class WatchPorts:
     :param clusters: gives a cluster back end by its name
     :param admission: the process's one, shared by all its watches
     :param leases: likewise
+    :param asked: likewise, of what people ask of clusters; None where nobody can
     """
 
     board: Board
@@ -57,6 +59,7 @@ class WatchPorts:
     clock: Clock
     admission: Admission
     leases: Leases = field(default_factory=Leases, kw_only=True)
+    asked: AskedOfClusters | None = field(default=None, kw_only=True)
 
     def jobs(self, attempt: Attempt) -> JobBackend:
         """Give what runs an attempt that has a cluster."""
@@ -131,8 +134,12 @@ class Watch:
         return until is not None and self._ports.clock.now() >= until
 
     def _count_on(self, ref: ClusterRef) -> None:
-        """Have it noted now and then that this run uses a cluster which others may use, too."""
-        self._ports.leases.renew(ref, self._ports.clusters, self._ports.clock, self._ports.log)
+        """Note now and then that this run uses a cluster which others may use, too, and do what is asked of it."""
+        ports = self._ports
+        ports.leases.renew(ref, ports.clusters, ports.clock, ports.log)
+        if ports.asked is not None:
+            made_at = self._attempt.steps.get("cluster", 0.0)
+            ports.asked.look(ref, made_at, ports.board, ports.clusters, ports.clock, ports.log)
 
     async def _tell(self, what: str) -> None:
         """Say what is waited for before there is a job, where that is due."""

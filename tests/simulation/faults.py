@@ -6,9 +6,9 @@ Each is a context manager that patches the engine, or what it trusts, by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
@@ -25,6 +25,7 @@ from airflow_provider_air.runs.settling import Settling
 from airflow_provider_air.runs.watch import Watch
 from tests.simulation.airflow import AirflowAwayError
 from tests.simulation.engine import RealEngine
+from tests.simulation.history import Shape
 from tests.simulation.remote import Cluster, SimJobs
 
 
@@ -304,7 +305,7 @@ def a_clear_is_a_retry() -> Iterator[None]:
 def a_kill_keeps_the_cluster() -> Iterator[None]:
     """Only the job is stopped."""
 
-    async def kill(self: Watch) -> None:
+    async def kill(self: Watch, *, is_taken: bool = False) -> None:
         ref = self._attempt.ref
         if ref is not None and self._step.what == "end":
             await self._stop()
@@ -341,11 +342,17 @@ class Found:
 
     :param breaks: how what it breaks begins, one of these
     :param focus: events that make it likely
+    :param asked: what the author has to ask for, as the fields of a shape; nobody else meets it
     """
 
     put_back: Callable[[], AbstractContextManager[None]]
     breaks: tuple[str, ...]
     focus: tuple[str, ...] = ()
+    asked: Mapping[str, Any] = field(default_factory=dict)
+
+    def concerns(self, shape: Shape) -> bool:
+        """Whether an author of this shape can meet it."""
+        return all(getattr(shape, name) == value for name, value in self.asked.items())
 
 
 OF_THE_REVIEW = {
@@ -379,7 +386,11 @@ OURS = {
     "losses are not told": Found(losses_are_not_told, ("6 ",)),
     "a clear is a retry": Found(a_clear_is_a_retry, ("3 a cleared",), ("clear",)),
     "whoever has the id is ours": Found(whoever_has_the_id_is_ours, ("9 somebody else's", "3 "), ("others' job",)),
-    "kept clusters add up": Found(kept_clusters_add_up, ("5 the task's own cluster",)),
-    "what is not waited for is forgotten": Found(what_is_not_waited_for_is_forgotten, ("1 ", "2 "), ("clear",)),
+    "kept clusters add up": Found(
+        kept_clusters_add_up, ("5 the task's own cluster",), asked={"keep_cluster": "on_failure"}
+    ),
+    "what is not waited for is forgotten": Found(
+        what_is_not_waited_for_is_forgotten, ("1 ", "2 "), ("clear",), {"wait": False}
+    ),
     "a kill keeps the cluster": Found(a_kill_keeps_the_cluster, ("5 the task's own cluster",), ("mark",)),
 }

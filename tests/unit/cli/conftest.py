@@ -18,6 +18,7 @@ from airflow.cli.cli_config import ActionCommand
 from airflow.jobs.job import Job
 from airflow.models import Connection
 from airflow.models.dagrun import DagRun
+from airflow.models.xcom import XComModel  # noqa: F401  # so that its table is known
 from airflow.sdk.timezone import utcnow
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session, sessionmaker
@@ -25,7 +26,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from airflow_provider_air.cli.definition import get_air_commands
 from tests.fakes.ray_dashboard import FakeRayDashboard
 
-TABLES = [Connection.metadata.tables[name] for name in ("connection", "job", DagRun.__tablename__)]
+TABLES = [Connection.metadata.tables[name] for name in ("connection", "job", "xcom", DagRun.__tablename__)]
 
 
 @dataclass

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.models.xcom import XComModel
 from sqlalchemy import text
 
 from airflow_provider_air.cli import clean
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.errors import UnavailableError
+from airflow_provider_air.runs.cluster_requests import REQUEST_KEY
 from airflow_provider_air.runs.marks import Mark
 from airflow_provider_air.runs.names import metadata_of
 from airflow_provider_air.storage.shared_folder import Folder
@@ -87,3 +90,21 @@ def test_a_database_that_cannot_be_read_says_nothing_of_a_run(cli: Cli) -> None:
         session.execute(text("DROP TABLE dag_run"))
     with pytest.raises(UnavailableError, match="metadata database"):
         clean.run_state_of(KEY)
+
+
+def test_what_a_person_asked_of_a_cluster_is_read_from_its_task_alone(cli: Cli) -> None:
+    request = {"action": "end", "cluster": {"backend": "local", "name": "c"}, "asked_at": 1.5}
+    names = {"dag_id": KEY.dag_id, "run_id": KEY.run_id, "task_id": KEY.task_id, "dag_run_id": 1}
+    with cli.sessions.begin() as session:
+        for map_index, value in {-1: request, 3: {"action": "extend"}}.items():
+            session.add(XComModel(key=REQUEST_KEY, value=value, map_index=map_index, **names))
+    assert clean.request_of(KEY) == request
+    assert clean.request_of(replace(KEY, map_index=3)) == {"action": "extend"}
+    assert clean.request_of(replace(KEY, run_id="manual__9")) is None
+
+
+def test_a_database_that_cannot_be_read_does_not_say_what_is_asked(cli: Cli) -> None:
+    with cli.sessions.begin() as session:
+        session.execute(text("DROP TABLE xcom"))
+    with pytest.raises(UnavailableError, match="metadata database"):
+        clean.request_of(KEY)

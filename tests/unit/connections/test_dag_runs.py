@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_air.connections.dag_runs import run_state_of, state_of
+from airflow_provider_air.connections.dag_runs import request_of, run_state_of, state_of
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.errors import UnavailableError
+from airflow_provider_air.runs.cluster_requests import REQUEST_KEY
 from tests.fakes.task_context import Supervisor
 
 KEY = TaskKey("here", "flights", "manual__1", "train")
@@ -39,3 +40,9 @@ def test_only_a_task_may_ask_so(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_state_that_airflow_will_have_some_day_is_not_over() -> None:
     assert state_of("paused") == "live"
     assert state_of(None) == "unknown"
+
+
+def test_what_a_person_asks_of_a_cluster_is_an_xcom_of_the_task_that_made_it(supervisor: Supervisor) -> None:
+    assert request_of(KEY) is None
+    supervisor.xcoms[REQUEST_KEY] = {"action": "end"}
+    assert request_of(KEY) == {"action": "end"}

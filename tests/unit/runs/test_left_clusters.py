@@ -39,6 +39,7 @@ class World:
     def __init__(self) -> None:
         self.clusters = OtherClusters(takes_any_job=True, deletion_looks=0)
         self.log = Log()
+        self.asked: dict[TaskKey, Any] = {}
 
     def cluster(self, key: TaskKey, name: str | None = None, *, age: float = DAY) -> OtherCluster:
         spec = OtherSpec(name)
@@ -61,7 +62,15 @@ class World:
 
     def clean(self, *targets: Any, only_tell: bool = False, keep: float = 60.0) -> Report:
         self.log.clear()
-        found = cluster_neighbours(["other"], targets, lambda name: self.clusters, "here", keep=keep)
+        found = cluster_neighbours(
+            ["other"],
+            targets,
+            lambda name: self.clusters,
+            "here",
+            keep=keep,
+            request_of=self.asked.get,
+            only_tell=only_tell,
+        )
         return Cleaning("here", self.state_of, self.log, only_tell=only_tell).clean(found)
 
     @property
@@ -126,6 +135,51 @@ def test_a_shared_one_outlives_the_run_that_made_it_and_goes_by_its_expiry_when_
     job.end()
     world.clean()
     assert world.deleted == ["shared"]
+
+
+def asked(action: str, ref: ClusterRef, **more: Any) -> dict[str, Any]:
+    return {"action": action, "cluster": ref.to_json(), "asked_at": time.time(), "by": "ada", **more}
+
+
+def test_a_person_ends_a_cluster_whatever_runs_there(world: World) -> None:
+    shared = world.cluster(LIVE, "shared")
+    shared.leased_until = time.time() + 600
+    world.job(shared, LIVE, "running")
+    world.asked[LIVE] = asked("end", shared.ref)
+    assert world.clean(only_tell=True).count("would be taken") == 1
+    assert world.deleted == []
+    world.clean()
+    assert world.deleted == ["shared"]
+    assert "ada asked for its end" in world.said_of("shared")
+
+
+def test_a_person_keeps_a_cluster_for_longer(world: World) -> None:
+    mine = world.cluster(OVER)
+    world.asked[OVER] = asked("extend", mine.ref, until=time.time() + 3600)
+    world.clean(only_tell=True)
+    assert mine.leased_until is None
+    for _ in range(2):
+        world.clean()
+        assert world.deleted == []
+    assert mine.leased_until == pytest.approx(time.time() + 3600, abs=30)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"asked_at": 1.0},
+        {"cluster": ClusterRef("other", "another").to_json()},
+        {"cluster": {}},
+        {"cluster": None},
+        {"action": "explode", "cluster": ClusterRef("other", "another").to_json()},
+    ],
+    ids=["a predecessor", "a namesake", "nothing", "null", "another version's"],
+)
+def test_what_is_asked_of_another_cluster_is_not_done_to_this_one(world: World, changes: dict[str, Any]) -> None:
+    mine = world.cluster(LIVE, age=10.0)
+    world.asked[LIVE] = asked("end", mine.ref) | changes
+    world.clean()
+    assert world.deleted == []
 
 
 def test_only_what_was_listed_goes_and_no_successor(world: World) -> None:
