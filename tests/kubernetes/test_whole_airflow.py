@@ -42,7 +42,7 @@ def arguments(kube: Node, kubernetes: dict[str, Any], storage: Path, migrated_db
     cluster = {
         "image": kube.ray_image,
         "workers": 0,
-        "head": SMALL,
+        "head": {**SMALL, "memory": "3Gi", "requests": {"cpu": "200m", "memory": "1Gi"}},
         "volumes": [{"name": "runs", "host_path": {"path": str(storage), "type": "Directory"}}],
         "volume_mounts": [{"name": "runs", "mount_path": str(storage)}],
     }

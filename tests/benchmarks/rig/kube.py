@@ -82,10 +82,8 @@ class WaitingClusters:
         self._tell(ref, state="ready", head=head, HeadPodReady="True", RayClusterProvisioned="True")
 
     def _tell(self, ref: ClusterRef, *, state: str, head: dict[str, Any] | None = None, **conditions: str) -> None:
-        told = [
-            {"type": kind, "status": status, "reason": "Told", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-            for kind, status in conditions.items()
-        ]
+        stamp = {"lastTransitionTime": "2026-01-01T00:00:00Z", "reason": "Told", "message": ""}
+        told = [{"type": kind, "status": status, **stamp} for kind, status in conditions.items()]
         status = {"state": state, "conditions": told, "head": head or {}}
         self._kube.admin.patch("rayclusters", ref.name, self.namespace, {"status": status}, CLUSTERS, "status")
 
