@@ -87,7 +87,8 @@ def _waited(kube: Node, count: int, seconds: float) -> dict[str, Any]:
         rested = Path(folder, "rested")
         told: dict[str, Any] = {
             "connection": connection_to(kube, clusters.namespace),
-            "refs": [ref.to_json() for ref in clusters.refs],
+            "ref": clusters.refs[0].to_json(),
+            "names": " ".join(ref.name for ref in clusters.refs),
             "seconds": seconds,
             "rested": str(rested),
         }
@@ -107,11 +108,12 @@ def _waited(kube: Node, count: int, seconds: float) -> dict[str, Any]:
 
 
 def wait_in_process(
-    *, connection: dict[str, Any], refs: list[dict[str, Any]], seconds: float, rested: str
+    *, connection: dict[str, Any], ref: dict[str, Any], names: str, seconds: float, rested: str
 ) -> dict[str, Any]:
     """
     Wait for all of them until each is ready; in the fresh process.
 
+    :param ref, names: one of them, and what all are called
     :param seconds: how long it is measured at rest; then ``rested`` is made
     :return: ``joined_by``, ``requests`` (at rest; by what is asked), ``idle_cpu``, ``busy_cpu``, ``events``
     """
@@ -119,7 +121,7 @@ def wait_in_process(
     from tests.benchmarks.rig.triggers import cluster_triggers
 
     with worker.with_connection(CONN_ID, connection), counted() as sent:
-        triggers = cluster_triggers([ClusterRef.from_json(ref) for ref in refs])
+        triggers = cluster_triggers([ClusterRef.from_json({**ref, "name": name}) for name in names.split()])
         return asyncio.run(_wait(triggers, sent, seconds, Path(rested)))
 
 
