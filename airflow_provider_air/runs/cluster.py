@@ -176,7 +176,7 @@ class ClusterRun:
             self._made = None
             return Done(replace(ref, owned=False))
         if status.state in PENDING_STATES and (until is None or self._ports.clock.now() < until):
-            self._ports.log.info("Cluster %s is %s", ref.name, status.message or status.state.value)
+            self._ports.log.info("Cluster %s: %s", ref.name, status.message or status.state.value)
             return wait_for(ref, self._key, "cluster", until)
         self._take_back(ref)
         if status.state in PENDING_STATES:

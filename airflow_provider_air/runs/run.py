@@ -269,7 +269,7 @@ class Run:
         until = attempt.starts_until
         if self._is_past(until):
             raise self._never_ready(attempt, ref, status.message)
-        self._ports.log.info("Cluster %s is %s", ref.name, status.message or status.state.value)
+        self._ports.log.info("Cluster %s: %s", ref.name, status.message or status.state.value)
         return attempt.wait("cluster", until)
 
     def _never_ready(self, attempt: Attempt, ref: ClusterRef, message: str) -> DeadlineExceededError:

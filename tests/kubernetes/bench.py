@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,15 +63,25 @@ class Access:
         )
 
 
-def bind(kube: Node, namespace: str, user: str = USER, rules: list[Mapping[str, Any]] | None = None) -> None:
-    """Give a user the documented Role in a namespace, or one of other rules."""
+def bind(
+    kube: Node,
+    namespace: str,
+    user: str = USER,
+    rules: Sequence[Mapping[str, Any]] | None = None,
+    *,
+    account: str | None = None,
+) -> None:
+    """Give a user, or a service account of the namespace, the documented Role there, or one of other rules."""
     made = role(namespace)
-    made = made if rules is None else {**made, "rules": rules}
+    made = made if rules is None else {**made, "rules": list(rules)}
+    subject: dict[str, Any] = {"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}
+    if account is not None:
+        subject = {"kind": "ServiceAccount", "name": account, "namespace": namespace}
     binding = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "RoleBinding",
         "metadata": {"name": "airflow-ray", "namespace": namespace},
-        "subjects": [{"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}],
+        "subjects": [subject],
         "roleRef": {"kind": "Role", "name": made["metadata"]["name"], "apiGroup": "rbac.authorization.k8s.io"},
     }
     kube.admin.apply(made, binding)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from pathlib import Path
+from contextlib import AbstractContextManager, ExitStack
 
 import pytest
 
 from airflow_provider_air.contracts.clusters import ClusterRef
 from tests.kubernetes.bench import Bench, bind
 from tests.kubernetes.node import machine
-from tests.kubernetes.node.node import Node, build
+from tests.kubernetes.node.node import ATTACH, Node, build, running
 from tests.kubernetes.ray_doubles import ray_job
 from tests.requirements import lacking
-
-ATTACH = "AIR_KUBE_NODE"
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -41,17 +38,13 @@ def kube(pytestconfig: pytest.Config) -> Iterator[Node]:
 
     What breaks it (a killed part) is mended by the test that broke it.
     """
-    if os.environ.get(ATTACH):
-        yield Node.attach(Path(os.environ[ATTACH]))
-        return
-    if missing := machine.missing():
+    missing = [] if os.environ.get(ATTACH) else machine.missing()
+    if missing:
         pytest.skip(lacking("kubernetes", "; ".join(missing)))
-    with _seen(pytestconfig):
-        node = Node.start()
-    try:
+    with ExitStack() as until_the_end:
+        with _seen(pytestconfig):
+            node = until_the_end.enter_context(running())
         yield node
-    finally:
-        node.stop()
 
 
 @pytest.fixture(scope="module")
@@ -71,5 +64,6 @@ def namespace(kube: Node) -> Iterator[str]:
 @pytest.fixture
 def bench(kube: Node, namespace: str) -> Bench:
     """A task instance over KubeRay, as a user who has the documented Role in a namespace of the test's own."""
+    kube.renew_operator()
     bind(kube, namespace)
     return Bench(kube, namespace)

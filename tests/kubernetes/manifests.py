@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.kubernetes.node.ray_image import REPOSITORY
@@ -23,14 +23,18 @@ def pod(name: str, namespace: str, *command: str, **spec: Any) -> Document:
     }
 
 
-def pod_of_the_tests(name: str, namespace: str, *command: str, env: Mapping[str, str] | None = None) -> Document:
+def pod_of_the_tests(
+    name: str, namespace: str, *command: str, env: Mapping[str, str] | None = None, shared: Sequence[str] = ()
+) -> Document:
     """A pod in which ``command`` runs as it does here: the same Python, packages (Airflow, this one) and folders.
 
     They are this machine's, mounted under the names that they have here; Debian in the image has what Python needs
-    beside itself. It is root, so that it may read them. What is written stays in the pod.
+    beside itself. It is root, so that it may read them. What is written stays in the pod, but in ``shared`` folders.
     """
-    folders = dict.fromkeys([sys.base_prefix, sys.prefix, str(REPOSITORY)])
-    mounts = [{"name": f"of-tests-{n}", "mountPath": each, "readOnly": True} for n, each in enumerate(folders)]
+    folders = dict.fromkeys([sys.base_prefix, sys.prefix, str(REPOSITORY)], True) | dict.fromkeys(shared, False)
+    mounts = [
+        {"name": f"of-tests-{n}", "mountPath": each, "readOnly": only} for n, (each, only) in enumerate(folders.items())
+    ]
     volumes = [{"name": f"of-tests-{n}", "hostPath": {"path": each}} for n, each in enumerate(folders)]
     given = {"HOME": "/tmp", "PYTHONPATH": str(REPOSITORY), "AIRFLOW_HOME": "/tmp/airflow"} | dict(env or {})
     made = pod(name, namespace, *command, volumes=volumes, securityContext={"runAsUser": 0})

@@ -29,8 +29,10 @@ from airflow_provider_air.errors import (
 )
 from airflow_provider_air.ray_api.models import JobStatus
 from airflow_provider_air.runs.clock import RealClock
+from airflow_provider_air.runs.run import Run
 from airflow_provider_air.runs.watch import Watch
-from tests.kubernetes.bench import Bench, until
+from tests.kubernetes import manifests
+from tests.kubernetes.bench import SMALL, Bench, until
 
 TICKS = "import time\nfor tick in range({0}): print('tick', tick, flush=True); time.sleep(1)"
 
@@ -74,6 +76,16 @@ def is_running(bench: Bench) -> bool:
 
 def until_running(bench: Bench) -> None:
     until(lambda: is_running(bench), "the job's first line", 240)
+
+
+def submitted(bench: Bench, try_number: int = 1) -> tuple[Run, Wait]:
+    """Go on until the job is submitted; give the worker, and what it leaves to the triggerer."""
+    run = bench.run(try_number)
+    step = run.begin()
+    while isinstance(step, Wait) and step.what != "end":
+        step = run.resume(run.wait(step))
+    assert isinstance(step, Wait)
+    return run, step
 
 
 # The cluster goes from under the job
@@ -137,12 +149,57 @@ def test_a_head_of_a_shared_cluster_that_is_killed_is_replaced_and_takes_the_nex
     assert bench.jobs_of_ray(ref) == [bench.attempts[-1].submission_id]
 
 
+KEEP = """
+import ray
+@ray.remote(resources={{"keeper": 0.1}}, num_cpus=0)
+class Keeper:
+    def keep(self, value): self.value = value
+    def kept(self): return self.value
+ray.init(namespace="kept")
+{0}
+"""
+KEEPS = 'keeper = Keeper.options(name="keeper", lifetime="detached").remote(); ray.get(keeper.keep.remote(41))'
+KEPT = 'print("kept", ray.get(ray.get_actor("keeper").kept.remote()))'
+
+
+def keeping(what: str) -> JobRequest:
+    """A job that has to do with an actor on the worker."""
+    return JobRequest(["python", "-c", KEEP.format(what)])
+
+
+@pytest.mark.full
+def test_with_fault_tolerance_an_actor_outlives_a_killed_head_and_a_job_does_not(bench: Bench) -> None:
+    """A job's driver runs on the head."""
+    serve = ("redis-server", "--save", "", "--protected-mode", "no")
+    bench.kube.admin.apply(manifests.pod("redis", bench.namespace, *serve))
+    running = bench.kube.admin.wait("pods", "redis", bench.namespace, until=lambda pod: pod["status"].get("podIP"))
+    redis = {"redis_address": f"{running['status']['podIP']}:6379"}
+    worker = {"name": "some", **SMALL, "resources": {"CPU": 1, "keeper": 1}, "replicas": 1}
+    ref = bench.ready(workers=None, worker_groups=[worker], gcs_fault_tolerance_options=redis)
+    bench.target, bench.request = ref, keeping(KEEPS)
+    bench.whole()
+
+    lost = Bench(bench.kube, bench.namespace, "lost")
+    lost.target, lost.request = ref, ticking(600)
+
+    def kill() -> None:
+        until_running(lost)
+        lost.kube.admin.delete("pods", lost.head(ref)["metadata"]["name"], lost.namespace, gracePeriodSeconds="0")
+
+    with meanwhile(kill), pytest.raises(AirError):
+        lost.whole()
+
+    lost.wait_for(ref, ClusterState.READY)
+    lost.request = keeping(KEPT)
+    lost.whole(2)
+    assert "kept 41" in lost.log.text
+    bench.backend().delete(ref)
+    bench.assert_nothing_is_left()
+
+
 @pytest.mark.full
 def test_an_evicted_worker_ends_no_job_that_runs_on_the_head(bench: Bench) -> None:
-    bench.cluster = {
-        "workers": None,
-        "worker_groups": [{"name": "some", "cpu": "100m", "memory": "1Gi", "replicas": 1}],
-    }
+    bench.cluster = {"workers": None, "worker_groups": [{"name": "some", **SMALL, "replicas": 1}]}
     bench.request = ticking(20)
 
     def evict() -> None:
@@ -264,11 +321,7 @@ def test_a_kube_apiserver_that_is_away_at_the_submission_sends_no_job_twice(benc
 def test_a_kube_apiserver_that_is_away_at_the_deletion_hides_no_result(bench: Bench) -> None:
     """What cannot be deleted is found by its labels, and by KubeRay's own clock."""
     bench.request = ticking(5)
-    run = bench.run()
-    step = run.begin()
-    while isinstance(step, Wait) and step.what != "end":
-        step = run.resume(run.wait(step))
-    assert isinstance(step, Wait)
+    run, step = submitted(bench)
     event = run.wait(step)
     bench.kube.kill("kube-apiserver")
     try:
@@ -371,20 +424,23 @@ def test_a_token_that_is_rotated_in_the_middle_of_a_wait_is_renewed(bench: Bench
 
 
 @pytest.mark.full
-def test_a_secret_that_is_gone_is_no_failure_of_the_job_and_is_told_by_name(bench: Bench) -> None:
-    """KubeRay makes another one, whose token the running head does not know."""
+def test_a_secret_that_is_gone_is_told_by_name_where_the_token_is_read_anew(bench: Bench) -> None:
+    """KubeRay makes another one, whose token the running head does not know: who follows the job has the old one."""
     bench.request, bench.plan = ticking(600), {"unreachable_timeout_seconds": 20.0}
+    _, step = submitted(bench, 3)
 
-    def remove() -> None:
-        until_running(bench)
-        (secret,) = [
-            item for item in bench.kube.admin.items("secrets", bench.namespace) if "auth_token" in item.get("data", {})
-        ]
-        bench.kube.admin.delete("secrets", secret["metadata"]["name"], bench.namespace)
+    def secret() -> dict[str, Any] | None:
+        items = bench.kube.admin.items("secrets", bench.namespace)
+        return next((item for item in items if "auth_token" in item.get("data", {})), None)
 
-    run = bench.run(3)
-    with meanwhile(remove), pytest.raises(AirError, match=r"token|Secret"):
-        bench.go_on(run, run.begin(), 3)
+    first = secret()
+    assert first is not None
+    bench.kube.admin.delete("secrets", first["metadata"]["name"], bench.namespace)
+    until(lambda: (found := secret()) and found["data"] != first["data"], "another Secret")
+
+    # The triggerer was restarted, say.
+    with pytest.raises(AirError, match=r"Ray refuses the cluster's token"):
+        bench.go_on(bench.run(3), step, 3)
 
     bench.assert_nothing_is_left()
 
@@ -420,11 +476,7 @@ def test_a_kill_in_the_middle_of_the_creation_leaves_nothing(bench: Bench) -> No
 @pytest.mark.full
 def test_a_person_who_stops_a_waiting_task_stops_job_and_cluster_without_a_worker(bench: Bench) -> None:
     bench.request = ticking(600)
-    run = bench.run()
-    step = run.begin()
-    while isinstance(step, Wait) and step.what != "end":
-        step = run.resume(run.wait(step))
-    assert isinstance(step, Wait)
+    run, step = submitted(bench)
     watch = Watch(step, run._ports)
 
     asyncio.run(watch.kill())
@@ -470,11 +522,7 @@ def test_a_worker_that_dies_at_any_step_leaves_a_next_try_that_runs_one_job(benc
 @pytest.mark.full
 def test_a_triggerer_that_is_restarted_goes_on_with_the_wait_and_the_log(bench: Bench) -> None:
     bench.request = ticking(15)
-    run = bench.run()
-    step = run.begin()
-    while isinstance(step, Wait) and step.what != "end":
-        step = run.resume(run.wait(step))
-    assert isinstance(step, Wait)
+    run, step = submitted(bench)
 
     async def first() -> None:
         watch = Watch(step, run._ports)

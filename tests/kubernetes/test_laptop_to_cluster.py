@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 import pytest
 from example_settings import EXAMPLES, example_connections
 
-from airflow_provider_air.clusters.kuberay import permissions
 from airflow_provider_air.clusters.watching import wait_until_gone
 from airflow_provider_air.connections.ports import backend_of, chosen, found
 from airflow_provider_air.contracts.clusters import ClusterRef
@@ -24,6 +23,7 @@ from airflow_provider_air.ray_api.models import JobDetails, JobStatus
 from airflow_provider_air.ray_api.requests import list_jobs
 from tests.dags.conftest import running
 from tests.e2e.conftest import local_home, migrated_db
+from tests.kubernetes.bench import USER, bind
 from tests.kubernetes.node.node import Node
 
 __all__ = ["local_home", "migrated_db"]
@@ -34,7 +34,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.full, pytest.mark.timeout(150
 DAG_ID = "example_07_train"
 # Not that of the examples' own tests, whose cluster others use.
 NAME = "moved"
-USER = "airflow"
 # Two of these fit on a machine of two cores.
 SIZE = {"cpu": 2, "memory": "3Gi", "requests": {"cpu": "300m", "memory": "1Gi"}}
 RUN_SECONDS = 600
@@ -95,7 +94,7 @@ def test_one_connection_moves_a_dag_from_this_host_to_kubernetes(
     kube: Node, namespace: str, laboratory: Laboratory, tmp_path: Path
 ) -> None:
     storage = _storage_for_pods(tmp_path / "runs")
-    _allow(kube, namespace)
+    bind(kube, namespace)
     kubernetes = {"kube_config_path": str(kube.credentials.kubeconfig(USER)), "namespace": namespace}
     at_home = example_connections(extra={"backend": "local", "cluster": EXAMPLES | {"name": NAME}})
     away = example_connections(extra={"backend": "kuberay", "cluster": _cluster(kube, storage)})
@@ -117,15 +116,6 @@ def test_one_connection_moves_a_dag_from_this_host_to_kubernetes(
     assert Path(remote.outcome["results"]["train"]["checkpoint"], "model.txt").is_file()
     # The same data and settings make the same model.
     assert remote.error == pytest.approx(local.error, rel=1e-3)
-
-
-def _allow(kube: Node, namespace: str) -> None:
-    """Give Airflow's user the documented Role, and no more."""
-    role = permissions.role(namespace)
-    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role["metadata"]["name"]}
-    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": USER}
-    binding = {"apiVersion": role["apiVersion"], "kind": "RoleBinding", "metadata": role["metadata"]}
-    kube.admin.apply(role, {**binding, "roleRef": reference, "subjects": [subject]})
 
 
 def _cluster(kube: Node, storage: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from airflow_provider_air.ray_api.transport import Transport
+from airflow_provider_air.tls import context_for
 
 POLL_SECONDS = 0.02
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
@@ -19,9 +20,14 @@ JOB_SECONDS = 600.0
 class RawRest:
     """Submits to one cluster and waits, as a shell script with curl would; a context manager."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, *, poll_seconds: float = POLL_SECONDS) -> None:
+        self._poll_seconds = poll_seconds
         self._http = httpx.Client(
-            base_url=transport.base_url, headers=transport.request_headers(), trust_env=False, timeout=60
+            base_url=transport.base_url,
+            headers=transport.request_headers(),
+            verify=context_for(transport.base_url, transport.verify),
+            trust_env=False,
+            timeout=60,
         )
 
     def __enter__(self) -> RawRest:
@@ -36,6 +42,17 @@ class RawRest:
         answer = self._http.post("/api/jobs/", json={"entrypoint": entrypoint, "submission_id": name, **fields})
         answer.raise_for_status()
         return name
+
+    def submit_when_ready(self, entrypoint: str) -> str:
+        """Start a job as soon as the head takes one, and give its id."""
+        end = time.monotonic() + JOB_SECONDS
+        while True:
+            try:
+                return self.submit(entrypoint)
+            except httpx.HTTPError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(self._poll_seconds)
 
     def details(self, submission_id: str) -> dict[str, Any]:
         """Give what Ray says of a job."""
@@ -57,7 +74,7 @@ class RawRest:
             while (job := self.details(name))["status"] not in ENDED:
                 if time.monotonic() > end:
                     raise RuntimeError(f"{name} is still {job['status']} after {JOB_SECONDS:g} s")
-                time.sleep(POLL_SECONDS)
+                time.sleep(self._poll_seconds)
             if job["status"] != "SUCCEEDED":
                 raise RuntimeError(f"{name}: {job['message'][-2000:]}")
             ended.append(job)

@@ -44,6 +44,19 @@ def room_triggers(count: int, limit: int) -> list[RayRunTrigger]:
     ]
 
 
+def cluster_triggers(refs: Sequence[ClusterRef]) -> list[RayRunTrigger]:
+    """Give one trigger per cluster, which waits until it is ready."""
+    task = {"dag_id": "bench", "run_id": "bench", "task_id": "job"}
+    attempts = [
+        replace(attempt_of(f"cluster-{number:04d}", number), phase="intended", cluster=ref.to_json())
+        for number, ref in enumerate(refs)
+    ]
+    return [
+        RayRunTrigger(step=attempt.wait("cluster", None).to_json(), task={**task, "map_index": number})
+        for number, attempt in enumerate(attempts)
+    ]
+
+
 async def event_of(trigger: RayRunTrigger) -> TriggerEvent:
     """Run a trigger to its event, as the triggerer does."""
     async for event in trigger.run():

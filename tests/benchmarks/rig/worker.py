@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,8 +20,16 @@ _RUNS = itertools.count(1)
 @contextmanager
 def connected(transport: Transport) -> Iterator[Supervisor]:
     """Let the connection :data:`RAY_CONN_ID` lead to this cluster, and XComs to the supervisor that is given."""
-    name = f"AIRFLOW_CONN_{RAY_CONN_ID.upper()}"
-    os.environ[name] = json.dumps({"conn_type": "ray", "host": transport.base_url, "password": transport.token})
+    fields = {"conn_type": "ray", "host": transport.base_url, "password": transport.token}
+    with with_connection(RAY_CONN_ID, fields) as supervisor:
+        yield supervisor
+
+
+@contextmanager
+def with_connection(conn_id: str, fields: Mapping[str, Any]) -> Iterator[Supervisor]:
+    """Have a connection, in Airflow's JSON form, and XComs go to the supervisor that is given."""
+    name = f"AIRFLOW_CONN_{conn_id.upper()}"
+    os.environ[name] = json.dumps(fields)
     try:
         with supervised(Supervisor()) as supervisor:
             yield supervisor

@@ -24,6 +24,8 @@ from tests.kubernetes.node.api import Api, condition, of_user
 from tests.kubernetes.node.credentials import ADMIN, NODE_NAME, Credentials
 
 READY_SECONDS = 120
+# The folder of a node that runs already (``python -m tests.kubernetes.node``).
+ATTACH = "AIR_KUBE_NODE"
 
 
 def build() -> None:
@@ -244,6 +246,24 @@ class Node:
             until=lambda seen: seen["status"].get("readyReplicas", 0) == seen["status"].get("replicas", 0) == replicas,
         )  # fmt: skip
 
+    def renew_operator(self, operator: Operator = addons.KUBERAY) -> None:
+        """Replace an operator's pod that has ended once, as it does when the kube-apiserver is away for long.
+
+        Its kubelet lets it wait ever longer before it may start again, up to five minutes.
+        """
+        if not any(map(_has_restarted, self._pods_of(operator))):
+            return
+        for pod in self._pods_of(operator):
+            self.admin.delete("pods", pod["metadata"]["name"], operator.namespace)
+        _until(lambda: self._is_fresh(operator), f"{operator.name} is not ready", seconds=READY_SECONDS)
+
+    def _is_fresh(self, operator: Operator) -> bool:
+        pods = self._pods_of(operator)
+        return len(pods) == 1 and condition(pods[0], "Ready") == "True" and not _has_restarted(pods[0])
+
+    def _pods_of(self, operator: Operator) -> list[dict[str, Any]]:
+        return self.admin.items("pods", operator.namespace)
+
     def wait_answering(self) -> None:
         """Wait until the kube-apiserver says that it is ready."""
         _until(lambda: self._answers(f"{self.url}/readyz"), "the kube-apiserver does not answer", self._why)
@@ -284,9 +304,29 @@ class Node:
         return told
 
 
+def _has_restarted(pod: dict[str, Any]) -> bool:
+    return any(each["restartCount"] for each in pod["status"].get("containerStatuses", []))
+
+
 def _until(met: Callable[[], bool], otherwise: str, why: Callable[[], str] = str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not met():
         if time.monotonic() > deadline:
             raise RuntimeError(f"{otherwise}\n{why()}")
         time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Node]:
+    """Have the node that :data:`ATTACH` names, else one of this process alone.
+
+    :raises RuntimeError: when it does not start
+    """
+    if os.environ.get(ATTACH):
+        yield Node.attach(Path(os.environ[ATTACH]))
+        return
+    node = Node.start()
+    try:
+        yield node
+    finally:
+        node.stop()
