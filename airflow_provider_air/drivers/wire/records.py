@@ -10,11 +10,17 @@ without gaps; the last line has the kind ``end``. Kinds and their fields:
 =============  ==================================================================================
 ``progress``   ``message`` (str), optional ``done`` and ``total`` (numbers), ``warning`` (bool), free fields
 ``metric``     ``values`` ({name: number}), optional ``step`` (int), free fields
-``checkpoint`` ``uri`` (str), optional ``values``
+``checkpoint`` ``uri`` (str), optional ``values`` and ``step``
 ``result``     ``value``: an encoded value, see :func:`~air_drivers.wire.values.encode`
 ``end``        ``status`` (``succeeded``, ``failed`` or ``skipped``), optional ``error`` ({type, message}), ``message``
                (why it was skipped), ``no_retry`` (true: no retry can help)
 =============  ==================================================================================
+
+Free fields of ``progress`` that the history knows: ``metric`` and ``mode`` (what is compared); ``trial``,
+``trial_state``, ``config``, ``states``; ``workers``, ``resumed_from``; ``batch`` (``rows``, ``total_rows``, ``blocks``,
+``total_blocks``); ``serve`` (an application: ``name``, ``application``, ``status``, ``route_prefix``, ``version``,
+``deployments``); ``step`` (str), ``state``, ``application`` (of a roll-out); ``data`` (``inputs``, ``outputs``);
+``features``.
 """
 
 from __future__ import annotations
