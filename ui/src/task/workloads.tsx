@@ -34,7 +34,7 @@ export function Batch() {
         <Figure name="Blocks" value={number(blocks)} hint={isNumber(totalBlocks) ? `of ${number(totalBlocks)}` : undefined} />
         <Figure name="Time left" value={isNumber(batch.seconds_left) ? span(batch.seconds_left) : "–"} />
       </div>
-      {isNumber(rows) && isNumber(total) && total > 0 && (
+      {!isNumber(sections.state?.total) && isNumber(rows) && isNumber(total) && total > 0 && (
         <div class="advance">
           <Progress done={rows} total={total} label={`Rows: ${percent(rows / total)}`} />
         </div>
@@ -222,7 +222,7 @@ export function Functions() {
     <Panel title="Ray tasks by function" wide>
       <SimpleTable
         label="Ray tasks by function and state"
-        head={["Function", "", ...states.map((state) => clean(state).toLowerCase().replace(/_/g, " ")), "All"]}
+        head={["Function", "Shares", ...states.map((state) => clean(state).toLowerCase().replace(/_/g, " ")), "All"]}
         numeric={states.concat("All").map((_, at) => at + 2)}
         rows={functions.map(([name, counts]) => [
           <Said text={name} most={60} class="mono" />,
