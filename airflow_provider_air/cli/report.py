@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.cli.targets import command
 from airflow_provider_air.cli.task_instances import documents_of, name_of, task_instance_of
-from airflow_provider_air.contracts.names import named
 from airflow_provider_air.errors import ConfigurationError
-from airflow_provider_air.pages.report import render
-from airflow_provider_air.pages.task_view import task_view
+from airflow_provider_air.pages.lenient import mapping
+from airflow_provider_air.pages.report import file_name, render, view_of
 
 if TYPE_CHECKING:
     from airflow_provider_air.plugin.reading import TaskPath
 
 STDOUT = "-"
-NAME_CHARACTERS = 120
 # A task of which none of these is known has left nothing to report.
 TOLD_OF = ("attempts", "metrics", "trials", "result", "serve", "batch")
 
@@ -28,13 +26,13 @@ TOLD_OF = ("attempts", "metrics", "trials", "result", "serve", "batch")
 @command
 def write_report(args: Namespace) -> None:
     """Write the report of a task instance, from what Airflow's database has of it, to a file or to stdout."""
-    path = task_instance_of(args)
-    text = render(_view(path))
+    view = _view(task_instance_of(args))
+    text = render(view)
     if args.output == STDOUT:
         sys.stdout.buffer.write(text.encode())
         sys.stdout.flush()
         return
-    file = Path(args.output or f"air-report-{named(name_of(path), NAME_CHARACTERS)}.html")
+    file = Path(args.output or file_name(view))
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -48,12 +46,12 @@ def write_report(args: Namespace) -> None:
 
 def _view(path: TaskPath) -> Mapping[str, Any]:
     documents = documents_of(path)
-    sections = {} if documents is None else task_view(documents)
-    if not any(sections.get(name) for name in TOLD_OF):
+    view = {} if documents is None else view_of(documents, time.time())
+    if not any(mapping(view.get("sections")).get(name) for name in TOLD_OF):
         raise ConfigurationError(
             "Nothing is kept of this task",
             where=name_of(path),
             hint="It has not begun, or Airflow has taken it away: see default_retention_days and clear_on_success of "
             "[state_store], and airflow db clean",
         )
-    return {"version": 1, "now": time.time(), "sections": sections}
+    return view

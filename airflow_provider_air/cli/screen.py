@@ -151,11 +151,11 @@ def picture(view: Mapping[str, Any], blocks: str = BLOCKS) -> RenderableType:
         for told in (_batch(mapping(sections.get("batch"))), _trials(mapping(sections.get("trials"))))
         if told
     ]
-    parts += [_metrics(sections, blocks), _tasks(mapping(sections.get("tasks")))]
+    parts += [grid for grid in (_metrics(sections, blocks), _tasks(mapping(sections.get("tasks")))) if grid.rows]
     return Group(*parts)
 
 
-def _metrics(sections: Mapping[str, Any], blocks: str) -> RenderableType:
+def _metrics(sections: Mapping[str, Any], blocks: str) -> Table:
     series = {
         _line(name): mapping(points) for name, points in mapping(mapping(sections.get("metrics")).get("series")).items()
     }
@@ -173,7 +173,7 @@ def _curve(points: Mapping[str, Any], blocks: str) -> str:
     return sparkline(items(points.get("y")), SPARKLINE_COLUMNS, blocks)
 
 
-def _tasks(section: Mapping[str, Any]) -> RenderableType:
+def _tasks(section: Mapping[str, Any]) -> Table:
     rows = [
         [Text(_line(name)), Text(", ".join(f"{count} {_line(state)}" for state, count in mapping(states).items()))]
         for name, states in list(section.items())[:MOST_FUNCTIONS]
@@ -214,7 +214,9 @@ def _trials(trials: Mapping[str, Any]) -> str:
     metric, best = _line(trials.get("metric")), trials.get("best")
     row = next((row for row in objects(trials.get("rows")) if row.get("trial") == best), {})
     value = number(mapping(row.get("values")).get(str(trials.get("metric"))))
-    return f"trials: {counts}" + ("" if value is None else f", best {metric}={value:.6g} of {_line(best)}")
+    total = number(trials.get("total"))
+    of = "" if total is None else f" of {total:.10g}"
+    return f"trials: {counts}{of}" + ("" if value is None else f", best {metric}={value:.6g} of {_line(best)}")
 
 
 def _line(value: Any) -> str:

@@ -61,8 +61,11 @@ def show(rows: list[dict[str, Any]], output: str) -> None:
 
 
 def moment(epoch: float) -> str:
-    """Give epoch seconds as commands print them: in UTC, as ISO 8601 writes it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch))
+    """Give epoch seconds as commands print them: in UTC, as ISO 8601 writes it; what is no moment, as its number."""
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch))
+    except (OverflowError, OSError, ValueError):
+        return f"{epoch:g}"
 
 
 @contextlib.contextmanager

@@ -18,12 +18,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from airflow_provider_air.contracts.names import named
+from airflow_provider_air.pages.history import metrics_section
 from airflow_provider_air.pages.lenient import mapping
-from airflow_provider_air.pages.tables import name_of, tables
+from airflow_provider_air.pages.tables import made_by, name_of, tables
+from airflow_provider_air.pages.task_view import VERSION, history_of, task_view
+
+if TYPE_CHECKING:
+    from airflow_provider_air.pages.documents import TaskDocuments
 
 STATIC = Path(__file__).parent / "static"
+NAME_CHARACTERS = 100
+PROVIDER = "airflow-provider-air"
 # JSON has these signs within its strings only, where they may be spelled so: none of them then ends the element.
 _SPELLED = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&"}
 # The tables give way to what the script has drawn, and stay where it has drawn nothing.
@@ -32,7 +40,9 @@ _TABLES_STYLE = """
 #air-tables { font: 14px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 0 auto; padding: 1rem }
 #air-tables table { border-collapse: collapse; display: block; overflow-x: auto }
 #air-tables th, #air-tables td { border: 1px solid color-mix(in srgb, currentColor 25%, transparent);
-  padding: .25rem .5rem; text-align: start; vertical-align: top; overflow-wrap: anywhere }
+  padding: .25rem .5rem; text-align: start; vertical-align: top; overflow-wrap: break-word }
+#air-tables h2 { margin: 1rem 0 .25rem }
+#air-made { font: 12px/1.5 system-ui, sans-serif; padding: 1rem }
 #air-tables pre { overflow: auto; max-height: 40rem; white-space: pre-wrap; overflow-wrap: anywhere }
 """
 _PAGE = """<!doctype html>
@@ -53,17 +63,34 @@ _PAGE = """<!doctype html>
 <main id="air-tables">
 {tables}
 </main>
+<footer id="air-made">{made_by}</footer>
 </body>
 </html>
 """
+
+
+def view_of(documents: TaskDocuments, now: float) -> dict[str, Any]:
+    """
+    Give the view that a report is made of: as the Ray tab's, but with as many curves as a view holds.
+
+    :param now: epoch seconds
+    """
+    sections = task_view(documents)
+    if names := mapping(sections.get("metrics")).get("names"):
+        sections["metrics"] = metrics_section(history_of(documents), names)
+    return {"version": VERSION, "now": now, "sections": sections}
+
+
+def file_name(view: Mapping[str, Any]) -> str:
+    """Give a name for the report's file that names its task instance: readable first, and of no two the same."""
+    return f"air-report-{named(name_of(view), NAME_CHARACTERS)}.html"
 
 
 def render(view: Mapping[str, Any]) -> str:
     """
     Give the report's HTML, as UTF-8 text; about 1 MB with the script in it, and the view.
 
-    :param view: what the route of a task's data answers with when asked for all of it: ``{"version": 1, "now": epoch
-        seconds, "sections": {...}}``; in ``environment`` it may name versions besides those of this process
+    :param view: see :func:`view_of`; in ``environment`` it may name versions besides those of this process
     :raises ValueError: the view holds a number that is not finite
     """
     bundle = _bundle(STATIC)
@@ -76,6 +103,7 @@ def render(view: Mapping[str, Any]) -> str:
         data=_data(view),
         script=bundle.script,
         tables=tables(view),
+        made_by=made_by(versions),
     )
 
 
@@ -86,8 +114,8 @@ def policy() -> str:
 
 @functools.cache
 def _environment() -> dict[str, str]:
-    versions = {"airflow": _version("apache-airflow-core"), "provider": _version("airflow-provider-air")}
-    return {name: known for name, known in versions.items() if known} | {"python": platform.python_version()}
+    versions = {"Airflow": _version("apache-airflow-core"), PROVIDER: _version(PROVIDER)}
+    return {name: known for name, known in versions.items() if known} | {"Python": platform.python_version()}
 
 
 def _version(distribution: str) -> str | None:

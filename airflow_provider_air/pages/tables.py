@@ -20,8 +20,8 @@ LAST_CHECKPOINTS = 20
 # A result is cut before that.
 _MOST_CHARACTERS = 100_000
 _MOMENTS = ("at", "from", "to")
-# Of the task's and of Serve's section: what is no fact to read, or has a table of its own.
-_LEFT_OUT = ("applications", "is_ours", "may", "series", "steps")
+# Of sections that are facts: what is none to read, is in the title, or has a table of its own.
+_LEFT_OUT = ("applications", "is_ours", "map_index", "may", "series", "steps", "tries")
 _NOTHING: tuple[Any, ...] = (None, "", [], {})
 
 
@@ -29,7 +29,7 @@ def tables(view: Mapping[str, Any]) -> str:
     """
     Give the body's HTML.
 
-    :param view: ``{"now": epoch seconds, "sections": {name: section}, "environment": {what: version}}``
+    :param view: ``{"now": epoch seconds, "sections": {name: section}}``
     """
     sections = mapping(view.get("sections"))
     data = mapping(sections.get("data"))
@@ -38,7 +38,7 @@ def tables(view: Mapping[str, Any]) -> str:
         f"<p>As it was known at {_text(_moment(view.get('now')))}</p>",
         _facts("Task", sections.get("task")),
         _facts("State", sections.get("state")),
-        _rows("Where the time went", sections.get("timeline")),
+        _rows("Where the time went", [_timed(part) for part in objects(sections.get("timeline"))]),
         _rows("Attempts", sections.get("attempts")),
         _metrics(mapping(sections.get("metrics"))),
         _trials(mapping(sections.get("trials"))),
@@ -53,9 +53,13 @@ def tables(view: Mapping[str, Any]) -> str:
         _result(sections.get("result")),
         _links(objects(sections.get("links"))),
         _facts("Cluster", sections.get("cluster")),
-        _facts("Environment", view.get("environment")),
     ]
     return "\n".join(part for part in parts if part)
+
+
+def made_by(versions: Mapping[str, Any]) -> str:
+    """Give the HTML that tells what a report was made by."""
+    return _text("Made by " + ", ".join(f"{what} {_plain(version)}" for what, version in versions.items()))
 
 
 def name_of(view: Mapping[str, Any]) -> str:
@@ -77,6 +81,11 @@ def _rows(title: str, things: Any) -> str:
     names = list(dict.fromkeys(name for row in rows for name, value in row.items() if value not in _NOTHING))
     cells = [[_value(name, row.get(name)) for name in names] for row in rows]
     return _table(title, [_words(name) for name in names], cells if names else [])
+
+
+def _timed(part: Mapping[str, Any]) -> dict[str, Any]:
+    start, end = number(part.get("from")), number(part.get("to"))
+    return {**part, "seconds": None if start is None or end is None else round(end - start, 1)}
 
 
 def _metrics(section: Mapping[str, Any]) -> str:
@@ -177,6 +186,8 @@ def _plain(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list) and not any(isinstance(item, (Mapping, list)) for item in value):
+        return ", ".join(map(_plain, value))
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (Mapping, list)) else str(value)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from airflow_provider_air.cli.screen import Lines, Picture, numbers_of, picture, screen, words_of
+from tests.architecture.source import REPOSITORY
 
 NASTY = "\x1b[31mred\x1b]0;title\x07\rover\b\x9b2J\u202eevil\nnext\x00"
 
@@ -37,6 +40,7 @@ def drawn(of: dict[str, Any], *, width: int = 100, encoding: str = "utf-8") -> s
             {"state": {"phase": "waiting_cluster", "waiting_for": "an image", "waiting_since": 1_700_000_000}},
             "deferred: waiting cluster | waits for an image since 2023-11-14T22:13:20Z",
         ),
+        ({"state": {"waiting_for": "room", "waiting_since": 1e300}}, "deferred | waits for room since 1e+300"),
         ({"state": {"phase": "running", "message": "epoch (3/10)"}}, "deferred: running | epoch (3/10)"),
         (
             {"task": {"state": "failed", "try_number": 2}, "state": {"phase": "failed", "error": "out of memory"}},
@@ -70,12 +74,13 @@ def test_words_tell_what_it_does_or_waits_for(sections: dict[str, Any], words: s
             {
                 "trials": {
                     "counts": {"RUNNING": 2, "TERMINATED": 1},
+                    "total": 20,
                     "metric": "acc",
                     "best": "t1",
                     "rows": [{"trial": "t0"}, {"trial": "t1", "values": {"acc": 0.5}}],
                 }
             },
-            "trials: 2 RUNNING, 1 TERMINATED, best acc=0.5 of t1",
+            "trials: 2 RUNNING, 1 TERMINATED of 20, best acc=0.5 of t1",
         ),
     ],
 )
@@ -100,6 +105,15 @@ def test_a_picture_has_a_bar_and_a_curve_for_each_metric() -> None:
     assert lines[3].split() == ["rmse", "7", "▁▂▃▄▅▆▇█"]
     assert lines[4].split() == ["plain", "2"]
     assert lines[5].split(maxsplit=1) == ["train_one", "2 RUNNING, 5 FINISHED"]
+
+
+@pytest.mark.parametrize("file", sorted((REPOSITORY / "ui" / "fixtures").glob("*.json")), ids=lambda file: file.stem)
+def test_the_views_that_the_pages_are_tested_with_are_shown(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    of = json.loads(file.read_text())
+    Lines().show(of)
+    text = f"{drawn(of)}{capsys.readouterr().out}"
+    assert all(sign.isprintable() or sign == "\n" for sign in text)
+    assert "\n\n" not in text
 
 
 def test_a_terminal_of_ascii_gets_ascii(monkeypatch: pytest.MonkeyPatch) -> None:

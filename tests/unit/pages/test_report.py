@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_air.pages import report
+from airflow_provider_air.pages.documents import TaskDocuments, TaskFacts
 
 SCRIPT = "document.getElementById('air').textContent = '{}' + JSON.parse('1')"
 NASTY = [
@@ -83,7 +84,7 @@ def view(environment: dict[str, Any] | None = None, **sections: Any) -> dict[str
 def given(data: dict[str, Any]) -> dict[str, Any]:
     """Leave out what a report adds to the view that it was made of."""
     assert data.pop("made_at") == data.get("now")
-    versions = {name: data["environment"].pop(name) for name in ("airflow", "provider", "python")}
+    versions = {name: data["environment"].pop(name) for name in ("Airflow", "airflow-provider-air", "Python")}
     assert all(re.match(r"\d+\.\d+", version) for version in versions.values())
     return {name: value for name, value in data.items() if value or name != "environment"}
 
@@ -153,8 +154,29 @@ def test_the_policy_allows_this_script_and_this_style_and_no_address() -> None:
         "form-action": "'none'",
     }
     # The order of the elements: the script finds its data and its place, and has drawn before the tables are seen.
-    order = [attributes.get("id") or tag for tag, attributes in page.elements if tag in ("script", "div", "main")]
-    assert order == ["air-data", "air", "script", "air-tables"]
+    order = [
+        attributes.get("id") or tag for tag, attributes in page.elements if tag in ("script", "div", "main", "footer")
+    ]
+    assert order == ["air-data", "air", "script", "air-tables", "air-made"]
+
+
+def test_a_view_is_made_with_more_curves_than_the_tab_asks_for_at_first_and_the_metric_of_trials_stays() -> None:
+    series = {f"m{n}": [[0.0, 1.0], [1.0, float(n)]] for n in range(9)}
+    trials = [{"trial": f"t{n}", "values": {"m3": 1.0, "acc": float(n)}} for n in range(3)]
+    history = {"version": 1, "series": series, "trials": trials, "metric": "acc", "mode": "max"}
+    facts = TaskFacts("flights", "manual__1", "tune", 2, is_ours=True)
+    made = report.view_of(TaskDocuments(facts, live=history), 5.0)
+    assert (made["now"], made["sections"]["task"]["map_index"]) == (5.0, 2)
+    assert list(made["sections"]["metrics"]["series"]) == list(series)
+    assert (made["sections"]["trials"]["metric"], made["sections"]["trials"]["best"]) == ("acc", "t2")
+    assert given(Page(report.render(made)).data) == made
+
+
+def test_names_of_files_are_safe_and_of_no_two_tasks_the_same() -> None:
+    names = {report.file_name(nasty_view(text)) for text in NASTY}
+    assert len(names) >= len(NASTY) - 1
+    assert all(re.fullmatch(r"air-report-[a-z0-9-]+\.html", name) for name in names)
+    assert report.file_name(view()).startswith("air-report-flights-manual-1-train-")
 
 
 def test_the_header_says_the_same_and_who_may_frame_it() -> None:
@@ -166,22 +188,24 @@ def test_without_scripts_the_tables_tell_what_is_known() -> None:
         view(
             state={"phase": "failed", "error": "out of memory", "updated_at": 1_700_000_000, "total": 0},
             attempts=[{"submission_id": "air-1", "number": 1, "begun_at": 1_700_000_000.5, "is_current": True}],
+            timeline=[{"name": "run", "from": 10.0, "to": 12.5}, {"name": "collect", "from": 12.5, "to": None}],
             metrics={"last": {"rmse": 0.1 + 0.2}},
+            features=[{"store": "feast", "features": ["a:b", "c:d"]}],
             result={"best": {"x": 3}},
             links=[
                 {"label": "Ray dashboard", "url": "http://ray:8265"},
                 {"label": "odd", "url": "javascript:alert(1)"},
             ],
-            environment={"ray": "2.60.0", "kuberay": None},
+            environment={"Ray": "2.60.0"},
         )
     )
     text = re.sub(r"\s+", " ", Page(html).text)
     for expected in ("flights / manual__1 / train", "out of memory", "air-1", "2023-11-14 22:13:20 UTC", "is current",
-                     "rmse 0.30000000000000004", '{ "best": { "x": 3 } }', "Ray dashboard", "ray 2.60.0", "total 0",
+                     "rmse 0.30000000000000004", '{ "best": { "x": 3 } }', "Ray dashboard", "total 0",
+                     "1970-01-01 00:00:12 UTC 2.5", "a:b, c:d",
                      "odd: javascript:alert(1)"):  # fmt: skip
         assert expected in text
-    assert "kuberay" not in text
-    assert re.search(r"airflow 3\.\d+.*provider \d+.*python 3\.\d+", text)
+    assert re.search(r"Made by Airflow 3\.\d+.*airflow-provider-air \d+.*Python 3\.\d+.*Ray 2\.60\.0", text)
 
 
 @pytest.mark.parametrize(("mode", "first", "last"), [("max", "t29", "t10"), ("min", "t0", "t19"), (None, "t0", "t19")])
