@@ -1,6 +1,6 @@
 """The pages over the fixtures, each in an iframe as Airflow makes it: sandbox, CSP, theme and time zone around it.
 
-``python ui/serve.py [PORT]`` prints its address; ``/`` lists the pages, such as ``/outer/air/task/d/r/train/-1?theme=dark``.
+``python ui/serve.py [PORT]`` prints its address; ``/`` lists the pages: ``/outer/air/task/d/r/train/-1?theme=dark``.
 Which fixture a page gets is its task id (or its run id, for the page of a run). Only for development and tests.
 """
 

@@ -38,6 +38,7 @@ class Visit:
     page: Page
     complaints: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    answered: list[str] = field(default_factory=list)
 
     @property
     def frame(self) -> Frame:
@@ -47,6 +48,13 @@ class Visit:
     def requests(self, part: str) -> list[str]:
         """Give the addresses asked for so far that have this in them."""
         return [url for url in self.asked if part in url]
+
+    def pass_seconds(self, seconds: int) -> None:
+        """Let the page's clock go on, which was installed before, and each request be answered meanwhile."""
+        for _ in range(seconds):
+            self.page.clock.run_for(1_000)
+            while len(self.answered) < len(self.asked):
+                self.page.wait_for_timeout(10)
 
 
 def visit(context: BrowserContext, url: str, *, before: Any = None) -> Visit:
@@ -60,6 +68,8 @@ def visit(context: BrowserContext, url: str, *, before: Any = None) -> Visit:
         made.asked.append(request.url)
 
     page.on("request", note)
+    for event in ("requestfinished", "requestfailed"):
+        page.on(event, lambda request: made.answered.append(request.url))
     if before is not None:
         before(page)
     page.goto(url)

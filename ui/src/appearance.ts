@@ -12,9 +12,11 @@ import { useContext } from "preact/hooks";
 export interface Appearance {
   mode: "light" | "dark";
   zone: string;
+  /** Of a file of its own: time does not go on in it. */
+  isStill: boolean;
 }
 
-export const AppearanceContext = createContext<Appearance>({ mode: "light", zone: "UTC" });
+export const AppearanceContext = createContext<Appearance>({ mode: "light", zone: "UTC", isStill: false });
 export const useAppearance = () => useContext(AppearanceContext);
 
 /** Ours -> Airflow's; what Airflow does not give keeps the value of the style sheet. */
@@ -86,7 +88,7 @@ export function apply(alone: boolean): Appearance {
   if (font) {
     root.style.setProperty("--font", font);
   }
-  return { mode, zone: zoneOf(alone) };
+  return { mode, zone: zoneOf(alone), isStill: alone };
 }
 
 /** Call back whenever it may have changed; gives what ends that. */

@@ -8,6 +8,11 @@ export function isNumber(value: unknown): value is number {
   return typeof value === "number" && Number.isFinite(value);
 }
 
+/** What a record of others' names has under one of them; never what every object has. */
+export function own<T>(record: Maybe<Record<string, T>>, name: Maybe<string>): T | undefined {
+  return record && name !== null && name !== undefined && Object.hasOwn(record, name) ? record[name] : undefined;
+}
+
 /** Four digits that count; very large and very small ones with an exponent. */
 export function number(value: unknown): string {
   if (!isNumber(value)) {

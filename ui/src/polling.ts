@@ -5,6 +5,8 @@ import { Problem, request } from "./fetching";
 
 export const EVERY_SECONDS = 2;
 const MOST_SECONDS = 30;
+/** So often it is asked after the end: some things are written down a little later. */
+export const LAST_TIMES = 3;
 /** A tab that is looked away from for a moment goes on. */
 export const HIDDEN_SECONDS = 5;
 /** From here on a page says that what it shows is old. */
@@ -52,6 +54,7 @@ class Poller<T> {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private request: AbortController | null = null;
   private failures = 0;
+  private lastTimes = 0;
   private runs = false;
   private hiddenAt: number | null = null;
 
@@ -105,7 +108,8 @@ class Poller<T> {
       this.failures = 0;
       const isLive = source.isLive(value);
       this.polled = { ...this.polled, value, problem: null, heardAt: nowHere(), isLive };
-      if (isLive) {
+      this.lastTimes = isLive ? LAST_TIMES : this.lastTimes - 1;
+      if (isLive || this.lastTimes >= 0) {
         this.later(source.everySeconds ?? EVERY_SECONDS);
       }
     } catch (error) {

@@ -47,6 +47,15 @@ export function ReportPage({ place }: { place: Place }) {
         </p>
       </header>
       <Body metrics={null} setMetrics={nothing} setTry={nothing} />
+      {view.environment && (
+        <footer class="report-foot quiet">
+          {Object.entries(view.environment).map(([name, value]) => (
+            <span key={name}>
+              <Said text={name} most={60} /> <Said text={typeof value === "object" ? JSON.stringify(value) : value} most={80} />
+            </span>
+          ))}
+        </footer>
+      )}
     </PageContext.Provider>
   );
 }

@@ -37,6 +37,11 @@ export function Said({ text, most, class: name }: { text: unknown; most?: number
   );
 }
 
+/** A name that may be empty, as something that can be seen and read out. */
+export function named(name: unknown): unknown {
+  return clean(name).trim() === "" ? "(no name)" : name;
+}
+
 /** Words for a name in code: `waiting_room` -> `Waiting room`. */
 export function words(name: unknown): string {
   const text = clean(name).replace(/_/g, " ").trim();

@@ -92,7 +92,8 @@ export interface MetricsSection {
   last?: Record<string, number>;
   series?: Record<string, Points>;
   x_label?: string;
-  cut?: Json;
+  /** What was left out: how many, by what it is. */
+  cut?: Maybe<Record<string, number>>;
 }
 
 export interface Checkpoint {
@@ -120,7 +121,7 @@ export interface TrialsSection {
   series?: Record<string, Points>;
   counts?: Record<string, number>;
   total?: number;
-  cut?: Json;
+  cut?: Maybe<Record<string, number>>;
 }
 
 export interface BatchSection {
@@ -130,6 +131,7 @@ export interface BatchSection {
   total_blocks?: number;
   rows_per_second?: number;
   seconds_left?: number;
+  /** Rows so far over time. */
   series?: Points;
 }
 
@@ -146,6 +148,7 @@ export interface Application {
   route_prefix?: string;
   url?: string;
   version?: string;
+  message?: string;
   deployments?: Deployment[];
 }
 

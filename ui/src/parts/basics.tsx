@@ -3,7 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { useAppearance, outer } from "../appearance";
-import { NOTHING, isNumber, span, time } from "../format";
+import { NOTHING, isNumber, plural, span, time } from "../format";
 import { useNow } from "../polling";
 import { Said, clean } from "../text";
 import type { Maybe } from "../types";
@@ -47,6 +47,15 @@ export function Fold(props: { title: string; hint?: string; isOpen?: boolean; ch
       </div>
     </section>
   );
+}
+
+/** What is not shown, where something is not. */
+export function LeftOut({ cut, names }: { cut: Maybe<Record<string, number>>; names: Record<string, string> }) {
+  const said = Object.entries(names)
+    .map(([key, noun]) => [cut?.[key], noun] as const)
+    .filter(([count]) => isNumber(count) && count > 0)
+    .map(([count, noun]) => plural(count as number, noun));
+  return said.length ? <p class="quiet note">Too many to keep or show: {said.join(", ")} left out.</p> : null;
 }
 
 export function Pill({ tone, children }: { tone: Tone; children: ComponentChildren }) {
@@ -100,10 +109,10 @@ function iso(at: number): string | undefined {
 
 /** `40 s ago`, counting. `skew`: seconds that the server's clock is before ours. */
 export function Ago({ at, skew = 0 }: { at: Maybe<number>; skew?: number }) {
-  const now = useNow();
-  const { zone } = useAppearance();
-  if (!isNumber(at)) {
-    return <>{NOTHING}</>;
+  const { zone, isStill } = useAppearance();
+  const now = useNow(!isStill);
+  if (!isNumber(at) || isStill) {
+    return <When at={at} />;
   }
   return <time title={`${time(at, zone)} ${zone}`}>{span(Math.round(Math.max(0, now + skew - at)))} ago</time>;
 }
@@ -200,7 +209,7 @@ async function copied(text: string): Promise<boolean> {
 /** A table that may be wider than the page. */
 export function Scroll({ label, children }: { label: string; children: ComponentChildren }) {
   return (
-    <div class="scroll" role="region" aria-label={label} tabIndex={0}>
+    <div class="scroll" role="group" aria-label={label} tabIndex={0}>
       {children}
     </div>
   );

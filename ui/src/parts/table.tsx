@@ -15,7 +15,7 @@ import { Virtualizer, elementScroll, observeElementOffset, observeElementRect } 
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { isNumber, number, plural } from "../format";
-import { clean, Said } from "../text";
+import { clean, named, Said } from "../text";
 
 const ROW_PIXELS = 33;
 const MOST_PIXELS = 430;
@@ -108,7 +108,7 @@ export function DataTable<Row extends object>(props: DataTableProps<Row>) {
       <div
         ref={place}
         class="scroll data-table"
-        role="region"
+        role="group"
         aria-label={props.label}
         tabIndex={0}
         style={{ maxHeight: `${MOST_PIXELS}px` }}
@@ -127,7 +127,7 @@ export function DataTable<Row extends object>(props: DataTableProps<Row>) {
                     aria-sort={sorted === "asc" ? "ascending" : sorted === "desc" ? "descending" : undefined}
                   >
                     <button type="button" class={`sort ${sorted || ""}`} onClick={header.column.getToggleSortingHandler()}>
-                      <Said text={byId.get(header.id)?.title} most={28} />
+                      <Said text={named(byId.get(header.id)?.title)} most={28} />
                     </button>
                   </th>
                 );

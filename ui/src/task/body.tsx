@@ -22,7 +22,7 @@ export interface BodyProps {
 }
 
 export function Body({ metrics, setMetrics, setTry }: BodyProps) {
-  const { isReport } = usePage();
+  const { isReport, sections } = usePage();
   return (
     <div class="sections">
       <Header choose={setTry} />
@@ -46,7 +46,7 @@ export function Body({ metrics, setMetrics, setTry }: BodyProps) {
       <Attempts />
       {!isReport && (
         <>
-          <Fold title="Log" hint="its end, searchable">
+          <Fold title="Log" hint="its end, searchable" isOpen={sections.state?.phase === "failed"}>
             {() => <LogTail />}
           </Fold>
           <Fold title="Compare" hint="with earlier runs">

@@ -1,7 +1,7 @@
 /** This task in earlier runs: a metric over the runs, and its curves over one another. */
 
 import { useMemo, useState } from "preact/hooks";
-import { isNumber, number, span } from "../format";
+import { isNumber, number, own, span, time } from "../format";
 import { useAppearance } from "../appearance";
 import { Link, Pill, When } from "../parts/basics";
 import { Curves, type Line } from "../parts/curves";
@@ -12,7 +12,6 @@ import { usePolled, type Source } from "../polling";
 import { Said, clean } from "../text";
 import type { CompareRun, CompareView } from "../types";
 import { toneOf } from "../words";
-import { time } from "../format";
 import { LookTools, type Look } from "./training";
 import { usePage } from "./view";
 
@@ -63,10 +62,6 @@ export function Compare() {
       <RunTable runs={runs} metrics={metrics} picked={curves} toggle={toggle} />
     </>
   );
-}
-
-function own<T>(record: Record<string, T> | undefined, name: string): T | undefined {
-  return record && Object.hasOwn(record, name) ? record[name] : undefined;
 }
 
 function Overlay({ runs, metric, picked }: { runs: CompareRun[]; metric: string; picked: string[] }) {

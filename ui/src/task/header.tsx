@@ -4,7 +4,7 @@ import { Ago, Facts, Notice, Pill, Progress, When } from "../parts/basics";
 import { isNumber, number, percent, span } from "../format";
 import { useNow } from "../polling";
 import { Said, clean } from "../text";
-import type { AttemptRow, Maybe, StateSection } from "../types";
+import type { AttemptRow, Maybe, Segment, StateSection } from "../types";
 import { hasEnded, phase, toneOf, workload } from "../words";
 import { Actions } from "./actions";
 import { usePage } from "./view";
@@ -29,7 +29,7 @@ export function Header({ choose }: { choose: (tryNumber: number | null) => void 
         </div>
       </div>
       {waiting(state, now)}
-      <Advance state={state} since={current?.begun_at ?? task?.started_at} now={now} attempt={current} />
+      <Advance state={state} since={runBegan(sections.timeline) ?? current?.begun_at ?? task?.started_at} now={now} attempt={current} />
       {state?.message && !state.error && (
         <p class="head-message">
           <Said text={state.message} />
@@ -59,6 +59,11 @@ export function Header({ choose }: { choose: (tryNumber: number | null) => void 
       />
     </section>
   );
+}
+
+/** From when on what is done has been done. */
+function runBegan(timeline: Maybe<Segment[]>): number | undefined {
+  return (timeline ?? []).find((segment) => segment.name === "run" && isNumber(segment.from))?.from;
 }
 
 function took(from: Maybe<number>, to: Maybe<number>, now: number): string | null {

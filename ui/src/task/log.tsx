@@ -25,8 +25,9 @@ interface Log {
 
 type Entry = string | { event?: unknown; level?: unknown; timestamp?: unknown; error_detail?: unknown };
 
-const ERROR = /\b(error|exception|critical|fatal)\b|traceback/i;
-const WARNING = /\bwarn(ing)?\b/i;
+// Within a line of a job, whose own level Airflow does not know.
+const ERROR = /\b(ERROR|CRITICAL|FATAL)\b|^Traceback \(most recent call last\)|\b[A-Z]\w*(Error|Exception)\b:/;
+const WARNING = /\bWARN(ING)?\b|\b[A-Z]\w*Warning\b:/;
 
 function lineOf(entry: Entry, at: number): LogLine {
   const isText = typeof entry === "string";

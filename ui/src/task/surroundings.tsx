@@ -2,6 +2,7 @@
 
 import { useMemo } from "preact/hooks";
 import { bytes, isNumber, number, plural, span } from "../format";
+import { useAppearance } from "../appearance";
 import { Ago, Facts, Link, Notice, Panel, Pill, SimpleTable, When } from "../parts/basics";
 import { Curves, type Line } from "../parts/curves";
 import { Tree } from "../parts/json";
@@ -72,7 +73,11 @@ export function Nodes({ nodes, total }: { nodes: NodeRow[]; total?: number }) {
 }
 
 export function Expires({ at, skew }: { at: number; skew: number }) {
-  const left = at - (useNow() + skew);
+  const { isStill } = useAppearance();
+  const left = at - (useNow(!isStill) + skew);
+  if (isStill) {
+    return <When at={at} />;
+  }
   return (
     <>
       <When at={at} /> <span class="quiet">{left > 0 ? `in ${span(left)}` : `${span(-left)} ago`}</span>

@@ -1,12 +1,10 @@
 /** Curves of metrics, each in a small chart of its own, with one pointer and one zoom. */
 
 import { useId, useMemo, useState } from "preact/hooks";
-import { Panel } from "../parts/basics";
+import { Ago, LeftOut, Panel, SimpleTable } from "../parts/basics";
 import { Curves } from "../parts/curves";
-import { number, plural } from "../format";
-import { Said, clean } from "../text";
-import { isNumber } from "../format";
-import { Ago, SimpleTable } from "../parts/basics";
+import { isNumber, number, own, plural } from "../format";
+import { Said, clean, named } from "../text";
 import { usePage } from "./view";
 
 const AT_FIRST = 6;
@@ -47,7 +45,7 @@ export function Training({ chosen, choose }: { chosen: string[] | null; choose: 
   const metrics = sections.metrics;
   const [look, setLook] = useState<Look>({ isLog: false, smoothing: 0 });
   const names = metrics?.names ?? Object.keys(metrics?.series ?? {});
-  const shown = chosen ?? names.filter((name) => metrics?.series?.[name]).slice(0, AT_FIRST);
+  const shown = chosen ?? names.filter((name) => own(metrics?.series, name)).slice(0, AT_FIRST);
   const marks = useMemo(() => (sections.checkpoints ?? []).map((one) => one.step).filter(isNumber), [sections.checkpoints]);
   if (!names.length) {
     return null;
@@ -70,21 +68,42 @@ export function Training({ chosen, choose }: { chosen: string[] | null; choose: 
           <span class="diamond" aria-hidden="true" /> {plural(marks.length, "checkpoint")}, the last at step {number(marks[marks.length - 1])}
         </p>
       )}
+      <LeftOut cut={metrics?.cut} names={{ series: "metric" }} />
+      <Workers />
       <MetricTable />
     </Panel>
+  );
+}
+
+function Workers() {
+  const { count, starts, resumed_from: from } = usePage().sections.workers ?? {};
+  if (!isNumber(count) && !from) {
+    return null;
+  }
+  return (
+    <p class="quiet note">
+      {isNumber(count) && plural(count, "worker")}
+      {isNumber(starts) && starts > 1 && `, started ${plural(starts, "time")}`}
+      {from && (
+        <>
+          {isNumber(count) ? ", resumed from " : "Resumed from "}
+          <Said text={from} most={70} class="mono" />
+        </>
+      )}
+    </p>
   );
 }
 
 function Metric({ name, at, look, marks }: { name: string; at: number; look: Look; marks: number[] }) {
   const { sections } = usePage();
   const metrics = sections.metrics;
-  const points = metrics?.series?.[name];
+  const points = own(metrics?.series, name);
   const lines = useMemo(() => [{ name, points, isStrong: true }], [name, points]);
-  const last = metrics?.last?.[name] ?? points?.y?.[points.y.length - 1];
+  const last = own(metrics?.last, name) ?? points?.y?.[points.y.length - 1];
   return (
     <figure class="curve">
       <figcaption>
-        <Said text={name} most={48} class="curve-name" />
+        <Said text={named(name)} most={48} class="curve-name" />
         <b class="curve-last">{number(last)}</b>
       </figcaption>
       {points ? (
@@ -116,7 +135,7 @@ function Choose({ names, shown, choose }: { names: string[]; shown: string[]; ch
       )}
       {found.slice(0, 40).map((name) => (
         <button key={name} type="button" class="chip" aria-pressed={shown.includes(name)} onClick={() => toggle(name)}>
-          <Said text={name} most={40} />
+          <Said text={named(name)} most={40} />
         </button>
       ))}
       {found.length > 40 && <span class="quiet">and {found.length - 40} more</span>}
@@ -129,10 +148,10 @@ function MetricTable() {
   const { sections, skew } = usePage();
   const { names = [], last, series } = sections.metrics ?? {};
   const rows = names.map((name) => {
-    const values = (series?.[name]?.y ?? []).filter(isNumber);
+    const values = (own(series, name)?.y ?? []).filter(isNumber);
     const lowest = values.length ? Math.min(...values) : null;
     const highest = values.length ? Math.max(...values) : null;
-    return [<Said text={name} />, number(last?.[name] ?? values[values.length - 1]), number(lowest), number(highest), values.length || "–"];
+    return [<Said text={named(name)} />, number(own(last, name) ?? values[values.length - 1]), number(lowest), number(highest), values.length || "–"];
   });
   const checkpoints = (sections.checkpoints ?? []).slice(-20).reverse();
   return (

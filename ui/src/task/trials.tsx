@@ -2,7 +2,7 @@
 
 import { useCallback, useMemo, useState } from "preact/hooks";
 import { isNumber, number, plural } from "../format";
-import { Panel, Pill } from "../parts/basics";
+import { LeftOut, Panel, Pill } from "../parts/basics";
 import { Curves, type Line } from "../parts/curves";
 import { ParallelCoordinates } from "../parts/parallel";
 import { DataTable, type Column } from "../parts/table";
@@ -173,6 +173,7 @@ function TrialTable({ trials, picked, toggle, only }: TableProps) {
           </label>
         }
       />
+      <LeftOut cut={trials.cut} names={{ trials: "trial", params: "parameter", metrics: "metric" }} />
       {only !== null && <p class="quiet note">Only trials within the ranges drawn on the axes above.</p>}
     </Panel>
   );

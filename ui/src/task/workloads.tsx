@@ -7,7 +7,7 @@ import { Code, Link, Panel, Pill, Progress, SimpleTable, When, safeUrl } from ".
 import { Curves } from "../parts/curves";
 import { Tree } from "../parts/json";
 import { Said, clean } from "../text";
-import type { Application, Deployment, Maybe } from "../types";
+import type { Application, Deployment, Maybe, Points } from "../types";
 import { toneOf } from "../words";
 import { usePage } from "./view";
 
@@ -20,7 +20,8 @@ export function Batch() {
   const { sections } = usePage();
   const batch = sections.batch;
   const formatX = useClockAxis();
-  const lines = useMemo(() => [{ name: "rows per second", points: batch?.series, isStrong: true }], [batch?.series]);
+  const soFar = useMemo(() => [{ name: "rows so far", points: batch?.series, isStrong: true }], [batch?.series]);
+  const rate = useMemo(() => [{ name: "rows per second", points: rateOf(batch?.series), isStrong: true }], [batch?.series]);
   if (!batch) {
     return null;
   }
@@ -33,21 +34,44 @@ export function Batch() {
         <Figure name="Blocks" value={number(blocks)} hint={isNumber(totalBlocks) ? `of ${number(totalBlocks)}` : undefined} />
         <Figure name="Time left" value={isNumber(batch.seconds_left) ? span(batch.seconds_left) : "–"} />
       </div>
-      {isNumber(rows) && isNumber(total) && total > 0 && (
+      {!isNumber(sections.state?.total) && isNumber(rows) && isNumber(total) && total > 0 && (
         <div class="advance">
           <Progress done={rows} total={total} label={`Rows: ${percent(rows / total)}`} />
         </div>
       )}
       {(batch.series?.x?.length ?? 0) > 1 && (
-        <figure class="curve spaced">
-          <figcaption>
-            <span class="curve-name">Rows per second</span>
-          </figcaption>
-          <Curves title="Rows per second" lines={lines} xLabel="at" formatX={formatX} fromZero height={180} />
-        </figure>
+        <div class="curves two spaced">
+          <figure class="curve">
+            <figcaption>
+              <span class="curve-name">Rows per second</span>
+            </figcaption>
+            <Curves title="Rows per second" lines={rate} xLabel="at" formatX={formatX} fromZero height={180} group="batch" />
+          </figure>
+          <figure class="curve">
+            <figcaption>
+              <span class="curve-name">Rows so far</span>
+            </figcaption>
+            <Curves title="Rows so far" lines={soFar} xLabel="at" formatX={formatX} fromZero height={180} group="batch" tint={2} />
+          </figure>
+        </div>
       )}
     </Panel>
   );
+}
+
+/** How fast the rows came, between each two points. */
+function rateOf(points: Maybe<Points>): Points {
+  const [xs, ys] = [points?.x ?? [], points?.y ?? []];
+  const rates: Points = { x: [], y: [] };
+  for (let at = 1; at < xs.length; at += 1) {
+    const [x0, x1, y0, y1] = [xs[at - 1], xs[at], ys[at - 1], ys[at]];
+    if (isNumber(x0) && isNumber(x1) && isNumber(y0) && isNumber(y1) && x1 > x0) {
+      rates.x?.push(x1);
+      // Fewer than before: it began anew.
+      rates.y?.push(Math.max(0, (y1 - y0) / (x1 - x0)));
+    }
+  }
+  return rates;
 }
 
 export function Figure({ name, value, hint }: { name: string; value: string; hint?: string }) {
@@ -143,6 +167,11 @@ function ServedApplication({ application }: { application: Application }) {
           </Link>
         )}
       </div>
+      {application.message && (
+        <p class="note quiet">
+          <Said text={application.message} most={400} />
+        </p>
+      )}
       {deployments.length > 0 && (
         <SimpleTable
           label={`Deployments of ${clean(application.name)}`}
@@ -193,7 +222,7 @@ export function Functions() {
     <Panel title="Ray tasks by function" wide>
       <SimpleTable
         label="Ray tasks by function and state"
-        head={["Function", "", ...states.map((state) => clean(state).toLowerCase().replace(/_/g, " ")), "All"]}
+        head={["Function", "Shares", ...states.map((state) => clean(state).toLowerCase().replace(/_/g, " ")), "All"]}
         numeric={states.concat("All").map((_, at) => at + 2)}
         rows={functions.map(([name, counts]) => [
           <Said text={name} most={60} class="mono" />,
