@@ -79,6 +79,7 @@ def get_provider_info() -> dict[str, Any]:
             "airflow_provider_air.links.mlflow.MlflowModelLink",
             "airflow_provider_air.links.mlflow.MlflowRunLink",
             "airflow_provider_air.links.ray.RayDashboardLink",
+            "airflow_provider_air.links.ray.GrafanaLink",
             "airflow_provider_air.links.ray.RayJobLink",
             "airflow_provider_air.links.serve.RayServeEndpointLink",
             "airflow_provider_air.links.serve.RayServePageLink",
@@ -173,6 +174,11 @@ def get_provider_info() -> dict[str, Any]:
                     "serve_url": {
                         "label": "Serve address",
                         "description": "Where people and tasks reach Ray Serve, if not at the dashboard's own host.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "grafana_url": {
+                        "label": "Grafana address",
+                        "description": "Where people watch the cluster's metrics, such as a Grafana dashboard.",
                         "schema": {"type": ["string", "null"]},
                     },
                     "headers": {

@@ -4,6 +4,7 @@ Lesson 9: predict over a whole data set.
 ``RayBatchInferenceOperator`` reads with Ray Data, predicts in a pool of actors that load the model once each, and
 writes. Output goes to a temporary prefix and is committed at the end, so that a retry leaves no half-written rows.
 The predictor is ``lightgbm`` here, for a model that Ray's own callback saved; or a class of yours, ``module:Class``.
+The event of its outlet says where the predictions lie, how many there are, and their columns.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from airflow.sdk import dag, task
+from airflow.sdk import Asset, dag, task
 
 from airflow_provider_air import RayBatchInferenceOperator
 
@@ -50,6 +51,7 @@ def example_09_batch_inference() -> None:
         input_uri=f"{FOLDER}/F9/judge",
         output_uri=f"{FOLDER}/F9/predictions/" + "{{ run_id | replace(':', '-') | replace('+', '-') }}",
         batch_size=256,
+        outlets=[Asset("flights://predictions")],
         retries=2,
         execution_timeout=timedelta(minutes=20),
     )

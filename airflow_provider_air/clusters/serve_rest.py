@@ -29,7 +29,7 @@ class ServeRest(JobsApi):
     A roll-out is a job of the Jobs API: our Serve driver changes the applications from inside the cluster.
 
     :param serve_url: gives where clients reach Serve, where somebody has said so; blocks
-    :param accepted: as for :class:`~airflow_provider_air.clusters.jobs_api.backend.JobsApi`
+    :param accepted, grafana_url: as for :class:`~airflow_provider_air.clusters.jobs_api.backend.JobsApi`
     """
 
     can_gate: ClassVar[bool] = True
@@ -41,8 +41,10 @@ class ServeRest(JobsApi):
         dashboard_url: Callable[[ClusterRef], str | None] = lambda ref: None,
         serve_url: Callable[[ClusterRef], str | None] = lambda ref: None,
         accepted: Callable[[str], None] = lambda submission_id: None,
+        *,
+        grafana_url: Callable[[ClusterRef], str | None] = lambda ref: None,
     ) -> None:
-        super().__init__(ref, open_transport, dashboard_url, accepted)
+        super().__init__(ref, open_transport, dashboard_url, accepted, grafana_url=grafana_url)
         self._serve_url = serve_url
 
     def application(self, name: str) -> ApplicationStatus:

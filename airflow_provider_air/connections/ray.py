@@ -60,6 +60,7 @@ def ray_connection_of(connection: Connection) -> RayConnection:
         backend,
         dashboard_url=url_of(extra, "dashboard_url", where),
         serve_url=url_of(extra, "serve_url", where),
+        grafana_url=url_of(extra, "grafana_url", where),
     )
     if backend == EXISTING:
         return replace(said, transport=transport_of(connection))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DASHBOARD_KEY = "ray_dashboard_url"
 JOB_KEY = "ray_job_url"
+GRAFANA_KEY = "grafana_url"
 
 
 class _StoredLink(BaseOperatorLink):
@@ -45,3 +46,10 @@ class RayJobLink(_StoredLink):
 
     name = "Ray job"
     key = JOB_KEY
+
+
+class GrafanaLink(_StoredLink):
+    """To the metrics of the cluster, where the connection or the spec says where they are shown."""
+
+    name = "Grafana"
+    key = GRAFANA_KEY

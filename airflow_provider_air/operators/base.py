@@ -35,7 +35,7 @@ from airflow_provider_air.contracts.runs import Done, Wait
 from airflow_provider_air.contracts.storage import JobAccess, StorageSpec
 from airflow_provider_air.drivers.wire.values import decode
 from airflow_provider_air.links.mlflow import MlflowRunLink
-from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink
+from airflow_provider_air.links.ray import GrafanaLink, RayDashboardLink, RayJobLink
 from airflow_provider_air.operators.fields import check_fields, check_sent, redacted
 from airflow_provider_air.operators.outlets import quietly, tell_outlets
 from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, grace_seconds, not_before
@@ -190,7 +190,12 @@ class RayJobOperator(RunOperator):
         "log_limit_bytes",
         "keep_cluster",
     )
-    operator_extra_links: Sequence[BaseOperatorLink] = (RayJobLink(), RayDashboardLink(), MlflowRunLink())
+    operator_extra_links: Sequence[BaseOperatorLink] = (
+        RayJobLink(),
+        RayDashboardLink(),
+        MlflowRunLink(),
+        GrafanaLink(),
+    )
     workload: ClassVar[str] = "submit"
     # Of the operators that take them.
     submission_id: str | None = None

@@ -59,7 +59,7 @@ def extra_of(about: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, An
     """Give it flat and bounded; parameters as of :func:`tell_outlets`."""
     outputs = facts.get("outputs") or [{}]
     output = outputs[0] if len(outputs) == 1 else {}
-    tracker = next(iter(facts.get("trackers") or ()), {})
+    tracker: Mapping[str, Any] = next(iter(facts.get("trackers") or ()), {})
     model = tracker.get("model") or {}
     metrics = about.get("metrics")
     numbers = [(name, value) for name, value in (metrics.items() if isinstance(metrics, Mapping) else ())]

@@ -12,7 +12,7 @@ from airflow.sdk import BaseOperatorLink
 
 from airflow_provider_air.attachments.checks import specs_of
 from airflow_provider_air.errors import AirError, ConfigurationError, JobFailedError, ServeDeployError
-from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink
+from airflow_provider_air.links.ray import GrafanaLink, RayDashboardLink, RayJobLink
 from airflow_provider_air.links.serve import (
     RayServeEndpointLink,
     RayServePageLink,
@@ -43,7 +43,12 @@ class ServeJobOperator(RayJobOperator):
         "healthy_timeout_seconds",
         "lock_timeout_seconds",
     )
-    operator_extra_links: Sequence[BaseOperatorLink] = (RayServePageLink(), RayJobLink(), RayDashboardLink())
+    operator_extra_links: Sequence[BaseOperatorLink] = (
+        RayServePageLink(),
+        RayJobLink(),
+        RayDashboardLink(),
+        GrafanaLink(),
+    )
     workload: ClassVar[str] = "serve"
 
     def __init__(
@@ -162,6 +167,7 @@ class RayServeDeployOperator(ServeJobOperator):
         RayServePageLink(),
         RayJobLink(),
         RayDashboardLink(),
+        GrafanaLink(),
     )
 
     def __init__(

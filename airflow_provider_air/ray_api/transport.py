@@ -102,6 +102,7 @@ class RayConnection:
     :param transport: how to reach an existing cluster; None for other back ends
     :param dashboard_url: where people open the dashboard, where that is another address than ours; or None
     :param serve_url: where people and tasks reach the HTTP of Ray Serve; or None
+    :param grafana_url: where people watch its metrics, such as a Grafana dashboard; or None
     """
 
     backend: str
@@ -109,3 +110,4 @@ class RayConnection:
     transport: Transport | None = None
     dashboard_url: str | None = None
     serve_url: str | None = None
+    grafana_url: str | None = None

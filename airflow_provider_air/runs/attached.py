@@ -133,10 +133,11 @@ class Attached:
             if records:
                 attachment.on_records(attempt, entry.state, records)
             more = attachment.on_end(attempt, entry.state, outcome)
+            state = {**entry.state, **(more or {})}
         except Exception as error:  # noqa: BLE001  # whatever an odd answer makes a tracker raise
             self._log.warning("%s did not take the outcome %s: %s", entry.spec["kind"], outcome.status, error)
             return replace(entry, untold=shortened(str(error), MOST_KEPT_CHARACTERS) or type(error).__name__)
-        return replace(entry, told=outcome.status, untold=None, state={**entry.state, **(more or {})})
+        return replace(entry, told=outcome.status, untold=None, state=state)
 
     @property
     def is_empty(self) -> bool:

@@ -24,8 +24,8 @@ MOST_OTHERS = 500
 MOST_CHECKPOINT_VALUES = 20
 # Of what an event carries home.
 MOST_SEEN = 100
-# Curves are thinned out to this before whole trials are left out.
-FEW_POINTS = 12
+# Of all that there is room for: what trials' rows may take, so that some is left for curves.
+ROWS_SHARE = 0.75
 # A point of a curve in JSON takes no less.
 POINT_BYTES = 10
 
@@ -179,16 +179,20 @@ class RunHistory:
     def to_json(self, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
         """Give it as plain JSON without NaN, thinned out until it fits."""
         points, rows, halved = MOST_POINTS, MOST_TRIALS, 1
+        while rows > 1 and _size(self._trials.rows(rows)) > most_bytes * ROWS_SHARE:
+            rows //= 2
         while points > 1 and self._points(points) * POINT_BYTES > most_bytes:
             points, halved = points // 2, halved * 2
         while True:
             shown = self._shown(points, rows)
             if halved > 1:
                 shown["cut"]["points"] = halved
-            if points <= 1 or len(json.dumps(shown, separators=(",", ":"))) <= most_bytes:
+            if _size(shown) <= most_bytes or (points, rows) == (1, 1):
                 return shown
-            rows = rows if points > FEW_POINTS else max(1, rows // 2)
-            points, halved = points // 2, halved * 2
+            if points > 1:
+                points, halved = points // 2, halved * 2
+            else:
+                rows //= 2
 
     @property
     def _all_series(self) -> Mapping[str, Series]:
@@ -239,3 +243,7 @@ class RunHistory:
         if not joined:
             return {}
         return {"features": [{**asked[0], **joined}, *asked[1:]] if asked else [dict(joined)]}
+
+
+def _size(form: Any) -> int:
+    return len(json.dumps(form, separators=(",", ":")))

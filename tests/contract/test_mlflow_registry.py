@@ -62,7 +62,7 @@ class Model:
             record = {"v": 1, "seq": 0, "t": 1.0, "kind": "metric", "values": {"rmse": rmse}, "step": 1}
             tracking.on_records(attempt, state, [record])
         for _ in range(2):  # a retry hands the outcome over again
-            tracking.on_end(
+            self.told = tracking.on_end(
                 attempt,
                 state,
                 Outcome("SUCCEEDED", result={"checkpoint": checkpoint, "features": features, **(told or {})}),
@@ -74,7 +74,8 @@ class Model:
         fields = {"metric": "rmse", "mode": "min", "model_name": self.name, **options}
         operator = MlflowPromoteOperator(task_id="promote", mlflow_conn_id="registry", **fields)
         run = SimpleNamespace(dag_id="flights", run_id=run_id)
-        return operator.execute({"ti": FakeTaskInstance(), "dag_run": run})
+        self.ti = FakeTaskInstance()
+        return operator.execute({"ti": self.ti, "dag_run": run})
 
     def aliases(self) -> dict[str, int]:
         """Give which version has which alias."""
@@ -95,6 +96,7 @@ def test_a_run_becomes_one_version_with_its_tags(model: Model) -> None:
 
     assert (version.version, version.source) == (1, CHECKPOINT)
     assert {"dataset": "2013", "air.dag_id": "flights", "air.run_id": "a"}.items() <= version.tags.items()
+    assert model.told == {"model": {"name": model.name, "version": 1, "url": model.server.model_url(model.name, 1)}}
     assert model.registry.metrics(version) == {"rmse": 2.0}
 
 
@@ -110,9 +112,13 @@ def with_best(rmse: float | None) -> dict[str, Any]:
 def test_a_version_is_judged_by_its_own_checkpoint_and_not_by_the_last_report(model: Model) -> None:
     model.train("ends badly", 9.0, told=with_best(1.0))
     told = model.promote("ends badly", threshold=2.0)
+    assert {"passed": True, "why": "it passed", "version": 1}.items() <= model.ti.xcoms["mlflow_gate"].items()
     model.train("ends well", 0.5, told=with_best(3.0))
     with pytest.raises(AirflowSkipException, match="rmse=3 is worse than the threshold 2"):
         model.promote("ends well", threshold=2.0)
+    verdict = model.ti.xcoms["mlflow_gate"]
+    assert (verdict["passed"], verdict["version"], verdict["metric"]) == (False, 2, "rmse")
+    assert "rmse=3 is worse than the threshold 2" in verdict["why"]
     model.train("without", 0.5, told=with_best(None))
     with pytest.raises(AirflowSkipException, match=r"no finite metric 'rmse', but \[\]"):
         model.promote("without", threshold=2.0)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow.dag_processing.dagbag import DagBag
+from airflow.models.asset import AssetEvent
 from airflow.models.xcom import XComModel
 from airflow.sdk.timezone import utcnow
 from airflow.utils.cli import get_bagged_dag
@@ -34,18 +35,21 @@ def import_file(path: str) -> dict[str, Any]:
 
 
 def run_dag(dag_id: str) -> dict[str, Any]:
-    """Run one DAG to its end; gives the run's state, the tasks' states and tries, and all results."""
+    """Run one DAG to its end; gives the states of run and tasks, tries, results, and what the assets' events say."""
     dag: Any = get_bagged_dag(None, dag_id)
     run = dag.test(logical_date=utcnow())
     with create_session() as session:
         query = select(XComModel).where(XComModel.run_id == run.run_id, XComModel.key == "return_value")
         results = {_label(row): row.value for row in session.scalars(query) if row.dag_id == dag_id}
+        events = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == run.run_id))
+        extras = {event.asset.uri: event.extra for event in events if event.source_dag_id == dag_id}
     instances = run.get_task_instances()
     return {
         "state": str(run.state),
         "tasks": {_label(instance): str(instance.state) for instance in instances},
         "tries": {_label(instance): instance.try_number for instance in instances},
         "results": results,
+        "extras": extras,
     }
 
 

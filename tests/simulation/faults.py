@@ -22,6 +22,7 @@ from airflow_provider_air.runs.ledger import Attempt, Ledger
 from airflow_provider_air.runs.run import Run
 from airflow_provider_air.runs.sending import Sending
 from airflow_provider_air.runs.settling import Settling
+from airflow_provider_air.runs.stopping import Stopping
 from airflow_provider_air.runs.watch import Watch
 from tests.simulation.airflow import AirflowAwayError
 from tests.simulation.engine import RealEngine
@@ -307,7 +308,7 @@ def a_kill_keeps_the_cluster() -> Iterator[None]:
     async def kill(self: Watch) -> None:
         ref = self._attempt.ref
         if ref is not None and self._step.what == "end":
-            await self._stop()
+            await Stopping(self._attempt, "end", self._ports)._stop()
 
     with patch.object(Watch, "kill", kill):
         yield

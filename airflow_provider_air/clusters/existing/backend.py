@@ -108,14 +108,17 @@ class ExistingBackend:
 
     def jobs(self, ref: ClusterRef) -> JobBackend:
         """Give its Jobs API."""
-        return JobsApi(ref, self.open_transport, self._dashboard_url)
+        return JobsApi(ref, self.open_transport, self._dashboard_url, grafana_url=self._grafana_url)
 
     def serving(self, ref: ClusterRef) -> ServeBackend:
         """Give its Serve, by REST and driver jobs."""
-        return ServeRest(ref, self.open_transport, self._dashboard_url, self._serve_url)
+        return ServeRest(ref, self.open_transport, self._dashboard_url, self._serve_url, grafana_url=self._grafana_url)
 
     def _dashboard_url(self, ref: ClusterRef) -> str | None:
         return self._connection(ref).dashboard_url
+
+    def _grafana_url(self, ref: ClusterRef) -> str | None:
+        return self._connection(ref).grafana_url
 
     def _serve_url(self, ref: ClusterRef) -> str | None:
         return self._connection(ref).serve_url

@@ -76,6 +76,7 @@ class JobsApi:
     :param open_transport: gives a fresh address and token; blocks
     :param dashboard_url: gives where people open the dashboard, where that is another address; blocks
     :param accepted: is told the id of each job that Ray has taken, again and again, before anybody else is; blocks
+    :param grafana_url: gives where people watch the cluster's metrics, where somebody has said so; blocks
     """
 
     def __init__(
@@ -84,11 +85,14 @@ class JobsApi:
         open_transport: Callable[[ClusterRef], Transport],
         dashboard_url: Callable[[ClusterRef], str | None] = lambda ref: None,
         accepted: Callable[[str], None] = lambda submission_id: None,
+        *,
+        grafana_url: Callable[[ClusterRef], str | None] = lambda ref: None,
     ) -> None:
         self.ref = ref
         self._open_transport = open_transport
         self._dashboard_url = dashboard_url
         self._accepted = accepted
+        self._grafana_url = grafana_url
         self._session: tuple[str, float, str] | None = None
 
     def transport(self) -> Transport:
@@ -236,12 +240,14 @@ class JobsApi:
 
     def pages(self, submission_id: str | None = None) -> Mapping[str, str]:
         """
-        Give the dashboard's pages.
+        Give the dashboard's pages, and that of the cluster's metrics where somebody has said where it is.
 
         :raises AirError: there is no address now
         """
         base = self.base_page()
         pages = {"ray_dashboard_url": base}
+        if grafana := self._grafana_url(self.ref):
+            pages["grafana_url"] = grafana
         if submission_id is not None:
             pages["ray_job_url"] = f"{base}/#/jobs/{quote(submission_id, safe='')}"
         return pages

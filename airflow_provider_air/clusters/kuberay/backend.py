@@ -258,6 +258,7 @@ class KubeRayBackend:
             self.open_transport,
             lambda ref: url_of(place.dashboard_url, place),
             partial(self._tell_job, place),
+            grafana_url=lambda ref: url_of(place.grafana_url, place),
         )
 
     def serving(self, ref: ClusterRef) -> ServeBackend:
@@ -269,6 +270,7 @@ class KubeRayBackend:
             lambda ref: url_of(place.dashboard_url, place),
             lambda ref: url_of(place.serve_url, place),
             partial(self._tell_job, place),
+            grafana_url=lambda ref: url_of(place.grafana_url, place),
         )
 
     def _tell_job(self, place: Place, submission_id: str) -> None:

@@ -285,6 +285,7 @@ CHECKS: dict[str, Check] = {
     "scope": _one_of(SCOPES),
     "security_context": _maybe(_security_context),
     "serve_url": _maybe(_url),
+    "grafana_url": _maybe(_url),
     "service_account_name": _MAYBE_TEXT,
     "service_type": _maybe(_one_of(SERVICE_TYPES)),
     "startup_timeout_seconds": _seconds,

@@ -19,7 +19,7 @@ KINDS = {kind.name: kind for kind in (RAY_CLUSTER, RAY_JOB)}
 # KubeRay 1.6.1, CheckName (controllers/ray/utils/util.go): what it derives of a longer name has its end alone.
 LONGEST_DERIVED = 50
 # What a ref keeps of a spec, where it says something else than the defaults.
-SAID = ("reach", "dashboard_url", "serve_url")
+SAID = ("reach", "dashboard_url", "serve_url", "grafana_url")
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Place:
     Where a resource is.
 
     :param uid: which one of all of this name; empty for whichever has it
-    :param reach, dashboard_url, serve_url: see :class:`~airflow_provider_air.clusters.kuberay.spec.KubeRayCluster`
+    :param reach, dashboard_url, serve_url, grafana_url: as of
+        :class:`~airflow_provider_air.clusters.kuberay.spec.KubeRayCluster`
     """
 
     conn_id: str
@@ -39,6 +40,7 @@ class Place:
     reach: str = "auto"
     dashboard_url: str | None = None
     serve_url: str | None = None
+    grafana_url: str | None = None
 
     @classmethod
     def of(cls, ref: ClusterRef) -> Place:

@@ -39,6 +39,7 @@ SAME_CLUSTER = frozenset(
         "reach",
         "scope",
         "serve_url",
+        "grafana_url",
         "startup_timeout_seconds",
         "ttl_seconds",
         "workers",
@@ -95,6 +96,7 @@ class KubeRayCluster(PodFields):
         those of the RayCluster or RayJob. None: where we reach it
     :param serve_url: likewise, where clients reach the HTTP of Ray Serve. None: the head's Service, where it is reached
         by its name
+    :param grafana_url: likewise, where people watch its metrics, such as a Grafana dashboard. None: no button
     """
 
     backend: ClassVar[str] = "kuberay"
@@ -127,6 +129,7 @@ class KubeRayCluster(PodFields):
     deadline_seconds: float | None = None
     dashboard_url: str | None = None
     serve_url: str | None = None
+    grafana_url: str | None = None
 
     def validate(self) -> None:
         """

@@ -80,13 +80,15 @@ def test_by_default_it_is_a_cluster_that_exists(connect: Connect) -> None:
 
 
 def test_it_says_where_people_and_tasks_reach_what_is_behind_a_proxy(connect: Connect) -> None:
-    connect(host="a", extra={"dashboard_url": "https://ray/team/", "serve_url": "https://models/team/"})
+    pages = {"dashboard_url": "https://ray/team/", "grafana_url": "https://grafana/d/ray/"}
+    connect(host="a", extra={**pages, "serve_url": "https://models/team/"})
 
     assert opened() == RayConnection(
         "existing",
         transport=Transport("http://a:8265"),
         dashboard_url="https://ray/team",
         serve_url="https://models/team",
+        grafana_url="https://grafana/d/ray",
     )
 
 
@@ -123,6 +125,7 @@ def test_a_client_certificate_is_two_paths_or_one(connect: Connect, extra: dict[
         ({"dashboard_url": "https://me:secret@ray.example.com"}, "'dashboard_url' holds a user or a password"),
         ({"serve_url": "https://"}, "'serve_url' must be an http:// or https:// address"),
         ({"serve_url": "//models"}, "'serve_url' must be"),
+        ({"grafana_url": "javascript:alert(1)"}, "'grafana_url' must be an http:// or https:// address"),
         ({"ca_path": 1}, "'ca_path' must be the path"),
         ({"verify_tls": "no"}, "'verify_tls' must be true or false"),
         ({"read_agents": "no"}, "'read_agents' must be true or false"),

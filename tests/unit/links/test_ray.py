@@ -11,7 +11,7 @@ from airflow.sdk.types import TaskInstanceKey
 from airflow_provider_air.clusters.jobs_api.backend import JobsApi
 from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.links.mlflow import MlflowRunLink
-from airflow_provider_air.links.ray import RayDashboardLink, RayJobLink
+from airflow_provider_air.links.ray import GrafanaLink, RayDashboardLink, RayJobLink
 from airflow_provider_air.operators.submit import RaySubmitJobOperator
 from airflow_provider_air.ray_api.transport import Transport
 from tests.fakes.task_context import FakeTaskInstance, Supervisor
@@ -25,11 +25,16 @@ KEY = TaskInstanceKey("flights", "train", "manual__1", 1, -1)
         (RayDashboardLink(), "http://head:8265"),
         (RayJobLink(), "http://head:8265/#/jobs/air-1%2Fx"),
         (MlflowRunLink(), "http://mlflow/#/runs/1"),
+        (GrafanaLink(), "https://grafana/d/ray"),
     ],
 )
 def test_a_link_gives_back_what_was_pushed(link: BaseOperatorLink, url: str, supervisor: Supervisor) -> None:
     ti = FakeTaskInstance()
-    jobs = JobsApi(ClusterRef("existing", "ray_default"), lambda ref: Transport("http://head:8265"))
+    jobs = JobsApi(
+        ClusterRef("existing", "ray_default"),
+        lambda ref: Transport("http://head:8265"),
+        grafana_url=lambda ref: "https://grafana/d/ray",
+    )
     for name, page in {**jobs.pages("air-1/x"), "mlflow_url": "http://mlflow/#/runs/1"}.items():
         ti.xcom_push(name, page)
     task: Any = RaySubmitJobOperator(task_id="train", entrypoint="true")
@@ -38,7 +43,7 @@ def test_a_link_gives_back_what_was_pushed(link: BaseOperatorLink, url: str, sup
     assert link.xcom_key in ti.xcoms
 
 
-@pytest.mark.parametrize("link", [RayDashboardLink(), RayJobLink()])
+@pytest.mark.parametrize("link", [RayDashboardLink(), RayJobLink(), GrafanaLink()])
 def test_nothing_stored_hides_the_button(link: BaseOperatorLink, supervisor: Supervisor) -> None:
     task: Any = RaySubmitJobOperator(task_id="train", entrypoint="true")
 

@@ -340,3 +340,42 @@ async def test_log_reads_get_rarer_as_more_wait(head: FakeRayDashboard, transpor
         alone = feed.log_interval_seconds
         feed._watched.update({f"job-{number}": 1 for number in range(1000)})
         assert feed.log_interval_seconds > 10 * alone
+
+
+async def test_all_that_watch_a_cluster_share_one_look_over_it(
+    head: FakeRayDashboard, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "FIRST_OVERVIEW_SECONDS", 0.0)
+    names = [f"job-{number}" for number in range(20)]
+    for name in names:
+        head.add_job(name)
+
+    async with borrow_feed("head", opener(transport)) as feed:
+        for _ in range(3):
+            await looks(feed, names)
+        end = time.monotonic() + SECONDS
+        while feed.overview is None and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+        seen = feed.overview
+
+    assert seen is not None
+    assert abs(seen.at - time.time()) < SECONDS
+    assert seen.usage["CPU"][1] > 0
+    assert [node.is_head for node in seen.nodes] == [True]
+    assert len(head.requests_to("GET", "^/api/cluster_status$")) == 1
+    assert len(head.requests_to("GET", "^/api/v0/nodes$")) == 1
+
+
+async def test_a_cluster_that_cannot_be_looked_over_is_polled_all_the_same(
+    head: FakeRayDashboard, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "FIRST_OVERVIEW_SECONDS", 0.0)
+    head.add_job("job")
+    fault = head.plan("GET", "^/api/cluster_status$", status=500, times=None)
+
+    async with borrow_feed("head", opener(transport)) as feed:
+        end = time.monotonic() + SECONDS
+        while not fault.hits and time.monotonic() < end:
+            assert status_of(await look(feed, "job")) == "RUNNING"
+
+    assert (fault.hits, feed.overview) == (1, None)

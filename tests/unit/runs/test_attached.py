@@ -280,3 +280,26 @@ def test_what_takes_records_is_opened_once_and_anew_after_it_refused(
     handing.on_records(INFO, records(3))
     assert len(opened) == 2
     assert taken(tracker) == [0, 1, 2, 3]
+
+
+class Registering(FakeTracker):
+    """Says what has come of a run, in some form."""
+
+    gives: Any = None
+
+    def on_end(self, attempt: AttemptInfo, state: Mapping[str, Any], outcome: Outcome) -> Any:
+        super().on_end(attempt, state, outcome)
+        return self.gives
+
+
+@pytest.mark.parametrize(
+    ("gives", "joins"), [({"model": {"version": 3}}, {"model": {"version": 3}}), (None, {}), (7, None)]
+)
+def test_what_has_come_of_a_run_joins_what_is_kept_of_its_tracker(log: Lines, gives: Any, joins: Any) -> None:
+    made = SERVERS["live"] = Registering()
+    made.gives = gives
+    (entry,) = attached(log, FakeTrackerSpec("live")).on_end(INFO, Outcome("SUCCEEDED"))
+    del SERVERS["live"]
+
+    assert entry.state == {"run_id": INFO.run_name, **(joins or {})}
+    assert (entry.told, bool(entry.untold)) == (("SUCCEEDED", False) if joins is not None else (None, True))

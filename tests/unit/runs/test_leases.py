@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from airflow_provider_air.contracts.clusters import ClusterRef
+from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef, ListedCluster
 from airflow_provider_air.errors import UnavailableError
 from airflow_provider_air.runs.clock import RealClock
-from airflow_provider_air.runs.leases import AGAIN_SECONDS, LEASE_SECONDS, RENEW_SECONDS, Leases
+from airflow_provider_air.runs.leases import AGAIN_SECONDS, EXPIRY_SECONDS, LEASE_SECONDS, RENEW_SECONDS, Leases
 
 SHARED = ClusterRef("moon", "shared")
 
@@ -99,3 +99,54 @@ def test_where_nobody_answers_it_is_said_and_tried_again_soon() -> None:
     process.clock.time += AGAIN_SECONDS
     process.use(SHARED)
     assert process.moon.seen == [("shared", LEASE_SECONDS)]
+
+
+class Listing(Moon):
+    """A back end that says until when its clusters live."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def list(self, owner: Any = None, where: Any = None) -> list[ListedCluster]:
+        self.asked += 1
+        if self.away:
+            raise UnavailableError("Nobody answers")
+        refs = (SHARED, ClusterRef("moon", "other"), ClusterRef("moon", "eternal"))
+        # Its clock is an hour behind ours.
+        ends = {"shared": 900.0, "other": 1500.0, "eternal": None}
+        return [ListedCluster(ref, ClusterOwner("here"), 0.0, -2600.0, ends[ref.name]) for ref in refs]
+
+
+def ends_at(process: Process, moon: Listing, *refs: ClusterRef) -> list[float | None]:
+    async def ask() -> list[float | None]:
+        found = [
+            process.leases.expires_at(ref, lambda name: moon, process.clock, process.log)  # type: ignore[arg-type, return-value]
+            for ref in refs
+        ]
+        while process.clock.begun:
+            await process.clock.begun.pop(0)
+        return found
+
+    return asyncio.run(ask())
+
+
+def test_until_when_a_cluster_lives_is_asked_seldom_and_for_all_that_are_listed_along() -> None:
+    process, moon = Process(), Listing()
+    others = (SHARED, ClusterRef("moon", "other"), ClusterRef("moon", "eternal"))
+
+    # Nobody waits for the answer.
+    assert ends_at(process, moon, SHARED, SHARED) == [None, None]
+    assert ends_at(process, moon, *others) == [4500.0, 5100.0, None]
+    assert moon.asked == 1
+    process.clock.time += EXPIRY_SECONDS
+    assert ends_at(process, moon, SHARED) == [4500.0]
+    assert moon.asked == 2
+
+
+def test_where_nobody_says_until_when_a_cluster_lives_nothing_else_happens() -> None:
+    process, moon = Process(), Listing()
+    moon.away = True
+
+    assert ends_at(process, moon, SHARED) + ends_at(process, moon, SHARED) == [None, None]
+    assert moon.asked == 1

@@ -88,6 +88,7 @@ def test_each_field_is_in_a_kept_manifest() -> None:
 NOT_WRITTEN = {
     "dashboard_url",
     "deadline_seconds",
+    "grafana_url",
     "idle_timeout_seconds",
     "kubernetes_conn_id",
     "reach",

@@ -23,13 +23,15 @@ TOKEN = {"authOptions": {"mode": "token"}}
 
 
 def test_a_ref_says_where_it_is_and_how_it_is_reached() -> None:
-    spec = KubeRayCluster(reach="proxy", serve_url="https://serve.example.com/{namespace}/{name}/")
+    grafana = "https://grafana.example.com/d/ray?var-cluster={name}"
+    spec = KubeRayCluster(reach="proxy", serve_url="https://serve.example.com/{namespace}/{name}/", grafana_url=grafana)
     ref = ref_of(spec, "RayCluster", "flights", "air", owned=False)
     place = Place.of(ClusterRef.from_json(replace(ref, uid="u").to_json()))
 
     assert (place.conn_id, place.namespace, place.name, place.uid) == ("kubernetes_default", "air", "flights", "u")
     assert (place.kind.name, place.reach) == ("RayCluster", "proxy")
     assert url_of(place.serve_url, place) == "https://serve.example.com/air/flights"
+    assert url_of(place.grafana_url, place) == "https://grafana.example.com/d/ray?var-cluster=flights"
     assert url_of(place.dashboard_url, place) is None
 
 
