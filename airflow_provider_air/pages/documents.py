@@ -43,6 +43,7 @@ class TaskDocuments:
     :param live: the XCom with the history of the attempt that runs, see :mod:`airflow_provider_air.runs.history`
     :param kept: the history of an attempt that has ended, from the state store
     :param result: the task's XCom
+    :param gate: what a gate said of a model, see :func:`airflow_provider_air.links.mlflow.push_gate`
     :param links: addresses of pages, by their XComs' keys
     :param notes: what could not be read, and why, for people
     """
@@ -54,5 +55,6 @@ class TaskDocuments:
     live: Any = None
     kept: Any = None
     result: Any = None
+    gate: Any = None
     links: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.pages.attempts import (
@@ -36,6 +37,7 @@ MOST_FUNCTIONS, MOST_LINKS, MOST_DATA, MOST_COLUMNS, MOST_TRACKERS = 200, 30, 20
 LABELS = {
     "ray_dashboard_url": "Ray dashboard",
     "ray_job_url": "Ray job",
+    "grafana_url": "Grafana",
     ENDPOINT: "Serve endpoint",
     "ray_serve_page_url": "Ray Serve",
     "mlflow_url": "MLflow run",
@@ -74,12 +76,12 @@ def live_sections(documents: TaskDocuments, history: Mapping[str, Any]) -> dict[
     :param history: as :func:`history_of` gives it, or no more of it than :data:`HEAD`
     """
     facts = documents.facts
+    if facts.try_number < facts.last_try:
+        # XComs are of the newest try alone.
+        documents = replace(documents, progress=None, result=None, gate=None, links={})
     attempt = attempt_of(documents.ledger, facts)
-    is_newest = facts.try_number >= facts.last_try
-    progress = own(documents.progress, attempt) if is_newest else {}
-    links = documents.links if is_newest else {}
+    progress, links, result = own(documents.progress, attempt), documents.links, documents.result
     told = {**own(documents.about, attempt), **history}
-    result = documents.result if is_newest else None
     sections = {
         "task": task_section(documents, attempt),
         "state": state_section(facts, attempt, progress, mapping(history.get("progress"))),
@@ -91,7 +93,7 @@ def live_sections(documents: TaskDocuments, history: Mapping[str, Any]) -> dict[
         "tasks": _tasks(progress) or _tasks(history),
         "data": data_section(told),
         "serve": serve_section(told.get("serve"), result, links.get(ENDPOINT)),
-        "tracker": tracker_section(told, attempt, links, result),
+        "tracker": tracker_section(told, attempt, links, documents),
         "features": features_section(told, attempt),
         "links": links_section(links),
     }
@@ -146,26 +148,31 @@ def _data_set(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def tracker_section(
-    told: Mapping[str, Any], attempt: Mapping[str, Any] | None, links: Mapping[str, Any], result: Any
+    told: Mapping[str, Any], attempt: Mapping[str, Any] | None, links: Mapping[str, Any], documents: TaskDocuments
 ) -> list[dict[str, Any]]:
     """Give the section ``tracker``: of what an attachment has stored, the ids that are for people."""
     known = objects(told.get("trackers"))
     if not known:
         entries = [(_kind(entry), mapping(entry.get("state"))) for entry in _attachments(attempt)]
         known = [{"kind": kind, **state} for kind, state in entries if kind in TRACKERS]
-    return [_tracker(item, links, result) for item in known[:MOST_TRACKERS]]
+    if not known and mapping(documents.gate):
+        # A task that only lets a model pass, or not, has no run of its own.
+        known = [{"kind": "mlflow"}]
+    return [_tracker(item, links, documents) for item in known[:MOST_TRACKERS]]
 
 
-def _tracker(told: Mapping[str, Any], links: Mapping[str, Any], result: Any) -> dict[str, Any]:
+def _tracker(told: Mapping[str, Any], links: Mapping[str, Any], documents: TaskDocuments) -> dict[str, Any]:
     kind = name(told.get("kind"))
-    address = url(links.get(TRACKERS.get(kind, f"{kind}_url"))) or url(told.get("url"))
-    model = mapping(told.get("model")) or (mapping(mapping(result).get("model")) if kind == "mlflow" else {})
+    gate = mapping(documents.gate) if kind == "mlflow" else {}
+    result = mapping(documents.result) if kind == "mlflow" else {}
+    model = mapping(told.get("model")) or mapping(result.get("model")) or gate
+    passed = gate.get("passed")
     return {
         "kind": kind,
         "run_id": name(told.get("run_id")) or None,
-        "url": address,
-        "model": _model(model, links) if model else None,
-        "gate": _gate(result),
+        "url": url(links.get(TRACKERS.get(kind, f"{kind}_url"))) or url(told.get("url")),
+        "model": _model(model, links) if model.get("name") else None,
+        "gate": {"passed": passed, "why": text(gate.get("why"))} if isinstance(passed, bool) else None,
     }
 
 
@@ -184,13 +191,6 @@ def _model(model: Mapping[str, Any], links: Mapping[str, Any]) -> dict[str, Any]
         "version": version,
         "url": url(links.get("mlflow_model_url")) or url(model.get("url")),
     }
-
-
-def _gate(result: Any) -> dict[str, Any] | None:
-    told = mapping(result)
-    if not isinstance(told.get("promoted"), bool):
-        return None
-    return {"passed": told["promoted"], "why": text(told.get("reason"))}
 
 
 def features_section(told: Mapping[str, Any], attempt: Mapping[str, Any] | None) -> list[dict[str, Any]]:

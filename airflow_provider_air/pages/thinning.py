@@ -44,9 +44,10 @@ def curve(points: Any, most: int) -> dict[str, list[Any]]:
     :param points: ``[[x, value], …]``; what is no point is left out
     :return: ``{"x": […], "y": […]}``; a value that was no number is None: a gap
     """
-    told = [(point[0], number(point[1])) for point in items(points) if is_point(point) and number(point[0]) is not None]
+    pairs = [(number(point[0]), point[1]) for point in items(points) if is_point(point)]
+    told = [(x, number(value)) for x, value in pairs if x is not None]
     chosen = [told[place] for place in m4([value for _, value in told], most)]
-    return {"x": [number(x) for x, _ in chosen], "y": [rounded(value) for _, value in chosen]}
+    return {"x": [x for x, _ in chosen], "y": [rounded(value) for _, value in chosen]}
 
 
 def is_point(value: Any) -> TypeGuard[Sequence[Any]]:

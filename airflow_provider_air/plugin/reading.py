@@ -20,6 +20,7 @@ from airflow.models.xcom import XComModel as XCom
 from sqlalchemy import Text, cast, func, select
 
 import airflow_provider_air
+from airflow_provider_air.links.mlflow import GATE_KEY
 from airflow_provider_air.pages.documents import TaskDocuments, TaskFacts
 from airflow_provider_air.pages.task_view import LABELS
 from airflow_provider_air.runs.about import ABOUT_KEY
@@ -125,7 +126,7 @@ def read_stamps(session: Session, path: TaskPath, *, with_xcoms: bool) -> Stamps
 def read_documents(session: Session, path: TaskPath, facts: TaskFacts, stamps: Stamps) -> TaskDocuments:
     """Read all but the history; see :func:`with_history`."""
     links = [key for key in stamps.xcoms if key in LABELS or key.endswith("_url")]
-    xcoms, notes = _xcoms(session, path, [PROGRESS_KEY, XCOM_RETURN_KEY, *links], stamps)
+    xcoms, notes = _xcoms(session, path, [PROGRESS_KEY, XCOM_RETURN_KEY, GATE_KEY, *links], stamps)
     states = _states(session, path, [key for key in (LEDGER_KEY, ABOUT_KEY) if key in stamps.states])
     ledger = states.get(LEDGER_KEY)
     if ledger is not None and not isinstance(ledger, Mapping):
@@ -136,6 +137,7 @@ def read_documents(session: Session, path: TaskPath, facts: TaskFacts, stamps: S
         about=states.get(ABOUT_KEY),
         progress=xcoms.get(PROGRESS_KEY),
         result=xcoms.get(XCOM_RETURN_KEY),
+        gate=xcoms.get(GATE_KEY),
         links={key: xcoms[key] for key in links if key in xcoms},
         notes=tuple(notes),
     )

@@ -91,7 +91,8 @@ def test_odd_documents_are_shown_as_far_as_they_can_be_read(seed: int) -> None:
         "live": whole_history(),
         "kept": whole_history(),
         "about": {"submission_id": "air-1", "inputs": [{"name": "x", "schema": {"a": "b"}}], "trackers": [entry]},
-        "result": {"model": {"name": "m", "version": 1}, "promoted": True, "metrics": {"a": 1.0}},
+        "result": {"model": {"name": "m", "version": 1}, "metrics": {"a": 1.0}},
+        "gate": {"passed": True, "why": "better", "name": "m", "version": 2},
         "links": {"ray_dashboard_url": "https://x/", "mlflow_url": "javascript:1"},
     }
     mixed = {name: mangled(value, chance, share) for name, value in stored.items()}
@@ -144,6 +145,14 @@ def test_of_attachments_nothing_is_told_but_ids() -> None:
     assert told["tracker"] == [tracker]
     assert told["features"] == [{"store": "feast", "feature_service": "fs", "features": []}]
     assert "canary" not in str(told)
+
+
+def test_a_gate_says_whether_a_model_passed_and_why() -> None:
+    gate = {"passed": False, "why": "rmse 2 is worse than 1", "name": "delays", "version": "7", "alias": "champion"}
+    told = task_view(documents(of=facts(operator="MlflowPromoteOperator"), gate=gate))["tracker"]
+    (shown,) = told
+    assert shown["gate"] == {"passed": False, "why": "rmse 2 is worse than 1"}
+    assert (shown["model"]["name"], shown["model"]["version"]) == ("delays", "7")
 
 
 def test_a_long_result_is_cut() -> None:
