@@ -115,10 +115,20 @@ def wants_token(resource: Resource) -> bool:
     return options.get("mode") == "token" and not options.get("enableK8sTokenAuth")
 
 
+def cleans_up_in_redis(resource: Resource) -> bool:
+    """Whether KubeRay takes the cluster's state out of a Redis before it lets it go, by a pod with Ray's token."""
+    annotations = resource["metadata"].get("annotations") or {}
+    says_so = str(annotations.get("ray.io/ft-enabled", "")).lower() == "true"
+    return says_so or bool(_cluster_spec(resource).get("gcsFaultToleranceOptions"))
+
+
 def _auth_options(resource: Resource) -> dict[str, Any]:
-    spec = resource.get("spec") or {}
-    cluster_spec: dict[str, Any] = spec.get("rayClusterSpec") or {} if resource.get("kind") == RAY_JOB.name else spec
-    return cluster_spec.get("authOptions") or {}
+    return _cluster_spec(resource).get("authOptions") or {}
+
+
+def _cluster_spec(resource: Resource) -> dict[str, Any]:
+    spec: dict[str, Any] = resource.get("spec") or {}
+    return spec.get("rayClusterSpec") or {} if resource.get("kind") == RAY_JOB.name else spec
 
 
 def _derived(name: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from airflow_provider_air.clusters.kuberay.places import (
     Place,
+    cleans_up_in_redis,
     head_service,
     ref_of,
     ref_of_listed,
@@ -74,3 +75,20 @@ def test_a_rayjob_that_has_no_cluster_yet_will_want_a_token() -> None:
     new = {**shapes.job(), "spec": {"rayClusterSpec": TOKEN}}
     assert wants_token(new)
     assert token_secret(new) is None
+
+
+REDIS = {"gcsFaultToleranceOptions": {"redisAddress": "redis:6379"}}
+
+
+@pytest.mark.parametrize(
+    ("resource", "cleans_up"),
+    [
+        ({"kind": "RayCluster", "metadata": {}, "spec": {}}, False),
+        ({"kind": "RayCluster", "metadata": {}, "spec": REDIS}, True),
+        ({"kind": "RayJob", "metadata": {}, "spec": {"rayClusterSpec": REDIS}}, True),
+        ({"kind": "RayJob", "metadata": {}, "spec": {"rayClusterSpec": {}}}, False),
+        ({"kind": "RayCluster", "metadata": {"annotations": {"ray.io/ft-enabled": "true"}}, "spec": {}}, True),
+    ],
+)
+def test_whether_kuberay_cleans_up_in_a_redis(resource: dict[str, Any], cleans_up: bool) -> None:
+    assert cleans_up_in_redis(resource) is cleans_up
