@@ -20,7 +20,7 @@ from airflow_provider_air.clusters.kuberay.making import Making
 from airflow_provider_air.clusters.kuberay.marks import LEASED_UNTIL, Marks, expiry
 from airflow_provider_air.clusters.kuberay.names import name_of_global, resource_name
 from airflow_provider_air.clusters.kuberay.opening import Opening
-from airflow_provider_air.clusters.kuberay.places import Place, cleans_up_in_redis, ref_of, url_of
+from airflow_provider_air.clusters.kuberay.places import Place, propagation_of, ref_of, url_of
 from airflow_provider_air.clusters.kuberay.spec import KubeRayCluster
 from airflow_provider_air.clusters.kuberay.trouble import cluster_status_of
 from airflow_provider_air.clusters.serve_rest import ServeRest
@@ -41,11 +41,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_CONN_ID = "kubernetes_default"
-# Until what it owns is gone, too: then "absent" means that its pods are.
-AFTER_ITS_OWN = "Foreground"
-# Then what it owns. Of what it owns, the Secret is needed by KubeRay's clean-up in Redis, without which it is held for
-# five minutes and leaves its state there (1.6.1). That begins when the pods are gone.
-BEFORE_ITS_OWN = "Background"
 # Within a signal handler: connecting and answering may take so long each.
 KILL_STEP_SECONDS = 1.5
 # KubeRay writes the status of a starting cluster again and again.
@@ -193,7 +188,7 @@ class KubeRayBackend:
                 log.info("The %s is not ours, and stays", place)
                 return
             uid = resource["metadata"]["uid"]
-            propagation = BEFORE_ITS_OWN if cleans_up_in_redis(resource) else AFTER_ITS_OWN
+            propagation = propagation_of(resource)
             kube.send(api.delete(place.kind, place.namespace, place.name, uid, propagation=propagation))
 
     def prepare_delete(self, ref: ClusterRef) -> Callable[[], None]:

@@ -7,8 +7,8 @@ import pytest
 
 from airflow_provider_air.clusters.kuberay.places import (
     Place,
-    cleans_up_in_redis,
     head_service,
+    propagation_of,
     ref_of,
     ref_of_listed,
     token_secret,
@@ -81,14 +81,14 @@ REDIS = {"gcsFaultToleranceOptions": {"redisAddress": "redis:6379"}}
 
 
 @pytest.mark.parametrize(
-    ("resource", "cleans_up"),
+    ("resource", "propagation"),
     [
-        ({"kind": "RayCluster", "metadata": {}, "spec": {}}, False),
-        ({"kind": "RayCluster", "metadata": {}, "spec": REDIS}, True),
-        ({"kind": "RayJob", "metadata": {}, "spec": {"rayClusterSpec": REDIS}}, True),
-        ({"kind": "RayJob", "metadata": {}, "spec": {"rayClusterSpec": {}}}, False),
-        ({"kind": "RayCluster", "metadata": {"annotations": {"ray.io/ft-enabled": "true"}}, "spec": {}}, True),
+        ({"kind": "RayCluster", "metadata": {}, "spec": {}}, "Foreground"),
+        ({"kind": "RayCluster", "metadata": {}, "spec": REDIS}, "Background"),
+        ({"kind": "RayJob", "metadata": {}, "spec": {"rayClusterSpec": REDIS}}, "Background"),
+        ({"kind": "RayJob", "metadata": {}, "spec": {"rayClusterSpec": {}}}, "Foreground"),
+        ({"kind": "RayCluster", "metadata": {"annotations": {"ray.io/ft-enabled": "true"}}, "spec": {}}, "Background"),
     ],
 )
-def test_whether_kuberay_cleans_up_in_a_redis(resource: dict[str, Any], cleans_up: bool) -> None:
-    assert cleans_up_in_redis(resource) is cleans_up
+def test_what_has_a_redis_goes_before_its_secret(resource: dict[str, Any], propagation: str) -> None:
+    assert propagation_of(resource) == propagation
