@@ -117,7 +117,7 @@ def wants_token(resource: Resource) -> bool:
 
 def propagation_of(resource: Resource) -> str:
     """
-    Say how it is deleted: after all that it owns, so that "absent" means that its pods are; before, where it has a Redis.
+    Say how it is deleted: after all that it owns, so that "absent" means that its pods are; before, with a Redis.
 
     There KubeRay cleans up once the pods are gone, by a pod with Ray's token: without the Secret, which it owns, it is
     held for five minutes and leaves its state in the Redis (1.6.1).
