@@ -36,9 +36,13 @@ def _options(transport: Transport, call: Call[Any]) -> dict[str, Any]:
         "params": dict(call.params) or None,
         "headers": {**transport.request_headers(call.base_url), **call.headers},
         "content": call.body,
-        "timeout": httpx.Timeout(call.timeout_seconds, connect=min(CONNECT_TIMEOUT_SECONDS, call.timeout_seconds)),
+        "timeout": httpx.Timeout(call.timeout_seconds, connect=_connect_seconds(call)),
         "extensions": {"sni_hostname": transport.tls_server_name} if transport.tls_server_name else None,
     }
+
+
+def _connect_seconds(call: Call[Any]) -> float:
+    return min(CONNECT_TIMEOUT_SECONDS, call.timeout_seconds)
 
 
 def _translate(error: Exception, transport: Transport, call: Call[Any]) -> AirError:
@@ -61,7 +65,10 @@ def _translate(error: Exception, transport: Transport, call: Call[Any]) -> AirEr
         )
     if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text:
         return ConfigurationError("The address speaks plain HTTP, not TLS", where=where, hint=transport.hints.plain)
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error, httpx.ConnectTimeout):
+        # As behind a firewall that answers nothing: not a server that is slow.
+        text = f"none within {_connect_seconds(call):g} s"
+    elif isinstance(error, httpx.TimeoutException):
         return ClusterUnreachableError(
             f"No answer within {call.timeout_seconds:g} s ({type(error).__name__})", where=where
         )

@@ -28,6 +28,10 @@ def status(code: int, reason: str, message: str, **details: Any) -> dict[str, An
     return {**told, "message": message, "reason": reason, "details": details, "code": code}
 
 
+# Longer than anybody listens.
+SILENT_SECONDS = 600.0
+
+
 @dataclass
 class Fault:
     """
@@ -35,6 +39,7 @@ class Fault:
 
     :param body: a Status object, or the text of somebody in front
     :param dropped: close the connection without a word
+    :param silent: leave it open without a word
     """
 
     method: str
@@ -44,6 +49,7 @@ class Fault:
     headers: Mapping[str, str] = field(default_factory=dict)
     times: int = 1
     dropped: bool = False
+    silent: bool = False
     is_watch: bool = False
 
 
@@ -135,6 +141,8 @@ class KubeApi(LoopbackServer):
         fault = self._fault_for(request, is_watch)
         if fault is not None and fault.dropped:
             return drop_connection(request)
+        if fault is not None and fault.silent:
+            await asyncio.sleep(SILENT_SECONDS)
         if fault is not None:
             is_text = isinstance(fault.body, str)
             text = str(fault.body) if is_text else json.dumps(fault.body)

@@ -335,6 +335,8 @@ async def test_a_watch_lives_through_compaction_and_tells_changes_at_once(
 
         await asyncio.to_thread(kube.admin.delete, "rayclusters", "c1", namespace, "ray.io/v1")
         assert (await until(sights, lambda sight: sight.resource is None and sight.error is None))[-1] == Sight()
+    # Whoever else watches lists anew, too, all at once: the next test is not to fall into that.
+    await asyncio.to_thread(kube.wait_ready)
 
 
 @pytest.mark.full
@@ -349,9 +351,8 @@ async def test_a_kube_apiserver_that_is_killed_or_stands_still_is_told_and_waite
         await until(sights, lambda sight: sight.resource is not None)
         try:
             await asyncio.to_thread(kube.kill, "kube-apiserver")
-            assert "kubernetes connection" in str(
-                (await until(sights, lambda sight: sight.error is not None))[-1].error
-            )
+            # On a machine out of breath a question that had no answer in time may come first.
+            await until(sights, lambda sight: "kubernetes connection" in str(sight.error))
         finally:
             await asyncio.to_thread(kube.start_part, "kube-apiserver")
         await asyncio.to_thread(kube.wait_answering)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_air.clusters.kuberay.permissions import role
+from airflow_provider_air.clusters.watching import wait_until_gone
 from airflow_provider_air.contracts.clusters import ClusterState, ClusterStatus
 from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.contracts.runs import Wait
@@ -193,7 +194,12 @@ def test_with_fault_tolerance_an_actor_outlives_a_killed_head_and_a_job_does_not
     lost.request = keeping(KEPT)
     lost.whole(2)
     assert "kept 41" in lost.log.text
-    bench.backend().delete(ref)
+    wait_until_gone(bench.backend(), ref, timeout_seconds=180)
+    left = ("redis-cli", "-h", running["status"]["podIP"], "dbsize")
+    bench.kube.admin.apply(manifests.pod("left", bench.namespace, *left))
+    ended = ("Succeeded", "Failed")
+    bench.kube.admin.wait("pods", "left", bench.namespace, until=lambda pod: pod["status"].get("phase") in ended)
+    assert bench.kube.admin.log("left", bench.namespace).split() == ["0"]
     bench.assert_nothing_is_left()
 
 

@@ -20,7 +20,7 @@ from airflow_provider_air.clusters.kuberay.making import Making
 from airflow_provider_air.clusters.kuberay.marks import LEASED_UNTIL, Marks, expiry
 from airflow_provider_air.clusters.kuberay.names import name_of_global, resource_name
 from airflow_provider_air.clusters.kuberay.opening import Opening
-from airflow_provider_air.clusters.kuberay.places import Place, ref_of, url_of
+from airflow_provider_air.clusters.kuberay.places import Place, propagation_of, ref_of, url_of
 from airflow_provider_air.clusters.kuberay.spec import KubeRayCluster
 from airflow_provider_air.clusters.kuberay.trouble import cluster_status_of
 from airflow_provider_air.clusters.serve_rest import ServeRest
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_CONN_ID = "kubernetes_default"
-# Until what it owns is gone, too: then "absent" means that its pods are.
-PROPAGATION = "Foreground"
 # Within a signal handler: connecting and answering may take so long each.
 KILL_STEP_SECONDS = 1.5
 # KubeRay writes the status of a starting cluster again and again.
@@ -190,7 +188,8 @@ class KubeRayBackend:
                 log.info("The %s is not ours, and stays", place)
                 return
             uid = resource["metadata"]["uid"]
-            kube.send(api.delete(place.kind, place.namespace, place.name, uid, propagation=PROPAGATION))
+            propagation = propagation_of(resource)
+            kube.send(api.delete(place.kind, place.namespace, place.name, uid, propagation=propagation))
 
     def prepare_delete(self, ref: ClusterRef) -> Callable[[], None]:
         """
@@ -206,7 +205,6 @@ class KubeRayBackend:
             place.namespace,
             place.name,
             place.uid or None,
-            propagation=PROPAGATION,
             timeout_seconds=KILL_STEP_SECONDS,
         )
 

@@ -12,7 +12,7 @@ from airflow_provider_air.clusters.kuberay.manifest import cluster_manifest, res
 from airflow_provider_air.clusters.kuberay.marks import Marks
 from airflow_provider_air.clusters.kuberay.option_rules import refused_fields
 from airflow_provider_air.clusters.kuberay.permissions import CLUSTERS, JOBS, TOKEN, check_permissions
-from airflow_provider_air.clusters.kuberay.places import Place, wants_token
+from airflow_provider_air.clusters.kuberay.places import Place, propagation_of, wants_token
 from airflow_provider_air.clusters.kuberay.reaching import uses_of
 from airflow_provider_air.clusters.kuberay.trouble import is_provisioned
 from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterState
@@ -91,7 +91,7 @@ class Making:
             return
         log.warning("The %s is of no use any more, and is made anew", place)
         uid = there["metadata"]["uid"]
-        kube.send(api.delete(place.kind, place.namespace, place.name, uid, propagation="Foreground"))
+        kube.send(api.delete(place.kind, place.namespace, place.name, uid, propagation=propagation_of(there)))
 
     def _check_permissions(self, manifest: Resource, place: Place, kube: KubeClient) -> None:
         uses = {CLUSTERS}

@@ -177,10 +177,12 @@ class _SharedWatch:
         """
         Take events until the server ends the watch.
 
-        :raises TimeoutError: it did not end it when it was to
+        :raises TimeoutError: it did not begin soon, or did not end when it was to
         """
         call = api.watch(self._kind, self._namespace, version, seconds=WATCH_SECONDS)
-        async with asyncio.timeout(call.timeout_seconds), await self._client.stream(call) as response:
+        # It begins at once, without any event: who does not begin it says nothing that could be compared.
+        async with asyncio.timeout(api.READ_SECONDS) as limit, await self._client.stream(call) as response:
+            limit.reschedule(asyncio.get_running_loop().time() + call.timeout_seconds)
             if response.status_code != 200:
                 answer = Answer(response.status_code, await response.aread(), response.headers)
                 error = failure_of(answer, Asked("watch", self._kind, self._namespace))

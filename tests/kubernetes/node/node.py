@@ -266,7 +266,9 @@ class Node:
 
     def wait_answering(self) -> None:
         """Wait until the kube-apiserver says that it is ready."""
-        _until(lambda: self._answers(f"{self.url}/readyz"), "the kube-apiserver does not answer", self._why)
+        _until(
+            lambda: self._answers(f"{self.url}/readyz"), "the kube-apiserver does not answer", self._why, READY_SECONDS
+        )
 
     def wait_ready(self) -> None:
         """Wait until pods can run and names are resolved."""

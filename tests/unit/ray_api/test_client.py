@@ -23,6 +23,7 @@ from airflow_provider_air.errors import (
     ConfigurationError,
     UnavailableError,
 )
+from airflow_provider_air.ray_api import sending
 from airflow_provider_air.ray_api.client import AsyncRayClient, RayClient
 from airflow_provider_air.ray_api.models import JobSubmission
 from airflow_provider_air.ray_api.requests import Answer, Call, get_job, get_version, list_jobs, stop_job, submit_job
@@ -286,3 +287,24 @@ def test_a_long_list_is_read_beside_the_event_loop(head: FakeRayDashboard, trans
     assert len(jobs) == 300
     # What is short is read where it came: a thread would cost more than it.
     assert [reader is threading.current_thread() for reader in readers] == [True, False]
+
+
+def test_who_is_not_let_in_at_all_is_told_so_in_time_with_what_to_do(
+    send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a firewall that drops what comes: here by a queue that is full."""
+    monkeypatch.setattr(sending, "CONNECT_TIMEOUT_SECONDS", 0.2)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(server.getsockname())
+        transport = Transport(f"http://127.0.0.1:{server.getsockname()[1]}")
+        try:
+            with pytest.raises(ClusterUnreachableError, match=r"(?s)No connection: none within 0\.2 s.*reachable"):
+                send(transport, get_version(), 0.0)
+        finally:
+            for each in waiting:
+                each.close()

@@ -8,6 +8,7 @@ import pytest
 from airflow_provider_air.clusters.kuberay.places import (
     Place,
     head_service,
+    propagation_of,
     ref_of,
     ref_of_listed,
     token_secret,
@@ -76,3 +77,20 @@ def test_a_rayjob_that_has_no_cluster_yet_will_want_a_token() -> None:
     new = {**shapes.job(), "spec": {"rayClusterSpec": TOKEN}}
     assert wants_token(new)
     assert token_secret(new) is None
+
+
+REDIS = {"gcsFaultToleranceOptions": {"redisAddress": "redis:6379"}}
+
+
+@pytest.mark.parametrize(
+    ("resource", "propagation"),
+    [
+        ({"kind": "RayCluster", "metadata": {}, "spec": {}}, "Foreground"),
+        ({"kind": "RayCluster", "metadata": {}, "spec": REDIS}, "Background"),
+        ({"kind": "RayJob", "metadata": {}, "spec": {"rayClusterSpec": REDIS}}, "Background"),
+        ({"kind": "RayJob", "metadata": {}, "spec": {"rayClusterSpec": {}}}, "Foreground"),
+        ({"kind": "RayCluster", "metadata": {"annotations": {"ray.io/ft-enabled": "true"}}, "spec": {}}, "Background"),
+    ],
+)
+def test_what_has_a_redis_goes_before_its_secret(resource: dict[str, Any], propagation: str) -> None:
+    assert propagation_of(resource) == propagation

@@ -158,6 +158,19 @@ async def test_a_half_open_watch_is_found_out_once_for_all(kube: KubeApi, monkey
     assert kube.count("GET", "rayclusters/c") == 0
 
 
+async def test_a_watch_that_does_not_begin_is_found_out(kube: KubeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a kube-apiserver that stands still at that moment, or behind a connection that leads nowhere any more."""
+    monkeypatch.setattr(api, "READ_SECONDS", 0.5)
+    kube.put("rayclusters", "c1", status={"state": "a"})
+    kube.fail(Fault("GET", "rayclusters", is_watch=True, silent=True))
+    async with aclosing(follow(GivenAccess([kube.server()]))) as sights:
+        await until(sights, "a")
+        kube.put("rayclusters", "c1", status={"state": "b"})
+        await until(sights, "b")
+
+    assert lists(kube) == 2
+
+
 async def test_a_watch_that_the_server_ends_goes_on_from_where_it_was(
     kube: KubeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
