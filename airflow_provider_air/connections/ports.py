@@ -218,6 +218,7 @@ def environment_of(context: Context) -> dict[str, str]:
 
 def run_ports(context: Context, log: Log) -> Ports:
     """Give what a run needs; for workers."""
+    from airflow_provider_air.pages.report import report_of
     from airflow_provider_air.runs.clock import RealClock
     from airflow_provider_air.runs.ports import Ports
 
@@ -232,6 +233,7 @@ def run_ports(context: Context, log: Log) -> Ports:
         store,
         leases=_leases(),
         asked=_asked(),
+        report=report_of,
     )
 
 

@@ -14,20 +14,20 @@ import hashlib
 import html
 import json
 import platform
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_air.contracts.names import named
+from airflow_provider_air.pages.attempts import attempts_of
+from airflow_provider_air.pages.documents import TaskDocuments, TaskFacts
 from airflow_provider_air.pages.history import metrics_section
-from airflow_provider_air.pages.lenient import mapping
+from airflow_provider_air.pages.lenient import epoch, mapping
 from airflow_provider_air.pages.tables import made_by, name_of, tables
 from airflow_provider_air.pages.task_view import VERSION, history_of, task_view
-
-if TYPE_CHECKING:
-    from airflow_provider_air.pages.documents import TaskDocuments
 
 STATIC = Path(__file__).parent / "static"
 NAME_CHARACTERS = 100
@@ -79,6 +79,30 @@ def view_of(documents: TaskDocuments, now: float) -> dict[str, Any]:
     if names := mapping(sections.get("metrics")).get("names"):
         sections["metrics"] = metrics_section(history_of(documents), names)
     return {"version": VERSION, "now": now, "sections": sections}
+
+
+def report_of(stored: Mapping[str, Any]) -> str:
+    """
+    Give the report of an attempt that has just ended, by what its run has kept; for workers.
+
+    :param stored: plain JSON, see :meth:`airflow_provider_air.runs.keeping.Keeping.leave_report`
+    :raises FileNotFoundError: this installation was built without the pages' bundle
+    """
+    now, task = time.time(), mapping(stored.get("task"))
+    steps = mapping((attempts_of(stored.get("ledger")) or [{}])[-1].get("steps"))
+    facts = TaskFacts(
+        str(task.get("dag_id")),
+        str(task.get("run_id")),
+        str(task.get("task_id")),
+        int(task.get("map_index", -1)),
+        # What Airflow makes of it is decided after this.
+        state="running",
+        started_at=epoch(steps.get("intended")),
+        ended_at=now,
+        is_ours=True,
+    )
+    documents = TaskDocuments(facts, stored.get("ledger"), kept=stored.get("history"), result=stored.get("result"))
+    return render(view_of(documents, now))
 
 
 def file_name(view: Mapping[str, Any]) -> str:
@@ -134,8 +158,7 @@ class _Bundle:
     def policy(self) -> str:
         return (
             f"default-src 'none'; script-src '{_hash(self.script)}'; style-src '{_hash(self.style)}'; "
-            # Attributes alone: a chart's tooltip has its colours there.
-            "style-src-attr 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+            "img-src data:; base-uri 'none'; form-action 'none'"
         )
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from airflow_provider_air.pages import report
 from airflow_provider_air.pages.documents import TaskDocuments, TaskFacts
+from tests.unit.pages.documents import attempt, history, ledger
 
 SCRIPT = "document.getElementById('air').textContent = '{}' + JSON.parse('1')"
 NASTY = [
@@ -148,7 +149,6 @@ def test_the_policy_allows_this_script_and_this_style_and_no_address() -> None:
     rest = {name: value for name, value in directives.items() if name not in ("script-src", "style-src")}
     assert rest == {
         "default-src": "'none'",
-        "style-src-attr": "'unsafe-inline'",
         "img-src": "data:",
         "base-uri": "'none'",
         "form-action": "'none'",
@@ -238,3 +238,18 @@ def test_odd_views_are_shown_as_far_as_they_go(odd: dict[str, Any]) -> None:
 def test_a_number_that_is_not_finite_is_an_error_and_no_broken_file() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         report.render(view(metrics={"last": {"loss": float("nan")}}))
+
+
+def test_the_report_that_a_run_leaves_says_how_it_ended() -> None:
+    key = {"deployment": "here", "dag_id": "flüge", "run_id": "r", "task_id": "train", "map_index": 2}
+    kept = history([{"kind": "metric", "values": {"rmse": 0.25}, "step": 1}])
+    for phase, word in {"SUCCEEDED": "Succeeded", "FAILED": "Failed"}.items():
+        stored = {"task": key, "ledger": ledger(attempt(phase, message="why it is so")), "history": kept, "result": 7}
+        page = report.report_of(stored)
+        (told,) = [text for tag, attributes, text in Page(page).inside if attributes.get("id") == "air-data"]
+        sections = json.loads(told)["sections"]
+        assert sections["state"]["phase"] == word.lower()
+        assert sections["task"]["map_index"] == 2
+        assert sections["metrics"]["last"] == {"rmse": 0.25}
+        assert "next" not in (sections["state"]["message"] or "")
+        assert "flüge" in page

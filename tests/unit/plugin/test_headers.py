@@ -37,4 +37,4 @@ def test_no_script_runs_but_the_bundle() -> None:
     policy = dict(part.split(" ", 1) for part in HEADERS[b"content-security-policy"].decode().split("; "))
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["connect-src"] == policy["frame-ancestors"] == "'self'"
-    assert "unsafe-inline" not in policy["style-src"]
+    assert "unsafe" not in str(policy)
