@@ -182,6 +182,15 @@ class StoredTask:
 
         XComModel.set(key=key, value=value, serialize=False, **self.names)
 
+    def pushed(self, key: str) -> Any:
+        """Give an XCom's value; None where there is none."""
+        from airflow.models.xcom import XComModel
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
+
+        with create_session() as session:
+            return session.scalar(select(XComModel.value).filter_by(key=key, **self.names))
+
     def _scope(self) -> Any:
         from airflow._shared.state import TaskScope
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.base_auth_manager import ResourceMethod
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from airflow.configuration import conf
@@ -56,13 +57,22 @@ def readable_dags(user: Any) -> set[str]:
 
 def with_readable_part(dag_ids: Collection[str], entity: DagAccessEntity, user: Any) -> set[str]:
     """Give those of some DAGs of which a person may read this part; blocks."""
+    return _with_part(dag_ids, entity, user, "GET")
+
+
+def with_changeable_tasks(dag_ids: Collection[str], user: Any) -> set[str]:
+    """Give those of some DAGs whose task instances a person may change; blocks."""
+    return _with_part(dag_ids, DagAccessEntity.TASK_INSTANCE, user, "PUT")
+
+
+def _with_part(dag_ids: Collection[str], entity: DagAccessEntity, user: Any, method: ResourceMethod) -> set[str]:
     teams = _teams(dag_ids)
     may = get_auth_manager().is_authorized_dag
     return {
         dag_id
         for dag_id in dag_ids
         if may(
-            method="GET", access_entity=entity, details=DagDetails(id=dag_id, team_name=teams.get(dag_id)), user=user
+            method=method, access_entity=entity, details=DagDetails(id=dag_id, team_name=teams.get(dag_id)), user=user
         )
     }
 

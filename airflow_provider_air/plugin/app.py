@@ -9,14 +9,21 @@ from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
-from airflow_provider_air.plugin import actions_api, lists_api, pages, report_api, task_api
+from airflow_provider_air.plugin import actions_api, cluster_requests_api, lists_api, pages, report_api, task_api
 from airflow_provider_air.plugin.headers import SafeHeaders
 from airflow_provider_air.plugin.shell import notice
 
 if TYPE_CHECKING:
     from airflow_provider_air.plugin.entry import App
 
-ROUTERS = (pages.router, task_api.router, lists_api.router, report_api.router, actions_api.router)
+ROUTERS = (
+    pages.router,
+    task_api.router,
+    lists_api.router,
+    report_api.router,
+    actions_api.router,
+    cluster_requests_api.router,
+)
 
 SIGNED_OUT = "You are signed out. Reload Airflow's page to sign in again."
 

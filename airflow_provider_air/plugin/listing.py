@@ -6,7 +6,7 @@ A history is large: its summary is kept in memory, and only so many are read ane
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,21 @@ def read_many(
 
 
 COLUMNS = (TI.dag_id, TI.run_id, TI.task_id, TI.map_index, *FACTS)
+
+
+ALIVE = ("running", "deferred", "queued", "restarting", "up_for_retry", "up_for_reschedule")
+MOST_LIVE = 200
+
+
+def read_alive(session: Session, dag_ids: Collection[str]) -> list[TaskDocuments]:
+    """Read the Ray tasks of some DAGs that are not over, newest first."""
+    statement = (
+        select(*COLUMNS)
+        .where(TI.state.in_(ALIVE), TI.dag_id.in_(dag_ids))
+        .order_by(TI.start_date.desc())
+        .limit(MOST_LIVE)
+    )
+    return read_many(session, statement, needs_ledger=True)
 
 
 def read_summaries(session: Session, paths: Sequence[TaskPath]) -> tuple[dict[TaskPath, dict[str, Any]], int]:

@@ -24,7 +24,15 @@ from airflow_provider_air.pages.lenient import mapping
 from airflow_provider_air.pages.run_view import Told, run_view
 from airflow_provider_air.plugin.access import READS_TASK, AccessDep, readable_dags, with_readable_part
 from airflow_provider_air.plugin.answers import answer_whole
-from airflow_provider_air.plugin.listing import COLUMNS, kept_paths, path_of, read_history, read_many, read_summaries
+from airflow_provider_air.plugin.listing import (
+    COLUMNS,
+    kept_paths,
+    path_of,
+    read_alive,
+    read_history,
+    read_many,
+    read_summaries,
+)
 from airflow_provider_air.plugin.pages import LOGGED_IN
 from airflow_provider_air.plugin.paths import RUN, Metrics, map_index_of
 from airflow_provider_air.plugin.reading import TaskPath, epoch, facts_of
@@ -37,9 +45,8 @@ if TYPE_CHECKING:
 
 router = APIRouter()
 MOST_TASKS = 300
-MOST_LIVE, MOST_RECENT = 200, 100
+MOST_RECENT = 100
 MOST_RUNS, MOST_CURVES, FIRST_CURVES, MOST_METRICS = 30, 8, 3, 12
-ALIVE = ("running", "deferred", "queued", "restarting", "up_for_retry", "up_for_reschedule")
 # XComs with the last values, as training and searches push them.
 VALUES_KEYS = ("metrics", "best_metrics")
 
@@ -77,7 +84,7 @@ def run(dag_id: str, run_id: str, session: SessionDep, access: AccessDep) -> Res
 def clusters(session: SessionDep, user: GetUserDep) -> Response:
     """Give the clusters that tasks use or have used, and their jobs, of the DAGs that the person may read."""
     dag_ids = readable_dags(user)
-    alive = _alive(session, dag_ids)
+    alive = read_alive(session, dag_ids)
     seen = {path_of(documents) for documents in alive}
     newest = [documents for documents in _recent(session, dag_ids) if path_of(documents) not in seen]
     found = _readable([*alive, *newest], user)
@@ -95,16 +102,6 @@ def _readable(found: Sequence[TaskDocuments], user: Any) -> list[TaskDocuments]:
         for documents in found
         if documents.facts.dag_id in tasks
     ]
-
-
-def _alive(session: Session, dag_ids: set[str]) -> list[TaskDocuments]:
-    statement = (
-        select(*COLUMNS)
-        .where(TI.state.in_(ALIVE), TI.dag_id.in_(dag_ids))
-        .order_by(TI.start_date.desc())
-        .limit(MOST_LIVE)
-    )
-    return read_many(session, statement, needs_ledger=True)
 
 
 def _recent(session: Session, dag_ids: set[str]) -> list[TaskDocuments]:

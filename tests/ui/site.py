@@ -59,6 +59,16 @@ class Visit:
 
 def visit(context: BrowserContext, url: str, *, before: Any = None) -> Visit:
     """Open a page and wait until it shows something; `before` is given the page, to route its requests."""
+    made = new_visit(context)
+    if before is not None:
+        before(made.page)
+    made.page.goto(url)
+    made.frame.locator("main > *:not(.off-screen)").first.wait_for(state="attached")
+    return made
+
+
+def new_visit(context: BrowserContext) -> Visit:
+    """Begin a visit, of no page yet."""
     page = context.new_page()
     made = Visit(page)
     page.on("console", lambda message: _complain(made, message.type, message.text))

@@ -260,6 +260,20 @@ export function Dialog(props: { title: string; children: ComponentChildren; onCl
   );
 }
 
+/** How a dialog is left: by doing nothing, or by doing it. */
+export function DialogButtons({ yes, onYes, onNo, isDanger }: { yes: string; onYes: () => void; onNo: () => void; isDanger?: boolean }) {
+  return (
+    <div class="dialog-buttons">
+      <button type="button" class="button" onClick={onNo}>
+        Cancel
+      </button>
+      <button type="button" class={`button ${isDanger ? "danger" : "primary"}`} onClick={onYes}>
+        {yes}
+      </button>
+    </div>
+  );
+}
+
 export function Code({ text }: { text: string }) {
   return (
     <div class="code">

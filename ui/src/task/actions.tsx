@@ -1,7 +1,7 @@
 /** Stop and clear, by Airflow's own API and permissions, after a question. */
 
 import { useState } from "preact/hooks";
-import { Dialog } from "../parts/basics";
+import { Dialog, DialogButtons } from "../parts/basics";
 import { Problem, send } from "../fetching";
 import { airflowTask, path, type Place } from "../place";
 import { hasEnded } from "../words";
@@ -69,24 +69,11 @@ export function Actions() {
   );
 }
 
-function Buttons({ yes, onYes, onNo, isDanger }: { yes: string; onYes: () => void; onNo: () => void; isDanger?: boolean }) {
-  return (
-    <div class="dialog-buttons">
-      <button type="button" class="button" onClick={onNo}>
-        Cancel
-      </button>
-      <button type="button" class={`button ${isDanger ? "danger" : "primary"}`} onClick={onYes}>
-        {yes}
-      </button>
-    </div>
-  );
-}
-
 function StopDialog({ onClose, onYes }: { onClose: () => void; onYes: () => void }) {
   return (
     <Dialog title="Stop this task?" onClose={onClose}>
       <p>Airflow marks the task as failed, and its job on Ray is stopped. Tasks that need it will not run.</p>
-      <Buttons yes="Stop it" onYes={onYes} onNo={onClose} isDanger />
+      <DialogButtons yes="Stop it" onYes={onYes} onNo={onClose} isDanger />
     </Dialog>
   );
 }
@@ -110,7 +97,7 @@ function ClearDialog({ onClose, onYes }: { onClose: () => void; onYes: (choice: 
         {radio("resume", "Resume", "from the last checkpoint, where there is one")}
         {radio("fresh", "Fresh", "from the beginning; earlier checkpoints are not used")}
       </fieldset>
-      <Buttons yes="Clear it" onYes={() => onYes(choice)} onNo={onClose} />
+      <DialogButtons yes="Clear it" onYes={() => onYes(choice)} onNo={onClose} />
     </Dialog>
   );
 }

@@ -1,5 +1,6 @@
 /** What a task runs on, reads, writes and is recorded by; and what it gave. */
 
+import { ClusterActions } from "./cluster_actions";
 import { useMemo } from "preact/hooks";
 import { bytes, isNumber, number, plural, span } from "../format";
 import { useAppearance } from "../appearance";
@@ -105,6 +106,7 @@ export function Cluster() {
       />
       <Meters resources={cluster.resources} />
       <Nodes nodes={cluster.nodes ?? []} total={cluster.nodes_total} />
+      <ClusterActions cluster={cluster} />
     </Panel>
   );
 }

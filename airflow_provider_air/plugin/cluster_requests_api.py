@@ -1,0 +1,104 @@
+"""
+The route by which a person asks something of a cluster: to be kept for longer, or to end.
+
+The api-server need not reach any cluster: the request is an XCom of those who wait on the cluster, and of the task that
+made it, where the next clean-up finds it; see :mod:`airflow_provider_air.runs.cluster_requests`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.api_fastapi.core_api.security import GetUserDep
+from airflow.api_fastapi.logging.decorators import action_logging
+from airflow.models.taskinstance import TaskInstance as TI
+from airflow.models.xcom import XCOM_RETURN_KEY
+from airflow.models.xcom import XComModel as XCom
+from fastapi import APIRouter, Depends, HTTPException
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import select
+
+from airflow_provider_air.contracts.clusters import ClusterRef, ClusterRequest
+from airflow_provider_air.errors import ProtocolError
+from airflow_provider_air.pages.attempts import attempts_of
+from airflow_provider_air.plugin.access import CHANGES_TASK, readable_dags, same_origin, with_changeable_tasks
+from airflow_provider_air.plugin.listing import COLUMNS, path_of, read_alive, read_many
+from airflow_provider_air.plugin.paths import TASK, TaskPathDep
+from airflow_provider_air.plugin.reading import TaskPath, where_is
+from airflow_provider_air.runs.cluster_requests import LONGEST_SECONDS, REQUEST_KEY
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+router = APIRouter()
+# XComs of one DAG run among which the one that names the cluster is looked for.
+MOST_RESULTS = 1000
+
+
+class Wish(BaseModel):
+    """What a person wants of a cluster."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    action: Literal["extend", "end"]
+    seconds: float = Field(default=0.0, ge=0.0, le=LONGEST_SECONDS, allow_inf_nan=False)
+
+
+@router.post(
+    f"/api/cluster-request{TASK}",
+    dependencies=[CHANGES_TASK, Depends(same_origin), Depends(action_logging("ray_cluster_request"))],
+)
+def cluster_request(path: TaskPathDep, wish: Wish, session: SessionDep, user: GetUserDep) -> dict[str, int]:
+    """
+    Ask something of the cluster that a task instance uses, of all who wait on it and of the task that made it.
+
+    :return: ``{"told": how many task instances}``
+    :raises HTTPException: 404 where there is no such task instance, or it has no cluster; 409 where the cluster is the
+        task's own, and goes with it
+    """
+    found = read_many(session, select(*COLUMNS).where(*where_is(TI, path)).limit(1))
+    ref = _ref_of(found[0].ledger) if found else None
+    if ref is None:
+        raise HTTPException(404, "There is no such task instance, or it has asked for no cluster yet")
+    if ref.owned:
+        raise HTTPException(409, "The cluster is this task's own and goes with it: stop the task instead")
+    now = time.time()
+    request = ClusterRequest(wish.action, ref.to_json(), now, now + wish.seconds, by=str(user.get_name()))
+    alive = read_alive(session, readable_dags(user))
+    users = [path_of(one) for one in alive if (used := _ref_of(one.ledger)) is not None and request.is_about(used, 0.0)]
+    makers = _makers(session, path, request)
+    allowed = with_changeable_tasks({one.dag_id for one in (*users, *makers)}, user)
+    told = {one for one in (*users, *makers) if one.dag_id in allowed}
+    for one in told:
+        # As workers write it, so that they read it as it is.
+        XCom.set(REQUEST_KEY, asdict(request), serialize=False, session=session, **asdict(one))
+    return {"told": len(told)}
+
+
+def _ref_of(ledger: Any) -> ClusterRef | None:
+    attempts = attempts_of(ledger)
+    try:
+        return ClusterRef.from_json(attempts[-1].get("cluster")) if attempts else None
+    except ProtocolError:
+        return None
+
+
+def _makers(session: Session, path: TaskPath, request: ClusterRequest) -> list[TaskPath]:
+    """Give the task instances of the DAG run whose result names the cluster: those that made it, or found it."""
+    rows = session.execute(
+        select(XCom.task_id, XCom.map_index, XCom.value)
+        .where(XCom.dag_id == path.dag_id, XCom.run_id == path.run_id, XCom.key == XCOM_RETURN_KEY)
+        .limit(MOST_RESULTS)
+    )
+    found = []
+    for row in rows:
+        if isinstance(row.value, Mapping) and {"backend", "name"} <= row.value.keys():
+            try:
+                is_it = request.is_about(ClusterRef.from_json(row.value), 0.0)
+            except ProtocolError:
+                continue
+            found += [TaskPath(path.dag_id, path.run_id, row.task_id, row.map_index)] if is_it else []
+    return found
