@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_air.clusters.kuberay.backend import KubeRayBackend
 from airflow_provider_air.clusters.kuberay.permissions import role
 from airflow_provider_air.clusters.watching import wait_until_gone
 from airflow_provider_air.contracts.clusters import ClusterState, ClusterStatus
@@ -468,13 +469,21 @@ def test_a_kill_while_the_cluster_starts_leaves_nothing(bench: Bench) -> None:
 
 
 @pytest.mark.full
-def test_a_kill_in_the_middle_of_the_creation_leaves_nothing(bench: Bench) -> None:
+def test_a_kill_in_the_middle_of_the_creation_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The signal falls while the request is on its way: what it made then is taken back."""
-    run = bench.run()
-    threading.Timer(0.4, lambda: run.kill(lambda: True)).start()
+    run, ensure = bench.run(), KubeRayBackend.ensure
 
-    with pytest.raises((JobStoppedError, AirError)):
-        bench.go_on(run, run.begin())
+    def ensure_meanwhile(*arguments: Any, **options: Any) -> Any:
+        thread = threading.Thread(target=run.kill, args=(lambda: True,))
+        thread.start()
+        try:
+            return ensure(*arguments, **options)
+        finally:
+            thread.join()
+
+    monkeypatch.setattr(KubeRayBackend, "ensure", ensure_meanwhile)
+    with pytest.raises(JobStoppedError):
+        run.begin()
 
     bench.assert_nothing_is_left()
 
