@@ -80,10 +80,6 @@ def new_visit(context: BrowserContext) -> Visit:
     page.on("request", note)
     for event in ("requestfinished", "requestfailed"):
         page.on(event, lambda request: made.answered.append(request.url))
-    if before is not None:
-        before(page)
-    page.goto(url)
-    made.frame.locator("main > *:not(.off-screen)").first.wait_for(state="attached")
     return made
 
 

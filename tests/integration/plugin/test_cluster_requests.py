@@ -27,9 +27,7 @@ def add(site: AirflowSite, dag_id: str, ref: ClusterRef | None, state: str = "de
 
 
 def ask(site: AirflowSite, dag_id: str, word: Any, role: str = "op", **headers: str) -> Any:
-    return site.client(role, headers=headers).request(
-        "POST", f"/air/api/cluster-request/{dag_id}/r/t/-1", json=word
-    )
+    return site.client(role, headers=headers).request("POST", f"/air/api/cluster-request/{dag_id}/r/t/-1", json=word)
 
 
 def asked_of(stored: StoredTask) -> ClusterRequest | None:
