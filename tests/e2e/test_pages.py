@@ -71,8 +71,9 @@ def opened(context: BrowserContext, url: str, *, shot: str = "") -> Visit:  # no
     made = new_visit(context)
     made.page.set_default_timeout(PATIENCE_MS)
     made.page.goto(url)
-    made.page.locator("iframe").wait_for()
-    wait_for(lambda: made.frame.url, lambda address: "/air/" in address, "the page is loaded", PATIENCE_SECONDS)
+    ours = made.page.locator("iframe").element_handle().content_frame()
+    assert ours is not None
+    ours.wait_for_url("**/air/**")
     made.frame.locator("main > *:not(.off-screen)").first.wait_for(state="attached")
     if SHOTS and shot:
         made.page.wait_for_timeout(2000)
