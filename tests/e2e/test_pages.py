@@ -159,6 +159,7 @@ def test_the_runs_page_and_the_clusters_page_know_its_tasks(
     assert is_unhurt(made)
 
 
+@pytest.mark.full  # a training more
 def test_a_person_clears_a_success_so_that_it_resumes(watched: Watched, context: BrowserContext) -> None:  # noqa: F811
     """By itself a clear after a success begins afresh."""
     (watched.folder / "go").touch()
@@ -174,6 +175,7 @@ def test_a_person_clears_a_success_so_that_it_resumes(watched: Watched, context:
     assert (ledger["generation"], ledger["run_generation"]) == (2, 1)
 
 
+@pytest.mark.full  # a training more
 def test_a_person_stops_a_job(watched: Watched, ray_lab: RayLab, context: BrowserContext) -> None:  # noqa: F811
     folder = ray_lab.new_folder()
     conf = {"ray_conn_id": watched.folder.name, "folder": str(folder)}
