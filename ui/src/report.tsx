@@ -1,6 +1,6 @@
 /** A file of its own: what a task's tab showed, without any request. */
 
-import { useMemo } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { Notice, When } from "./parts/basics";
 import { isNumber, NOTHING } from "./format";
 import type { Place } from "./place";
@@ -21,6 +21,7 @@ const nothing = () => undefined;
 
 export function ReportPage({ place }: { place: Place }) {
   const view = useMemo(held, []);
+  const [metrics, setMetrics] = useState<string[] | null>(null);
   const page = useMemo<Page | null>(() => {
     if (!view) {
       return null;
@@ -46,7 +47,7 @@ export function ReportPage({ place }: { place: Place }) {
           <Said text={task?.dag_id} /> · <Said text={task?.run_id} /> · as of {page.now ? <When at={page.now} /> : NOTHING}
         </p>
       </header>
-      <Body metrics={null} setMetrics={nothing} setTry={nothing} />
+      <Body metrics={metrics} setMetrics={setMetrics} setTry={nothing} />
       {view.environment && (
         <footer class="report-foot quiet">
           {Object.entries(view.environment).map(([name, value]) => (
