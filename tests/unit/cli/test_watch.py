@@ -100,8 +100,13 @@ def test_ctrl_c_changes_nothing_and_says_so(
 ) -> None:
     steps.append(lambda: signal.raise_signal(signal.SIGINT))
     before = stored(deferred)
-    with pytest.raises(SystemExit) as ended:
-        deferred.run("jobs", "watch", DAG, TASK)
+    # What a shell has put in the background ignores it.
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            deferred.run("jobs", "watch", DAG, TASK)
+    finally:
+        signal.signal(signal.SIGINT, usual)
     assert ended.value.code == 130
     assert f"{DAG}/{RUN}/{TASK} goes on" in capsys.readouterr().err
     assert stored(deferred) == before
