@@ -9,14 +9,16 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.requirements import lacking
-from tests.ui.site import FLAGS, UI, Visit, address, visit
+from tests.ui.site import DEADLINE_MS, FLAGS, UI, Visit, address, visit
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext
 
 Open = Callable[..., Visit]
+expect.set_options(timeout=DEADLINE_MS)
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +45,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, timezone_id="Europe/Berlin")
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(DEADLINE_MS)
     yield context
     context.close()
 

@@ -19,6 +19,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# Of what a browser does on a busy machine.
+DEADLINE_MS = 60_000
 TASKS = ["train", "trained", "tune", "batch", "serve", "submit", "failed", "hostile", "empty", "not_ours"]
 # That its sandbox can be left is said of every iframe of Airflow's; what a test fails on purpose is told as such.
 HARMLESS = ("can escape its sandboxing", "Failed to load resource")
@@ -48,6 +50,14 @@ class Visit:
     def requests(self, part: str) -> list[str]:
         """Give the addresses asked for so far that have this in them."""
         return [url for url in self.asked if part in url]
+
+    def wait_asked(self, part: str, wanted: str, count: int = 1) -> None:
+        """Wait until the last request of some address has so often in it what is wanted."""
+        for _ in range(DEADLINE_MS // 50):
+            if (asked := self.requests(part)) and asked[-1].count(wanted) == count:
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"{wanted!r} is not asked for: {self.requests(part)[-3:]}")
 
     def pass_seconds(self, seconds: int) -> None:
         """Let the page's clock go on, which was installed before, and each request be answered meanwhile."""

@@ -175,14 +175,14 @@ def test_a_try_that_was_is_asked_for_and_told_apart(open_page: Open) -> None:
     made = open_page("trained")
     made.frame.get_by_role("combobox", name="Try").select_option("1")
     expect(made.frame.get_by_text("This is try 1, as it was.")).to_be_visible()
-    assert "try_number=1" in made.requests("/api/task/")[-1]
+    made.wait_asked("/api/task/", "try_number=1")
 
 
 def test_other_metrics_are_asked_for_when_they_are_chosen(open_page: Open) -> None:
     made = open_page("train")
     made.frame.get_by_role("button", name="grad_norm").click()
     expect(made.frame.get_by_role("button", name="grad_norm")).to_have_attribute("aria-pressed", "true")
-    assert "metric=grad_norm" in made.requests("/api/task/")[-1]
+    made.wait_asked("/api/task/", "metric=grad_norm")
 
 
 def test_the_run_and_the_clusters_have_pages(open_page: Open) -> None:

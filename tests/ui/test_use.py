@@ -89,7 +89,7 @@ def test_earlier_runs_are_laid_over_one_another(open_page: Open) -> None:
     expect(made.frame.get_by_role("img", name=re.compile(r"loss of 3 runs"))).to_be_visible()
     made.frame.get_by_label("Show the curve of scheduled__2025-11-27").uncheck()
     expect(made.frame.get_by_role("img", name=re.compile(r"loss of 2 runs"))).to_be_visible()
-    assert made.requests("/api/compare/")[-1].count("run=") == 2
+    made.wait_asked("/api/compare/", "run=", 2)
 
 
 def test_a_try_is_laid_over_the_one_before(open_page: Open) -> None:
@@ -99,7 +99,7 @@ def test_a_try_is_laid_over_the_one_before(open_page: Open) -> None:
     expect(
         made.frame.get_by_role("img", name=re.compile(r"accuracy of try 3 and try 2.*try 2: 400 points"))
     ).to_be_visible()
-    assert "try_number=2&metric=accuracy" in made.requests("/api/task/")[-1]
+    made.wait_asked("/api/task/", "try_number=2&metric=accuracy")
 
 
 def test_zoom_scroll_and_choices_stay_when_news_come(open_page: Open) -> None:
