@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_air.clusters.jobs_api.backend import JobsApi
 from airflow_provider_air.clusters.kuberay import api
 from airflow_provider_air.clusters.kuberay.answers import AlreadyExistsError, ConflictError
+from airflow_provider_air.clusters.kuberay.client import PATIENCE_SECONDS
 from airflow_provider_air.clusters.kuberay.following import Following
 from airflow_provider_air.clusters.kuberay.kinds import RAY_CLUSTER, RAY_JOB
 from airflow_provider_air.clusters.kuberay.listing import listed
@@ -133,7 +134,8 @@ class KubeRayBackend:
         place = self._place_of(where)
         if place is None:
             return ()
-        with self._opening.client(place.conn_id) as kube:
+        # Who lists does so once: nobody asks again for it.
+        with self._opening.client(place.conn_id, patience_seconds=PATIENCE_SECONDS) as kube:
             return listed(kube, place, owner)
 
     def describe(self, ref: ClusterRef) -> ClusterStatus:
