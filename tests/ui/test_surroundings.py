@@ -13,6 +13,8 @@ from tests.requirements import needs
 from tests.ui.conftest import Open
 from tests.ui.site import STATIC, TASKS, UI
 
+# Their parts are those of all pages.
+OF_ALL_KINDS = ("trained", "tune", "serve", "clusters")
 AXE = UI / "node_modules" / "axe-core" / "axe.min.js"
 PAGES = [*TASKS, "run", "clusters"]
 OPEN_ALL = """() => {
@@ -85,7 +87,9 @@ def test_every_page_fits_and_is_quiet_in_the_console(open_page: Open, name: str)
 
 
 @needs("node", AXE.exists(), "axe-core, which `make ui` brings")
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in OF_ALL_KINDS else pytest.mark.full) for name in PAGES]
+)
 def test_axe_finds_nothing_serious_in_either_theme(open_page: Open, name: str) -> None:
     made = open_page(name)
     frame = made.frame
