@@ -29,8 +29,9 @@ def site() -> Iterator[str]:
         server.terminate()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """A browser for the tests of one module: while it lives, no other test of the process has an event loop."""
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip(lacking("chromium"))
