@@ -66,7 +66,7 @@ def tuned(outcome: Outcome) -> None:
 def predicted(outcome: Outcome) -> None:
     result = outcome["results"]["predict"]
     assert 0 < result["rows_written"] == result["rows_read"]
-    told = outcome["extras"]["flights://predictions"]
+    told = outcome["extras"]["flights://predictions/"]
     assert (told["uri"], told["rows"]) == (result["uri"], result["rows_written"])
     assert "predicted_arr_delay: double" in told["schema"]
     assert re.search(r"/dags/example_09_batch_inference/runs/[^/]+/tasks/predict/plugin/ray$", told["page"])

@@ -56,9 +56,9 @@ def test_it_goes_through_the_storage_to_the_worker_and_to_the_next_job(
     with supervised(Supervisor()):
         made = task.execute(task_context(Store(), task_id="make"))
 
-    # Each file with the mark that says whose it is.
+    # The code, the result and the report, with the marks that say whose they are.
     kept = [file.path.partition("/")[0] for file in storage.open(AirflowConnections()).list()]
-    assert kept == ["air-marks", "air-marks", "code", "results"]
+    assert kept == ["air-marks", "air-marks", "code", "results", "results"]
     assert load_result(made, storage)["table"].shape == (300_000,)
     payload = function_payload(total, (made,), {}, code_folders=[str(Path(__file__).parent)])
     assert submit(ENTRYPOINT, payload).succeeded() == sum(range(300_000))
