@@ -76,6 +76,22 @@ def _phase_before(facts: TaskFacts, progress: Mapping[str, Any]) -> str:
     return known[status] if status in known and facts.is_ours else "none"
 
 
+def task_head(facts: TaskFacts, attempt: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Give what names a task instance, and Airflow's own word on it, wherever it is shown."""
+    return {
+        "dag_id": name(facts.dag_id),
+        "run_id": name(facts.run_id),
+        "task_id": name(facts.task_id),
+        "map_index": facts.map_index,
+        "operator": name(facts.operator) or None,
+        "workload": name(mapping(attempt).get("workload")) or None,
+        "state": facts.state,
+        "try_number": facts.try_number,
+        "started_at": facts.started_at,
+        "ended_at": facts.ended_at,
+    }
+
+
 def state_section(
     facts: TaskFacts, attempt: Mapping[str, Any] | None, progress: Mapping[str, Any], kept: Mapping[str, Any]
 ) -> dict[str, Any]:

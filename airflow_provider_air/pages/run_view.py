@@ -12,6 +12,7 @@ from airflow_provider_air.pages.attempts import (
     phase_of,
     running_of,
     state_section,
+    task_head,
     timeline_section,
 )
 from airflow_provider_air.pages.lenient import mapping, name
@@ -55,17 +56,8 @@ def task_row(documents: TaskDocuments, summary: Mapping[str, Any]) -> dict[str, 
     # Of a cluster that others use, too, nobody can say whose time it was.
     hours = {key: known.get(key) if ref.get("owned") is True else None for key in HOURS}
     return {
-        "dag_id": name(facts.dag_id),
-        "run_id": name(facts.run_id),
-        "task_id": name(facts.task_id),
-        "map_index": facts.map_index,
-        "operator": name(facts.operator) or None,
-        "workload": name(mapping(attempt).get("workload")) or None,
-        "state": facts.state,
+        **task_head(facts, attempt),
         "phase": state["phase"],
-        "try_number": facts.try_number,
-        "started_at": facts.started_at,
-        "ended_at": facts.ended_at,
         "message": state["message"],
         "error": state["error"],
         "submission_id": name(mapping(attempt).get("submission_id")) or None,

@@ -18,6 +18,7 @@ from airflow_provider_air.pages.attempts import (
     own,
     running_of,
     state_section,
+    task_head,
     timeline_section,
 )
 from airflow_provider_air.pages.history import history_sections
@@ -105,17 +106,8 @@ def task_section(documents: TaskDocuments, attempt: Mapping[str, Any] | None) ->
     """Give the section ``task``; what the person may do is added by who knows that."""
     facts = documents.facts
     return {
-        "dag_id": name(facts.dag_id),
-        "run_id": name(facts.run_id),
-        "task_id": name(facts.task_id),
-        "map_index": facts.map_index,
-        "operator": name(facts.operator) or None,
-        "workload": name(mapping(attempt).get("workload")) or None,
-        "state": facts.state,
-        "try_number": facts.try_number,
+        **task_head(facts, attempt),
         "tries": list(range(max(1, facts.last_try - 99), facts.last_try + 1)),
-        "started_at": facts.started_at,
-        "ended_at": facts.ended_at,
         "is_ours": is_ours(facts, documents.ledger, documents.progress),
         "notes": [text(note) for note in documents.notes],
     }
