@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import airflow_provider_air.pages
+from airflow_provider_air.pages.report import STATIC
 
-FOLDER = Path(airflow_provider_air.pages.__file__).parent / "static"
 TYPES = {".js": "text/javascript", ".css": "text/css", ".txt": "text/plain", ".svg": "image/svg+xml"}
 
 
@@ -25,7 +24,7 @@ class Asset:
 @cache
 def assets() -> dict[str, Asset]:
     """Give the files by their names; none where the package was built without them."""
-    files = [path for path in sorted(FOLDER.glob("*")) if path.suffix in TYPES] if FOLDER.is_dir() else []
+    files = [path for path in sorted(STATIC.glob("*")) if path.suffix in TYPES] if STATIC.is_dir() else []
     return {path.name: _asset(path) for path in files}
 
 
