@@ -260,7 +260,10 @@ class Rules:
             return True
         for attempt in list(self.attempts().values())[-1:]:
             if attempt.get("cluster_kept") and attempt["cluster"]["name"] == cluster.name:
-                return self.world.airflow.cause == "error"
+                airflow, deadline = self.world.airflow, attempt.get("deadline")
+                # A person's mark can come in the very seconds in which the time ran out.
+                timed_out = deadline is not None and deadline <= airflow.finished_at + 10.0
+                return airflow.cause == "error" or timed_out
         return any(self._recorded(name) and job.is_live for name, job in cluster.jobs.items())
 
     def _was_nobody_there(self) -> bool:

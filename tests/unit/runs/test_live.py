@@ -108,7 +108,7 @@ async def test_the_cluster_is_kept_as_it_was_seen(board: Board, clock: SteppedCl
 
 async def test_the_next_watch_of_the_try_goes_on_with_what_was_seen(board: Board, clock: SteppedClock) -> None:
     first = live(board, clock)
-    clock.at += HISTORY_SECONDS
+    clock.at += 2 * HISTORY_SECONDS  # the pause has jitter
     await first.note(Observation(RUNS, cluster=overview(1000.0), tasks={"f": {"RUNNING": 1}}), 995.0)
     second = live(board, clock)
     await second.resume()
