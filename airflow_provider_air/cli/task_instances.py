@@ -14,7 +14,7 @@ from airflow_provider_air.cli.targets import metadata_database
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.pages.task_view import is_ours
-from airflow_provider_air.plugin.reading import TaskPath, read_documents, read_facts, read_stamps, with_history
+from airflow_provider_air.plugin.reading import TaskPath, read_all, read_facts
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -61,8 +61,7 @@ def documents_of(path: TaskPath) -> TaskDocuments | None:
         facts = read_facts(session, path)
         if facts is None:
             return None
-        stamps = read_stamps(session, path, with_xcoms=True)
-        documents = with_history(session, path, read_documents(session, path, facts, stamps), stamps)
+        documents = read_all(session, path, facts)
     if not is_ours(facts, documents.ledger, documents.progress):
         raise ConfigurationError(
             f"This task is none of this provider's, but a {facts.operator or 'task of nobody'}",

@@ -42,6 +42,8 @@ class TaskDocuments:
     :param progress: the XCom of the newest try, see :mod:`airflow_provider_air.runs.progress`
     :param live: the XCom with the history of the attempt that runs, see :mod:`airflow_provider_air.runs.history`
     :param kept: the history of an attempt that has ended, from the state store
+    :param earlier: what is left of the history of the attempt before that, see
+        :func:`airflow_provider_air.runs.history.shortened`
     :param result: the task's XCom
     :param gate: what a gate said of a model, see :func:`airflow_provider_air.links.mlflow.push_gate`
     :param links: addresses of pages, by their XComs' keys
@@ -54,6 +56,7 @@ class TaskDocuments:
     progress: Any = None
     live: Any = None
     kept: Any = None
+    earlier: Any = None
     result: Any = None
     gate: Any = None
     links: Mapping[str, Any] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from airflow_provider_air.pages.lenient import count, epoch, items, mapping, name, number, objects, rounded, text
@@ -12,22 +13,29 @@ from airflow_provider_air.pages.trials import trials_section
 
 MOST_POINTS = 600
 """Of one curve in a view."""
+MOST_POINTS_BEFORE = 200
 SHOWN_SERIES, MOST_SERIES = 6, 12
 MOST_NAMES = 300
 MOST_CHECKPOINTS = 500
 
 
-def history_sections(history: Mapping[str, Any], metrics: Sequence[str] = ()) -> dict[str, Any]:
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def history_sections(
+    history: Mapping[str, Any], metrics: Sequence[str] = (), before: Mapping[str, Any] = NOTHING
+) -> dict[str, Any]:
     """
     Give the sections that an attempt's history holds: those of what it has none of are not there.
 
     :param history: as stored, see :mod:`airflow_provider_air.contracts.history`
     :param metrics: the names of the curves that are wanted; the first six by default
+    :param before: the history of the attempt before, whose curves are shown beside
     """
     if not history:
         return {}
     sections = {
-        "metrics": metrics_section(history, metrics),
+        "metrics": metrics_section(history, metrics, before),
         "checkpoints": checkpoints_section(history),
         "trials": trials_section(history, metrics),
         "resources": resources_section(history),
@@ -37,7 +45,9 @@ def history_sections(history: Mapping[str, Any], metrics: Sequence[str] = ()) ->
     return {key: section for key, section in sections.items() if section}
 
 
-def metrics_section(history: Mapping[str, Any], wanted: Sequence[str] = ()) -> dict[str, Any] | None:
+def metrics_section(
+    history: Mapping[str, Any], wanted: Sequence[str] = (), before: Mapping[str, Any] = NOTHING
+) -> dict[str, Any] | None:
     """Give the section ``metrics``."""
     series = {name(key): items(points) for key, points in mapping(history.get("series")).items()}
     if not series:
@@ -50,10 +60,17 @@ def metrics_section(history: Mapping[str, Any], wanted: Sequence[str] = ()) -> d
         "names": names,
         "last": {key: last_of(series[key]) for key in names},
         "series": {key: curve(series[key], MOST_POINTS) for key in chosen},
+        "before": _before(before, chosen),
         "x_label": text(history.get("x_label"), 40) or "step",
         "cut": {key: number for key, number in {"series": left_out, "points": cut.get("points")}.items() if number}
         or None,
     }
+
+
+def _before(before: Mapping[str, Any], chosen: Sequence[str]) -> dict[str, Any] | None:
+    series = {name(key): points for key, points in mapping(before.get("series")).items()}
+    told = {key: curve(series[key], MOST_POINTS_BEFORE) for key in chosen if key in series}
+    return {"try_number": count(before.get("try_number"), 1), "series": told} if told else None
 
 
 def checkpoints_section(history: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ from airflow_provider_air.pages.documents import TaskDocuments, TaskFacts
 from airflow_provider_air.pages.history import metrics_section
 from airflow_provider_air.pages.lenient import epoch, mapping
 from airflow_provider_air.pages.tables import made_by, name_of, tables
-from airflow_provider_air.pages.task_view import VERSION, history_of, task_view
+from airflow_provider_air.pages.task_view import VERSION, before_of, history_of, task_view
 
 STATIC = Path(__file__).parent / "static"
 NAME_CHARACTERS = 100
@@ -77,7 +77,7 @@ def view_of(documents: TaskDocuments, now: float) -> dict[str, Any]:
     """
     sections = task_view(documents)
     if names := mapping(sections.get("metrics")).get("names"):
-        sections["metrics"] = metrics_section(history_of(documents), names)
+        sections["metrics"] = metrics_section(history_of(documents), names, before_of(documents))
     return {"version": VERSION, "now": now, "sections": sections}
 
 
@@ -101,7 +101,13 @@ def report_of(stored: Mapping[str, Any]) -> str:
         ended_at=now,
         is_ours=True,
     )
-    documents = TaskDocuments(facts, stored.get("ledger"), kept=stored.get("history"), result=stored.get("result"))
+    documents = TaskDocuments(
+        facts,
+        stored.get("ledger"),
+        kept=stored.get("history"),
+        earlier=stored.get("earlier"),
+        result=stored.get("result"),
+    )
     return render(view_of(documents, now))
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.pages.attempts import (
     attempt_of,
+    attempts_of,
     attempts_section,
     cluster_section,
     own,
@@ -56,18 +57,32 @@ def task_view(documents: TaskDocuments, metrics: Sequence[str] = ()) -> dict[str
     :param metrics: the names of the curves that are wanted; the first six by default
     """
     history = history_of(documents)
-    return {**live_sections(documents, history), **history_sections(history, metrics)}
+    return {**live_sections(documents, history), **history_sections(history, metrics, before_of(documents))}
 
 
 def history_of(documents: TaskDocuments) -> Mapping[str, Any]:
     """Give the history of the attempt that is shown: as it was kept for good, else as it was last seen; else empty."""
     attempt = attempt_of(documents.ledger, documents.facts)
-    kept = own(documents.kept, attempt)
-    if kept and (attempt is None or kept.get("submission_id")):
-        return kept
+    for document in (documents.kept, documents.earlier):
+        kept = own(document, attempt)
+        if kept and (attempt is None or kept.get("submission_id")):
+            return kept
     # An XCom is of the newest try alone.
     is_newest = documents.facts.try_number >= documents.facts.last_try
     return own(documents.live, attempt) if is_newest else {}
+
+
+def before_of(documents: TaskDocuments) -> Mapping[str, Any]:
+    """Give what is left of the history of the attempt before the one that is shown; empty where nothing is."""
+    attempt = attempt_of(documents.ledger, documents.facts)
+    before: Mapping[str, Any] = {}
+    for other in attempts_of(documents.ledger):
+        if other is attempt:
+            return before
+        for told in (documents.earlier, documents.kept):
+            if mapping(told).get("submission_id", attempt) == other.get("submission_id"):
+                before = {**told, "try_number": other.get("try_number")}
+    return {}
 
 
 def live_sections(documents: TaskDocuments, history: Mapping[str, Any]) -> dict[str, Any]:

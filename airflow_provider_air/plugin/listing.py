@@ -20,7 +20,7 @@ from airflow_provider_air.pages.documents import TaskDocuments
 from airflow_provider_air.pages.lenient import mapping
 from airflow_provider_air.pages.summary import summary_of
 from airflow_provider_air.plugin.answers import Made, SectionCache
-from airflow_provider_air.plugin.reading import FACTS, TaskPath, facts_of, joined, loaded, read_chunks
+from airflow_provider_air.plugin.reading import FACTS, TaskPath, facts_of, loaded, read_kept
 from airflow_provider_air.runs.history import HISTORY_KEY
 from airflow_provider_air.runs.ledger import LEDGER_KEY
 from airflow_provider_air.runs.progress import PROGRESS_KEY
@@ -99,18 +99,13 @@ def read_summaries(session: Session, paths: Sequence[TaskPath]) -> tuple[dict[Ta
     return found, left_out
 
 
-def read_history(session: Session, path: TaskPath) -> Any:
-    """Read what was kept of a task instance's history; None where nothing was."""
-    return joined(read_chunks(session, path, HISTORY_KEY), HISTORY_KEY)
-
-
 def kept_paths(session: Session, paths: Sequence[TaskPath]) -> list[TaskPath]:
     """Give those task instances that have a kept history, in their order."""
     return list(_stamps(session, paths))
 
 
 def _summary(session: Session, path: TaskPath) -> Made:
-    return Made({}, summary_of(mapping(read_history(session, path))))
+    return Made({}, summary_of(mapping(read_kept(session, path, HISTORY_KEY))))
 
 
 def _stamps(session: Session, paths: Sequence[TaskPath]) -> dict[TaskPath, datetime]:

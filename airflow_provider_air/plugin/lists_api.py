@@ -29,13 +29,13 @@ from airflow_provider_air.plugin.listing import (
     kept_paths,
     path_of,
     read_alive,
-    read_history,
     read_many,
     read_summaries,
 )
 from airflow_provider_air.plugin.pages import LOGGED_IN
 from airflow_provider_air.plugin.paths import RUN, Metrics, map_index_of
-from airflow_provider_air.plugin.reading import TaskPath, epoch, facts_of
+from airflow_provider_air.plugin.reading import TaskPath, epoch, facts_of, read_kept
+from airflow_provider_air.runs.history import HISTORY_KEY
 from airflow_provider_air.runs.ledger import LEDGER_KEY
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def compare(
     told = []
     for row, path in zip(rows, paths, strict=True):
         last = values.get(path) or mapping(mapping(summaries.get(path)).get("last"))
-        history = mapping(read_history(session, path)) if path in drawn else {}
+        history = mapping(read_kept(session, path, HISTORY_KEY)) if path in drawn else {}
         told.append(compared_run(facts_of(path, row), last, history, metric[:MOST_METRICS]))
     return answer_whole({**compare_view(told), "cut": left_out})
 

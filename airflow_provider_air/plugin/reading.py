@@ -24,7 +24,7 @@ from airflow_provider_air.links.mlflow import GATE_KEY
 from airflow_provider_air.pages.documents import TaskDocuments, TaskFacts
 from airflow_provider_air.pages.task_view import LABELS
 from airflow_provider_air.runs.about import ABOUT_KEY
-from airflow_provider_air.runs.history import HISTORY_KEY
+from airflow_provider_air.runs.history import EARLIER_KEY, HISTORY_KEY
 from airflow_provider_air.runs.ledger import LEDGER_KEY
 from airflow_provider_air.runs.progress import PROGRESS_KEY
 
@@ -144,14 +144,28 @@ def read_documents(session: Session, path: TaskPath, facts: TaskFacts, stamps: S
 
 
 def with_history(session: Session, path: TaskPath, documents: TaskDocuments, stamps: Stamps) -> TaskDocuments:
-    """Read the history, of the attempt that lives and of the one that was kept."""
+    """Read the history, of the attempt that lives, of the one that was kept and of the one before."""
     xcoms, notes = _xcoms(session, path, [HISTORY_KEY], stamps)
-    kept = None if HISTORY_KEY not in stamps.states else joined(read_chunks(session, path, HISTORY_KEY), HISTORY_KEY)
-    return replace(documents, live=xcoms.get(HISTORY_KEY), kept=kept, notes=(*documents.notes, *notes))
+    kept, earlier = (
+        read_kept(session, path, key) if key in stamps.states else None for key in (HISTORY_KEY, EARLIER_KEY)
+    )
+    live = xcoms.get(HISTORY_KEY)
+    return replace(documents, live=live, kept=kept, earlier=earlier, notes=(*documents.notes, *notes))
 
 
-def joined(states: Mapping[str, Any], key: str) -> Any:
-    """Give what :func:`airflow_provider_air.runs.ledger.keep` has written in chunks; None where a part is not there."""
+def read_all(session: Session, path: TaskPath, facts: TaskFacts, *, with_xcoms: bool = True) -> TaskDocuments:
+    """Read all that is stored of a task instance."""
+    stamps = read_stamps(session, path, with_xcoms=with_xcoms)
+    return with_history(session, path, read_documents(session, path, facts, stamps), stamps)
+
+
+def read_kept(session: Session, path: TaskPath, key: str) -> Any:
+    """Read what :func:`airflow_provider_air.runs.ledger.keep` has written; None where nothing is, or not all of it."""
+    return _joined(_read_chunks(session, path, key), key)
+
+
+def _joined(states: Mapping[str, Any], key: str) -> Any:
+    """Put together what was kept in chunks; None where a part is not there."""
     first = states.get(key)
     if not isinstance(first, Mapping) or not isinstance(first.get("chunks"), int):
         return None
@@ -169,7 +183,7 @@ def _xcoms(session: Session, path: TaskPath, keys: Sequence[str], stamps: Stamps
     return found, [f"The XCom {key} is too large to be shown here" for key in wanted if key not in found]
 
 
-def read_chunks(session: Session, path: TaskPath, key: str) -> dict[str, Any]:
+def _read_chunks(session: Session, path: TaskPath, key: str) -> dict[str, Any]:
     """Read what a value was kept in, by the keys of its chunks."""
     rows = session.execute(
         select(State.key, State.value)

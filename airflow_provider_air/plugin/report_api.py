@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 from airflow_provider_air.pages.report import file_name, policy, render, view_of
 from airflow_provider_air.plugin.access import READS_TASK, AccessDep
 from airflow_provider_air.plugin.paths import TASK, TaskPathDep, TryNumber
-from airflow_provider_air.plugin.reading import read_documents, read_facts, read_stamps, with_history
+from airflow_provider_air.plugin.reading import read_all, read_facts
 
 router = APIRouter()
 
@@ -33,9 +33,7 @@ def report(
     facts = read_facts(session, path, try_number)
     if facts is None:
         raise HTTPException(404, "There is no such task instance, or not any more")
-    stamps = read_stamps(session, path, with_xcoms=access.reads_xcoms)
-    documents = with_history(session, path, read_documents(session, path, facts, stamps), stamps)
-    view = view_of(documents, time.time())
+    view = view_of(read_all(session, path, facts, with_xcoms=access.reads_xcoms), time.time())
     try:
         page = render(view)
         # A document of its own: it neither has this site's cookies, nor asks it for anything.

@@ -12,7 +12,7 @@ from fastapi import APIRouter, HTTPException, Response
 
 from airflow_provider_air.pages.attempts import OVER
 from airflow_provider_air.pages.history import MOST_SERIES, history_sections
-from airflow_provider_air.pages.task_view import HEAD, history_of, live_sections
+from airflow_provider_air.pages.task_view import HEAD, before_of, history_of, live_sections
 from airflow_provider_air.plugin.access import READS_TASK, Access, access_to
 from airflow_provider_air.plugin.answers import Made, Section, SectionCache, answer, encoded
 from airflow_provider_air.plugin.paths import TASK, Known, Metrics, TaskPathDep, TryNumber
@@ -24,7 +24,7 @@ from airflow_provider_air.plugin.reading import (
     read_stamps,
     with_history,
 )
-from airflow_provider_air.runs.history import HISTORY_KEY
+from airflow_provider_air.runs.history import EARLIER_KEY, HISTORY_KEY
 from airflow_provider_air.runs.ledger import LEDGER_KEY
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class _Look:
         stamps = read_stamps(self.session, self.path, with_xcoms=self.access.reads_xcoms)
         about = (self.path, self.facts.try_number, self.facts.last_try, self.access.reads_xcoms)
         # The history is large and changes seldom.
-        of_history = stamps.of(HISTORY_KEY, LEDGER_KEY)
+        of_history = stamps.of(HISTORY_KEY, EARLIER_KEY, LEDGER_KEY)
         history = _CACHE.get(("history", about, of_history, self.metrics), lambda: self._history(stamps))
         written = (tuple(sorted(stamps.states.items())), tuple(sorted(stamps.xcoms.items())))
         live = _CACHE.get(("live", self.facts, self.access, written), lambda: self._live(stamps, history.head))
@@ -83,9 +83,10 @@ class _Look:
 
     def _history(self, stamps: Stamps) -> Made:
         documents = read_documents(self.session, self.path, self.facts, stamps)
-        history = history_of(with_history(self.session, self.path, documents, stamps))
+        documents = with_history(self.session, self.path, documents, stamps)
+        history = history_of(documents)
         head = {key: history[key] for key in HEAD if key in history}
-        return Made(encoded(history_sections(history, self.metrics)), head)
+        return Made(encoded(history_sections(history, self.metrics, before_of(documents))), head)
 
 
 def may(facts: TaskFacts, access: Access) -> dict[str, Any]:

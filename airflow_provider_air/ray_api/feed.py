@@ -208,7 +208,8 @@ class ClusterFeed:
             return
         self._opened = time.monotonic()
         try:
-            transport = await asyncio.wait_for(self._open_transport(), OPEN_SECONDS)
+            async with asyncio.timeout(OPEN_SECONDS):
+                transport = await self._open_transport()
         except TimeoutError:
             if self._client is None:
                 raise ClusterUnreachableError(f"The cluster could not be opened within {OPEN_SECONDS:g} s") from None
@@ -246,7 +247,8 @@ class ClusterFeed:
         await asyncio.sleep(min(seconds, POLL_SECONDS) if busy else 0.0)
         # A new job is looked at soon, even where many others made the pause long.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), max(0.0, seconds - POLL_SECONDS))
+            async with asyncio.timeout(max(0.0, seconds - POLL_SECONDS)):
+                await self._wake.wait()
 
     async def _poll(self, watched: list[str]) -> dict[str, Look]:
         asked = watched
@@ -373,7 +375,8 @@ async def shared_jobs(key: Hashable, open_transport: OpenTransport) -> Sequence[
 async def _list_anew(shared: _SharedList, open_transport: OpenTransport) -> None:
     started = time.monotonic()
     try:
-        transport = await asyncio.wait_for(open_transport(), OPEN_SECONDS)
+        async with asyncio.timeout(OPEN_SECONDS):
+            transport = await open_transport()
         started = time.monotonic()
         async with AsyncRayClient(transport, patience_seconds=0.0) as client:
             jobs = await client.send(list_jobs())

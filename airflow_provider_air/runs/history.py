@@ -19,6 +19,9 @@ from airflow_provider_air.runs.values import plain
 
 HISTORY_KEY = "air_history"
 """Of the XCom while the attempt lives; and, with a number, of the state store's chunks."""
+EARLIER_KEY = "air_earlier"
+"""Of the state store's chunks with what stays of the attempt before the one that is kept."""
+MOST_EARLIER_BYTES = 128 * 1024
 MOST_SERIES = 200
 MOST_OTHERS = 500
 MOST_CHECKPOINT_VALUES = 20
@@ -243,6 +246,21 @@ class RunHistory:
         if not joined:
             return {}
         return {"features": [{**asked[0], **joined}, *asked[1:]] if asked else [dict(joined)]}
+
+
+def shortened(form: Mapping[str, Any], most_bytes: int = MOST_EARLIER_BYTES) -> dict[str, Any]:
+    """Give what stays of a kept history once the next attempt's takes its place: its curves and steps, thinned out."""
+    told = form.get("series")
+    series: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
+    names = ("version", "submission_id", "workload", "steps", "metric", "mode", "x_label")
+    short = {name: form[name] for name in names if name in form}
+    stride = 1
+    while True:
+        thin = {name: points[::-stride][::-1] for name, points in series.items() if isinstance(points, list)}
+        short["series"] = thin
+        if _size(short) <= most_bytes or stride > MOST_POINTS:
+            return short
+        stride *= 2
 
 
 def _size(form: Any) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.contracts.history import MOST_BYTES
 from airflow_provider_air.runs.about import ABOUT_KEY
-from airflow_provider_air.runs.history import HISTORY_KEY, RunHistory
+from airflow_provider_air.runs.history import EARLIER_KEY, HISTORY_KEY, RunHistory, shortened
 from airflow_provider_air.runs.ledger import Attempt, keep, kept
 from airflow_provider_air.runs.left_files import report_path
 from airflow_provider_air.runs.marks import Mark
@@ -67,7 +67,17 @@ class Keeping:
                 history.note_about(about)
             form = history.to_json(MOST_BYTES)
             self._data = {name: form[name] for name in FACTS if name in form}
+            self._keep_earlier(attempt.submission_id)
             keep(self._ports.store, HISTORY_KEY, form)
+
+    def _keep_earlier(self, submission_id: str) -> None:
+        """Let the curves of the attempt before this one stay, for people who compare the two."""
+        if len(self._attempts.ledger.attempts) < 2:
+            return
+        with self._ports.contained("The curves of the attempt before are not kept"):
+            before = kept(self._ports.store, HISTORY_KEY)
+            if isinstance(before, Mapping) and before.get("submission_id") != submission_id:
+                keep(self._ports.store, EARLIER_KEY, shortened(before))
 
     def facts(self, attempt: Attempt) -> dict[str, Any]:
         """Give what is known of an ended attempt beside its result, see :class:`~contracts.runs.Done`."""
@@ -89,7 +99,7 @@ class Keeping:
         The page is made by :attr:`~airflow_provider_air.runs.ports.Ports.report` of plain JSON::
 
             {"task": {"deployment", "dag_id", "run_id", "task_id", "map_index"}, "ledger": {…}, "history": {…},
-             "result": …}
+             "earlier": {…}, "result": …}
 
         :param result: what the job gave, as it travelled; None where there is none
         """
@@ -105,6 +115,7 @@ class Keeping:
                 "task": asdict(key),
                 "ledger": self._attempts.ledger.to_json(),
                 "history": kept(store, HISTORY_KEY),
+                "earlier": kept(store, EARLIER_KEY),
                 "result": result,
             }
             page = render(documents)

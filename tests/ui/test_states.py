@@ -178,6 +178,12 @@ def test_a_try_that_was_is_asked_for_and_told_apart(open_page: Open) -> None:
     made.wait_asked("/api/task/", "try_number=1")
 
 
+def test_the_attempt_before_is_drawn_beside(open_page: Open) -> None:
+    frame = open_page("train").frame
+    expect(frame.get_by_text("the attempt before, of try 1")).to_be_visible()
+    expect(frame.get_by_role("img", name="; try 1: ")).to_have_count(2)
+
+
 def test_other_metrics_are_asked_for_when_they_are_chosen(open_page: Open) -> None:
     made = open_page("train")
     made.frame.get_by_role("button", name="grad_norm").click()

@@ -91,6 +91,8 @@ export interface MetricsSection {
   names?: string[];
   last?: Record<string, number>;
   series?: Record<string, Points>;
+  /** The same curves of the attempt before, which another try began. */
+  before?: Maybe<{ try_number?: number; series?: Record<string, Points> }>;
   x_label?: string;
   /** What was left out: how many, by what it is. */
   cut?: Maybe<Record<string, number>>;

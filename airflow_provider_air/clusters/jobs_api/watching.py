@@ -100,7 +100,8 @@ class JobWatch:
     async def _observe_last(self, job: JobDetails) -> Observation:
         self._next_count, tasks = 0.0, None
         with suppress(TimeoutError):
-            tasks = await asyncio.wait_for(self._count_tasks(job), LAST_COUNT_SECONDS)
+            async with asyncio.timeout(LAST_COUNT_SECONDS):
+                tasks = await self._count_tasks(job)
         return Observation(job, log_offset=self._log.offset, tasks=tasks, cluster=self._feed.overview)
 
     async def _count_tasks(self, job: JobDetails) -> Mapping[str, Mapping[str, int]] | None:

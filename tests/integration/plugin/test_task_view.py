@@ -110,6 +110,18 @@ def test_after_the_cluster_is_gone_the_same_is_told_from_what_was_kept(site: Air
     assert len(told["metrics"]["names"]) == 20
 
 
+def test_the_curves_of_the_attempt_before_are_shown_beside(site: AirflowSite) -> None:
+    task = site.add_task("again", state="success", try_number=2)
+    second = {**ATTEMPT, "submission_id": "air-2", "try_number": 2, "phase": "SUCCEEDED"}
+    task.set("air_ledger", ledger({**ATTEMPT, "phase": "FAILED"}, second))
+    task.keep("air_history", {**HISTORY, "submission_id": "air-2"})
+    task.keep("air_earlier", {**HISTORY, "series": {"loss": [[1, 0.75]]}})
+    told = sections(site, "again/r/t/-1")
+    assert told["metrics"]["before"] == {"try_number": 1, "series": {"loss": {"x": [1], "y": [0.75]}}}
+    # What is of the kept one's own name begins with no other's: a long one is read whole.
+    assert sections(site, "again/r/t/-1", try_number=1)["metrics"]["series"]["loss"]["y"] == [0.75]
+
+
 def test_a_kept_history_that_is_being_written_is_not_shown_by_halves(site: AirflowSite) -> None:
     task = site.add_task("halves", state="success")
     task.set("air_ledger", ledger({**ATTEMPT, "phase": "SUCCEEDED"}))

@@ -80,6 +80,32 @@ def test_the_last_values_are_those_of_the_progress() -> None:
     assert "values" not in task_view(documents(attempt(), progress=other))
 
 
+LOSS = {"kind": "metric", "values": {"loss": 0.5}, "step": 1}
+TWO = (attempt("FAILED", "air-1", try_number=1), attempt("SUCCEEDED", "air-2", try_number=2))
+FIRST, SECOND = history([LOSS], "air-1"), history([{**LOSS, "step": 2}], "air-2")
+
+
+@pytest.mark.parametrize(
+    ("stored", "step"), [({"kept": SECOND, "earlier": FIRST}, 2), ({"kept": FIRST, "live": SECOND}, 2)]
+)
+def test_curves_are_shown_beside_those_of_the_attempt_before(stored: dict[str, Any], step: int) -> None:
+    told = task_view(documents(*TWO, of=facts(try_number=2, last_try=2), **stored))
+    assert told["metrics"]["series"]["loss"]["x"] == [step]
+    assert told["metrics"]["before"] == {"try_number": 1, "series": {"loss": {"x": [1], "y": [0.5]}}}
+
+
+def test_an_earlier_try_shows_the_curves_that_stayed_of_it() -> None:
+    told = task_view(documents(*TWO, of=facts(try_number=1, last_try=2), kept=SECOND, earlier=FIRST))
+    assert told["metrics"]["series"]["loss"]["x"] == [1]
+    assert told["metrics"]["before"] is None
+
+
+@pytest.mark.parametrize("stored", [{}, {"earlier": {"series": 3}}, {"earlier": {"submission_id": "air-0"}}])
+def test_what_is_of_no_attempt_before_is_not_shown(stored: dict[str, Any]) -> None:
+    told = task_view(documents(*TWO, of=facts(try_number=2, last_try=2), kept=SECOND, **stored))
+    assert told["metrics"]["before"] is None
+
+
 @pytest.mark.parametrize("seed", range(120))
 def test_odd_documents_are_shown_as_far_as_they_can_be_read(seed: int) -> None:
     chance = random.Random(seed)
@@ -90,6 +116,7 @@ def test_odd_documents_are_shown_as_far_as_they_can_be_read(seed: int) -> None:
         "progress": {"submission_id": "air-1", "status": "RUNNING", "tasks": {"f": {"RUNNING": 1}}, "message": "m"},
         "live": whole_history(),
         "kept": whole_history(),
+        "earlier": FIRST,
         "about": {"submission_id": "air-1", "inputs": [{"name": "x", "schema": {"a": "b"}}], "trackers": [entry]},
         "result": {"model": {"name": "m", "version": 1}, "metrics": {"a": 1.0}},
         "gate": {"passed": True, "why": "better", "name": "m", "version": 2},

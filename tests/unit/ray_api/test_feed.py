@@ -224,7 +224,8 @@ async def test_a_cluster_that_cannot_be_opened_is_told_until_it_can(head: FakeRa
         return Transport(head.url, token=head.token)
 
     async with borrow_feed("head", open_transport) as feed, feed.watching("job"):
-        seen = [await asyncio.wait_for(feed.look("job"), SECONDS) for _ in range(3)]
+        async with asyncio.timeout(SECONDS):
+            seen = [await feed.look("job") for _ in range(3)]
 
     assert [type(item.error) for item in seen] == [ClusterNotReadyError, ConfigurationError, type(None)]
 
@@ -333,6 +334,45 @@ async def test_a_list_that_failed_is_shared_too_and_asked_for_again(
     await asyncio.sleep(0.25)
 
     assert list(await shared_jobs("head", opener(transport))) == []
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_who_is_cancelled_ends_though_what_it_waited_for_comes_just_then(
+    head: FakeRayDashboard, transport: Transport, turns: int
+) -> None:
+    coming: asyncio.Future[Transport] = asyncio.get_running_loop().create_future()
+
+    async def open_transport() -> Transport:
+        return await coming
+
+    asking = asyncio.create_task(shared_jobs("cancelled", open_transport))
+    while not coming._callbacks:
+        await asyncio.sleep(0)
+    coming.set_result(transport)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(asking, SECONDS)
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_feed_that_is_woken_as_it_closes_does_close(
+    head: FakeRayDashboard, transport: Transport, monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    monkeypatch.setattr(feeds, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(feeds, "YOUNG_POLL_SECONDS", SECONDS)
+    feed = ClusterFeed(opener(transport))
+    async with feed.watching("job"):
+        await asyncio.wait_for(feed.look("job"), SECONDS)
+        while not feed._wake._waiters:
+            await asyncio.sleep(0)
+        feed._wake.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        closing = asyncio.create_task(feed.aclose())
+        done, _ = await asyncio.wait({closing}, timeout=SECONDS / 2)
+        assert done
 
 
 async def test_log_reads_get_rarer_as_more_wait(head: FakeRayDashboard, transport: Transport) -> None:

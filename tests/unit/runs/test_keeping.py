@@ -14,7 +14,7 @@ from airflow_provider_air.contracts.runs import DataRef, Done, Wait
 from airflow_provider_air.ray_api.models import JobDetails, JobStatus
 from airflow_provider_air.runs.about import ABOUT_KEY
 from airflow_provider_air.runs.choices import CHOICE_KEY
-from airflow_provider_air.runs.history import HISTORY_KEY
+from airflow_provider_air.runs.history import EARLIER_KEY, HISTORY_KEY, MOST_EARLIER_BYTES, shortened
 from airflow_provider_air.runs.keeping import steps_at_end
 from airflow_provider_air.runs.ledger import kept
 from airflow_provider_air.storage.shared_folder import SharedFolder
@@ -30,7 +30,7 @@ def ended(task: Task, head: FakeRayDashboard, **plan: Any) -> Any:
     run = task.run(**plan)
     step = run.begin()
     assert isinstance(step, Wait)
-    (name,) = head.jobs
+    name = list(head.jobs)[-1]
     head.set_status(name, "RUNNING")
     head.set_status(name, "SUCCEEDED")
     return run, run.resume(run.wait(step))
@@ -73,6 +73,28 @@ def test_a_job_ran_from_when_it_was_seen_to_begin_until_it_said_that_it_ended(
     found = steps_at_end({**STEPS, **steps}, seen, job, records, 30.0)
 
     assert (found.get("running"), found["ended"], found["collected"]) == (*expected, 30.0)
+
+
+def test_the_curves_of_the_attempt_before_stay(task: Task, head: FakeRayDashboard) -> None:
+    ended(task, head)
+    assert kept(task.store, EARLIER_KEY) is None
+    ended(task, head, try_number=2, max_tries=3)  # after a clear
+    first, second = task.attempts
+
+    assert kept(task.store, HISTORY_KEY)["submission_id"] == second.submission_id
+    earlier = kept(task.store, EARLIER_KEY)
+    assert (earlier["submission_id"], earlier["steps"]) == (first.submission_id, first.steps)
+
+
+def test_what_stays_of_a_history_is_small_and_has_its_last_points() -> None:
+    series = {f"m{number}": [[step, step / 3] for step in range(2000)] for number in range(20)}
+    form = {"submission_id": "air-1", "series": series, "trials": [{"trial": "a"}], "resources": [[1.0, {}]]}
+    short = shortened(form)
+
+    assert len(json.dumps(short)) <= 1.2 * MOST_EARLIER_BYTES
+    assert {name: points[-1] for name, points in short["series"].items()} == {n: [1999, 1999 / 3] for n in series}
+    assert set(short) == {"submission_id", "series"}
+    assert shortened({"series": 3, "submission_id": "air-1"}) == {"submission_id": "air-1", "series": {}}
 
 
 def test_what_is_read_and_written_is_known_while_the_job_runs_and_after(task: Task, head: FakeRayDashboard) -> None:

@@ -2,7 +2,7 @@
 
 import { useId, useMemo, useState } from "preact/hooks";
 import { Ago, LeftOut, Panel, SimpleTable } from "../parts/basics";
-import { Curves } from "../parts/curves";
+import { Curves, type Line } from "../parts/curves";
 import { isNumber, number, own, plural } from "../format";
 import { Said, clean, named } from "../text";
 import { usePage } from "./view";
@@ -68,6 +68,11 @@ export function Training({ chosen, choose }: { chosen: string[] | null; choose: 
           <span class="diamond" aria-hidden="true" /> {plural(marks.length, "checkpoint")}, the last at step {number(marks[marks.length - 1])}
         </p>
       )}
+      {metrics?.before && (
+        <p class="quiet note">
+          <span class="faint-line" aria-hidden="true" /> the attempt before, of try {metrics.before.try_number ?? "?"}
+        </p>
+      )}
       <LeftOut cut={metrics?.cut} names={{ series: "metric" }} />
       <Workers />
       <MetricTable />
@@ -98,7 +103,12 @@ function Metric({ name, at, look, marks }: { name: string; at: number; look: Loo
   const { sections } = usePage();
   const metrics = sections.metrics;
   const points = own(metrics?.series, name);
-  const lines = useMemo(() => [{ name, points, isStrong: true }], [name, points]);
+  const before = metrics?.before;
+  const old = own(before?.series, name);
+  const lines = useMemo(() => {
+    const now: Line = { name, points, isStrong: true };
+    return old ? [now, { name: `try ${before?.try_number ?? "before"}`, points: old, isFaint: true }] : [now];
+  }, [name, points, old, before?.try_number]);
   const last = own(sections.values, name) ?? own(metrics?.last, name) ?? points?.y?.[points.y.length - 1];
   return (
     <figure class="curve">
