@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import sys
 import time
@@ -132,11 +131,11 @@ def made_clusters() -> list[ListedCluster]:
             with contextlib.suppress(AirError):
                 target = chosen(None, conn_id)
                 places.append((target.backend, target))
-    made: dict[tuple[str, str, str], ListedCluster] = {}
+    made: dict[str, ListedCluster] = {}
     for name, where in places:
         try:
             for item in backend_of(name).list(where=where):
-                made[name, item.ref.name, json.dumps(dict(item.ref.details), sort_keys=True)] = item
+                made[item.ref.key] = item
         except AirError as error:
             sys.stderr.write(f"{error}\n")
     return list(made.values())

@@ -8,6 +8,7 @@ A *spec* says what cluster to have, a :class:`ClusterRef` names one that exists 
 from __future__ import annotations
 
 import enum
+import json
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -78,6 +79,11 @@ class ClusterRef:
     details: Mapping[str, Any] = field(default_factory=dict)
     owned: bool = False
     uid: str = field(default="", compare=False)
+
+    @property
+    def key(self) -> str:
+        """Names it among all clusters of all back ends: equal for equal refs but for whose it is."""
+        return json.dumps([self.backend, self.name, dict(self.details)], sort_keys=True)
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form, for XComs and trigger arguments."""

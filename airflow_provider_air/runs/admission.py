@@ -11,7 +11,6 @@ until the jobs are seen. An Airflow pool with ``include_deferred`` is the exact 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -138,7 +137,7 @@ class Admission:
         :raises AirError: the cluster cannot be asked
         """
         # Deployments of one host may call different clusters by one name.
-        key = json.dumps([wish.key.deployment, ref.backend, ref.name, dict(ref.details)], sort_keys=True)
+        key = f"{wish.key.deployment} {ref.key}"
         queue = self._queues.setdefault(key, _Queue())
         waiter = _Waiter(wish, on_wait)
         queue.waiters[waiter] = None

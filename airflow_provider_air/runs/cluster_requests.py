@@ -6,12 +6,12 @@ Whoever waits on that cluster looks now and then, in the triggerer or in place o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_provider_air.contracts.clusters import ClusterRequest
+from airflow_provider_air.runs.due import Due
 
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef
@@ -30,7 +30,7 @@ class AskedOfClusters:
     """The looks of one process: all its runs that use a cluster share one, since each of them is told."""
 
     def __init__(self) -> None:
-        self._due: dict[str, float] = {}
+        self._due = Due()
         self._done: dict[str, float] = {}
 
     def look(
@@ -48,12 +48,9 @@ class AskedOfClusters:
         :param made_at: when the run asked for the cluster, or found it, in epoch seconds
         :param board: the run's
         """
-        now = clock.now()
-        key = json.dumps([ref.backend, ref.name, dict(ref.details)], sort_keys=True)
-        if ref.owned or now < self._due.get(key, now):
+        key = ref.key
+        if ref.owned or not self._due.take(key, clock.now(), LOOK_SECONDS):
             return
-        # What is due again is not needed here.
-        self._due = {key: now + LOOK_SECONDS, **{name: at for name, at in self._due.items() if at > now}}
 
         def treat() -> None:
             request = ClusterRequest.from_json(board.read(REQUEST_KEY))

@@ -7,9 +7,10 @@ goes with the task, and needs none.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from airflow_provider_air.runs.due import Due
 
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef
@@ -28,7 +29,7 @@ class Leases:
     """The leases that one process keeps: all its runs that use a cluster share one."""
 
     def __init__(self) -> None:
-        self._due: dict[str, float] = {}
+        self._due = Due()
         self._expiries: dict[str, tuple[float, float | None]] = {}
 
     def renew(self, ref: ClusterRef, backend: Callable[[str], ClusterBackend], clock: Clock, log: Log) -> None:
@@ -37,18 +38,14 @@ class Leases:
 
         :param backend: gives a cluster back end by its name
         """
-        now = clock.now()
-        key = _key(ref)
-        if ref.owned or now < self._due.get(key, now):
+        if ref.owned or not self._due.take(ref.key, clock.now(), RENEW_SECONDS):
             return
-        # What is due again is not needed here.
-        self._due = {key: now + RENEW_SECONDS, **{name: at for name, at in self._due.items() if at > now}}
 
         async def extend() -> None:
             try:
                 await clock.in_spare_thread(lambda: backend(ref.backend).extend(ref, LEASE_SECONDS))
             except Exception as error:  # noqa: BLE001  # a convenience: the watch goes on, whatever a back end raises
-                self._due[key] = clock.now() + AGAIN_SECONDS
+                self._due.put(ref.key, clock.now() + AGAIN_SECONDS)
                 log.warning("Nobody could note that the cluster %s is in use: %s", ref.name, error)
 
         clock.spawn(extend())
@@ -64,7 +61,7 @@ class Leases:
 
         :param backend: gives a cluster back end by its name
         """
-        now, key = clock.now(), _key(ref)
+        now, key = clock.now(), ref.key
         asked, known = self._expiries.get(key, (float("-inf"), None))
         if now - asked < EXPIRY_SECONDS:
             return known
@@ -77,13 +74,9 @@ class Leases:
                 # All that were listed along are known by that, too.
                 for item in listed:
                     ends = None if item.expires_at is None else now + item.expires_at - item.seen_at
-                    self._expiries[key if item.ref.name == ref.name else _key(item.ref)] = (now, ends)
+                    self._expiries[key if item.ref.name == ref.name else item.ref.key] = (now, ends)
             except Exception as error:  # noqa: BLE001  # a convenience, as above
                 log.info("Nobody knows until when the cluster %s lives: %s", ref.name, error)
 
         clock.spawn(ask())
         return known
-
-
-def _key(ref: ClusterRef) -> str:
-    return json.dumps([ref.backend, ref.name, dict(ref.details)], sort_keys=True)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
+import httpx
 import psutil
 import pytest
 from airflow_api import AirflowApi, wait_for
@@ -146,3 +149,44 @@ def test_each_input_gives_one_result_by_one_job_and_those_that_fail_once_by_two(
     assert run.results() == [number * number for number in range(count)]
     assert run.ledger() == Counter({number: 2 if number in FAIL_ONCE else 1 for number in range(count)})
     assert run.cluster() not in clusters()
+
+
+@pytest.mark.full
+def test_who_waits_on_a_cluster_does_what_a_person_asks_of_it_on_its_page(lonely_lab: RayLab) -> None:
+    folder = lonely_lab.new_folder()
+    run = GroupRun(lonely_lab.api, folder, 1, held=True)
+    try:
+        wait_for(run.ledger, lambda ledger: ledger.total() == 1, "the function runs", PATIENCE_SECONDS)
+        run.api.wait_task_state(DAG_ID, run.run_id, TASK_ID, {"deferred"}, PATIENCE_SECONDS, map_index=0)
+        name, before = run.cluster(), _expires_at(run.cluster())
+
+        _ask(run, action="extend", seconds=4 * 3600.0)
+        wait_for(lambda: _expires_at(name), lambda at: at > before + 3600, f"{name} is kept", PATIENCE_SECONDS)
+        answer = wait_for(
+            lambda: run.api.xcom(DAG_ID, run.run_id, TASK_ID, "air_cluster_answer", 0) or {},
+            lambda told: "said" in told,
+            "it is said what was done",
+            PATIENCE_SECONDS,
+        )
+        assert answer["said"].startswith(f"the cluster {name} is kept until ")
+
+        _ask(run, action="end")
+        wait_for(clusters, lambda alive: name not in alive, f"{name} is gone", PATIENCE_SECONDS)
+        # A cluster that a person has ended is no cluster that was lost: nobody makes it anew behind their back.
+        run.wait_end("failed")
+        assert name not in clusters()
+    finally:
+        (folder / "hold").unlink()
+
+
+def _ask(run: GroupRun, **wish: Any) -> None:
+    address = run.api.base_url
+    token = httpx.get(f"{address}/auth/token").raise_for_status().json()["access_token"]
+    path = f"/air/api/cluster-request/{DAG_ID}/{quote(run.run_id, safe='')}/{TASK_ID}/0"
+    answer = httpx.post(f"{address}{path}", json=wish, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+    # Who waits on it, and who made it.
+    assert answer.raise_for_status().json() == {"told": 2}
+
+
+def _expires_at(name: str) -> float:
+    return next(listed.expires_at or 0.0 for listed in LocalBackend().list() if listed.ref.name == name)

@@ -9,10 +9,9 @@ cluster cannot be reached now.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -185,7 +184,7 @@ class JobsApi:
         async def open_transport() -> Transport:
             return await asyncio.to_thread(self.transport)
 
-        return await shared_jobs(self._key, open_transport)
+        return await shared_jobs(self.ref.key, open_transport)
 
     def all(self) -> Sequence[JobDetails]:
         """Give all jobs that Ray remembers, others' too. Raises as :meth:`look`."""
@@ -232,7 +231,7 @@ class JobsApi:
             return await clock.in_thread(self.transport)
 
         async with (
-            borrow_feed(self._key, open_transport) as feed,
+            borrow_feed(self.ref.key, open_transport) as feed,
             aclosing(JobWatch(feed, settings, clock.now).follow()) as watch,
         ):
             async for seen in watch:
@@ -254,10 +253,6 @@ class JobsApi:
 
     def _client(self) -> RayClient:
         return RayClient(self.transport(), patience_seconds=PATIENCE_SECONDS)
-
-    @property
-    def _key(self) -> Hashable:
-        return self.ref.backend, self.ref.name, json.dumps(dict(self.ref.details), sort_keys=True)
 
 
 def _check_owner(client: RayClient, submission: JobSubmission) -> None:

@@ -72,3 +72,18 @@ with (
         # Twenty workers that leave at once take this machine seconds, and Airflow may fail the try of one that is late.
         retries=2,
     ).expand(train_loop_config=[{"epochs": 3, "base": float(number)} for number in range(TRAININGS)])
+
+with DAG("bench_watched", schedule=None, catchup=False):
+
+    @task.ray(ray_conn_id=RAY_CONN_ID)
+    def watched(began_at: str, seconds: str) -> None:
+        """Report again and again for how long there has been something to watch."""
+        import time
+
+        from air_drivers import report
+
+        while (age := time.time() - float(began_at)) < float(seconds):
+            report.metric({"age": age})
+            time.sleep(0.5)
+
+    watched("{{ dag_run.conf['began_at'] }}", "{{ dag_run.conf['seconds'] }}")
