@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -26,6 +28,7 @@ SETTINGS = {
     "AIRFLOW__API__SECRET_KEY": "pages" * 8,
     "AIRFLOW__API_AUTH__JWT_SECRET": "pages" * 16,
 }
+DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
 
@@ -33,19 +36,25 @@ class AirflowSite:
     """
     The whole application, as ``airflow api-server`` serves it, and its database.
 
-    One of a process: Airflow's home is the process's own, see ``tests/conftest.py``.
+    One of a process: Airflow's home is the process's own, see ``tests/conftest.py``. Its database is SQLite, or the
+    empty one that :data:`DATABASE` names.
 
     :param template_db: where a migrated database is kept between runs
     """
 
     def __init__(self, template_db: Path) -> None:
-        home = Path(os.environ["AIRFLOW_HOME"])
+        if DATABASE in os.environ:
+            subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, stdout=subprocess.DEVNULL)
+        else:
+            self._copy(template_db, Path(os.environ["AIRFLOW_HOME"]))
+        self._environment = patch.dict(os.environ, SETTINGS)
+        self._environment.start()
+
+    def _copy(self, template_db: Path, home: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="air-") as folder:
             stack = AirflowStack(home, template_db=template_db, home=Path(folder))
             stack.migrate()
             shutil.copyfile(stack.home / "airflow.db", home / "airflow.db")
-        self._environment = patch.dict(os.environ, SETTINGS)
-        self._environment.start()
 
     def close(self) -> None:
         """Leave the process's settings as they were."""
