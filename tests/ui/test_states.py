@@ -24,7 +24,7 @@ API = "**/air/api/task/**"
         ("trained", "Succeeded", ["Metrics", "Result", "Tracking", "Data", "Features", "Links"]),
         ("tune", "Running", ["Search", "rmse by trial", "Parameters and what they gave", "Trials"]),
         ("batch", "Running", ["Rows", "Ray tasks by function", "Data"]),
-        ("serve", "Running", ["Applications", "Roll-out", "Smoke test"]),
+        ("serve", "Running", ["Applications", "Roll-out"]),
         ("submit", "Queued on Ray", ["Ray tasks by function", "Attempts"]),
         ("failed", "Failed", ["Metrics", "Attempts"]),
         ("empty", "Not started", []),

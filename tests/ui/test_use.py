@@ -92,16 +92,6 @@ def test_earlier_runs_are_laid_over_one_another(open_page: Open) -> None:
     made.wait_asked("/api/compare/", "run=", 2)
 
 
-def test_a_try_is_laid_over_the_one_before(open_page: Open) -> None:
-    made = open_page("trained")
-    made.frame.get_by_role("button", name=re.compile("^Compare")).click()
-    made.frame.get_by_role("combobox", name="Metric of the tries").select_option("accuracy")
-    expect(
-        made.frame.get_by_role("img", name=re.compile(r"accuracy of try 3 and try 2.*try 2: 400 points"))
-    ).to_be_visible()
-    made.wait_asked("/api/task/", "try_number=2&metric=accuracy")
-
-
 def test_zoom_scroll_and_choices_stay_when_news_come(open_page: Open) -> None:
     made = open_page("train", before=lambda page: page.clock.install())
     frame = made.frame

@@ -164,7 +164,6 @@ export interface ServeStep {
 export interface ServeSection {
   applications?: Application[];
   steps?: ServeStep[];
-  smoke_test?: Json;
   version?: string;
 }
 

@@ -12,8 +12,7 @@ import { LogTail } from "./log";
 import { Cluster, DataInOut, Features, Links, Resources, Result, Tracked } from "./surroundings";
 import { Training } from "./training";
 import { Trials } from "./trials";
-import { TryBefore } from "./tries";
-import { Batch, Functions, RollOut, Serving, SmokeTest } from "./workloads";
+import { Batch, Functions, RollOut, Serving } from "./workloads";
 import { usePage } from "./view";
 
 export interface BodyProps {
@@ -35,7 +34,6 @@ export function Body({ metrics, setMetrics, setTry }: BodyProps) {
       <Functions />
       <div class="cards">
         <RollOut />
-        <SmokeTest />
         <Result />
         <Tracked />
         <Cluster />
@@ -50,13 +48,8 @@ export function Body({ metrics, setMetrics, setTry }: BodyProps) {
           <Fold title="Log" hint="its end, searchable" isOpen={sections.state?.phase === "failed"}>
             {() => <LogTail />}
           </Fold>
-          <Fold title="Compare" hint="with the try before and with earlier runs">
-            {() => (
-              <>
-                <TryBefore />
-                <Compare />
-              </>
-            )}
+          <Fold title="Compare" hint="with earlier runs">
+            {() => <Compare />}
           </Fold>
         </>
       )}

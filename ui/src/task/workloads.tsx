@@ -5,7 +5,6 @@ import { isNumber, number, percent, span, time } from "../format";
 import { useAppearance } from "../appearance";
 import { Code, Link, Panel, Pill, Progress, SimpleTable, When, safeUrl } from "../parts/basics";
 import { Curves } from "../parts/curves";
-import { Tree } from "../parts/json";
 import { Said, clean } from "../text";
 import type { Application, Deployment, Maybe, Points } from "../types";
 import { toneOf } from "../words";
@@ -128,18 +127,6 @@ export function RollOut() {
           </li>
         ))}
       </ol>
-    </Panel>
-  );
-}
-
-export function SmokeTest() {
-  const told = usePage().sections.serve?.smoke_test;
-  if (told === undefined || told === null) {
-    return null;
-  }
-  return (
-    <Panel title="Smoke test">
-      <Tree value={told} />
     </Panel>
   );
 }
