@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from airflow_provider_air.errors import AirError
@@ -42,11 +41,16 @@ class Kill:
         # The cluster first, which takes the job along: Airflow gives a worker five seconds for all (3.3.2).
         if ref.owned:
             self.add_deletion(ref)
-        # Where there is no address yet, there is no job either.
-        with suppress(AirError):
-            # A job of the author's id may be somebody else's, until its cluster has taken ours.
-            if not attempt.is_named or attempt.phase != "intended":
-                self._acts.append(self._attempts.jobs(attempt).prepare_stop(attempt.submission_id))
+        is_sent, name = attempt.phase != "intended", attempt.submission_id
+        # A job of the author's id may be somebody else's, until its cluster has taken ours.
+        if attempt.is_named and not is_sent:
+            return
+        try:
+            self._acts.append(self._attempts.jobs(attempt).prepare_stop(name))
+        except AirError:
+            # Where there is no address yet, there is no job either; a job that was taken is there, whoever is away now.
+            if is_sent:
+                self._acts.append(lambda: self._attempts.jobs(attempt).prepare_stop(name)())
 
     def add_deletion(self, ref: ClusterRef) -> None:
         """Have a cluster deleted, too; what cannot be resolved now is, as far as it can be, in the handler."""

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
-from airflow_provider_air.errors import JobStoppedError
+from airflow_provider_air.clusters.jobs_api.backend import JobsApi
+from airflow_provider_air.errors import JobStoppedError, UnavailableError
 from airflow_provider_air.operators.submit import RaySubmitJobOperator
 from airflow_provider_air.runs.ledger import LEDGER_KEY
 from tests.deferrals import deferred
@@ -127,6 +128,25 @@ def test_a_person_s_kill_stops(head: FakeRayDashboard, store: Store, supervisor:
     task = waiting(store)
     supervisor.state = state
 
+    killed(task)
+
+    assert stops(head) == 1
+
+
+def test_a_job_that_was_taken_is_stopped_though_its_cluster_could_not_be_found_just_then(
+    head: FakeRayDashboard, store: Store, supervisor: Supervisor
+) -> None:
+    right = JobsApi.prepare_stop
+
+    def away(jobs: JobsApi, submission_id: str) -> Callable[[], None]:
+        if head.jobs:
+            raise UnavailableError("the cluster's secret cannot be read now")
+        return right(jobs, submission_id)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JobsApi, "prepare_stop", away)
+        task = waiting(store)
+    supervisor.state = "failed"
     killed(task)
 
     assert stops(head) == 1
