@@ -11,6 +11,7 @@ import enum
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from airflow_provider_air.contracts.stored import fields_of
@@ -80,7 +81,7 @@ class ClusterRef:
     owned: bool = False
     uid: str = field(default="", compare=False)
 
-    @property
+    @cached_property  # asked for at each look of each watch
     def key(self) -> str:
         """Names it among all clusters of all back ends: equal for equal refs but for whose it is."""
         return json.dumps([self.backend, self.name, dict(self.details)], sort_keys=True)

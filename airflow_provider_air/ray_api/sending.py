@@ -124,7 +124,8 @@ class AsyncSender:
             verify=_tls(transport),
             trust_env=False,
             proxy=transport.proxy,
-            limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
+            # Each request looks at all connections that are kept, whether they still live.
+            limits=httpx.Limits(max_connections=32, max_keepalive_connections=8),
         )
 
     async def aclose(self) -> None:

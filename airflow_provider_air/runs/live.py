@@ -51,7 +51,7 @@ class LiveHistory:
         self._history = RunHistory({"submission_id": attempt.submission_id, "workload": attempt.workload})
         for name, at in attempt.steps.items():
             self._history.note_step(name, at)
-        self._seen_pauses = backoff_seconds(HISTORY_SECONDS, LONGEST_SECONDS)
+        self._seen_pauses = backoff_seconds(HISTORY_SECONDS, LONGEST_SECONDS, 4.0)
         self._next = clock.now() + HISTORY_SECONDS
         self._next_seen = clock.now() + next(self._seen_pauses)
         self._is_told = self._is_seen = False

@@ -11,13 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow_provider_air.clusters.kuberay.checks import check_fields
 from airflow_provider_air.clusters.kuberay.groups import HeadGroup, WorkerGroup, read_group, read_worker_groups
-from airflow_provider_air.clusters.kuberay.manifest import cluster_manifest, resource_of
-from airflow_provider_air.clusters.kuberay.marks import Marks
-from airflow_provider_air.clusters.kuberay.names import resource_name
 from airflow_provider_air.clusters.kuberay.pods import PodFields
-from airflow_provider_air.clusters.kuberay.raw import checked, read_manifest
 from airflow_provider_air.clusters.kuberay.words import spelled
 from airflow_provider_air.contracts.clusters import ClusterOwner
 from airflow_provider_air.contracts.runs import AttemptInfo
@@ -137,6 +132,11 @@ class KubeRayCluster(PodFields):
 
         :raises ConfigurationError: a field is wrong; the message names it
         """
+        # Here and below late: a DAG file names this class, and makes no resource of it.
+        from airflow_provider_air.clusters.kuberay.checks import check_fields
+        from airflow_provider_air.clusters.kuberay.manifest import cluster_manifest
+        from airflow_provider_air.clusters.kuberay.marks import Marks
+
         check_fields(self)
         if not isinstance(self.manifest, str):
             owner = ClusterOwner("validation")
@@ -152,6 +152,8 @@ class KubeRayCluster(PodFields):
         """
         if not isinstance(self.manifest, str):
             return self
+        from airflow_provider_air.clusters.kuberay.raw import read_manifest
+
         return dataclasses.replace(self, manifest=read_manifest(self.manifest, roots))
 
     def to_yaml(self, key: TaskKey, *, is_owned: bool) -> str:
@@ -162,6 +164,9 @@ class KubeRayCluster(PodFields):
         :raises ConfigurationError: a field is wrong
         """
         import yaml
+
+        from airflow_provider_air.clusters.kuberay.manifest import resource_of
+        from airflow_provider_air.clusters.kuberay.names import resource_name
 
         self.validate()
         attempt = AttemptInfo(key, "dry-run", "", 0, 1, "", "") if is_owned else None
@@ -208,6 +213,8 @@ class KubeRayCluster(PodFields):
         }
         wish["python"] = None if self.image else f"{sys.version_info.major}.{sys.version_info.minor}"
         if isinstance(self.manifest, Mapping):
+            from airflow_provider_air.clusters.kuberay.raw import checked
+
             wish["manifest"] = checked(self.manifest)
         wish["head"] = _said(self.head_group())
         wish["worker_groups"] = [_said(group) for group in self.groups()]
