@@ -31,7 +31,7 @@ BY_ID_AT_MOST = 6
 POLL_SECONDS = 0.5
 # Who waits for a trivial job should not wait for a poll: jobs that came lately are asked for more often.
 YOUNG_SECONDS = 10.0
-YOUNG_POLL_SECONDS = 0.15
+YOUNG_POLL_SECONDS = 0.08
 # A list that took t seconds is followed by a pause of at least t times this: about 9 % of the time. Asking by
 # id costs a cluster next to nothing however many jobs it had, and a slow answer must not make an end known late.
 PAUSE_PER_LIST_SECOND = 10.0
@@ -240,14 +240,15 @@ class ClusterFeed:
             usual, self._list_seconds = min(poll_seconds, self._list_seconds), poll_seconds
             return min(max(POLL_SECONDS, PAUSE_PER_LIST_SECOND * usual), PAUSE_AT_MOST_SECONDS)
         young = time.monotonic() - self._newest < YOUNG_SECONDS
-        least = YOUNG_POLL_SECONDS if young else POLL_SECONDS
+        least = min(YOUNG_POLL_SECONDS * max(1, count), POLL_SECONDS) if young else POLL_SECONDS
         return min(max(least, PAUSE_PER_ASK_SECOND * poll_seconds), PAUSE_AT_MOST_SECONDS)
 
     async def _pause(self, seconds: float, busy: bool) -> None:
-        await asyncio.sleep(min(seconds, POLL_SECONDS) if busy else 0.0)
+        slept = min(seconds, POLL_SECONDS) if busy else 0.0
+        await asyncio.sleep(slept)
         # A new job is looked at soon, even where many others made the pause long.
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, seconds - POLL_SECONDS)):
+            async with asyncio.timeout(seconds - slept):
                 await self._wake.wait()
 
     async def _poll(self, watched: list[str]) -> dict[str, Look]:
