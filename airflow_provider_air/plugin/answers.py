@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import threading
@@ -10,13 +11,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Response
 
 from airflow_provider_air.pages.task_view import VERSION
 
 MOST_KNOWN = 100
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,23 @@ def encoded(sections: Mapping[str, Any]) -> dict[str, Section]:
         body = _json(section)
         made[name] = Section(body, hashlib.sha256(body).hexdigest()[:16])
     return made
+
+
+def collected_later(make: Callable[[], T]) -> T:
+    """
+    Make something of large stored values without Python's search for cycles, which their many lists would set off.
+
+    All but what is given is free again at its end. A search over all that an api-server holds takes a third of a
+    second, in which it answers nobody.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        return make()
+    finally:
+        # Of several at once the first one that ends may switch it on: that costs time alone.
+        if was_on:
+            gc.enable()
 
 
 def answer(sections: Mapping[str, Section], known: Iterable[str]) -> Response:

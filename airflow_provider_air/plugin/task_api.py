@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.api_fastapi.core_api.security import GetUserDep
@@ -14,7 +15,7 @@ from airflow_provider_air.pages.attempts import OVER
 from airflow_provider_air.pages.history import MOST_SERIES, history_sections
 from airflow_provider_air.pages.task_view import HEAD, before_of, history_of, live_sections
 from airflow_provider_air.plugin.access import READS_TASK, Access, access_to
-from airflow_provider_air.plugin.answers import Made, Section, SectionCache, answer, encoded
+from airflow_provider_air.plugin.answers import Made, Section, SectionCache, answer, collected_later, encoded
 from airflow_provider_air.plugin.paths import TASK, Known, Metrics, TaskPathDep, TryNumber
 from airflow_provider_air.plugin.reading import (
     Stamps,
@@ -68,7 +69,9 @@ class _Look:
         about = (self.path, self.facts.try_number, self.facts.last_try, self.access.reads_xcoms)
         # The history is large and changes seldom.
         of_history = stamps.of(HISTORY_KEY, EARLIER_KEY, LEDGER_KEY)
-        history = _CACHE.get(("history", about, of_history, self.metrics), lambda: self._history(stamps))
+        history = _CACHE.get(
+            ("history", about, of_history, self.metrics), partial(collected_later, partial(self._history, stamps))
+        )
         written = (tuple(sorted(stamps.states.items())), tuple(sorted(stamps.xcoms.items())))
         live = _CACHE.get(("live", self.facts, self.access, written), lambda: self._live(stamps, history.head))
         return {**live.sections, **history.sections}

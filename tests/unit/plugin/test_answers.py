@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from typing import Any
 
 import pytest
 
-from airflow_provider_air.plugin.answers import Made, SectionCache, answer, answer_whole, encoded
+from airflow_provider_air.plugin.answers import Made, SectionCache, answer, answer_whole, collected_later, encoded
 
 
 def told(response: Any) -> Any:
@@ -51,3 +52,29 @@ def test_what_is_larger_than_all_that_may_be_kept_is_given_and_not_kept() -> Non
     cache = SectionCache(10)
     assert cache.get("a", lambda: Made(encoded({"a": 1}), {})).sections["a"].body == b"1"
     assert "a" not in cache
+
+
+def test_what_is_made_of_large_values_sets_off_no_search_for_cycles(monkeypatch: pytest.MonkeyPatch) -> None:
+    searches: list[str] = []
+    monkeypatch.setattr(gc, "callbacks", [*gc.callbacks])
+    gc.callbacks.append(lambda phase, info: searches.append(phase))
+    try:
+        gc.collect()
+        searches.clear()
+        assert collected_later(lambda: len([[number] for number in range(300_000)])) == 300_000
+        assert not searches
+    finally:
+        gc.callbacks.pop()
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError):
+        collected_later(lambda: 1 // 0)
+    assert gc.isenabled()
+
+
+def test_who_wants_no_search_for_cycles_gets_none_later() -> None:
+    gc.disable()
+    try:
+        collected_later(lambda: None)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
