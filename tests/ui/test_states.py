@@ -151,6 +151,31 @@ def test_only_what_has_changed_is_asked_for_until_the_end(open_page: Open) -> No
     assert len(made.requests("/api/task/")) == 3 + 3
 
 
+def test_where_nothing_is_new_it_is_asked_more_seldom_until_something_is(open_page: Open) -> None:
+    view = json.loads((UI / "fixtures" / "train.json").read_text())
+    view["hashes"] = dict.fromkeys(view["sections"], "h")
+    answers: list[dict[str, Any]] = [view]
+
+    def before(page: Page) -> None:
+        page.clock.install()
+        page.route(API, lambda route: route.fulfill(json=answers.pop(0) if answers else {**view, "sections": {}}))
+
+    made = open_page("train", before=before)
+    expect(made.frame.locator(".head-state")).to_contain_text("Running")
+
+    def asked_within(seconds: int) -> int:
+        before = len(made.requests("/api/task/"))
+        made.pass_seconds(seconds)
+        return len(made.requests("/api/task/")) - before
+
+    assert 9 <= asked_within(20) <= 11
+    assert 9 <= asked_within(30) <= 11
+    answers.append({**view, "sections": {"state": {"phase": "collecting"}}})
+    made.pass_seconds(4)
+    expect(made.frame.locator(".head-state")).to_contain_text("Collecting the result")
+    assert 7 <= asked_within(16) <= 9
+
+
 def test_a_hidden_tab_asks_for_nothing_until_it_is_seen_again(open_page: Open) -> None:
     made = open_page("train", before=lambda page: page.clock.install())
     expect(made.frame.locator(".head-state")).to_contain_text("Running")

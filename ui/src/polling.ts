@@ -1,9 +1,12 @@
-/** Ask again and again while something lives: two seconds apart, rarer after errors, not at all in a hidden tab. */
+/** Ask again and again while something lives: two seconds apart, three where nothing is new, rarer after errors, not at all in a hidden tab. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Problem, request } from "./fetching";
 
 export const EVERY_SECONDS = 2;
+/** Once so many answers had nothing new. */
+export const QUIET_SECONDS = 3;
+export const QUIET_AFTER = 10;
 const MOST_SECONDS = 30;
 /** So often it is asked after the end: some things are written down a little later. */
 export const LAST_TIMES = 3;
@@ -28,6 +31,8 @@ export interface Source<T> {
   merge: (known: T | null, answer: unknown) => T;
   isLive: (value: T) => boolean;
   everySeconds?: number;
+  /** Whether an answer tells anything that was not known; each does where this is not said. */
+  isNews?: (answer: unknown) => boolean;
   /** Changes when something else is asked for. */
   key: string;
 }
@@ -55,6 +60,7 @@ class Poller<T> {
   private request: AbortController | null = null;
   private failures = 0;
   private lastTimes = 0;
+  private quiet = 0;
   private runs = false;
   private hiddenAt: number | null = null;
 
@@ -106,11 +112,12 @@ class Poller<T> {
       }
       const value = source.merge(this.polled.value, answer);
       this.failures = 0;
+      this.quiet = source.isNews?.(answer) === false ? this.quiet + 1 : 0;
       const isLive = source.isLive(value);
       this.polled = { ...this.polled, value, problem: null, heardAt: nowHere(), isLive };
       this.lastTimes = isLive ? LAST_TIMES : this.lastTimes - 1;
       if (isLive || this.lastTimes >= 0) {
-        this.later(source.everySeconds ?? EVERY_SECONDS);
+        this.later(source.everySeconds ?? (this.quiet >= QUIET_AFTER ? QUIET_SECONDS : EVERY_SECONDS));
       }
     } catch (error) {
       if (request.signal.aborted) {

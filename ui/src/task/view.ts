@@ -69,6 +69,7 @@ export function sourceOf(place: Place, asked: Asked): Source<TaskView> {
       return `${at}?${query}`;
     },
     merge: merged,
+    isNews: (answer) => Object.keys((answer as TaskView | null)?.sections ?? {}).length > 0,
     // A try that was, does not change any more.
     isLive: (view) => isLive(view) && (asked.tryNumber === null || asked.tryNumber === view.sections?.task?.try_number),
   };
