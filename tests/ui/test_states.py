@@ -151,6 +151,13 @@ def test_only_what_has_changed_is_asked_for_until_the_end(open_page: Open) -> No
     assert len(made.requests("/api/task/")) == 3 + 3
 
 
+LISTEN_TO_PAUSES = """() => {
+  const wait = window.setTimeout;
+  window.pauses = [];
+  window.setTimeout = (call, pause, ...more) => { window.pauses.push(pause); return wait(call, pause, ...more); };
+}"""
+
+
 def test_where_nothing_is_new_it_is_asked_more_seldom_until_something_is(open_page: Open) -> None:
     view = json.loads((UI / "fixtures" / "train.json").read_text())
     view["hashes"] = dict.fromkeys(view["sections"], "h")
@@ -163,17 +170,24 @@ def test_where_nothing_is_new_it_is_asked_more_seldom_until_something_is(open_pa
     made = open_page("train", before=before)
     expect(made.frame.locator(".head-state")).to_contain_text("Running")
 
-    def asked_within(seconds: int) -> int:
-        before = len(made.requests("/api/task/"))
-        made.pass_seconds(seconds)
-        return len(made.requests("/api/task/")) - before
+    made.frame.evaluate(LISTEN_TO_PAUSES)
 
-    assert 9 <= asked_within(20) <= 11
-    assert 9 <= asked_within(30) <= 11
+    def pauses() -> list[int]:
+        told = made.frame.evaluate("window.pauses")
+        return [pause for pause in told if pause in (2000, 3000)]
+
+    for _ in range(120):
+        made.pass_seconds(1)
+        if 3000 in pauses():
+            break
+    assert 8 <= pauses().index(3000) <= 10
     answers.append({**view, "sections": {"state": {"phase": "collecting"}}})
-    made.pass_seconds(4)
+    for _ in range(120):
+        made.pass_seconds(1)
+        if pauses()[-1] == 2000:
+            break
     expect(made.frame.locator(".head-state")).to_contain_text("Collecting the result")
-    assert 7 <= asked_within(16) <= 9
+    assert pauses()[-1] == 2000
 
 
 def test_a_hidden_tab_asks_for_nothing_until_it_is_seen_again(open_page: Open) -> None:
