@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from airflow_provider_air.pages.lenient import count, epoch, items, mapping, name, number, objects, rounded, text
@@ -19,11 +18,8 @@ MOST_NAMES = 300
 MOST_CHECKPOINTS = 500
 
 
-NOTHING: Mapping[str, Any] = MappingProxyType({})
-
-
 def history_sections(
-    history: Mapping[str, Any], metrics: Sequence[str] = (), before: Mapping[str, Any] = NOTHING
+    history: Mapping[str, Any], metrics: Sequence[str] = (), before: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """
     Give the sections that an attempt's history holds: those of what it has none of are not there.
@@ -46,7 +42,7 @@ def history_sections(
 
 
 def metrics_section(
-    history: Mapping[str, Any], wanted: Sequence[str] = (), before: Mapping[str, Any] = NOTHING
+    history: Mapping[str, Any], wanted: Sequence[str] = (), before: Mapping[str, Any] | None = None
 ) -> dict[str, Any] | None:
     """Give the section ``metrics``."""
     series = {name(key): items(points) for key, points in mapping(history.get("series")).items()}
@@ -67,10 +63,10 @@ def metrics_section(
     }
 
 
-def _before(before: Mapping[str, Any], chosen: Sequence[str]) -> dict[str, Any] | None:
-    series = {name(key): points for key, points in mapping(before.get("series")).items()}
+def _before(before: Mapping[str, Any] | None, chosen: Sequence[str]) -> dict[str, Any] | None:
+    series = {name(key): points for key, points in mapping(mapping(before).get("series")).items()}
     told = {key: curve(series[key], MOST_POINTS_BEFORE) for key in chosen if key in series}
-    return {"try_number": count(before.get("try_number"), 1), "series": told} if told else None
+    return {"try_number": count(mapping(before).get("try_number"), 1), "series": told} if told else None
 
 
 def checkpoints_section(history: Mapping[str, Any]) -> list[dict[str, Any]]:

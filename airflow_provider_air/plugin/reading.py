@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from airflow.models.task_state_store import TaskStateStoreModel as State
@@ -48,21 +49,6 @@ class TaskPath:
     run_id: str
     task_id: str
     map_index: int = -1
-
-
-def _chosen(columns: Any) -> tuple[Any, ...]:
-    return tuple(columns[name] == bindparam(name) for name in ("dag_id", "run_id", "task_id", "map_index"))
-
-
-# Asked by each open tab every two seconds: made once, and of tables, since making them takes longer than their answer.
-_OF_TI, _OF_STATE, _OF_XCOM = (sa_inspect(model).local_table.c for model in (TI, State, XCom))
-_FACTS_OF = select(*(_OF_TI[column.key] for column in FACTS)).where(*_chosen(_OF_TI))
-_STATES_OF = (
-    select(_OF_STATE.key, _OF_STATE.updated_at)
-    .where(*_chosen(_OF_STATE), _OF_STATE.key.startswith(OUR_PREFIX, autoescape=True))
-    .limit(MOST_ROWS)
-)
-_XCOMS_OF = select(_OF_XCOM.key, _OF_XCOM.timestamp).where(*_chosen(_OF_XCOM)).limit(MOST_ROWS)
 
 
 @dataclass(frozen=True)
@@ -240,3 +226,15 @@ def where_is(table: Any, path: TaskPath) -> tuple[Any, ...]:
 def epoch(at: datetime | None) -> float | None:
     """Give a moment of Airflow's as epoch seconds."""
     return None if at is None else at.timestamp()
+
+
+# Asked by each open tab every two seconds: made once, and of tables, since making them takes longer than their answer.
+_BOUND: Any = SimpleNamespace(**{field.name: bindparam(field.name) for field in fields(TaskPath)})
+_OF_TI, _OF_STATE, _OF_XCOM = (sa_inspect(model).local_table.c for model in (TI, State, XCom))
+_FACTS_OF = select(*(_OF_TI[column.key] for column in FACTS)).where(*where_is(_OF_TI, _BOUND))
+_STATES_OF = (
+    select(_OF_STATE.key, _OF_STATE.updated_at)
+    .where(*where_is(_OF_STATE, _BOUND), _OF_STATE.key.startswith(OUR_PREFIX, autoescape=True))
+    .limit(MOST_ROWS)
+)
+_XCOMS_OF = select(_OF_XCOM.key, _OF_XCOM.timestamp).where(*where_is(_OF_XCOM, _BOUND)).limit(MOST_ROWS)

@@ -81,7 +81,7 @@ def _heard(stack: Airflow, run_id: str, seconds: float) -> list[list[Any]]:
 
 def _ages(heard: Sequence[Sequence[Any]], began_at: float, place: int, shape: str) -> list[float]:
     """Give how old what was shown was, at each look that showed something."""
-    shown = [(at, re.search(shape, said[place])) for said in heard for at in [said[0]]]
+    shown = [(said[0], re.search(shape, said[place])) for said in heard]
     ages = [at - began_at - float(found[1].replace(",", "")) for at, found in shown if found]
     if not ages:
         raise RuntimeError("the tab has shown nothing")

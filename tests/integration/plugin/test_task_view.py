@@ -118,7 +118,7 @@ def test_the_curves_of_the_attempt_before_are_shown_beside(site: AirflowSite) ->
     task.keep("air_earlier", {**HISTORY, "series": {"loss": [[1, 0.75]]}})
     told = sections(site, "again/r/t/-1")
     assert told["metrics"]["before"] == {"try_number": 1, "series": {"loss": {"x": [1], "y": [0.75]}}}
-    # What is of the kept one's own name begins with no other's: a long one is read whole.
+    # The tab of the first try has its own again.
     assert sections(site, "again/r/t/-1", try_number=1)["metrics"]["series"]["loss"]["y"] == [0.75]
 
 
