@@ -18,6 +18,8 @@ class CrashingRunTrigger(RayRunTrigger):
         watch = asyncio.create_task(super().event())
         board = XComBoard(self.task_names)
         while not ((await asyncio.to_thread(board.read, PROGRESS_KEY)) or {}).get("log_offset"):
+            if watch.done():
+                return await watch
             await asyncio.sleep(0.5)
         watch.cancel()
         raise RuntimeError("the trigger has a bug")

@@ -125,7 +125,7 @@ class Case:
             lambda log: text in log,
             f"the log of {self} says {text!r}",
             PATIENCE_SECONDS,
-            lambda log: log[-4000:],
+            self._describe,
             poll_interval_seconds=1.0,
         )
 

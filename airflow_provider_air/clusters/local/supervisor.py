@@ -40,6 +40,7 @@ MOST_DEATHS = 3
 DEATHS_WITHIN_SECONDS = 60.0
 GRACE_SECONDS = 10.0
 _PORTS_SECONDS = 5.0
+_CHILD_SECONDS = 60.0
 _START_TICK_SECONDS = 0.25
 _READY_TICK_SECONDS = 1.0
 
@@ -279,6 +280,7 @@ def main(folder: str) -> int:
     The starter's child ends as soon as the grandchild is at work: so nobody waits for a zombie, and who kills
     the starter with its descendants does not find us.
     """
+    child = os.getpid()
     readable, writable = os.pipe()
     if os.fork():
         os.close(writable)
@@ -290,6 +292,10 @@ def main(folder: str) -> int:
     def started() -> None:
         os.write(writable, b"1")
         os.close(writable)
+        # The child bears the cluster's mark, too: whoever ends a head that fails at once must not find it.
+        wait_until(
+            lambda: os.getppid() != child or None, what="The end of the starter's child", timeout_seconds=_CHILD_SECONDS
+        )
 
     return Supervisor(ClusterHome(Path(folder))).run(started)
 

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from collections import deque
+from pathlib import Path
 
 import pytest
 
 from airflow_provider_air.clusters.local.home import Lease
 from airflow_provider_air.clusters.local.supervisor import expiry, too_many_deaths
+from airflow_provider_air.waiting import wait_until
 
 
 def lease(*, ttl: float | None = None, idle: float | None = None, renewed_at: float = 0.0) -> Lease:
@@ -46,3 +50,33 @@ def test_a_lease_never_shortens_a_life() -> None:
 )
 def test_three_deaths_within_a_minute_are_too_many(deaths: list[float], hopeless: bool) -> None:
     assert too_many_deaths(deque(deaths), now=100) is hopeless
+
+
+# Stands for a supervisor whose head fails at once: it says whose child it is by then.
+HASTY = """
+import os, sys
+from airflow_provider_air.clusters.local import supervisor
+
+class Hasty:
+    def __init__(self, home):
+        self.folder = home.folder
+
+    def run(self, started):
+        child = os.getppid()
+        started()
+        (self.folder / "parents.draft").write_text(f"{child} {os.getppid()}")
+        (self.folder / "parents.draft").rename(self.folder / "parents")
+        return 0
+
+supervisor.Supervisor = Hasty
+sys.exit(supervisor.main(sys.argv[1]))
+"""
+
+
+def test_the_starters_child_is_gone_before_anything_is_ended(tmp_path: Path) -> None:
+    """It bears the cluster's mark, and was killed with a head that failed at once: the starter saw a failed start."""
+    subprocess.run([sys.executable, "-c", HASTY, str(tmp_path)], check=True, timeout=120)
+    told = tmp_path / "parents"
+    wait_until(lambda: told.exists() or None, what="The supervisor's word", timeout_seconds=120)
+    child, parent = told.read_text().split()
+    assert child != parent
