@@ -118,10 +118,15 @@ class Case:
         """Give :meth:`log_lines` as one text."""
         return "\n".join(self.log_lines(try_number, task_id))
 
+    def logs_from(self, try_number: int) -> str:
+        """Give :meth:`log` of this try and all later ones: on a busy machine, Airflow itself may need one more."""
+        last = int(self.api.task_instance(self.dag_id, self.run_id, TASK_ID)["try_number"] or 0)
+        return "\n".join(map(self.log, range(try_number, last + 1)))
+
     def wait_logged(self, text: str, try_number: int = 1) -> None:
-        """Wait until the task log holds a text."""
+        """Wait until the task log holds a text, in this try or a later one."""
         wait_for(
-            lambda: self.log(try_number),
+            lambda: self.logs_from(try_number),
             lambda log: text in log,
             f"the log of {self} says {text!r}",
             PATIENCE_SECONDS,
@@ -242,7 +247,7 @@ class Case:
         :param says: what its last log must tell
         :param try_number: the try that must have been reached; on a busy machine, Airflow itself may need one more
         """
-        ended = self.wait_state(state, try_number=try_number)
+        self.wait_state(state, try_number=try_number)
         wait_for(
             self.jobs,
             lambda jobs: all(job.status.is_terminal for job in jobs),
@@ -251,14 +256,13 @@ class Case:
         )
         assert self.ledger() == list(ledger), self._describe(self.ledger())
         if says:
-            logs = "\n".join(map(self.log, range(try_number, ended["try_number"] + 1)))
-            assert says in logs, self._describe(logs[-4000:])
+            assert says in self.logs_from(try_number), self._describe(self.ledger())
 
     def _describe(self, seen: object) -> str:
         task = self.api.task_instance(self.dag_id, self.run_id, TASK_ID)
         tries = range(1, int(task["try_number"] or 0) + 1)
         logs = "\n".join(f"--- try {n}\n" + self.log(n)[-4000:] for n in tries)
-        return f"{seen!r}; task {task['state']}, jobs {self.jobs()}\n{logs}"
+        return f"{str(seen)[-4000:]!r}; task {task['state']}, jobs {self.jobs()}\n{logs}"
 
     def __str__(self) -> str:
         return f"{self.dag_id}/{self.run_id}/{TASK_ID}"

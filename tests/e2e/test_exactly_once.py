@@ -37,7 +37,7 @@ def worker_killed_between_intent_and_post(lab: RayLab) -> None:
         case.release()
         case.judge("start 1", "end 1", try_number=2)
         assert [job.submission_id for job in case.jobs()] == [attempt["submission_id"] for attempt in intended]
-        assert "never arrived, or its cluster was replaced: sending it" in case.log(2)
+        assert "never arrived, or its cluster was replaced: sending it" in case.logs_from(2)
 
 
 def worker_killed_between_post_and_reply(lab: RayLab) -> None:
@@ -198,8 +198,8 @@ def trigger_crashed_and_the_next_try_adopts(lab: RayLab) -> None:
         case.wait_logged("Adopting job", try_number=2)
         case.release()
         case.judge("start 1", "end 1", try_number=2)
-        assert "The trigger ended without an event: the next try goes on with its job" in case.log(1)
-        assert "TaskDeferralError" in case.log(1)
+        assert "The trigger ended without an event: the next try goes on with its job" in case.logs_from(1)
+        assert "TaskDeferralError" in case.logs_from(1)
         assert case.proxy.count(*SUBMIT) == 1
 
 
