@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_air.clusters.kuberay import api
+from airflow_provider_air.clusters.kuberay.answers import PermissionMissingError
 from airflow_provider_air.clusters.kuberay.kinds import RAY_CLUSTER, RAY_JOB, Kind
 from airflow_provider_air.clusters.kuberay.marks import Marks, selector_of
 from airflow_provider_air.clusters.kuberay.opening import list_dated
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from airflow_provider_air.clusters.kuberay.client import KubeClient
     from airflow_provider_air.ray_api.requests import Call
 
+log = logging.getLogger(__name__)
+
 
 def listed(kube: KubeClient, place: Place, owner: ClusterOwner | None) -> Sequence[ListedCluster]:
     """
@@ -27,11 +31,19 @@ def listed(kube: KubeClient, place: Place, owner: ClusterOwner | None) -> Sequen
 
     :param place: which namespace
     :param owner: only a deployment's, or a task instance's
-    :raises UnavailableError: the kube-apiserver does not answer
+    A Role may leave out the kind that nobody uses: then the other is all there is to see.
+
+    :raises UnavailableError: the kube-apiserver does not answer, or the user may not list the place's kind
     """
     found, labels = [], selector_of(owner)
     for kind in (RAY_CLUSTER, RAY_JOB):
-        resources, now = list_dated(kube, partial(_page, kind, place.namespace, labels))
+        try:
+            resources, now = list_dated(kube, partial(_page, kind, place.namespace, labels))
+        except PermissionMissingError as error:
+            if kind == place.kind:
+                raise
+            log.warning("What is in namespace %s may be more than is seen: %s", place.namespace, error)
+            continue
         # KubeRay copies our labels to the RayCluster that it makes for a RayJob.
         made_by_us = [one for one in resources if not one["metadata"].get("ownerReferences")]
         found += [item for one in made_by_us if (item := _item(one, place, now)) is not None]

@@ -12,7 +12,7 @@ from airflow_provider_air.clusters.kuberay.manifest import cluster_manifest, res
 from airflow_provider_air.clusters.kuberay.marks import Marks
 from airflow_provider_air.clusters.kuberay.option_rules import refused_fields
 from airflow_provider_air.clusters.kuberay.permissions import CLUSTERS, JOBS, TOKEN, check_permissions
-from airflow_provider_air.clusters.kuberay.places import Place, propagation_of, wants_token
+from airflow_provider_air.clusters.kuberay.places import Place, propagation_of, token_secret, wants_token
 from airflow_provider_air.clusters.kuberay.reaching import uses_of
 from airflow_provider_air.clusters.kuberay.trouble import is_provisioned
 from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterState
@@ -100,7 +100,9 @@ class Making:
         if wants_token(manifest):
             uses.add(TOKEN)
         uses.update(uses_of(place.reach, kube.server))
-        check_permissions(kube, place.namespace, uses, where=f"connection {place.conn_id}")
+        # A RayJob's Secret is named after the RayCluster that KubeRay will make, where the spec names none.
+        secret = token_secret(manifest) or ""
+        check_permissions(kube, place.namespace, uses, secret=secret, where=f"connection {place.conn_id}")
 
     def _check_match(self, marks: Marks, spec: KubeRayCluster, place: Place, attempt: AttemptInfo | None) -> None:
         wanted = attempt.submission_id if attempt is not None and place.kind is RAY_JOB else marks.submission_id

@@ -13,7 +13,12 @@ from aiohttp import web
 
 from airflow_provider_air.clusters.kuberay import permissions
 from airflow_provider_air.clusters.kuberay.client import KubeClient
+from airflow_provider_air.clusters.kuberay.kinds import RAY_CLUSTER
+from airflow_provider_air.clusters.kuberay.making import Making
 from airflow_provider_air.clusters.kuberay.permissions import ALL_BUT_PORT_FORWARD, NEEDS, check_permissions, role
+from airflow_provider_air.clusters.kuberay.places import Place
+from airflow_provider_air.clusters.kuberay.spec import KubeRayCluster
+from airflow_provider_air.contracts.clusters import ClusterOwner
 from airflow_provider_air.errors import ConfigurationError
 from tests.fakes.kube_api import GivenAccess, KubeApi
 
@@ -94,6 +99,27 @@ def test_a_rule_about_the_one_secret_is_enough_where_its_name_is_known() -> None
     check(Reviewing(rules), secret="mine")
     with pytest.raises(ConfigurationError, match="get secrets"):
         check(Reviewing(rules), secret="another")
+
+
+class Creating(Reviewing):
+    """Takes what is created, too."""
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("/rayclusters"):
+            return web.json_response(json.loads(await request.read()), status=201)
+        return await super()._answer(request)
+
+
+@pytest.mark.parametrize(("name", "token"), [("mine", {}), ("another", {"secret_name": "mine"})])
+def test_a_role_narrowed_to_the_clusters_own_secret_is_enough_to_make_it(name: str, token: dict[str, Any]) -> None:
+    rules = role("ns")["rules"]
+    (about,) = (rule for rule in rules if rule["resources"] == ["secrets"])
+    about["resourceNames"] = ["mine"]
+    spec = KubeRayCluster(name=name, image="rayproject/ray:2.60.0", auth_options={"mode": "token", **token})
+    place = Place("kube", "ns", RAY_CLUSTER, name)
+
+    with Creating(rules) as kube, KubeClient(GivenAccess([kube.server()])) as client:
+        Making().create(spec, place, client, owner=ClusterOwner("air"), attempt=None)
 
 
 def test_the_docs_have_the_same_role() -> None:
