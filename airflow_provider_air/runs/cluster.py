@@ -19,7 +19,7 @@ from airflow_provider_air.errors import ClusterFailedError, JobStoppedError, Pro
 from airflow_provider_air.runs.asking import patiently
 from airflow_provider_air.runs.failures import failure_of_cluster, failure_of_start
 from airflow_provider_air.runs.ledger import Attempt
-from airflow_provider_air.runs.watch import Watch
+from airflow_provider_air.runs.watch import Watch, status_of
 from airflow_provider_air.waiting import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class ClusterRun:
             raise ProtocolError(f"The watch's event is not about a cluster: {event!r}"[:500])
         ref = ClusterRef.from_json(event.get("cluster"))
         self._made = ref if event["what"] == "cluster" else None
-        status = ClusterStatus(ClusterState(event.get("state")), str(event.get("message") or ""))
+        status = status_of(event)
         if event["what"] == "cluster":
             # A watch that ended without a verdict has used up the time.
             return self._judge(ref, status, self._ports.clock.now())

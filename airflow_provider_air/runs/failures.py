@@ -200,13 +200,17 @@ def exit_code_of(job: JobDetails) -> int | None:
     return int(found.group(1)) if found else None
 
 
-def failure_of_cluster(ref: ClusterRef, status: ClusterStatus) -> ClusterFailedError:
-    """Give the error for a cluster that will not become ready; the caller raises it."""
+def failure_of_cluster(ref: ClusterRef, status: ClusterStatus) -> AirError:
+    """Give the error for a cluster that will not become ready; the caller raises it. What no retry mends, is none."""
     if status.state in (ClusterState.ABSENT, ClusterState.DELETING):
         return ClusterFailedError(
             "The cluster is gone",
             where=ref.name,
             hint="Clear the task that creates it together with this one",
+        )
+    if not status.retryable:
+        return ConfigurationError(
+            f"The cluster cannot be: {status.message}", where=ref.name, hint="Correct the cluster's spec"
         )
     return ClusterFailedError(f"The cluster failed: {status.message}", where=ref.name)
 

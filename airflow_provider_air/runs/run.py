@@ -43,7 +43,7 @@ from airflow_provider_air.runs.names import run_name
 from airflow_provider_air.runs.plan import BuildInfo, Plan, Try
 from airflow_provider_air.runs.sending import Sending, write_job_links, write_links
 from airflow_provider_air.runs.settling import Decision, Settling
-from airflow_provider_air.runs.watch import Watch, job_of
+from airflow_provider_air.runs.watch import Watch, job_of, status_of
 
 if TYPE_CHECKING:
     from airflow_provider_air.ray_api.models import JobDetails
@@ -281,13 +281,13 @@ class Run:
 
     def _ready(self, attempt: Attempt, event: Mapping[str, Any]) -> Wait | Done:
         ref = attempt.cluster_ref
-        state, message = ClusterState(event.get("state")), str(event.get("message") or "")
-        if state in PENDING_STATES and self._is_past(attempt.starts_until):
-            raise self._never_ready(attempt, ref, message)
-        if state is ClusterState.FAILED:
-            return self._by_cluster(attempt, ref, ClusterStatus(state, message))
+        status = status_of(event)
+        if status.state in PENDING_STATES and self._is_past(attempt.starts_until):
+            raise self._never_ready(attempt, ref, status.message)
+        if status.state is ClusterState.FAILED:
+            return self._by_cluster(attempt, ref, status)
         # What was being deleted is gone now: start it anew.
-        return self._have_cluster(attempt, self._plan.target() if state is ClusterState.ABSENT else None)
+        return self._have_cluster(attempt, self._plan.target() if status.state is ClusterState.ABSENT else None)
 
     # Room on it, and the submission
 

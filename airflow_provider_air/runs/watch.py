@@ -7,11 +7,12 @@ warning, and the watch goes on.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.contracts.clusters import PENDING_STATES, ClusterRef, ClusterState
+from airflow_provider_air.contracts.clusters import PENDING_STATES, ClusterRef, ClusterState, ClusterStatus
 from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings, Observation
 from airflow_provider_air.contracts.runs import Log, Spawned, Wait, event_text
 from airflow_provider_air.errors import AirError, ConfigurationError, ProtocolError
@@ -58,10 +59,11 @@ class Watch:
         Wait, and say what came: plain JSON that is stored in the clear, so it holds no secret.
 
         Always ``{"version": 1, "what", "submission_id"}``, and no more for ``pause``. For ``cluster`` and ``gone`` also
-        ``cluster`` (the JSON form of its ClusterRef), ``state`` and ``message``; for ``room`` ``admitted``, ``message``
-        and ``until`` (epoch seconds until which the place is kept, where it is admitted); for ``end`` ``outcome``,
-        ``message``, ``loss``, ``job`` (the JSON form of JobDetails, or None), ``log_rest`` (from which byte on the
-        log was not shown) and ``seen`` (what the job's history has and its records do not tell).
+        ``cluster`` (the JSON form of its ClusterRef), ``state``, ``message`` and ``retryable``; for ``room``
+        ``admitted``, ``message`` and ``until`` (epoch seconds until which the place is kept, where it is admitted);
+        for ``end`` ``outcome``, ``message``, ``loss``, ``job`` (the JSON form of JobDetails, or None), ``log_rest``
+        (from which byte on the log was not shown) and ``seen`` (what the job's history has and its records do not
+        tell).
 
         :param until: epoch seconds at which it gives up; then None, and another watch can go on
         :raises ProtocolError: the step names no cluster
@@ -111,7 +113,7 @@ class Watch:
     # The cluster
 
     async def _cluster(self, ref: ClusterRef, until: float | None) -> dict[str, Any] | None:
-        state, message = ClusterState.UNKNOWN, ""
+        last = ClusterStatus(ClusterState.UNKNOWN)
         awaited = PENDING_STATES if self._step.what == "cluster" else NOT_ABSENT_STATES
         try:
             backend = self._ports.clusters(ref.backend)
@@ -119,15 +121,17 @@ class Watch:
                 async for status in looks:
                     if self._step.what == "cluster":
                         self._count_on(ref)
-                    state, message = status.state, status.message or message
-                    if state not in awaited or self._is_over(self._step.until):
+                    last = replace(status, message=status.message or last.message)
+                    if status.state not in awaited or self._is_over(self._step.until):
                         break
                     if self._is_over(until):
                         return None
                     await self._tell(f"the cluster {ref.name}: {status.message or status.state.value}"[:500])
         except ConfigurationError as error:
-            state, message = ClusterState.FAILED, str(error)
-        return {"cluster": ref.to_json(), "state": state.value, "message": event_text(message, self._ports.log)}
+            last = ClusterStatus(ClusterState.FAILED, str(error))
+        message = event_text(last.message, self._ports.log)
+        told = {"state": last.state.value, "message": message, "retryable": last.retryable}
+        return {"cluster": ref.to_json(), **told}
 
     # Room on it
 
@@ -293,6 +297,12 @@ class Watch:
 def job_to_event(job: JobDetails | None, log: Log) -> dict[str, Any] | None:
     """Give the form of a job that an event may hold."""
     return None if job is None else replace(job, message=event_text(job.message, log)).to_json()
+
+
+def status_of(event: Mapping[str, Any]) -> ClusterStatus:
+    """:raises ValueError: the event's state is none."""
+    state, message = ClusterState(event.get("state")), str(event.get("message") or "")
+    return ClusterStatus(state, message, retryable=event.get("retryable") is not False)
 
 
 def job_of(event: dict[str, Any]) -> JobDetails | None:

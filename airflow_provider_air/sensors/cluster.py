@@ -9,7 +9,7 @@ from airflow.sdk import PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_provider_air.connections.ports import backend_of, found_target_of, task_key_of, task_of
-from airflow_provider_air.contracts.clusters import PENDING_STATES, ClusterRef, ClusterState, ClusterStatus
+from airflow_provider_air.contracts.clusters import PENDING_STATES, ClusterRef, ClusterState
 from airflow_provider_air.errors import ProtocolError, UnavailableError
 from airflow_provider_air.sensors.base import DeferrableSensor
 from airflow_provider_air.triggers.deferring import not_before
@@ -77,10 +77,11 @@ class RayClusterSensor(DeferrableSensor):
     def judge(self, event: Any) -> None:
         """Raise what the trigger saw but a cluster that is ready."""
         from airflow_provider_air.runs.failures import failure_of_cluster
+        from airflow_provider_air.runs.watch import status_of
 
         if not isinstance(event, dict) or event.get("what") != "cluster":
             raise ProtocolError(f"The trigger's event is not about a cluster: {event!r}"[:500])
-        status = ClusterStatus(ClusterState(event.get("state")), str(event.get("message") or ""))
+        status = status_of(event)
         if status.state in PENDING_STATES:
             raise AirflowSensorTimeout(f"The cluster was not ready within {self.timeout:g} s: {status.message}")
         if status.state is not ClusterState.READY:

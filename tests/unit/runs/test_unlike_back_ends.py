@@ -243,6 +243,18 @@ def test_a_cluster_that_cannot_start_is_taken_back(bench: Bench) -> None:
     assert bench.attempts[0]["phase"] == "FAILED"
 
 
+def test_a_cluster_that_no_retry_can_start_is_a_mistake(bench: Bench) -> None:
+    run = bench.run()
+    step = run.begin()
+    assert isinstance(step, Wait)
+    bench.clusters.fail(only_cluster(bench), "the image's name is none", retryable=False)
+
+    with pytest.raises(ConfigurationError, match="the image's name is none"):
+        bench.go_on(run, step)
+
+    assert bench.calls("delete") == bench.calls("ensure")
+
+
 def test_a_roll_out_needs_no_job_of_ours(bench: Bench) -> None:
     bench.rollout = {"applications": ["delays"]}
 
