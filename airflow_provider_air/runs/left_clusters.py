@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 # Of jobs that use a cluster, in a reason.
 MOST_NAMED = 3
-# Where nothing takes work any more, or not yet.
+# Where nothing takes work any more.
 IDLE_STATES = (ClusterState.ABSENT, ClusterState.FAILED, ClusterState.DELETING)
+# A head that is busy looks like one that starts: so long after its time is over it is no more asked what it runs.
+SILENT_SECONDS = 3 * 3600.0
 
 
 RequestOf = Callable[["TaskKey"], Any]
@@ -124,7 +126,8 @@ class LeftClusters:
         status = self._backend.describe(ref)
         if status.state in IDLE_STATES:
             return ""
-        if status.state is ClusterState.UNKNOWN:
+        is_waited_for = not item.is_of_run and (item.expires_in is None or item.expires_in > -SILENT_SECONDS)
+        if status.state is ClusterState.UNKNOWN or (status.state is ClusterState.STARTING and is_waited_for):
             raise UnavailableError(f"Nobody says what runs on it: {status.message}", where=ref.name)
         if status.state is not ClusterState.READY:
             return ""

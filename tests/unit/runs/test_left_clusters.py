@@ -229,6 +229,18 @@ def test_a_cluster_that_may_be_in_use_and_does_not_say_stays(world: World) -> No
     assert world.deleted == []
 
 
+def test_a_shared_cluster_whose_time_is_over_is_not_taken_while_its_ray_is_too_busy_to_answer(world: World) -> None:
+    shared = world.cluster(OVER, "shared")
+    world.job(shared, LIVE, "live")
+    shared.status = replace(shared.status, state=ClusterState.STARTING)
+    shared.expires_at = time.time() - 60
+    assert world.clean().count("failed") == 1
+    assert world.deleted == []
+    shared.expires_at = time.time() - 86400
+    world.clean()
+    assert world.deleted == ["shared"]
+
+
 def test_a_back_end_that_is_away_or_cannot_be_opened_keeps_no_other_from_being_cleaned(world: World) -> None:
     shared = world.cluster(OVER)
     away = OtherClusters()
