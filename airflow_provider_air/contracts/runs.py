@@ -48,6 +48,7 @@ class AttemptInfo:
     :param storage: URI of the task's storage as the cluster reaches it, or None
     :param parameters: what the author set, for trackers to note; plain JSON without secrets
     :param not_after: epoch seconds after which nothing of it may run, or None
+    :param starts_until: epoch seconds until which its cluster is waited for, or None
     """
 
     key: TaskKey
@@ -62,6 +63,7 @@ class AttemptInfo:
     inputs: tuple[DataRef, ...] = ()
     outputs: tuple[DataRef, ...] = ()
     not_after: float | None = None
+    starts_until: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form."""

@@ -162,6 +162,7 @@ class Attempt:
             cluster="" if ref is None else ref.name,
             storage=self.storage,
             not_after=self.deadline,
+            starts_until=self.starts_until,
         )
 
     def wait(self, what: What, until: float | None) -> Wait:

@@ -69,13 +69,17 @@ class Deadlines:
     ttl_after_finished: int = LEAST_TTL_SECONDS
 
 
-def deadlines_of(spec: KubeRayCluster, not_after: float | None, now: float) -> Deadlines:
+def deadlines_of(
+    spec: KubeRayCluster, not_after: float | None, now: float, *, starts_until: float | None = None
+) -> Deadlines:
     """
     Give the deadlines of a task's own cluster: what KubeRay does if nobody of us is there any more.
 
     :param not_after: epoch seconds after which nothing of the task's job may run, or None
+    :param starts_until: epoch seconds until which the task waits for its cluster, or None
     """
-    pre_running = spec.startup_timeout_seconds + SUBMISSION_SECONDS
+    waits_seconds = 0.0 if starts_until is None else starts_until - now
+    pre_running = max(spec.startup_timeout_seconds, waits_seconds) + SUBMISSION_SECONDS
     if not_after is not None:
         # A little later than our own stop, which reads what the job left before its cluster goes.
         active = max(0.0, not_after - now) + SUBMISSION_SECONDS
@@ -141,7 +145,7 @@ def resource_of(
     """
     if kind == "RayJob":
         assert attempt is not None
-        deadlines = deadlines_of(spec, attempt.not_after, now)
+        deadlines = deadlines_of(spec, attempt.not_after, now, starts_until=attempt.starts_until)
         # What KubeRay ends by itself is not to be taken away before.
         ends = now + deadlines.active + deadlines.ttl_after_finished
         marks = Marks.of(owner, spec.fingerprint(), ends, attempt.submission_id)

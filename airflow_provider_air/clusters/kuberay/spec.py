@@ -84,7 +84,8 @@ class KubeRayCluster(PodFields):
         ``port_forward``, or the dashboard's URL
     :param ttl_seconds: the cluster goes this long after its creation, used or not; None means never
     :param idle_timeout_seconds: the cluster goes when nothing used it for this long; None means never
-    :param startup_timeout_seconds: a head that takes longer to be ready counts as failed; time in a queue apart
+    :param startup_timeout_seconds: how long a task's own cluster may take until it takes the job, where the task's
+        ``cluster_timeout_seconds`` is not longer; time in a queue apart
     :param deadline_seconds: a cluster of one task is ended by KubeRay after this long where the task has no deadline of
         its own; None: ``ttl_seconds``
     :param dashboard_url: where people open the dashboard, such as an Ingress; ``{name}`` and ``{namespace}`` in it are

@@ -188,6 +188,12 @@ def test_the_deadlines_of_a_job(fields: dict[str, Any], not_after: float | None,
     assert deadlines_of(KubeRayCluster(**fields), not_after, 1_000.0) == Deadlines(900, active)
 
 
+@pytest.mark.parametrize(("starts_until", "pre_running"), [(1_060.0, 900), (4_600.0, 3_900), (10.0, 900)])
+def test_kuberay_waits_for_a_cluster_as_long_as_its_task_does(starts_until: float, pre_running: int) -> None:
+    deadlines = deadlines_of(KubeRayCluster(), 10_000.0, 1_000.0, starts_until=starts_until)
+    assert deadlines == Deadlines(pre_running, 9_300)
+
+
 def scaled(spec: KubeRayCluster, live: dict[str, Any]) -> list[Any]:
     return [(one["op"], one["path"], one["value"]) for one in scaling_patch(spec, live)]
 
