@@ -288,6 +288,7 @@ def _with_defaults(cluster: dict[str, Any], spec: KubeRayCluster) -> dict[str, A
     cluster.setdefault("authOptions", {}).setdefault("mode", "token")
     for group in _all_groups(cluster):
         _fill_container(group["template"]["spec"]["containers"][0], version)
+    _restrict(cluster, spec)
     for group in cluster.get("workerGroupSpecs", ()):
         group.setdefault("replicas", first_replicas(group.get("minReplicas"), group.get("maxReplicas")))
     if cluster.get("enableInTreeAutoscaling"):
@@ -297,6 +298,17 @@ def _with_defaults(cluster: dict[str, Any], spec: KubeRayCluster) -> dict[str, A
         if combined(spec, spec.head_group()).security_context == RESTRICTED:
             options.setdefault("securityContext", restricted_container())
     return cluster
+
+
+def _restrict(cluster: Mapping[str, Any], spec: KubeRayCluster) -> None:
+    """Give each container what pod security ``restricted`` demands of all, where the fields ask for that."""
+    said = {group.name: group for group in spec.groups()}
+    workers = [(said.get(one["groupName"], WorkerGroup()), one) for one in cluster.get("workerGroupSpecs", ())]
+    for fields, group in [(spec.head_group(), cluster["headGroupSpec"]), *workers]:
+        if combined(spec, fields).security_context == RESTRICTED:
+            pod = group["template"]["spec"]
+            for container in [*pod["containers"], *pod.get("initContainers", ())]:
+                container["securityContext"] = {**restricted_container(), **container.get("securityContext", {})}
 
 
 def _fill_container(container: dict[str, Any], version: str | None) -> None:
@@ -309,10 +321,13 @@ def _fill_container(container: dict[str, Any], version: str | None) -> None:
         del resources[name]
     container.setdefault(
         "image",
-        official_image(
-            version, with_gpus=any(name.endswith("gpu") and str(amount) != "0" for name, amount in limits.items())
-        ),
+        official_image(version, with_gpus=any(_is_gpu(name) and str(amount) != "0" for name, amount in limits.items())),
     )
+
+
+def _is_gpu(resource: str) -> bool:
+    """Whether it is a GPU, or a part of one, such as ``nvidia.com/mig-1g.5gb``."""
+    return resource.endswith("gpu") or resource.startswith("nvidia.com/")
 
 
 def official_image(version: str | None, *, with_gpus: bool) -> str:

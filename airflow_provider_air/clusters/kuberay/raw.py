@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 
 from airflow_provider_air.clusters.kuberay.checks import is_ours
+from airflow_provider_air.clusters.kuberay.skeleton import RAY_CLUSTER, fitting
 from airflow_provider_air.clusters.kuberay.words import spelled
 from airflow_provider_air.errors import ConfigurationError, UnavailableError
 
@@ -49,10 +50,9 @@ def checked(said: Any) -> dict[str, Any]:
             f"The manifest of a KubeRayCluster is a {kind} of {version}", hint=f"{HINT} of ray.io/v1"
         )
     whole.pop("status", None)
-    metadata = whole.pop("metadata", None) or {}
-    if not isinstance(metadata, Mapping) or not isinstance(whole.get("spec", {}), Mapping):
-        raise ConfigurationError("'metadata' and 'spec' of a manifest must be objects", hint=HINT)
-    if refused := sorted(key for key, value in metadata.items() if key not in METADATA and value is not None):
+    fitted = fitting(whole, RAY_CLUSTER, "manifest")
+    metadata, spec = fitted.pop("metadata", {}), fitted.pop("spec", {})
+    if refused := sorted(str(key) for key in metadata if key not in METADATA):
         raise ConfigurationError(
             f"The manifest of a KubeRayCluster says metadata.{refused[0]}",
             hint="Name and namespace are fields of the KubeRayCluster; of metadata only labels and annotations count",
@@ -63,9 +63,9 @@ def checked(said: Any) -> dict[str, Any]:
                 f"The manifest of a KubeRayCluster says metadata.{kind}[{ours[0]}]",
                 hint="Leave it out: by these we find what we made",
             )
-    if unknown := sorted(whole.keys() - {"spec"}):
+    if unknown := sorted(map(str, fitted)):
         raise ConfigurationError(f"The manifest of a KubeRayCluster has no field {unknown[0]!r}", hint=HINT)
-    return {"metadata": metadata, "spec": whole.get("spec") or {}}
+    return {"metadata": metadata, "spec": spec}
 
 
 def _text_of(place: str, roots: Sequence[Path]) -> str:

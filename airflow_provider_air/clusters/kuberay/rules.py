@@ -181,7 +181,10 @@ def _authentication(cluster: Mapping[str, Any], *, is_job: bool) -> Iterator[str
         )
     elif version < (RAY_OF_KUBERNETES_TOKENS if by_kubernetes else RAY_OF_TOKENS):
         least = _dotted(RAY_OF_KUBERNETES_TOKENS if by_kubernetes else RAY_OF_TOKENS)
-        yield f"token authentication of this kind needs Ray {least} or later, and this is {said}"
+        yield (
+            f"token authentication of this kind needs Ray {least} or later, and this is {said}: set 'ray_version' "
+            "where that is the image's own version and not Ray's"
+        )
     if by_kubernetes and options.get("secretName"):
         yield "authOptions.enableK8sTokenAuth and authOptions.secretName exclude each other"
     if by_kubernetes and is_job:

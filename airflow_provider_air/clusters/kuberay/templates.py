@@ -10,6 +10,7 @@ from airflow_provider_air.clusters.kuberay.groups import GroupFields, WorkerGrou
 from airflow_provider_air.clusters.kuberay.merging import NAMED_BY, merged
 from airflow_provider_air.clusters.kuberay.pods import RESTRICTED, PodFields
 from airflow_provider_air.clusters.kuberay.quantities import written
+from airflow_provider_air.clusters.kuberay.skeleton import POD, fitting
 from airflow_provider_air.clusters.kuberay.words import camel, spelled
 
 if TYPE_CHECKING:
@@ -133,12 +134,11 @@ def _amounts(said: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _template(group: GroupFields, container: str) -> dict[str, Any]:
-    template: dict[str, Any] = spelled(group.template)
-    pod = template.get("spec")
-    if isinstance(pod, Mapping) and isinstance(pod.get("containers"), list):
+    template: dict[str, Any] = fitting(spelled(group.template), POD, "template")
+    pod = template.get("spec", {})
+    if "containers" in pod:
         # One that has no name is Ray's.
-        named = [{"name": container, **one} if isinstance(one, Mapping) else one for one in pod["containers"]]
-        template["spec"] = {**pod, "containers": named}
+        template["spec"] = {**pod, "containers": [{"name": container, **one} for one in pod["containers"]]}
     return template
 
 

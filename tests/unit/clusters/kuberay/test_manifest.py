@@ -148,6 +148,27 @@ def test_a_group_with_gpus_has_the_image_with_cuda(gpus: int | None, ending: str
     assert group["template"]["spec"]["containers"][0]["image"].endswith(ending)
 
 
+def test_a_part_of_a_gpu_wants_cuda_too() -> None:
+    spec = KubeRayCluster(worker_groups=[WorkerGroup(gpus=1, gpu_resource="nvidia.com/mig-1g.5gb")])
+    (group,) = cluster_manifest(spec, "first", MARKS)["spec"]["workerGroupSpecs"]
+    assert group["template"]["spec"]["containers"][0]["image"].endswith("-gpu")
+
+
+def test_restricted_is_said_of_all_containers_of_the_author_too() -> None:
+    pod = {
+        "containers": [{}, {"name": "logs", "image": "logs:1", "securityContext": {"runAsUser": 7}}],
+        "initContainers": [{"name": "data", "image": "data:1"}],
+    }
+    group = WorkerGroup(security_context="restricted", template={"spec": pod})
+    made = cluster_manifest(KubeRayCluster(worker_groups=[group]), "first", MARKS)["spec"]
+    restricted = made["workerGroupSpecs"][0]["template"]["spec"]
+    contexts = [one["securityContext"] for one in (*restricted["containers"], *restricted["initContainers"])]
+    assert len(contexts) == 3
+    assert all(one["allowPrivilegeEscalation"] is False and one["runAsNonRoot"] is True for one in contexts)
+    assert contexts[1]["runAsUser"] == 7
+    assert "securityContext" not in made["headGroupSpec"]["template"]["spec"]["containers"][0]
+
+
 def test_a_groups_own_word_counts_before_the_clusters() -> None:
     case = CASES["environment"].manifest()
     (workers,) = case["spec"]["workerGroupSpecs"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -140,3 +141,52 @@ def test_a_host_that_is_not_there_is_an_outage_and_no_secret_of_a_url_is_told(se
         with pytest.raises((UnavailableError, ConfigurationError)) as caught:
             read_manifest(url, ())
         assert "s3cret" not in str(caught.value)
+
+
+HEAD: dict[str, Any] = {"template": {"spec": {"containers": [{"name": "h"}]}}}
+
+
+def of_group(**more: Any) -> dict[str, Any]:
+    return {"headGroupSpec": HEAD, "workerGroupSpecs": [{"groupName": "w", **HEAD, **more}]}
+
+
+@pytest.mark.parametrize(
+    ("manifest", "words"),
+    [
+        ({"metadata": {"annotations": {"since": datetime.date(2026, 1, 1)}}}, "metadata.annotations.since is a date"),
+        ({"metadata": {"labels": "x"}}, "metadata.labels must be an object"),
+        ({"spec": {"headGroupSpec": [1]}}, "headGroupSpec must be an object, and is list"),
+        ({"spec": {"headGroupSpec": {"template": {"spec": {"containers": "x"}}}}}, "containers must be a list"),
+        (
+            {"spec": {"headGroupSpec": {"template": {"spec": {"containers": ["x"]}}}}},
+            r"containers\[0\] must be an object",
+        ),
+        ({"spec": {"workerGroupSpecs": "x"}}, "workerGroupSpecs must be a list, and is str"),
+        ({"spec": {"workerGroupSpecs": ["x"]}}, r"workerGroupSpecs\[0\] must be an object"),
+        ({"spec": of_group(minReplicas="1")}, r"workerGroupSpecs\[0\].minReplicas must be a whole number"),
+        ({"spec": of_group(minReplicas=True)}, "minReplicas must be a whole number, and is bool"),
+        ({"spec": {"authOptions": "token"}}, "authOptions must be an object"),
+        ({"spec": {"autoscalerOptions": "v2"}}, "autoscalerOptions must be an object"),
+        ({"spec": {"rayVersion": 2.6}}, "rayVersion must be text: write it in quotes"),
+        ({"spec": {"headGroupSpec": {**HEAD, "x": {1}}}}, "headGroupSpec.x is a set"),
+        ({"spec": {"headGroupSpec": {**HEAD, "x": float("nan")}}}, "headGroupSpec.x is a float"),
+    ],
+)
+def test_what_is_of_another_kind_is_told_with_its_place(manifest: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        KubeRayCluster(manifest=manifest).validate()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"headGroupSpec": {"template": None}},
+        {"headGroupSpec": {"template": {"spec": None}}},
+        {"headGroupSpec": {"template": {"spec": {"containers": [{"name": "h", "resources": {"limits": None}}]}}}},
+        {"workerGroupSpecs": None},
+        {"enableInTreeAutoscaling": True, **of_group(minReplicas=0, maxReplicas=2, idleTimeoutSeconds=None)},
+    ],
+)
+def test_what_is_null_is_absent_as_for_kubernetes(spec: dict[str, Any]) -> None:
+    made = cluster_manifest(KubeRayCluster(manifest={"spec": spec}), "n", Marks.of(ClusterOwner("d"), "hash"))
+    assert "null" not in json.dumps(made["spec"])

@@ -151,7 +151,7 @@ def test_a_wrong_field_of_a_group_is_named_with_the_group(field: str, value: Any
         ({"manifest": {"metadata": {"name": "n"}}}, r"metadata.name"),
         ({"manifest": {"metadata": {"labels": {"airflow-provider-air/task": "x"}}}}, r"by these we find"),
         ({"manifest": {"headGroupSpec": {}}}, r"no field 'headGroupSpec'"),
-        ({"manifest": {"spec": []}}, r"must be objects"),
+        ({"manifest": {"spec": []}}, r"spec must be an object"),
         ({"manifest": RAW, "image": "other:1"}, r"at spec.*|headGroupSpec.template.spec.containers\[ray-node\].image"),
         ({"head": {"image": "a:1", "template": {"spec": {"containers": [{"image": "b:1"}]}}}}, r"'template'.*image"),
     ],
