@@ -17,6 +17,7 @@ from airflow_provider_air.cli.targets import (
     command,
     made_cluster,
     made_clusters,
+    place_of,
     ray_connection_ids,
     show,
 )
@@ -44,7 +45,7 @@ DELETE_SECONDS = 900.0
 GIB = 1024**3
 
 
-Made = Mapping[tuple[str, str], ListedCluster]
+Made = Mapping[str, ListedCluster]
 
 
 @command
@@ -97,8 +98,8 @@ def print_manifest(args: Namespace) -> None:
 @command
 def delete_cluster(args: Namespace) -> None:
     """Delete a cluster that we made, after a question unless ``--yes`` is given, and wait until it is gone."""
-    ref = made_cluster(args.name).ref
-    question = f"Delete the {ref.backend} cluster {ref.name!r} with all its jobs? [y/N] "
+    ref = made_cluster(args.name, args.ray_conn_id).ref
+    question = f"Delete the cluster {ref.name!r} ({place_of(ref)}) with all its jobs? [y/N] "
     if not args.yes and input(question).lower() != "y":
         raise SystemExit("Nothing was deleted")
     wait_until_gone(backend_of(ref.backend), ref, timeout_seconds=DELETE_SECONDS)
@@ -141,11 +142,11 @@ def describe_connection(ray_conn_id: str, made: Made) -> dict[str, Any]:
     if ref is None:
         message = "each task that uses this connection starts a cluster of its own"
         return {**empty, "connection": ray_conn_id, "state": "on demand", "expires_in": "", "message": message}
-    return describe_cluster(ref, ray_conn_id, made.get((ref.backend, ref.name)))
+    return describe_cluster(ref, ray_conn_id, made.get(ref.key))
 
 
 def _made() -> Made:
-    return {(listed.ref.backend, listed.ref.name): listed for listed in made_clusters()}
+    return {listed.ref.key: listed for listed in made_clusters()}
 
 
 def _ask(ref: ClusterRef, status: ClusterStatus) -> tuple[str, list[Node]]:

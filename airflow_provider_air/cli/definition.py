@@ -25,6 +25,7 @@ from airflow.cli.cli_config import (
 
 _NAME = Arg(("name",), help="Name of a cluster that was made by this provider, or the id of a ray connection")
 _MADE = Arg(("name",), help="Name of a cluster that was made by this provider; local ones are seen on their own host")
+_WHERE = Arg(("--ray-conn-id",), help="A connection that leads to it, where several have the name", default=None)
 _JOB = Arg(("submission_id",), help="Submission id of the job")
 _CONNECTION = Arg(("--ray-conn-id",), help="The ray connection (default: ray_default)", default=None)
 _CLUSTER = Arg(("--cluster",), help="Name of a local cluster of this host, instead of a connection", default=None)
@@ -97,7 +98,7 @@ def _cluster_commands() -> tuple[ActionCommand, ...]:
             name="delete",
             help="Delete a cluster that was made by this provider, with all that runs on it",
             func=_later("clusters.delete_cluster"),
-            args=(_MADE, ARG_YES, ARG_VERBOSE),
+            args=(_MADE, _WHERE, ARG_YES, ARG_VERBOSE),
         ),
         ActionCommand(
             name="clean",

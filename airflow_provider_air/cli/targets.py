@@ -118,42 +118,62 @@ def _types_in_environment() -> dict[str, str]:
     return found
 
 
-def made_clusters() -> list[ListedCluster]:
+def made_clusters(ray_conn_id: str | None = None) -> list[ListedCluster]:
     """
     List the clusters that we made and that are not gone, of each back end and where each ``ray`` connection leads.
 
     What cannot be listed is told of.
+
+    :param ray_conn_id: only those where this connection leads
+    :raises ConfigurationError: it leads nowhere
     """
-    places: list[tuple[str, ClusterSpec | ClusterRef | None]] = [(name, None) for name in backend_names()]
-    # Who cannot read the database still has what is listed without a connection.
-    with contextlib.suppress(AirError):
-        for conn_id in ray_connection_ids():
-            with contextlib.suppress(AirError):
-                target = chosen(None, conn_id)
-                places.append((target.backend, target))
+    places: list[tuple[str, ClusterSpec | ClusterRef | None]] = []
+    if ray_conn_id is not None:
+        target = chosen(None, ray_conn_id)
+        places.append((target.backend, target))
+    else:
+        places += [(name, None) for name in backend_names()]
+        # Who cannot read the database still has what is listed without a connection.
+        with contextlib.suppress(AirError):
+            for conn_id in ray_connection_ids():
+                with contextlib.suppress(AirError):
+                    target = chosen(None, conn_id)
+                    places.append((target.backend, target))
     made: dict[str, ListedCluster] = {}
     for name, where in places:
         try:
             for item in backend_of(name).list(where=where):
-                made[item.ref.key] = item
+                # Two connections may lead to one place.
+                made[item.ref.uid or item.ref.key] = item
         except AirError as error:
             sys.stderr.write(f"{error}\n")
     return list(made.values())
 
 
-def made_cluster(name: str) -> ListedCluster:
+def made_cluster(name: str, ray_conn_id: str | None = None) -> ListedCluster:
     """
     Give a cluster that we made and that is not gone.
 
-    :raises ConfigurationError: there is none of this name
+    :param ray_conn_id: where it is, by the connection that leads there
+    :raises ConfigurationError: there is none of this name, or more than one
     """
-    for listed in made_clusters():
-        if listed.ref.name == name:
-            return listed
-    raise ConfigurationError(
-        f"There is no cluster {name!r} of ours",
-        hint="See: airflow air clusters list. Local ones are seen on their own host, by their own user",
-    )
+    found = [listed for listed in made_clusters(ray_conn_id) if listed.ref.name == name]
+    if not found:
+        raise ConfigurationError(
+            f"There is no cluster {name!r} of ours",
+            hint="See: airflow air clusters list. Local ones are seen on their own host, by their own user",
+        )
+    if len(found) > 1:
+        raise ConfigurationError(
+            f"There are {len(found)} clusters {name!r} of ours: {'; '.join(place_of(each.ref) for each in found)}",
+            hint="Say which by --ray-conn-id, a connection that leads there",
+        )
+    return found[0]
+
+
+def place_of(ref: ClusterRef) -> str:
+    """Say where a cluster is, by its back end and what finds it there."""
+    return " ".join([ref.backend, *(f"{name}={value}" for name, value in sorted(ref.details.items()))])
 
 
 def cluster_of_connection(ray_conn_id: str) -> ClusterRef | None:
@@ -177,7 +197,7 @@ def target_of_options(args: Namespace) -> ClusterRef:
     """
     Name the cluster of ``--cluster`` or ``--ray-conn-id``, else of the default connection.
 
-    :raises ConfigurationError: there is no such cluster, or both options are given
+    :raises ConfigurationError: there is no such cluster, or several, or both options are given
     """
     if args.cluster and args.ray_conn_id:
         raise ConfigurationError("Give --cluster or --ray-conn-id, not both")

@@ -69,28 +69,42 @@ def test_a_database_that_cannot_be_read_does_not_hide_the_clusters_of_this_host(
     assert json.loads(cli.run(*args)) == []
 
 
-def test_what_was_made_is_listed_wherever_a_connection_leads(cli: Cli) -> None:
+def put_shared(kube: KubeApi, cli: Cli, namespace: str) -> None:
+    """Have a cluster ``shared`` of ours in a namespace, and a connection that leads there."""
     marks = Marks.of(ClusterOwner("air"), "hash", scope="global")
+    kube.put("rayclusters", "shared", namespace=namespace)
+    kube.resources["rayclusters", namespace, "shared"]["metadata"] |= {
+        "labels": marks.labels(),
+        "annotations": marks.annotations(),
+    }
+    config = {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+        "clusters": [{"name": "k", "cluster": {"server": kube.url}}],
+        "users": [{"name": "u", "user": {"token": "a-long-token-of-a-test"}}],
+    }
+    cli.add_connection(f"kube_{namespace}", conn_type="kubernetes", extra=json.dumps({"kube_config": config}))
+    cluster = {"kubernetes_conn_id": f"kube_{namespace}", "namespace": namespace}
+    cli.add_connection(f"ray_{namespace}", extra=json.dumps({"backend": "kuberay", "cluster": cluster}))
+
+
+def test_what_was_made_is_listed_wherever_a_connection_leads(cli: Cli) -> None:
     with KubeApi("a-long-token-of-a-test") as kube:
-        kube.put("rayclusters", "shared", namespace="team")
-        kube.resources["rayclusters", "team", "shared"]["metadata"] |= {
-            "labels": marks.labels(),
-            "annotations": marks.annotations(),
-        }
-        user = {"name": "u", "user": {"token": "a-long-token-of-a-test"}}
-        config = {
-            "current-context": "c",
-            "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
-            "clusters": [{"name": "k", "cluster": {"server": kube.url}}],
-            "users": [user],
-        }
-        cli.add_connection("kube", conn_type="kubernetes", extra=json.dumps({"kube_config": config}))
-        cluster = {"kubernetes_conn_id": "kube", "namespace": "team"}
-        cli.add_connection("ray_away", extra=json.dumps({"backend": "kuberay", "cluster": cluster}))
+        put_shared(kube, cli, "team")
 
         rows = {row["name"]: row for row in cli.rows("clusters", "list")}
 
     assert (rows["shared"]["back_end"], rows["shared"]["owner"]) == ("kuberay", "air")
+
+
+def test_of_two_clusters_of_one_name_the_one_that_is_meant_is_deleted(cli: Cli) -> None:
+    with KubeApi("a-long-token-of-a-test") as kube:
+        put_shared(kube, cli, "dev")
+        put_shared(kube, cli, "prod")
+        with pytest.raises(SystemExit, match=r"2 clusters 'shared' of ours: .*namespace=dev.*namespace=prod"):
+            cli.run("clusters", "delete", "shared", "--yes")
+        cli.run("clusters", "delete", "shared", "--ray-conn-id", "ray_dev", "--yes")
+        assert [namespace for _, namespace, _ in kube.resources] == ["prod"]
 
 
 def test_show_gives_a_field_per_line(cli: Cli, dashboard: FakeRayDashboard) -> None:
