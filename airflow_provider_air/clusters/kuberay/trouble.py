@@ -93,7 +93,7 @@ def worst_of(resource: Resource, pods: Sequence[Resource], events: Sequence[Reso
     """Give the trouble that ends a start-up first, or None where there is none."""
     found = [*_of_resource(resource, events, now=now)]
     for pod in sorted(pods, key=is_head, reverse=True):
-        if not is_ready(pod) and (trouble := of_pod(pod, events)) is not None:
+        if not is_ready(pod) and (trouble := of_pod(pod, events, now=now)) is not None:
             found.append(trouble)
     return min(found, key=lambda one: (one.since or now) + one.kind.patience_seconds - now, default=None)
 

@@ -183,8 +183,15 @@ CASES = {
     "volume": (
         shapes.starting_cluster(),
         [shapes.pod(shapes.waiting("ContainerCreating"))],
-        [shapes.pod_event("FailedMount", 'MountVolume.SetUp failed: configmap "code" not found')],
+        [shapes.pod_event("FailedMount", 'MountVolume.SetUp failed: configmap "code" not found', until=125)],
         'configmap "code" not found',
+        180,
+    ),
+    "network": (
+        shapes.starting_cluster(),
+        [shapes.pod(shapes.waiting("ContainerCreating"))],
+        [shapes.pod_event("FailedCreatePodSandBox", "failed to assign an IP address to container", until=175)],
+        "The head's pod flights-head-x2k9q does not get its network: failed to assign an IP address",
         180,
     ),
     "worker": (
@@ -281,6 +288,91 @@ def test_a_probe_that_fails_while_ray_starts_is_no_trouble() -> None:
     unhealthy = shapes.pod_event("Unhealthy", "Readiness probe failed", since=-500)
     crashed = shapes.pod(shapes.crashing())
     assert judged(shapes.starting_cluster(), crashed, events=[unhealthy], after=60).state is ClusterState.STARTING
+
+
+SCHEDULED_LATE = (shapes.condition("PodScheduled", "True", since=400),)
+NO_NODE = shapes.pod_event("FailedScheduling", "0/1 nodes are available", since=2, until=390)
+
+
+@pytest.mark.parametrize(
+    ("container", "told", "patience"),
+    [
+        (
+            shapes.waiting("ErrImagePull", "timeout"),
+            [shapes.pod_event("Failed", "Failed to pull image", since=405)],
+            120,
+        ),
+        (shapes.waiting("ImagePullBackOff", "back-off"), [], 115),
+        (
+            shapes.waiting("CreateContainerConfigError", 'secret "keys" not found'),
+            [
+                shapes.pod_event("Failed", "Failed to pull image", since=401),
+                shapes.pod_event("Failed", 'Error: secret "keys" not found', since=405),
+            ],
+            60,
+        ),
+        (
+            shapes.crashing(),
+            [
+                shapes.pod_event("BackOff", "Back-off pulling image", since=401),
+                shapes.pod_event("BackOff", "Back-off restarting failed container", since=405),
+            ],
+            90,
+        ),
+    ],
+    ids=["image", "image without events", "secret", "crash"],
+)
+def test_a_trouble_counts_from_its_own_beginning_on(container: Any, told: Any, patience: float) -> None:
+    """Not from that of another one, which is over: here there was no node for long."""
+    head, events = shapes.pod(container, conditions=SCHEDULED_LATE), [NO_NODE, *told]
+    first, last = 406, 405 + patience
+    assert judged(shapes.starting_cluster(), head, events=events, after=first).state is ClusterState.STARTING
+    assert judged(shapes.starting_cluster(), head, events=events, after=last - 1).state is ClusterState.STARTING
+    assert judged(shapes.starting_cluster(), head, events=events, after=last).state is ClusterState.FAILED
+
+
+def test_what_ran_well_for_long_counts_from_its_last_end_on() -> None:
+    ended = shapes.crashing()
+    ended["lastState"]["terminated"] |= {"startedAt": at(1000), "finishedAt": at(9000)}
+    assert judged(shapes.starting_cluster(), shapes.pod(ended), after=9080).state is ClusterState.STARTING
+    assert judged(shapes.starting_cluster(), shapes.pod(ended), after=9095).state is ClusterState.FAILED
+
+
+def test_a_pod_that_failed_late_counts_from_then_on() -> None:
+    ended = {"name": "ray-head", "state": {"terminated": {"exitCode": 1, "finishedAt": at(900)}}}
+    failed = shapes.pod(ended, phase="Failed")
+    assert judged(shapes.starting_cluster(), failed, after=950).state is ClusterState.STARTING
+    assert judged(shapes.starting_cluster(), failed, after=1000).state is ClusterState.FAILED
+
+
+MULTI_ATTACH = shapes.pod_event("FailedAttachVolume", "Multi-Attach error for volume", since=5)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "later"),
+    [
+        ((shapes.condition("PodReadyToStartContainers", "True", since=16),), []),
+        ((), [shapes.pod_event("SuccessfulAttachVolume", "AttachVolume.Attach succeeded", since=15, is_warning=False)]),
+        ((), [shapes.pod_event("Pulling", "Pulling image", since=16, is_warning=False)]),
+        ((), []),
+    ],
+    ids=["ready for containers", "attached", "pulling", "told no more"],
+)
+def test_a_volume_that_came_late_is_no_trouble_any_more(conditions: Any, later: Any) -> None:
+    head = shapes.pod(
+        shapes.waiting("ContainerCreating"), conditions=(shapes.condition("PodScheduled", "True", since=2), *conditions)
+    )
+    status = judged(shapes.starting_cluster(), head, events=[MULTI_ATTACH, *later], after=190)
+    assert (status.state, status.message) == (ClusterState.STARTING, "0 of 1 pods are ready")
+
+
+def test_a_second_volume_that_does_not_come_counts_from_the_first_ones_coming_on() -> None:
+    head = shapes.pod(shapes.waiting("ContainerCreating"))
+    attached = shapes.pod_event("SuccessfulAttachVolume", "succeeded", since=100, is_warning=False)
+    events = [MULTI_ATTACH, attached, shapes.pod_event("FailedMount", "timed out", since=4, until=250)]
+    assert "timed out" in judged(shapes.starting_cluster(), head, events=events, after=275).message
+    assert judged(shapes.starting_cluster(), head, events=events, after=275).state is ClusterState.STARTING
+    assert judged(shapes.starting_cluster(), head, events=events, after=290).state is ClusterState.FAILED
 
 
 def test_of_two_troubles_the_one_is_told_that_ends_the_start_first() -> None:
