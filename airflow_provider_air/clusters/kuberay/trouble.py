@@ -90,9 +90,13 @@ def judge(
 
 
 def worst_of(resource: Resource, pods: Sequence[Resource], events: Sequence[Resource], *, now: float) -> Trouble | None:
-    """Give the trouble that ends a start-up first, or None where there is none."""
+    """
+    Give the trouble that ends a start-up first, or None where there is none.
+
+    Of a cluster whose first pods were all ready once only the head's: the workers of later come when there is room.
+    """
     found = [*_of_resource(resource, events, now=now)]
-    for pod in sorted(pods, key=is_head, reverse=True):
+    for pod in filter(is_head, pods) if is_provisioned(resource) else sorted(pods, key=is_head, reverse=True):
         if not is_ready(pod) and (trouble := of_pod(pod, events, now=now)) is not None:
             found.append(trouble)
     return min(found, key=lambda one: (one.since or now) + one.kind.patience_seconds - now, default=None)
@@ -186,11 +190,11 @@ def _of_resource(resource: Resource, events: Sequence[Resource], *, now: float) 
     uids = (metadata.get("uid"), *_uids_of_cluster(resource, events))
     warnings = list(warnings_of(events, *uids))
     conditions = {str(one.get("type")): one for one in status.get("conditions") or ()}
-    failure = conditions.get("ReplicaFailure") or {}
-    if failure.get("status") == "True":
+    failure, was_well = conditions.get("ReplicaFailure") or {}, is_provisioned(resource)
+    if failure.get("status") == "True" and not (was_well and "Worker" in str(failure.get("reason"))):
         yield of_creation(str(failure.get("message")), moment(failure.get("lastTransitionTime")))
         return
-    if conditions:
+    if conditions or was_well:
         yield from _of_lost_head(resource, conditions)
         return
     for event in reversed(warnings):

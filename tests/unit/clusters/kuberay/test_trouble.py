@@ -37,6 +37,47 @@ def test_workers_that_come_and_go_later_change_nothing() -> None:
     assert judged(shapes.ready_cluster(), shapes.ready_pod(), lost, after=LONG).state is ClusterState.READY
 
 
+CANNOT_BE_SCHEDULED = shapes.condition("PodScheduled", "False", "Unschedulable", "0/1 nodes: 1 Insufficient cpu")
+WORKER_TROUBLE = {
+    "a worker without a node": ((), shapes.pod(node_type="worker", conditions=(CANNOT_BE_SCHEDULED,)), ()),
+    "a worker without an image": ((), shapes.pod(shapes.waiting("InvalidImageName"), node_type="worker"), ()),
+    "a worker that is not made": (
+        (shapes.condition("ReplicaFailure", "True", "FailedCreateWorkerPod", shapes.QUOTA),),
+        shapes.ready_pod("worker"),
+        (),
+    ),
+    "a spec that was refused later": (
+        (),
+        shapes.ready_pod("worker"),
+        (shapes.event("InvalidRayClusterSpec", "invalid"),),
+    ),
+}
+
+
+@pytest.mark.parametrize(("more", "worker", "events"), WORKER_TROUBLE.values(), ids=WORKER_TROUBLE)
+@pytest.mark.parametrize("has_conditions", [True, False])
+def test_workers_of_later_do_not_fail_a_cluster_whose_head_is_busy(
+    more: Any, worker: Any, events: Any, has_conditions: bool
+) -> None:
+    """A probe that comes late is enough for a head that is not ready."""
+    provisioned = shapes.condition("RayClusterProvisioned", "True", "AllPodRunningAndReadyFirstTime")
+    unready = shapes.condition("HeadPodReady", "False", "ContainersNotReady")
+    busy = shapes.cluster(*((unready, provisioned, *more) if has_conditions else more), state="ready")
+    head = shapes.ready_pod()
+    head["status"]["conditions"][-1]["status"] = "False"
+    status = judged(busy, head, worker, events=events, after=LONG)
+    assert status.state is ClusterState.STARTING
+    assert "its head is not ready any more" in status.message
+
+
+def test_a_head_that_was_well_and_cannot_be_made_again_fails() -> None:
+    lost = shapes.cluster(
+        shapes.condition("ReplicaFailure", "True", "FailedCreateHeadPod", shapes.QUOTA), state="ready"
+    )
+    assert "exceeded quota" in judged(lost, after=10).message
+    assert judged(lost, after=LONG).state is ClusterState.FAILED
+
+
 def test_the_first_workers_are_waited_for() -> None:
     starting = shapes.cluster(
         shapes.condition("HeadPodReady", "True", "HeadPodRunningAndReady"),
