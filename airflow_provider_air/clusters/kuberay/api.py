@@ -27,6 +27,8 @@ FIELD_MANAGER = "airflow-provider-air"
 SCALING_MANAGER = "airflow-provider-air-scaling"
 # Some 10 KB each: a page is read in a moment.
 PAGE_ITEMS = 100
+# Those are ten times smaller, and more.
+PAGE_EVENTS = 500
 READ_SECONDS = 30.0
 # The kube-apiserver ends a request after 60 s, and says so; who hangs up before knows less.
 WRITE_SECONDS = 65.0
@@ -103,7 +105,8 @@ def list_page(
             raise ProtocolError(f"Kubernetes answered with no list to {asked}: {answer.text[:200]!r}") from None
         return Page(items, version, rest)
 
-    params = {"limit": str(PAGE_ITEMS), "labelSelector": labels, "fieldSelector": fields, "continue": rest}
+    limit = PAGE_EVENTS if kind is EVENT else PAGE_ITEMS
+    params = {"limit": str(limit), "labelSelector": labels, "fieldSelector": fields, "continue": rest}
     return Call(
         "GET",
         kind.path(namespace),

@@ -90,16 +90,23 @@ def judge(
 
 
 def worst_of(resource: Resource, pods: Sequence[Resource], events: Sequence[Resource], *, now: float) -> Trouble | None:
-    """
-    Give the trouble that ends a start-up first, or None where there is none.
-
-    Of a cluster whose first pods were all ready once only the head's: the workers of later come when there is room.
-    """
+    """Give the trouble that ends a start-up first, or None where there is none."""
     found = [*_of_resource(resource, events, now=now)]
-    for pod in filter(is_head, pods) if is_provisioned(resource) else sorted(pods, key=is_head, reverse=True):
-        if not is_ready(pod) and (trouble := of_pod(pod, events, now=now)) is not None:
+    for pod in awaited_pods(resource, pods):
+        if (trouble := of_pod(pod, events, now=now)) is not None:
             found.append(trouble)
     return min(found, key=lambda one: (one.since or now) + one.kind.patience_seconds - now, default=None)
+
+
+def awaited_pods(resource: Resource, pods: Sequence[Resource]) -> list[Resource]:
+    """
+    Give the pods that keep a cluster from being ready, the head's first.
+
+    Of one whose first pods were all ready once that is the head's alone: the workers of later come when there is room.
+    """
+    was_well = is_provisioned(resource)
+    found = [pod for pod in pods if not is_ready(pod) and (is_head(pod) or not was_well)]
+    return sorted(found, key=is_head, reverse=True)
 
 
 def is_queued(resource: Resource) -> bool:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from tests.fakes.kube_api import KubeApi
+
+PLURALS = {"RayCluster": "rayclusters", "RayJob": "rayjobs", "Pod": "pods", "Event": "events"}
 START = 1_800_000_000.0
 UID = "11111111-2222-3333-4444-555555555555"
 POD_UID = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
@@ -135,3 +138,10 @@ def event(
 def pod_event(reason: str, message: str, *, uid: str = POD_UID, container: str = "ray-head", **more: Any) -> Any:
     field = f"spec.containers{{{container}}}"
     return event(reason, message, kind="Pod", uid=uid, fieldPath=field, **{"since": 3, **more})
+
+
+def hold(kube: KubeApi, *resources: dict[str, Any]) -> None:
+    """Have a kube-apiserver hold resources of these shapes, by their names; events by their order."""
+    for number, one in enumerate(resources):
+        metadata = one.get("metadata", {"name": f"event-{number}"})
+        kube.put(PLURALS[one["kind"]], metadata["name"], uid=metadata.get("uid"), **one)
