@@ -17,10 +17,13 @@ from airflow_provider_air.clusters.kuberay.symptoms import (
     Resource,
     Trouble,
     conditions_of,
+    events_about,
     first_seen,
     is_head,
     is_ready,
+    last_seen,
     moment,
+    name_of,
     of_creation,
     of_pod,
     warnings_of,
@@ -30,6 +33,10 @@ from airflow_provider_air.drivers.wire.texts import shortened
 
 MOST_CHARACTERS = 2000
 RAY_JOB = "RayJob"
+# While Ray starts its probes fail.
+PROBED_SECONDS = 60.0
+# What lasts is told again: every five minutes, where a kubelet has said much of a pod already.
+WARNED_SECONDS = 330.0
 # RayJobs whose cluster has all its first pods, or had them.
 PROVISIONED = ("Waiting", "Running", "Complete", "Failed")
 # The operator's own word on what it will not touch; it never looks again until somebody edits the resource.
@@ -83,7 +90,8 @@ def judge(
         return ClusterStatus(ClusterState.READY, "its first pods are ready")
     trouble = worst_of(resource, pods or (), events, now=now)
     if trouble is None:
-        return ClusterStatus(ClusterState.STARTING, _progress(resource, pods))
+        text = _progress(resource, pods) + _last_warning(awaited_pods(resource, pods or ()), events, now=now)
+        return ClusterStatus(ClusterState.STARTING, shortened(text, MOST_CHARACTERS))
     state = ClusterState.FAILED if trouble.is_over(now) else ClusterState.STARTING
     message = trouble.message if state is ClusterState.STARTING else _with_conditions(resource, trouble.message)
     return ClusterStatus(state, shortened(message, MOST_CHARACTERS), retryable=trouble.kind.retryable)
@@ -256,8 +264,19 @@ def _progress(resource: Resource, pods: Sequence[Resource] | None) -> str:
     if head is not None and head.get("status") != "True":
         reason, message = str(head.get("reason") or ""), str(head.get("message") or "")
         told = " ".join(part for part in (reason if reason != "Unknown" else "", message) if part)
-        return shortened(f"its head is not ready{f' yet: {told}' if told else ' yet'}", MOST_CHARACTERS)
+        return f"its head is not ready{f' yet: {told}' if told else ' yet'}"
     return "its pods are starting"
+
+
+def _last_warning(pods: Sequence[Resource], events: Sequence[Resource], *, now: float) -> str:
+    """Say what the newest event about a pod warns of, as no kind of trouble does; what came after it has mended it."""
+    found = []
+    for pod in pods:
+        last = max(events_about(pod, events), key=last_seen, default={})
+        is_early = last.get("reason") == "Unhealthy" and now - (first_seen(last) or now) < PROBED_SECONDS
+        if last.get("type") == "Warning" and not is_early and now - last_seen(last) < WARNED_SECONDS:
+            found.append((last_seen(last), f"; {name_of(pod)}: {last.get('reason')}: {last.get('message')}"))
+    return max(found, default=(0.0, ""))[1]
 
 
 def _with_conditions(resource: Resource, message: str) -> str:

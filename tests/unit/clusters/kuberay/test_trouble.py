@@ -404,7 +404,8 @@ def test_a_volume_that_came_late_is_no_trouble_any_more(conditions: Any, later: 
         shapes.waiting("ContainerCreating"), conditions=(shapes.condition("PodScheduled", "True", since=2), *conditions)
     )
     status = judged(shapes.starting_cluster(), head, events=[MULTI_ATTACH, *later], after=190)
-    assert (status.state, status.message) == (ClusterState.STARTING, "0 of 1 pods are ready")
+    assert status.state is ClusterState.STARTING
+    assert "does not get its volumes" not in status.message
 
 
 def test_a_second_volume_that_does_not_come_counts_from_the_first_ones_coming_on() -> None:
@@ -419,6 +420,23 @@ def test_a_second_volume_that_does_not_come_counts_from_the_first_ones_coming_on
 def test_of_two_troubles_the_one_is_told_that_ends_the_start_first() -> None:
     worker = shapes.pod(shapes.waiting("InvalidImageName", "couldn't parse"), node_type="worker")
     assert "couldn't parse" in judged(shapes.starting_cluster(), UNSCHEDULABLE, worker).message
+
+
+def test_a_warning_of_no_known_kind_is_told() -> None:
+    told = [
+        shapes.pod_event("Scheduled", "assigned", since=2, is_warning=False),
+        shapes.pod_event("NetworkNotReady", "cni config uninitialized", since=3),
+        shapes.pod_event("Unhealthy", "Readiness probe failed: wget: not found", since=5),
+    ]
+    starting = shapes.starting_cluster(), shapes.pod(shapes.waiting("ContainerCreating"))
+
+    known = "0 of 1 pods are ready; The head's pod flights-head-x2k9q: "
+    assert judged(*starting, events=told[:2]).message == f"{known}NetworkNotReady: cni config uninitialized"
+    assert judged(*starting, events=told, after=60).message == "0 of 1 pods are ready"
+    assert judged(*starting, events=told, after=70).message.startswith(f"{known}Unhealthy: Readiness")
+    assert judged(*starting, events=told, after=400).message == "0 of 1 pods are ready"
+    mended = shapes.pod_event("Started", "Started container", since=8, is_warning=False)
+    assert judged(*starting, events=[*told, mended], after=70).message == "0 of 1 pods are ready"
 
 
 def test_trouble_of_others_is_not_ours() -> None:
