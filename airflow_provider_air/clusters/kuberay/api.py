@@ -12,10 +12,15 @@ import binascii
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 from typing import Any
 
-from airflow_provider_air.clusters.kuberay.answers import failure_of, is_absent, is_anothers, told_by
+from airflow_provider_air.clusters.kuberay.answers import (
+    failure_of,
+    is_absent,
+    is_anothers,
+    is_misfit,
+    told_by,
+)
 from airflow_provider_air.clusters.kuberay.kinds import EVENT, POD, SECRET, Asked, Kind
 from airflow_provider_air.errors import ProtocolError
 from airflow_provider_air.ray_api.requests import Answer, Call
@@ -211,15 +216,14 @@ def scale(
     Change the numbers of workers, as a field manager of their own; None where there is none, or the groups have moved.
 
     :param operations: a JSON patch, see :func:`~airflow_provider_air.clusters.kuberay.manifest.scaling_patch`
+    :raises ConfigurationError: it is refused
     """
     asked = Asked("patch", kind, namespace, name)
     body, path = list(operations), kind.path(namespace, name)
     call: Call[Any] = _write("PATCH", path, asked, body, _JSON_PATCH, {}, dry_run, manager=SCALING_MANAGER)
 
     def read(answer: Answer) -> Written | None:
-        # A test of the patch that does not hold is 422 (measured, Kubernetes 1.35).
-        has_moved = answer.status == HTTPStatus.UNPROCESSABLE_ENTITY
-        return None if has_moved or is_absent(answer, asked) else call.read(answer)
+        return None if is_misfit(answer) or is_absent(answer, asked) else call.read(answer)
 
     return replace(call, read=read)
 
