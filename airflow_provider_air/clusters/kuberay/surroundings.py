@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 AROUND_SECONDS = 20.0
 # Most of what goes well says nothing of what does not; the nodes' autoscaler's word, which does, is no warning either.
 OF_NO_USE = ("Pulled", "Created", "Killing", "CreatedHeadPod", "CreatedWorkerPod", "CreatedService")
+OF_USE = ",".join(f"reason!={reason}" for reason in OF_NO_USE)
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,10 @@ def listed(opening: Opening, conn_id: str, namespace: str, now: float) -> Surrou
     :param now: epoch seconds by our clock
     :raises UnavailableError: the kube-apiserver does not answer
     """
-    labels, fields = selector_of(None), ",".join(f"reason!={reason}" for reason in OF_NO_USE)
     with opening.client(conn_id) as kube:
+        labels = selector_of(None)
         pods, server_now = list_dated(kube, lambda rest: api.list_page(POD, namespace, labels=labels, rest=rest))
-        events, _ = kube.list_all(lambda rest: api.list_page(EVENT, namespace, fields=fields, rest=rest))
+        events, _ = kube.list_all(lambda rest: api.list_page(EVENT, namespace, fields=OF_USE, rest=rest))
     by_cluster, by_subject = defaultdict(list), defaultdict(list)
     for pod in pods:
         by_cluster[str((pod["metadata"].get("labels") or {}).get("ray.io/cluster"))].append(pod)
