@@ -82,6 +82,7 @@ TROUBLES = {
     "KubeRay's operator has not looked at it": symptoms.OPERATOR_AWAY,
     "cannot be configured": symptoms.CONFIG,
     "does not get its volumes": symptoms.VOLUME,
+    "does not get its network": symptoms.SANDBOX,
     "The container": symptoms.CRASH,
     "The init container": symptoms.INIT,
 }

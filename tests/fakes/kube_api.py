@@ -84,7 +84,7 @@ class KubeApi(LoopbackServer):
         return KubernetesServer(self.url, {"Authorization": f"Bearer {token}"}, namespace="ns", **more)
 
     def put(self, plural: str, name: str, *, namespace: str = "ns", uid: str | None = None, **more: Any) -> None:
-        """Create or change a resource."""
+        """Create or change a resource; ``metadata`` is added to what every one has."""
         self.await_(self._put(plural, namespace, name, uid, more))
 
     def remove(self, plural: str, name: str, *, namespace: str = "ns") -> None:
@@ -115,7 +115,7 @@ class KubeApi(LoopbackServer):
             known = (old or {}).get("metadata", {}).get("uid", f"uid-{self.version}")
             metadata = {"name": name, "namespace": namespace, "uid": uid or known}
             metadata |= {"resourceVersion": str(self.version), "managedFields": [{"manager": "somebody"}]}
-            found = {"metadata": metadata, **more}
+            found = {**more, "metadata": {**more.get("metadata", {}), **metadata}}
             self.resources[plural, namespace, name] = found
             self._events.append((self.version, "MODIFIED" if old else "ADDED", f"{namespace}/{plural}", found))
             self._changed.notify_all()
@@ -177,6 +177,7 @@ class KubeApi(LoopbackServer):
             one = self.resources.get((plural, namespace, name))
             return web.json_response(one) if one else _absent(plural, name)
         items = [one for key, one in sorted(self.resources.items()) if key[:2] == (plural, namespace)]
+        items = [one for one in items if _is_selected(one, request.query.get("fieldSelector", ""))]
         begin = int(request.query.get("continue", 0))
         end = begin + self.page_items
         rest = {"continue": str(end)} if end < len(items) else {}
@@ -232,6 +233,17 @@ class KubeApi(LoopbackServer):
 
 def _failure(code: int, reason: str, message: str, **details: Any) -> web.Response:
     return web.json_response(status(code, reason, message, **details), status=code)
+
+
+def _is_selected(resource: Mapping[str, Any], selector: str) -> bool:
+    for one in filter(None, selector.split(",")):
+        path, operator, value = re.split("(!?=)", one, maxsplit=1)
+        found: Any = resource
+        for key in path.split("."):
+            found = found.get(key, {})
+        if (found == value) is (operator == "!="):
+            return False
+    return True
 
 
 def _absent(plural: str, name: str) -> web.Response:

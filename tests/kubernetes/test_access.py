@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from kubernetes.config import incluster_config
 
-from airflow_provider_air.clusters.kuberay import api, permissions, watching
+from airflow_provider_air.clusters.kuberay import api, permissions, surroundings, watching
 from airflow_provider_air.clusters.kuberay.answers import (
     AlreadyExistsError,
     FieldConflictError,
@@ -23,7 +23,7 @@ from airflow_provider_air.clusters.kuberay.answers import (
     TokenRefusedError,
 )
 from airflow_provider_air.clusters.kuberay.client import KubeClient
-from airflow_provider_air.clusters.kuberay.kinds import RAY_CLUSTER, RAY_JOB, Permission
+from airflow_provider_air.clusters.kuberay.kinds import EVENT, RAY_CLUSTER, RAY_JOB, Permission
 from airflow_provider_air.clusters.kuberay.permissions import ALL_BUT_PORT_FORWARD, NEEDS, check_permissions, role
 from airflow_provider_air.clusters.kuberay.reaching import transport_of
 from airflow_provider_air.clusters.kuberay.watching import Sight, watch_resource
@@ -461,3 +461,6 @@ async def test_a_head_is_reached_by_the_proxy_with_both_tokens_and_logs_come_in_
     head = client.send(api.list_pods(namespace, "c1")).items[0]["metadata"]["name"]
     assert "Ray runtime started" in client.send(api.pod_log(namespace, head, "ray-head", lines=500))
     assert client.send(api.list_events(namespace, seen[-1].resource["metadata"]["uid"])).items
+    told = {event["reason"] for event in client.send(api.list_page(EVENT, namespace, fields=surroundings.OF_USE)).items}
+    assert "Scheduled" in told
+    assert not told & set(surroundings.OF_NO_USE)

@@ -163,6 +163,8 @@ def test_a_group_that_moved_in_between_is_not_scaled(kube: Node, namespace: str)
     with pytest.raises(ApiError) as caught:
         kube.admin.call("PATCH", kube.admin.path("rayclusters", "moved", namespace, RAY), patch, kind="json-patch+json")
     assert caught.value.status == 422
+    # By these words it is told from what else is refused by 422.
+    assert "the server rejected our request due to an error in our request" in caught.value.message
 
 
 def test_what_the_operator_refuses_has_no_status_and_ours_is_told_before(kube: Node, namespace: str) -> None:

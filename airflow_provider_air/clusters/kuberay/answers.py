@@ -26,6 +26,10 @@ _CANNOT = re.compile(
     r'User "(?P<user>[^"]*)" cannot (?P<verb>[a-z]+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
     r'(?: in the namespace "(?P<namespace>[^"]*)")?'
 )
+# A webhook, and a ValidatingAdmissionPolicy: that one by 422, 403 or 401, as it likes.
+_DENIED = re.compile(r"denied (the )?request")
+# All that is told of a JSON patch that does not fit (NewGenericServerResponse); what else is wrong is named.
+_PATCH_MISFIT = "the server rejected our request due to an error in our request"
 # What server-side apply says of a field that the CRD does not have: with 500, although it is nobody's outage.
 _NOT_IN_SCHEMA = ("field not declared in schema", "failed to create typed patch object")
 
@@ -151,6 +155,12 @@ def is_anothers(answer: Answer) -> bool:
     return told is not None and any(words in told.message for words in _OF_ANOTHER_UID)
 
 
+def is_misfit(answer: Answer) -> bool:
+    """Tell whether a JSON patch does not fit the resource: a test of it does not hold, or it has no such place."""
+    told = told_by(answer) if answer.status == 422 else None
+    return told is not None and told.message.startswith(_PATCH_MISFIT)
+
+
 def failure_of(answer: Answer, asked: Asked) -> AirError:
     """Give the typed error for an answer that is no success; the caller raises it."""
     told = told_by(answer)
@@ -196,6 +206,8 @@ _REFUSED_HINT = "If it stays so, correct the kubernetes connection's token, exec
 
 
 def _refused_token(told: Told, asked: Asked) -> AirError:
+    if _DENIED.search(told.message):
+        return _invalid(told, asked)
     return TokenRefusedError(f"The kube-apiserver does not know us ({told.message}): {asked}", hint=_REFUSED_HINT)
 
 
@@ -205,7 +217,7 @@ def _forbidden(told: Told, asked: Asked) -> AirError:
     if told.has_cause("NamespaceTerminating") or "is being terminated" in told.message:
         return KubeUnavailableError(f"The namespace is going: {told.message}")
     cannot = _CANNOT.search(told.message)
-    if cannot is None and "denied the request" in told.message:
+    if cannot is None and _DENIED.search(told.message):
         return _invalid(told, asked)
     if cannot is None:
         return PermissionMissingError(

@@ -12,10 +12,15 @@ import binascii
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 from typing import Any
 
-from airflow_provider_air.clusters.kuberay.answers import failure_of, is_absent, is_anothers, told_by
+from airflow_provider_air.clusters.kuberay.answers import (
+    failure_of,
+    is_absent,
+    is_anothers,
+    is_misfit,
+    told_by,
+)
 from airflow_provider_air.clusters.kuberay.kinds import EVENT, POD, SECRET, Asked, Kind
 from airflow_provider_air.errors import ProtocolError
 from airflow_provider_air.ray_api.requests import Answer, Call
@@ -27,6 +32,8 @@ FIELD_MANAGER = "airflow-provider-air"
 SCALING_MANAGER = "airflow-provider-air-scaling"
 # Some 10 KB each: a page is read in a moment.
 PAGE_ITEMS = 100
+# Those are ten times smaller, and more.
+PAGE_EVENTS = 500
 READ_SECONDS = 30.0
 # The kube-apiserver ends a request after 60 s, and says so; who hangs up before knows less.
 WRITE_SECONDS = 65.0
@@ -103,7 +110,8 @@ def list_page(
             raise ProtocolError(f"Kubernetes answered with no list to {asked}: {answer.text[:200]!r}") from None
         return Page(items, version, rest)
 
-    params = {"limit": str(PAGE_ITEMS), "labelSelector": labels, "fieldSelector": fields, "continue": rest}
+    limit = PAGE_EVENTS if kind is EVENT else PAGE_ITEMS
+    params = {"limit": str(limit), "labelSelector": labels, "fieldSelector": fields, "continue": rest}
     return Call(
         "GET",
         kind.path(namespace),
@@ -208,15 +216,14 @@ def scale(
     Change the numbers of workers, as a field manager of their own; None where there is none, or the groups have moved.
 
     :param operations: a JSON patch, see :func:`~airflow_provider_air.clusters.kuberay.manifest.scaling_patch`
+    :raises ConfigurationError: it is refused
     """
     asked = Asked("patch", kind, namespace, name)
     body, path = list(operations), kind.path(namespace, name)
     call: Call[Any] = _write("PATCH", path, asked, body, _JSON_PATCH, {}, dry_run, manager=SCALING_MANAGER)
 
     def read(answer: Answer) -> Written | None:
-        # A test of the patch that does not hold is 422 (measured, Kubernetes 1.35).
-        has_moved = answer.status == HTTPStatus.UNPROCESSABLE_ENTITY
-        return None if has_moved or is_absent(answer, asked) else call.read(answer)
+        return None if is_misfit(answer) or is_absent(answer, asked) else call.read(answer)
 
     return replace(call, read=read)
 

@@ -20,9 +20,10 @@ from airflow_provider_air.clusters.kuberay.looking import Looking
 from airflow_provider_air.clusters.kuberay.making import Making
 from airflow_provider_air.clusters.kuberay.marks import LEASED_UNTIL, Marks, expiry
 from airflow_provider_air.clusters.kuberay.names import name_of_global, resource_name
-from airflow_provider_air.clusters.kuberay.opening import Opening
+from airflow_provider_air.clusters.kuberay.opening import Opening, dated
 from airflow_provider_air.clusters.kuberay.places import Place, propagation_of, ref_of, url_of
 from airflow_provider_air.clusters.kuberay.spec import KubeRayCluster
+from airflow_provider_air.clusters.kuberay.symptoms import moment
 from airflow_provider_air.clusters.kuberay.trouble import cluster_status_of
 from airflow_provider_air.clusters.serve_rest import ServeRest
 from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef, ClusterState
@@ -44,6 +45,8 @@ log = logging.getLogger(__name__)
 DEFAULT_CONN_ID = "kubernetes_default"
 # Within a signal handler: connecting and answering may take so long each.
 KILL_STEP_SECONDS = 1.5
+# So long nobody has looked at it: what the operator refuses has no status either, and never gets one.
+NEW_SECONDS = 10.0
 # KubeRay writes the status of a starting cluster again and again.
 CONFLICTS = 5
 
@@ -100,22 +103,30 @@ class KubeRayBackend:
         spec.validate()
         place = Place.of(replace(ref, uid=""))
         with self._opening.client(place.conn_id) as kube:
-            there = kube.send(api.get(place.kind, place.namespace, place.name))
+            wanted = dated(api.get(place.kind, place.namespace, place.name))
+            there, now = kube.send(wanted)
             if there is None:
                 try:
                     there = self._making.create(spec, place, kube, owner=owner, attempt=attempt)
                 except AlreadyExistsError:
                     # Somebody else was quicker, or a reply of ours was lost.
-                    there = kube.send(api.get(place.kind, place.namespace, place.name))
+                    there, now = kube.send(wanted)
             if there is not None:
-                self._adopt(there, spec, place, kube, attempt)
+                self._adopt(there, now, spec, place, kube, attempt)
         return replace(ref, uid="" if there is None else there["metadata"]["uid"])
 
     def _adopt(
-        self, there: Resource, spec: KubeRayCluster, place: Place, kube: KubeClient, attempt: AttemptInfo | None
+        self,
+        there: Resource,
+        now: float,
+        spec: KubeRayCluster,
+        place: Place,
+        kube: KubeClient,
+        attempt: AttemptInfo | None,
     ) -> None:
-        is_new = not there.get("status")
-        state = ClusterState.STARTING if is_new else self._looking.judged(place, there, kube).state
+        made = moment(there["metadata"].get("creationTimestamp"))
+        is_new = not there.get("status") and made is not None and now - made < NEW_SECONDS
+        state = ClusterState.STARTING if is_new else self._looking.judged(place, there, now, kube).state
         self._making.adopt(there, spec, place, kube, attempt=attempt, state=state)
 
     def find(self, spec: KubeRayCluster) -> ClusterRef:

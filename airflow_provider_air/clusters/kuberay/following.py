@@ -32,6 +32,8 @@ AGAIN_SECONDS = 0.5
 LONGEST_AGAIN_SECONDS = 15.0
 # What goes well is seldom longer without a word from KubeRay.
 FIRST_AROUND_SECONDS = 6.0
+# Who knows more may see no failure in what a look around takes for one: it is not asked again at each look.
+LONGEST_DOUBT_SECONDS = 60.0
 ASKED_AGAIN = (ClusterState.READY, ClusterState.FAILED)
 
 
@@ -45,6 +47,9 @@ class Following:
         self._clock = clock
         self._began = clock.now()
         self._pauses = backoff_seconds(AGAIN_SECONDS, LONGEST_AGAIN_SECONDS, 1.5)
+        self._doubts = backoff_seconds(2 * HEARTBEAT_SECONDS, LONGEST_DOUBT_SECONDS)
+        self._doubted: ClusterStatus | None = None
+        self._doubted_until = float("-inf")
 
     async def statuses(self) -> AsyncGenerator[ClusterStatus]:
         """
@@ -89,7 +94,13 @@ class Following:
                 status = judge(sight.resource, pods, events, now=self._clock.now() + around.skew_seconds)
         if status.state not in ASKED_AGAIN:
             return status
+        now, is_failure = self._clock.now(), status.state is ClusterState.FAILED
+        if is_failure and self._doubted is not None and now < self._doubted_until:
+            return self._doubted
         try:
-            return await self._clock.in_thread(self._looking.describe, self._place)
+            status = await self._clock.in_thread(self._looking.describe, self._place)
         except UnavailableError as error:
-            return ClusterStatus(ClusterState.UNKNOWN, str(error))
+            status = ClusterStatus(ClusterState.UNKNOWN, str(error))
+        if is_failure:
+            self._doubted, self._doubted_until = status, now + next(self._doubts)
+        return status

@@ -6,19 +6,17 @@ Runs in workers, and in threads of the triggerer.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.clusters.kuberay import api
-from airflow_provider_air.clusters.kuberay.kinds import EVENT, RAY_CLUSTER, RAY_JOB
+from airflow_provider_air.clusters.kuberay.kinds import EVENT, POD, RAY_CLUSTER, RAY_JOB
 from airflow_provider_air.clusters.kuberay.opening import dated
 from airflow_provider_air.clusters.kuberay.places import Place, head_service, token_secret
 from airflow_provider_air.clusters.kuberay.reaching import transport_of
-from airflow_provider_air.clusters.kuberay.symptoms import is_head, is_ready
-from airflow_provider_air.clusters.kuberay.trouble import judge, ray_cluster_name, worst_of
+from airflow_provider_air.clusters.kuberay.trouble import awaited_pods, judge, ray_cluster_name, worst_of
 from airflow_provider_air.contracts.clusters import ClusterState, ClusterStatus
 from airflow_provider_air.drivers.wire.texts import shortened, unstyled
 from airflow_provider_air.errors import AirError, ClusterNotReadyError
@@ -36,7 +34,7 @@ TOKEN_KEY = "auth_token"  # noqa: S105  # the name of a key
 # Of a container that has failed.
 LAST_LINES = 20
 MOST_CHARACTERS = 6000
-# Pods of one cluster fail alike: whose events are asked for.
+# Of so many pods the events are asked for one by one, else for those of all pods of the namespace at once.
 MOST_PODS = 3
 NOT_ASKED = "it is ready just now"
 NO_MORE = (ClusterState.ABSENT, ClusterState.DELETING)
@@ -66,13 +64,13 @@ class Looking:
                     silence = str(error)
             return self._judged_around(place, resource, status, now, kube, silence=silence or NOT_ASKED)
 
-    def judged(self, place: Place, resource: Resource, kube: KubeClient) -> ClusterStatus:
+    def judged(self, place: Place, resource: Resource, now: float, kube: KubeClient) -> ClusterStatus:
         """
         Judge a resource that was read just now, by what is around it; Ray is not asked.
 
+        :param now: epoch seconds by the server's clock
         :raises UnavailableError: the kube-apiserver does not answer
         """
-        now = time.time()
         status = judge(resource, now=now)
         if status.state is ClusterState.READY:
             return status
@@ -131,13 +129,13 @@ class Looking:
     def _events_of(
         self, place: Place, resource: Resource, pods: Sequence[Resource], kube: KubeClient
     ) -> Sequence[Resource]:
-        troubled = sorted((pod for pod in pods if not is_ready(pod)), key=is_head, reverse=True)[:MOST_PODS]
-        uids = [resource["metadata"]["uid"], *(pod["metadata"]["uid"] for pod in troubled)]
-        wanted = [f"involvedObject.uid={uid}" for uid in uids]
+        about = [_of_uid(resource)]
         if place.kind is RAY_JOB and (cluster := ray_cluster_name(resource)) is not None:
-            wanted.append(f"involvedObject.kind=RayCluster,involvedObject.name={cluster}")
+            about.append(f"involvedObject.kind={RAY_CLUSTER.name},involvedObject.name={cluster}")
+        awaited = awaited_pods(resource, pods)
+        about += [f"involvedObject.kind={POD.name}"] if len(awaited) > MOST_PODS else map(_of_uid, awaited)
         found: list[Resource] = []
-        for fields in wanted:
+        for fields in about:
             found += kube.list_all(partial(_events, place.namespace, fields))[0]
         return found
 
@@ -161,6 +159,10 @@ class Looking:
         except AirError as error:
             return f"; its last lines cannot be read: {error}"
         return f"; the last lines of {one.name}:\n{text}" if text else ""
+
+
+def _of_uid(resource: Mapping[str, Any]) -> str:
+    return f"involvedObject.uid={resource['metadata']['uid']}"
 
 
 def _events(namespace: str, fields: str, rest: str) -> Call[api.Page]:

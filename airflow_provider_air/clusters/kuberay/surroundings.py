@@ -1,5 +1,5 @@
 """
-What is around the clusters of a namespace, for all that wait for one in an event loop: the pods of ours, and warnings.
+What is around the clusters of a namespace, for all that wait for one in an event loop: the pods of ours, and events.
 
 Listed seldom and once for all: of a start-up that goes well the resources themselves tell.
 """
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 # Two lists each time, whoever many wait.
 AROUND_SECONDS = 20.0
+# Most of what goes well says nothing of what does not; the nodes' autoscaler's word, which does, is no warning either.
+OF_NO_USE = ("Pulled", "Created", "Killing", "CreatedHeadPod", "CreatedWorkerPod", "CreatedService")
+OF_USE = ",".join(f"reason!={reason}" for reason in OF_NO_USE)
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Surroundings:
         return self.pods.get(ray_cluster_name(resource) or "", ())
 
     def events_of(self, resource: Resource, pods: Sequence[Resource]) -> Sequence[Resource]:
-        """Give the warnings about a resource, its RayCluster, and some pods."""
+        """Give the events about a resource, its RayCluster, and some pods."""
         keys = [str(one["metadata"]["uid"]) for one in (resource, *pods)]
         found = [event for key in keys for event in self.events.get(key, ())]
         return [*found, *self.events.get(f"RayCluster/{ray_cluster_name(resource)}", ())]
@@ -62,7 +65,7 @@ def listed(opening: Opening, conn_id: str, namespace: str, now: float) -> Surrou
     with opening.client(conn_id) as kube:
         labels = selector_of(None)
         pods, server_now = list_dated(kube, lambda rest: api.list_page(POD, namespace, labels=labels, rest=rest))
-        events, _ = kube.list_all(lambda rest: api.list_page(EVENT, namespace, fields="type=Warning", rest=rest))
+        events, _ = kube.list_all(lambda rest: api.list_page(EVENT, namespace, fields=OF_USE, rest=rest))
     by_cluster, by_subject = defaultdict(list), defaultdict(list)
     for pod in pods:
         by_cluster[str((pod["metadata"].get("labels") or {}).get("ray.io/cluster"))].append(pod)

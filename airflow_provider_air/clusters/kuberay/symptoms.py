@@ -47,6 +47,8 @@ IMAGE_ABSENT_HERE = Kind(30)
 IMAGE = Kind(120)
 CONFIG = Kind(60)
 VOLUME = Kind(180)
+# A new node's network may need a while; addresses come back when others end.
+SANDBOX = Kind(180)
 INIT = Kind(90)
 CRASH = Kind(90)
 # The kubelet starts it again: a node under load lets Ray time out once or twice, and then it is well.
@@ -131,20 +133,23 @@ def of_creation(text: str, since: float | None) -> Trouble:
 # One pod
 
 
-def of_pod(pod: Resource, events: Sequence[Resource]) -> Trouble | None:
+def of_pod(pod: Resource, events: Sequence[Resource], *, now: float) -> Trouble | None:
     """
     Tell what keeps a pod from running; None where nothing does.
 
     :param events: of the namespace, or of this pod
+    :param now: epoch seconds by the API server's clock
     """
     if (pod.get("metadata") or {}).get("deletionTimestamp"):
         return None
-    mine = [event for event in events if _is_about(event, pod)]
+    mine = events_about(pod, events)
     status = pod.get("status") or {}
     if status.get("phase") == "Failed":
         why = status.get("message") or status.get("reason") or "its containers ended"
-        return Trouble(CRASH, f"{name_of(pod)} has failed: {why}", _since(pod, mine), _last_container(pod))
-    return _unscheduled(pod, mine) or _of_containers(pod, mine) or _of_volumes(pod, mine)
+        ended = [_seconds(_end_of(one), "finishedAt") for one in status.get("containerStatuses") or ()]
+        since = _since(pod, (), not_before=max(ended, default=0.0))
+        return Trouble(CRASH, f"{name_of(pod)} has failed: {why}", since, _last_container(pod))
+    return _unscheduled(pod, mine) or _of_containers(pod, mine) or _before_containers(pod, mine, now)
 
 
 def name_of(pod: Resource) -> str:
@@ -196,8 +201,8 @@ _WAITING = {
     "RunContainerError": (CONFIG, "cannot be started"),
     "CrashLoopBackOff": (CRASH, "ends again and again"),
 }
-# Events of a kubelet that cannot pull say far more than a container's state, which is soon only "Back-off".
-_IMAGE_EVENTS = ("Failed", "InspectFailed", "ErrImageNeverPull")
+# A container that ran for so long is started again without a pause (the kubelet): what was before counts no more.
+RAN_WELL_SECONDS = 600.0
 
 
 def _of_containers(pod: Resource, events: Sequence[Resource]) -> Trouble | None:
@@ -220,10 +225,11 @@ def _of_container(pod: Resource, told: Resource, events: Sequence[Resource], *, 
         kind, what = known
         if kind is CRASH:
             return _crashed(pod, told, events, who, is_init=is_init)
-        why = _image_words(events, name) if kind in (IMAGE, IMAGE_ABSENT_HERE) else None
-        text = why or waiting.get("message") or waiting.get("reason")
-        image = f" {told.get('image')!r}" if kind in (IMAGE, IMAGE_NAME, IMAGE_ABSENT_HERE) else ""
-        return Trouble(kind, f"{who} {what}{image}: {text}", _since(pod, events))
+        is_image = kind in (IMAGE, IMAGE_NAME, IMAGE_ABSENT_HERE)
+        mine = _of_image(events, name) if is_image else _of_run(events, name, "Failed")
+        text = (_image_words(mine) if is_image else None) or waiting.get("message") or waiting.get("reason")
+        image = f" {told.get('image')!r}" if is_image else ""
+        return Trouble(kind, f"{who} {what}{image}: {text}", _since(pod, mine))
     ended = state.get("terminated") or {}
     # Between two tries of the kubelet it is only terminated; a first end may still be its only one.
     if ended.get("exitCode") and int(told.get("restartCount") or 0) >= 1:
@@ -232,8 +238,7 @@ def _of_container(pod: Resource, told: Resource, events: Sequence[Resource], *, 
 
 
 def _crashed(pod: Resource, told: Resource, events: Sequence[Resource], who: str, *, is_init: bool) -> Trouble:
-    state = told.get("state") or {}
-    last = state.get("terminated") or (told.get("lastState") or {}).get("terminated") or {}
+    state, last = told.get("state") or {}, _end_of(told)
     times = int(told.get("restartCount") or 0) + ("terminated" in state)
     reason = "out of memory" if last.get("reason") == "OOMKilled" else f"exit code {last.get('exitCode', 'unknown')}"
     why = f": {last['message']}" if last.get("message") else ""
@@ -241,28 +246,71 @@ def _crashed(pod: Resource, told: Resource, events: Sequence[Resource], who: str
         str((pod.get("metadata") or {}).get("name")), str(told.get("name")), "terminated" not in state
     )
     kind = ENDED_ONCE if times < MANY_ENDS else INIT if is_init else CRASH
-    return Trouble(kind, f"{who} ended {times} times, the last time with {reason}{why}", _since(pod, events), container)
+    started, ended = _seconds(last, "startedAt"), _seconds(last, "finishedAt")
+    ran_until = ended if started and ended - started >= RAN_WELL_SECONDS else 0.0
+    since = _since(pod, _of_run(events, str(told.get("name")), "BackOff"), not_before=ran_until)
+    return Trouble(kind, f"{who} ended {times} times, the last time with {reason}{why}", since, container)
 
 
-def _image_words(events: Sequence[Resource], container: str) -> str | None:
-    found = [
-        str(event.get("message"))
+def _end_of(told: Resource) -> Resource:
+    """Give how a container ended, or did before it was started again."""
+    state: Resource = told.get("state") or {}
+    return state.get("terminated") or (told.get("lastState") or {}).get("terminated") or {}
+
+
+def _of_image(events: Sequence[Resource], container: str) -> list[Resource]:
+    return [event for event in events if _names(event, container) and _is_of_image(event)]
+
+
+def _of_run(events: Sequence[Resource], container: str, reason: str) -> list[Resource]:
+    return [
+        event
         for event in events
-        if event.get("reason") in _IMAGE_EVENTS
-        and "pull" in str(event.get("message")).lower()
-        and f"{{{container}}}" in str((event.get("involvedObject") or {}).get("fieldPath"))
+        if event.get("reason") == reason and _names(event, container) and not _is_of_image(event)
     ]
+
+
+def _names(event: Resource, container: str) -> bool:
+    return f"{{{container}}}" in str((event.get("involvedObject") or {}).get("fieldPath"))
+
+
+def _is_of_image(event: Resource) -> bool:
+    """Whether a kubelet tells of an image that it does not get; by the same reasons it tells of containers."""
+    reason = event.get("reason")
+    by_words = reason in ("Failed", "BackOff") and "pull" in str(event.get("message")).lower()
+    return by_words or reason in ("InspectFailed", "ErrImageNeverPull")
+
+
+def _image_words(events: Sequence[Resource]) -> str | None:
+    """Events of a kubelet that cannot pull say far more than a container's state, which is soon only "Back-off"."""
+    found = [str(event.get("message")) for event in events if event.get("reason") != "BackOff"]
     return max(found, key=len, default=None)
 
 
-def _of_volumes(pod: Resource, events: Sequence[Resource]) -> Trouble | None:
-    if (pod.get("status") or {}).get("phase") != "Pending":
+# What happens between a pod's node and its containers is told by events alone.
+_BEFORE_CONTAINERS = {
+    "FailedMount": (VOLUME, "does not get its volumes"),
+    "FailedAttachVolume": (VOLUME, "does not get its volumes"),
+    "FailedCreatePodSandBox": (SANDBOX, "does not get its network"),
+}
+_GOES_ON = ("SuccessfulAttachVolume", "Pulling", "Pulled", "Created", "Started")
+# What lasts is tried, and told, again at least every 123 s (the kubelet's longest wait for a volume).
+TOLD_AGAIN_SECONDS = 150.0
+
+
+def _before_containers(pod: Resource, events: Sequence[Resource], now: float) -> Trouble | None:
+    is_over = (conditions_of(pod).get("PodReadyToStartContainers") or {}).get("status") == "True"
+    if (pod.get("status") or {}).get("phase") != "Pending" or is_over:
         return None
-    found = [event for event in events if event.get("reason") in ("FailedMount", "FailedAttachVolume")]
-    if not found:
+    went_on = max((last_seen(event) for event in events if event.get("reason") in _GOES_ON), default=0.0)
+    told_since = max(went_on, now - TOLD_AGAIN_SECONDS)
+    found = [event for event in events if event.get("reason") in _BEFORE_CONTAINERS and last_seen(event) > told_since]
+    last = max(found, key=last_seen, default=None)
+    if last is None:
         return None
-    last = found[-1]
-    return Trouble(VOLUME, f"{name_of(pod)} does not get its volumes: {last.get('message')}", _since(pod, found))
+    kind, what = _BEFORE_CONTAINERS[str(last.get("reason"))]
+    alike = [event for event in found if _BEFORE_CONTAINERS[str(event.get("reason"))][0] is kind]
+    return Trouble(kind, f"{name_of(pod)} {what}: {last.get('message')}", _since(pod, alike, not_before=went_on))
 
 
 def _last_container(pod: Resource) -> Container | None:
@@ -275,15 +323,23 @@ def _the(name: str) -> str:
     return name[:1].lower() + name[1:]
 
 
-def _since(pod: Resource, events: Sequence[Resource]) -> float | None:
-    """From when on a pod has had trouble: the first warning of it, else since it was scheduled or made."""
-    # A probe that fails is no trouble while Ray starts.
-    told = [event for event in events if event.get("type") == "Warning" and event.get("reason") != "Unhealthy"]
-    warned = [at for event in told if (at := first_seen(event)) is not None]
-    if warned:
-        return min(warned)
-    scheduled = moment((conditions_of(pod).get("PodScheduled") or {}).get("lastTransitionTime"))
-    return scheduled or moment((pod.get("metadata") or {}).get("creationTimestamp"))
+def _since(pod: Resource, events: Sequence[Resource], *, not_before: float = 0.0) -> float | None:
+    """
+    From when on a pod has had a trouble: its first event, and not before the pod had its node.
+
+    :param events: about this trouble alone
+    :param not_before: when all was still well
+    """
+    scheduled = conditions_of(pod).get("PodScheduled") or {}
+    began = [seen for event in events if (seen := first_seen(event)) is not None]
+    starts = [not_before, min(began, default=0.0)]
+    if scheduled.get("status") == "True":
+        starts.append(_seconds(scheduled, "lastTransitionTime"))
+    return max(starts) or moment((pod.get("metadata") or {}).get("creationTimestamp"))
+
+
+def _seconds(told: Resource, field: str) -> float:
+    return moment(told.get(field)) or 0.0
 
 
 # Events
@@ -311,5 +367,7 @@ def warnings_of(events: Sequence[Resource], *uids: Any) -> Iterator[Resource]:
             yield event
 
 
-def _is_about(event: Resource, pod: Resource) -> bool:
-    return (event.get("involvedObject") or {}).get("uid") == (pod.get("metadata") or {}).get("uid")
+def events_about(pod: Resource, events: Sequence[Resource]) -> list[Resource]:
+    """Give the events about a pod."""
+    uid = (pod.get("metadata") or {}).get("uid")
+    return [event for event in events if (event.get("involvedObject") or {}).get("uid") == uid]

@@ -17,10 +17,13 @@ from airflow_provider_air.clusters.kuberay.symptoms import (
     Resource,
     Trouble,
     conditions_of,
+    events_about,
     first_seen,
     is_head,
     is_ready,
+    last_seen,
     moment,
+    name_of,
     of_creation,
     of_pod,
     warnings_of,
@@ -30,6 +33,10 @@ from airflow_provider_air.drivers.wire.texts import shortened
 
 MOST_CHARACTERS = 2000
 RAY_JOB = "RayJob"
+# While Ray starts its probes fail.
+PROBED_SECONDS = 60.0
+# What lasts is told again: every five minutes, where a kubelet has said much of a pod already.
+WARNED_SECONDS = 330.0
 # RayJobs whose cluster has all its first pods, or had them.
 PROVISIONED = ("Waiting", "Running", "Complete", "Failed")
 # The operator's own word on what it will not touch; it never looks again until somebody edits the resource.
@@ -83,7 +90,8 @@ def judge(
         return ClusterStatus(ClusterState.READY, "its first pods are ready")
     trouble = worst_of(resource, pods or (), events, now=now)
     if trouble is None:
-        return ClusterStatus(ClusterState.STARTING, _progress(resource, pods))
+        text = _progress(resource, pods) + _last_warning(awaited_pods(resource, pods or ()), events, now=now)
+        return ClusterStatus(ClusterState.STARTING, shortened(text, MOST_CHARACTERS))
     state = ClusterState.FAILED if trouble.is_over(now) else ClusterState.STARTING
     message = trouble.message if state is ClusterState.STARTING else _with_conditions(resource, trouble.message)
     return ClusterStatus(state, shortened(message, MOST_CHARACTERS), retryable=trouble.kind.retryable)
@@ -92,10 +100,21 @@ def judge(
 def worst_of(resource: Resource, pods: Sequence[Resource], events: Sequence[Resource], *, now: float) -> Trouble | None:
     """Give the trouble that ends a start-up first, or None where there is none."""
     found = [*_of_resource(resource, events, now=now)]
-    for pod in sorted(pods, key=is_head, reverse=True):
-        if not is_ready(pod) and (trouble := of_pod(pod, events)) is not None:
+    for pod in awaited_pods(resource, pods):
+        if (trouble := of_pod(pod, events, now=now)) is not None:
             found.append(trouble)
     return min(found, key=lambda one: (one.since or now) + one.kind.patience_seconds - now, default=None)
+
+
+def awaited_pods(resource: Resource, pods: Sequence[Resource]) -> list[Resource]:
+    """
+    Give the pods that keep a cluster from being ready, the head's first.
+
+    Of one whose first pods were all ready once that is the head's alone: the workers of later come when there is room.
+    """
+    was_well = is_provisioned(resource)
+    found = [pod for pod in pods if not is_ready(pod) and (is_head(pod) or not was_well)]
+    return sorted(found, key=is_head, reverse=True)
 
 
 def is_queued(resource: Resource) -> bool:
@@ -186,11 +205,11 @@ def _of_resource(resource: Resource, events: Sequence[Resource], *, now: float) 
     uids = (metadata.get("uid"), *_uids_of_cluster(resource, events))
     warnings = list(warnings_of(events, *uids))
     conditions = {str(one.get("type")): one for one in status.get("conditions") or ()}
-    failure = conditions.get("ReplicaFailure") or {}
-    if failure.get("status") == "True":
+    failure, was_well = conditions.get("ReplicaFailure") or {}, is_provisioned(resource)
+    if failure.get("status") == "True" and not (was_well and "Worker" in str(failure.get("reason"))):
         yield of_creation(str(failure.get("message")), moment(failure.get("lastTransitionTime")))
         return
-    if conditions:
+    if conditions or was_well:
         yield from _of_lost_head(resource, conditions)
         return
     for event in reversed(warnings):
@@ -245,8 +264,19 @@ def _progress(resource: Resource, pods: Sequence[Resource] | None) -> str:
     if head is not None and head.get("status") != "True":
         reason, message = str(head.get("reason") or ""), str(head.get("message") or "")
         told = " ".join(part for part in (reason if reason != "Unknown" else "", message) if part)
-        return shortened(f"its head is not ready{f' yet: {told}' if told else ' yet'}", MOST_CHARACTERS)
+        return f"its head is not ready{f' yet: {told}' if told else ' yet'}"
     return "its pods are starting"
+
+
+def _last_warning(pods: Sequence[Resource], events: Sequence[Resource], *, now: float) -> str:
+    """Say what the newest event about a pod warns of, as no kind of trouble does; what came after it has mended it."""
+    found = []
+    for pod in pods:
+        last = max(events_about(pod, events), key=last_seen, default={})
+        is_early = last.get("reason") == "Unhealthy" and now - (first_seen(last) or now) < PROBED_SECONDS
+        if last.get("type") == "Warning" and not is_early and now - last_seen(last) < WARNED_SECONDS:
+            found.append((last_seen(last), f"; {name_of(pod)}: {last.get('reason')}: {last.get('message')}"))
+    return max(found, default=(0.0, ""))[1]
 
 
 def _with_conditions(resource: Resource, message: str) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from tests.fakes.kube_api import KubeApi
+
+PLURALS = {"RayCluster": "rayclusters", "RayJob": "rayjobs", "Pod": "pods", "Event": "events"}
 START = 1_800_000_000.0
 UID = "11111111-2222-3333-4444-555555555555"
 POD_UID = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
@@ -110,19 +113,35 @@ def crashing(name: str = "ray-head", exit_code: int = 1, reason: str = "Error", 
 
 
 def event(
-    reason: str, message: str, *, kind: str = "RayCluster", uid: str = UID, since: float = 2, **about: Any
+    reason: str,
+    message: str,
+    *,
+    kind: str = "RayCluster",
+    uid: str = UID,
+    since: float = 2,
+    until: float | None = None,
+    is_warning: bool = True,
+    **about: Any,
 ) -> dict[str, Any]:
+    """An event; without ``until`` one that was seen for a second."""
     return {
         "kind": "Event",
-        "type": "Warning",
+        "type": "Warning" if is_warning else "Normal",
         "reason": reason,
         "message": message,
         "firstTimestamp": at(since),
-        "lastTimestamp": at(since + 1),
+        "lastTimestamp": at(since + 1 if until is None else until),
         "involvedObject": {"kind": kind, "uid": uid, "name": "flights", **about},
     }
 
 
-def pod_event(reason: str, message: str, *, uid: str = POD_UID, container: str = "ray-head", since: float = 3) -> Any:
+def pod_event(reason: str, message: str, *, uid: str = POD_UID, container: str = "ray-head", **more: Any) -> Any:
     field = f"spec.containers{{{container}}}"
-    return event(reason, message, kind="Pod", uid=uid, since=since, fieldPath=field)
+    return event(reason, message, kind="Pod", uid=uid, fieldPath=field, **{"since": 3, **more})
+
+
+def hold(kube: KubeApi, *resources: dict[str, Any]) -> None:
+    """Have a kube-apiserver hold resources of these shapes, by their names; events by their order."""
+    for number, one in enumerate(resources):
+        metadata = one.get("metadata", {"name": f"event-{number}"})
+        kube.put(PLURALS[one["kind"]], metadata["name"], uid=metadata.get("uid"), **one)

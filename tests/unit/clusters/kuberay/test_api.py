@@ -36,6 +36,10 @@ ENDING = (
     'rayclusters.ray.io "c1" is forbidden: unable to create new content in namespace ns because it is being terminated'
 )
 DENIED = 'admission webhook "policy.example.com" denied the request: no GPUs on Fridays'
+POLICY = (
+    "rayclusters.ray.io \"c1\" is forbidden: ValidatingAdmissionPolicy 'gpus' with binding 'all' denied request: "
+    "no GPUs on Fridays"
+)
 WEBHOOK = 'Internal error occurred: failed calling webhook "v.kb.io": connect: connection refused'
 SCHEMA = (
     "failed to create typed patch object (ns/c1; ray.io/v1, Kind=RayCluster): .spec.novel: field not declared in schema"
@@ -63,6 +67,9 @@ def answer(body: Mapping[str, Any] | str, code: int = 200, **headers: str) -> An
         (status(403, "Forbidden", QUOTA), QuotaExceededError, "exceeded quota: q, requested"),
         (status(403, "Forbidden", ENDING), KubeUnavailableError, "being terminated"),
         (status(403, "Forbidden", DENIED), ConfigurationError, "no GPUs on Fridays"),
+        (status(401, "Unauthorized", POLICY), ConfigurationError, "no GPUs on Fridays"),
+        (status(403, "Forbidden", POLICY), ConfigurationError, "no GPUs on Fridays"),
+        (status(422, "Invalid", POLICY), ConfigurationError, "no GPUs on Fridays"),
         (status(400, "BadRequest", DENIED), ConfigurationError, "no GPUs on Fridays"),
         (status(409, "AlreadyExists", 'rayclusters.ray.io "c1" already exists'), AlreadyExistsError, "already"),
         (status(409, "Conflict", RACE), ConflictError, "the object has been modified"),
@@ -184,7 +191,14 @@ def test_scaling_is_another_managers_and_leaves_groups_that_have_moved() -> None
     assert json.loads(call.body) == operations
     assert call.headers["Content-Type"] == "application/json-patch+json"
     assert call.params["fieldManager"] == api.SCALING_MANAGER != api.FIELD_MANAGER
-    assert call.read(answer(status(422, "Invalid", "the server rejected our request due to an error"))) is None
+    misfit = "the server rejected our request due to an error in our request"
+    assert call.read(answer(status(422, "Invalid", misfit))) is None
+
+
+@pytest.mark.parametrize("told", [POLICY, 'RayCluster.ray.io "c1" is invalid: spec.workerGroupSpecs[0].replicas: no'])
+def test_a_scaling_that_is_refused_is_not_taken_for_groups_that_have_moved(told: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"GPUs on Fridays|replicas: no"):
+        api.scale(RAY_CLUSTER, "ns", "c1", []).read(answer(status(422, "Invalid", told)))
 
 
 def test_lists_come_in_pages_and_each_item_says_what_it_is() -> None:

@@ -37,6 +37,47 @@ def test_workers_that_come_and_go_later_change_nothing() -> None:
     assert judged(shapes.ready_cluster(), shapes.ready_pod(), lost, after=LONG).state is ClusterState.READY
 
 
+CANNOT_BE_SCHEDULED = shapes.condition("PodScheduled", "False", "Unschedulable", "0/1 nodes: 1 Insufficient cpu")
+WORKER_TROUBLE = {
+    "a worker without a node": ((), shapes.pod(node_type="worker", conditions=(CANNOT_BE_SCHEDULED,)), ()),
+    "a worker without an image": ((), shapes.pod(shapes.waiting("InvalidImageName"), node_type="worker"), ()),
+    "a worker that is not made": (
+        (shapes.condition("ReplicaFailure", "True", "FailedCreateWorkerPod", shapes.QUOTA),),
+        shapes.ready_pod("worker"),
+        (),
+    ),
+    "a spec that was refused later": (
+        (),
+        shapes.ready_pod("worker"),
+        (shapes.event("InvalidRayClusterSpec", "invalid"),),
+    ),
+}
+
+
+@pytest.mark.parametrize(("more", "worker", "events"), WORKER_TROUBLE.values(), ids=WORKER_TROUBLE)
+@pytest.mark.parametrize("has_conditions", [True, False])
+def test_workers_of_later_do_not_fail_a_cluster_whose_head_is_busy(
+    more: Any, worker: Any, events: Any, has_conditions: bool
+) -> None:
+    """A probe that comes late is enough for a head that is not ready."""
+    provisioned = shapes.condition("RayClusterProvisioned", "True", "AllPodRunningAndReadyFirstTime")
+    unready = shapes.condition("HeadPodReady", "False", "ContainersNotReady")
+    busy = shapes.cluster(*((unready, provisioned, *more) if has_conditions else more), state="ready")
+    head = shapes.ready_pod()
+    head["status"]["conditions"][-1]["status"] = "False"
+    status = judged(busy, head, worker, events=events, after=LONG)
+    assert status.state is ClusterState.STARTING
+    assert "its head is not ready any more" in status.message
+
+
+def test_a_head_that_was_well_and_cannot_be_made_again_fails() -> None:
+    lost = shapes.cluster(
+        shapes.condition("ReplicaFailure", "True", "FailedCreateHeadPod", shapes.QUOTA), state="ready"
+    )
+    assert "exceeded quota" in judged(lost, after=10).message
+    assert judged(lost, after=LONG).state is ClusterState.FAILED
+
+
 def test_the_first_workers_are_waited_for() -> None:
     starting = shapes.cluster(
         shapes.condition("HeadPodReady", "True", "HeadPodRunningAndReady"),
@@ -183,8 +224,15 @@ CASES = {
     "volume": (
         shapes.starting_cluster(),
         [shapes.pod(shapes.waiting("ContainerCreating"))],
-        [shapes.pod_event("FailedMount", 'MountVolume.SetUp failed: configmap "code" not found')],
+        [shapes.pod_event("FailedMount", 'MountVolume.SetUp failed: configmap "code" not found', until=125)],
         'configmap "code" not found',
+        180,
+    ),
+    "network": (
+        shapes.starting_cluster(),
+        [shapes.pod(shapes.waiting("ContainerCreating"))],
+        [shapes.pod_event("FailedCreatePodSandBox", "failed to assign an IP address to container", until=175)],
+        "The head's pod flights-head-x2k9q does not get its network: failed to assign an IP address",
         180,
     ),
     "worker": (
@@ -283,9 +331,112 @@ def test_a_probe_that_fails_while_ray_starts_is_no_trouble() -> None:
     assert judged(shapes.starting_cluster(), crashed, events=[unhealthy], after=60).state is ClusterState.STARTING
 
 
+SCHEDULED_LATE = (shapes.condition("PodScheduled", "True", since=400),)
+NO_NODE = shapes.pod_event("FailedScheduling", "0/1 nodes are available", since=2, until=390)
+
+
+@pytest.mark.parametrize(
+    ("container", "told", "patience"),
+    [
+        (
+            shapes.waiting("ErrImagePull", "timeout"),
+            [shapes.pod_event("Failed", "Failed to pull image", since=405)],
+            120,
+        ),
+        (shapes.waiting("ImagePullBackOff", "back-off"), [], 115),
+        (
+            shapes.waiting("CreateContainerConfigError", 'secret "keys" not found'),
+            [
+                shapes.pod_event("Failed", "Failed to pull image", since=401),
+                shapes.pod_event("Failed", 'Error: secret "keys" not found', since=405),
+            ],
+            60,
+        ),
+        (
+            shapes.crashing(),
+            [
+                shapes.pod_event("BackOff", "Back-off pulling image", since=401),
+                shapes.pod_event("BackOff", "Back-off restarting failed container", since=405),
+            ],
+            90,
+        ),
+    ],
+    ids=["image", "image without events", "secret", "crash"],
+)
+def test_a_trouble_counts_from_its_own_beginning_on(container: Any, told: Any, patience: float) -> None:
+    """Not from that of another one, which is over: here there was no node for long."""
+    head, events = shapes.pod(container, conditions=SCHEDULED_LATE), [NO_NODE, *told]
+    first, last = 406, 405 + patience
+    assert judged(shapes.starting_cluster(), head, events=events, after=first).state is ClusterState.STARTING
+    assert judged(shapes.starting_cluster(), head, events=events, after=last - 1).state is ClusterState.STARTING
+    assert judged(shapes.starting_cluster(), head, events=events, after=last).state is ClusterState.FAILED
+
+
+def test_what_ran_well_for_long_counts_from_its_last_end_on() -> None:
+    ended = shapes.crashing()
+    ended["lastState"]["terminated"] |= {"startedAt": at(1000), "finishedAt": at(9000)}
+    assert judged(shapes.starting_cluster(), shapes.pod(ended), after=9080).state is ClusterState.STARTING
+    assert judged(shapes.starting_cluster(), shapes.pod(ended), after=9095).state is ClusterState.FAILED
+
+
+def test_a_pod_that_failed_late_counts_from_then_on() -> None:
+    ended = {"name": "ray-head", "state": {"terminated": {"exitCode": 1, "finishedAt": at(900)}}}
+    failed = shapes.pod(ended, phase="Failed")
+    assert judged(shapes.starting_cluster(), failed, after=950).state is ClusterState.STARTING
+    assert judged(shapes.starting_cluster(), failed, after=1000).state is ClusterState.FAILED
+
+
+MULTI_ATTACH = shapes.pod_event("FailedAttachVolume", "Multi-Attach error for volume", since=5)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "later"),
+    [
+        ((shapes.condition("PodReadyToStartContainers", "True", since=16),), []),
+        ((), [shapes.pod_event("SuccessfulAttachVolume", "AttachVolume.Attach succeeded", since=15, is_warning=False)]),
+        ((), [shapes.pod_event("Pulling", "Pulling image", since=16, is_warning=False)]),
+        ((), []),
+    ],
+    ids=["ready for containers", "attached", "pulling", "told no more"],
+)
+def test_a_volume_that_came_late_is_no_trouble_any_more(conditions: Any, later: Any) -> None:
+    head = shapes.pod(
+        shapes.waiting("ContainerCreating"), conditions=(shapes.condition("PodScheduled", "True", since=2), *conditions)
+    )
+    status = judged(shapes.starting_cluster(), head, events=[MULTI_ATTACH, *later], after=190)
+    assert status.state is ClusterState.STARTING
+    assert "does not get its volumes" not in status.message
+
+
+def test_a_second_volume_that_does_not_come_counts_from_the_first_ones_coming_on() -> None:
+    head = shapes.pod(shapes.waiting("ContainerCreating"))
+    attached = shapes.pod_event("SuccessfulAttachVolume", "succeeded", since=100, is_warning=False)
+    events = [MULTI_ATTACH, attached, shapes.pod_event("FailedMount", "timed out", since=4, until=250)]
+    assert "timed out" in judged(shapes.starting_cluster(), head, events=events, after=275).message
+    assert judged(shapes.starting_cluster(), head, events=events, after=275).state is ClusterState.STARTING
+    assert judged(shapes.starting_cluster(), head, events=events, after=290).state is ClusterState.FAILED
+
+
 def test_of_two_troubles_the_one_is_told_that_ends_the_start_first() -> None:
     worker = shapes.pod(shapes.waiting("InvalidImageName", "couldn't parse"), node_type="worker")
     assert "couldn't parse" in judged(shapes.starting_cluster(), UNSCHEDULABLE, worker).message
+
+
+def test_a_warning_of_no_known_kind_is_told() -> None:
+    told = [
+        shapes.pod_event("Scheduled", "assigned", since=2, is_warning=False),
+        shapes.pod_event("NetworkNotReady", "cni config uninitialized", since=3),
+        shapes.pod_event("Unhealthy", "Readiness probe failed: wget: not found", since=5),
+    ]
+    starting = shapes.starting_cluster(), shapes.pod(shapes.waiting("ContainerCreating"))
+
+    known = "0 of 1 pods are ready; The head's pod flights-head-x2k9q: "
+    assert judged(*starting, events=told[:2]).message == f"{known}NetworkNotReady: cni config uninitialized"
+    assert judged(*starting, events=told, after=60).message == "0 of 1 pods are ready"
+    assert judged(*starting, events=told, after=70).message.startswith(f"{known}Unhealthy: Readiness")
+    assert judged(*starting, events=told, after=400).message == "0 of 1 pods are ready"
+    mended = shapes.pod_event("Started", "Started container", since=8, is_warning=False)
+    assert judged(*starting, events=[*told, mended], after=70).message == "0 of 1 pods are ready"
 
 
 def test_trouble_of_others_is_not_ours() -> None:
