@@ -28,6 +28,8 @@ STATUS_ENDED = {"SUCCEEDED": "succeeded", "FAILED": "failed", "STOPPED": "stoppe
 # Of Airflow's words for a task: in these nobody watches the attempt, and nobody will.
 OVER = ("success", "failed", "skipped", "upstream_failed", "removed")
 NOT_BEGUN = (None, "scheduled", "queued")
+# The rest are the phases of tasks that have no attempt, such as those that make or delete a cluster.
+BY_STATE = {"success": "succeeded", **dict.fromkeys(("deferred", "restarting", "up_for_reschedule"), "running")}
 LEFT_OPEN = "Airflow ended the task before the end of its job was written down"
 NEXT_TRY = "The next try has not begun"
 MOST_ATTEMPTS = 50
@@ -70,10 +72,12 @@ def phase_of(facts: TaskFacts, attempt: Mapping[str, Any] | None, progress: Mapp
 
 
 def _phase_before(facts: TaskFacts, progress: Mapping[str, Any]) -> str:
-    """Of a task without a ledger, such as a sensor, its own word counts."""
-    status = str(progress.get("status"))
-    known = {**BY_STATUS, **STATUS_ENDED}
-    return known[status] if status in known and facts.is_ours else "none"
+    """Of a task without an attempt what a sensor says of its job counts, else Airflow's own word."""
+    status = str(progress.get("status")) if facts.is_ours else ""
+    known = STATUS_ENDED if facts.state in OVER else {**BY_STATUS, **STATUS_ENDED}
+    if status in known:
+        return known[status]
+    return "none" if facts.state in NOT_BEGUN else BY_STATE.get(str(facts.state), name(facts.state))
 
 
 def task_head(facts: TaskFacts, attempt: Mapping[str, Any] | None) -> dict[str, Any]:
