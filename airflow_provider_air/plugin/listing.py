@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.models.task_state_store import TaskStateStoreModel as State
 from airflow.models.taskinstance import TaskInstance as TI
 from airflow.models.xcom import XComModel as XCom
-from sqlalchemy import Text, and_, cast, func, null, select, tuple_
+from sqlalchemy import Text, and_, cast, exists, func, null, or_, select, tuple_
 from sqlalchemy.orm import aliased
 
 from airflow_provider_air.pages.documents import TaskDocuments
 from airflow_provider_air.pages.lenient import mapping
 from airflow_provider_air.pages.summary import summary_of
 from airflow_provider_air.plugin.answers import Made, SectionCache
-from airflow_provider_air.plugin.reading import FACTS, TaskPath, facts_of, loaded, read_kept
+from airflow_provider_air.plugin.reading import FACTS, OURS, TaskPath, facts_of, loaded, read_kept
 from airflow_provider_air.runs.history import HISTORY_KEY
 from airflow_provider_air.runs.ledger import LEDGER_KEY
 from airflow_provider_air.runs.progress import PROGRESS_KEY
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MOST_SUMMARIES = 20
 """Histories that are read anew for one request: 1 MB each at most."""
+MOST_TASKS = 300
 MOST_LEDGER_BYTES = 128 * 1024
 MOST_PROGRESS_BYTES = 64 * 1024
 MOST_CACHED_BYTES = 8 * 1024 * 1024
@@ -64,6 +65,34 @@ def read_many(
 
 
 COLUMNS = (TI.dag_id, TI.run_id, TI.task_id, TI.map_index, *FACTS)
+
+
+def read_run(session: Session, dag_id: str, run_id: str, *, with_xcoms: bool) -> tuple[list[TaskDocuments], int]:
+    """
+    Read the Ray tasks of a DAG run, by when they began.
+
+    :return: them, and how many more there are
+    """
+    where = (TI.dag_id == dag_id, TI.run_id == run_id, _uses_ray(with_xcoms=with_xcoms))
+    order = (TI.start_date.is_(None), TI.start_date, TI.task_id, TI.map_index)
+    statement = select(*COLUMNS).where(*where).order_by(*order).limit(MOST_TASKS)
+    found = read_many(session, statement, with_xcoms=with_xcoms)
+    if len(found) < MOST_TASKS:
+        return found, 0
+    return found, session.execute(select(func.count()).select_from(TI).where(*where)).scalar_one() - len(found)
+
+
+def _uses_ray(*, with_xcoms: bool) -> ColumnElement[bool]:
+    """Choose what :func:`~airflow_provider_air.pages.task_view.is_ours` says of: others may be thousands in a run."""
+    ours = [
+        TI.operator.in_(OURS),
+        TI.custom_operator_name.in_(OURS),
+        exists().where(_of_same(State), State.key == LEDGER_KEY),
+    ]
+    if with_xcoms:
+        names_a_job = cast(XCom.value, Text).contains('"submission_id"', autoescape=True)
+        ours.append(exists().where(_of_same(XCom), XCom.key == PROGRESS_KEY, names_a_job))
+    return or_(*ours)
 
 
 ALIVE = ("running", "deferred", "queued", "restarting", "up_for_retry", "up_for_reschedule")

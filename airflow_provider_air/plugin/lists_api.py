@@ -30,6 +30,7 @@ from airflow_provider_air.plugin.listing import (
     path_of,
     read_alive,
     read_many,
+    read_run,
     read_summaries,
 )
 from airflow_provider_air.plugin.pages import LOGGED_IN
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from airflow_provider_air.pages.documents import TaskDocuments
 
 router = APIRouter()
-MOST_TASKS = 300
 MOST_RECENT = 100
 MOST_RUNS, MOST_CURVES, FIRST_CURVES, MOST_METRICS = 30, 8, 3, 12
 # XComs with the last values, as training and searches push them.
@@ -62,14 +62,8 @@ def run(dag_id: str, run_id: str, session: SessionDep, access: AccessDep) -> Res
     row = session.execute(chosen.where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)).first()
     if row is None:
         raise HTTPException(404, "There is no such DAG run, or not any more")
-    statement = (
-        select(*COLUMNS)
-        .where(TI.dag_id == dag_id, TI.run_id == run_id)
-        .order_by(TI.start_date.is_(None), TI.start_date, TI.task_id, TI.map_index)
-        .limit(MOST_TASKS + 1)
-    )
-    found = read_many(session, statement, with_xcoms=access.reads_xcoms)
-    told, left_out = _with_summaries(session, found[:MOST_TASKS])
+    found, cut = read_run(session, dag_id, run_id, with_xcoms=access.reads_xcoms)
+    told, left_out = _with_summaries(session, found)
     about = {
         "dag_id": dag_id,
         "run_id": run_id,
@@ -77,7 +71,7 @@ def run(dag_id: str, run_id: str, session: SessionDep, access: AccessDep) -> Res
         "started_at": epoch(row.start_date),
         "ended_at": epoch(row.end_date),
     }
-    return answer_whole(run_view(about, told, len(found) - len(told) + left_out))
+    return answer_whole(run_view(about, told, cut + left_out))
 
 
 @router.get("/api/clusters", dependencies=[LOGGED_IN])

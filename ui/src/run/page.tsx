@@ -54,6 +54,7 @@ export function RunPage({ place }: { place: Place }) {
       <>
         <Trouble polled={polled} />
         <p class="not-ours quiet">No task of this run uses Ray.</p>
+        <NotShown view={view} />
       </>
     );
   }
@@ -93,7 +94,7 @@ export function RunPage({ place }: { place: Place }) {
           <Timeline lanes={lanes} now={view.now ?? now} hasLabels />
         </Panel>
         <Tasks place={place} tasks={tasks} now={view.now ?? now} />
-        {isNumber(view.cut) && view.cut > 0 && <p class="quiet wide">{plural(view.cut, "task")} more are not shown.</p>}
+        <NotShown view={view} />
         <div class="cards">
           {(view.clusters ?? []).map((cluster, at) => (
             <ClusterCard key={`${at} ${cluster.name}`} cluster={cluster} skew={skew}>
@@ -110,6 +111,10 @@ export function RunPage({ place }: { place: Place }) {
       </div>
     </>
   );
+}
+
+function NotShown({ view }: { view: RunView }) {
+  return isNumber(view.cut) && view.cut > 0 ? <p class="quiet wide">{plural(view.cut, "Ray task")} more are not shown.</p> : null;
 }
 
 function countsOf(tasks: RunTask[]): [string, number][] {
