@@ -26,12 +26,13 @@ Told = tuple["TaskDocuments", Mapping[str, Any]]
 """A task instance, and the summary of its history."""
 
 
-def run_view(run: Mapping[str, Any], told: Sequence[Told], cut: int) -> dict[str, Any]:
+def run_view(run: Mapping[str, Any], told: Sequence[Told], cut: int, unread: int = 0) -> dict[str, Any]:
     """
     Give the view of a DAG run.
 
     :param run: ``dag_id``, ``run_id``, ``state``, ``started_at``, ``ended_at``
     :param cut: how many of its Ray tasks were left out
+    :param unread: how many histories of tasks that have ended are not read yet: until they are, hours are too few
     """
     ours = [(each, summary) for each, summary in told if is_ours(each.facts, each.ledger, each.progress)]
     tasks = [task_row(each, summary) for each, summary in ours]
@@ -43,6 +44,7 @@ def run_view(run: Mapping[str, Any], told: Sequence[Told], cut: int) -> dict[str
         "clusters": _clusters(ours, tasks),
         **{hours: total(row[hours] for row in tasks) for hours in HOURS},
         "cut": cut,
+        "unread": unread,
     }
 
 

@@ -34,7 +34,8 @@ MOST_SUMMARIES = 20
 MOST_TASKS = 300
 MOST_LEDGER_BYTES = 128 * 1024
 MOST_PROGRESS_BYTES = 64 * 1024
-MOST_CACHED_BYTES = 8 * 1024 * 1024
+# Of one page's 300 task instances all, however large: else it would never come to the last.
+MOST_CACHED_BYTES = 32 * 1024 * 1024
 _CACHE = SectionCache(MOST_CACHED_BYTES)
 
 
@@ -114,18 +115,18 @@ def read_summaries(session: Session, paths: Sequence[TaskPath]) -> tuple[dict[Ta
     """
     Read the summaries of what was kept of ended attempts.
 
-    :return: by task instance, and how many were not read this time
+    :return: by task instance, and how many were not read yet: they come with the next requests
     """
     found: dict[TaskPath, dict[str, Any]] = {}
-    left_out, new = 0, 0
+    unread, new = 0, 0
     for path, written in _stamps(session, paths).items():
         key = (path, written)
         if key not in _CACHE and new >= MOST_SUMMARIES:
-            left_out += 1
+            unread += 1
             continue
         new += key not in _CACHE
         found[path] = dict(_CACHE.get(key, lambda path=path: _summary(session, path)).head)  # type: ignore[misc]
-    return found, left_out
+    return found, unread
 
 
 def kept_paths(session: Session, paths: Sequence[TaskPath]) -> list[TaskPath]:

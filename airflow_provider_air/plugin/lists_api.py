@@ -63,7 +63,7 @@ def run(dag_id: str, run_id: str, session: SessionDep, access: AccessDep) -> Res
     if row is None:
         raise HTTPException(404, "There is no such DAG run, or not any more")
     found, cut = read_run(session, dag_id, run_id, with_xcoms=access.reads_xcoms)
-    told, left_out = _with_summaries(session, found)
+    told, unread = _with_summaries(session, found)
     about = {
         "dag_id": dag_id,
         "run_id": run_id,
@@ -71,7 +71,7 @@ def run(dag_id: str, run_id: str, session: SessionDep, access: AccessDep) -> Res
         "started_at": epoch(row.start_date),
         "ended_at": epoch(row.end_date),
     }
-    return answer_whole(run_view(about, told, cut + left_out))
+    return answer_whole(run_view(about, told, cut, unread))
 
 
 @router.get("/api/clusters", dependencies=[LOGGED_IN])
@@ -144,7 +144,7 @@ def compare(
     ).all()
     paths = [TaskPath(row.dag_id, row.run_id, row.task_id, row.map_index) for row in rows]
     values = _values(session, paths) if access.reads_xcoms else {}
-    summaries, left_out = read_summaries(session, [path for path in paths if path not in values])
+    summaries, unread = read_summaries(session, [path for path in paths if path not in values])
     kept = kept_paths(session, paths)
     drawn = [path for path in kept if path.run_id in run][:MOST_CURVES] or ([] if run else kept[:FIRST_CURVES])
     told = []
@@ -152,7 +152,7 @@ def compare(
         last = values.get(path) or mapping(mapping(summaries.get(path)).get("last"))
         history = mapping(read_kept(session, path, HISTORY_KEY)) if path in drawn else {}
         told.append(compared_run(facts_of(path, row), last, history, metric[:MOST_METRICS]))
-    return answer_whole({**compare_view(told), "cut": left_out})
+    return answer_whole({**compare_view(told), "unread": unread})
 
 
 def _values(session: Session, paths: Sequence[TaskPath]) -> dict[TaskPath, Mapping[str, Any]]:
@@ -175,5 +175,5 @@ def _values(session: Session, paths: Sequence[TaskPath]) -> dict[TaskPath, Mappi
 def _with_summaries(session: Session, found: Sequence[TaskDocuments]) -> tuple[list[Told], int]:
     # Of what is alive, its XCom tells.
     paths = [path_of(each) for each in found if each.facts.state is None or each.facts.state in OVER]
-    summaries, left_out = read_summaries(session, paths)
-    return [(each, summaries.get(path_of(each), {})) for each in found], left_out
+    summaries, unread = read_summaries(session, paths)
+    return [(each, summaries.get(path_of(each), {})) for each in found], unread

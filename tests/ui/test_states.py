@@ -230,6 +230,41 @@ def test_other_metrics_are_asked_for_when_they_are_chosen(open_page: Open) -> No
     made.wait_asked("/api/task/", "metric=grad_norm")
 
 
+def test_the_page_of_a_run_that_has_ended_asks_until_all_is_read(open_page: Open) -> None:
+    view = {**json.loads((UI / "fixtures" / "run.json").read_text()), "state": "success", "ended_at": 1764440000.0}
+    view["tasks"] = [{**task, "state": "success"} for task in view["tasks"]]
+    answers = [{**view, "cpu_hours": 5, "unread": 30}, {**view, "cpu_hours": 9, "unread": 10}, {**view, "unread": 0}]
+
+    def before(page: Page) -> None:
+        page.clock.install()
+        page.route("**/air/api/run/**", lambda route: route.fulfill(json=answers.pop(0) if answers else view))
+
+    made = open_page("run", before=before)
+    expect(made.frame.locator(".head")).to_contain_text("at least 5")
+    for _ in range(60):
+        made.pass_seconds(1)
+        if not answers:
+            break
+    expect(made.frame.locator(".head")).to_contain_text("11.42")
+    expect(made.frame.locator("main")).not_to_contain_text("at least")
+    expect(made.frame.locator("main")).not_to_contain_text("are not shown")
+    made.pass_seconds(60)
+    # The last ones are for what is written down a little later.
+    assert len(made.requests("/api/run/")) == 3 + 3
+
+
+def test_the_comparison_asks_until_all_is_read(open_page: Open) -> None:
+    view = json.loads((UI / "fixtures" / "compare.json").read_text())
+    answers = [{**view, "runs": view["runs"][:2], "unread": 6}]
+
+    def before(page: Page) -> None:
+        page.route("**/air/api/compare/**", lambda route: route.fulfill(json=answers.pop(0) if answers else view))
+
+    frame = open_page("train", before=before).frame
+    frame.get_by_role("button", name="Compare").click()
+    expect(frame.get_by_role("group", name="Runs").get_by_role("row")).to_have_count(1 + len(view["runs"]))
+
+
 def test_the_run_and_the_clusters_have_pages(open_page: Open) -> None:
     run = open_page("run").frame
     expect(run.locator(".head")).to_contain_text("11.42")

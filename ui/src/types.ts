@@ -265,6 +265,8 @@ export interface RunView {
   gpu_hours?: number;
   /** How many tasks were left out. */
   cut?: number;
+  /** How many histories come with the next answers: until then there are more hours than told. */
+  unread?: number;
 }
 
 /** `GET air/api/clusters`: only of DAGs that the reader may see. */
@@ -302,6 +304,8 @@ export interface CompareView {
   metrics?: string[];
   /** Newest first. */
   runs?: CompareRun[];
+  /** How many histories come with the next answers. */
+  unread?: number;
 }
 
 /** What the report holds in `<script type="application/json" id="air-data">`: a view, as the API gives it. */

@@ -68,6 +68,24 @@ def test_thousands_of_other_tasks_hide_no_ray_task_of_a_run(site: AirflowSite, m
     assert (len(view["tasks"]), view["cut"]) == (4, 2)
 
 
+def test_what_is_not_read_yet_comes_with_the_next_requests(site: AirflowSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_air.plugin.listing.MOST_SUMMARIES", 2)
+    for number in range(5):
+        task = site.add_task("unread", task_id="train", state="success", map_index=number)
+        own = {**OWN, "name": f"own-{number}"}
+        task.set("air_ledger", ledger(cluster=own))
+        task.keep("air_history", kept())
+    client = site.client("viewer")
+    views = [client.get("/air/api/run/unread/r").json() for _ in range(4)]
+    assert [(view["unread"], view["cpu_hours"]) for view in views] == [(3, 16.0), (1, 32.0), (0, 40.0), (0, 40.0)]
+    assert {(view["cut"], len(view["tasks"])) for view in views} == {(0, 5)}
+    for number in range(4):
+        task = site.add_task("unread", f"r{number}", task_id="loss", state="success")
+        task.keep("air_history", kept(loss=[[1, number]]))
+    compared = [client.get("/air/api/compare/unread/loss/-1").json() for _ in range(2)]
+    assert [(view["unread"], sum(bool(run["values"]) for run in view["runs"])) for view in compared] == [(2, 2), (0, 4)]
+
+
 def test_a_run_that_is_not_there_is_not_found(site: AirflowSite) -> None:
     assert site.client("viewer").get("/air/api/run/run/nothing").status_code == 404
 

@@ -11,7 +11,7 @@ import { path, tabOf, type Place } from "../place";
 import { nowHere, useNow, usePolled, type Source } from "../polling";
 import { Said } from "../text";
 import { Skeleton } from "../task/page";
-import type { RunTask, RunView } from "../types";
+import type { Maybe, RunTask, RunView } from "../types";
 import { hasEnded, phase, toneOf, workload } from "../words";
 
 function sourceOf(place: Place): Source<RunView> {
@@ -20,8 +20,13 @@ function sourceOf(place: Place): Source<RunView> {
     key: url,
     url: () => url,
     merge: (_known, answer) => (answer ?? {}) as RunView,
-    isLive: (view) => !hasEnded(view.state) || (view.tasks ?? []).some((task) => isNumber(task.started_at) && !hasEnded(task.state)),
+    isLive: (view) => isUnread(view) || !hasEnded(view.state) || (view.tasks ?? []).some((task) => isNumber(task.started_at) && !hasEnded(task.state)),
   };
+}
+
+/** Whether histories are still to come, with more hours. */
+function isUnread(view: RunView): boolean {
+  return (view.unread ?? 0) > 0;
 }
 
 export function taskName(task: RunTask): string {
@@ -85,8 +90,8 @@ export function RunPage({ place }: { place: Place }) {
             rows={[
               ["Started", begun !== null && <When at={begun} />],
               [isNumber(view.ended_at) ? "Took" : "Elapsed", elapsed !== null && span(elapsed)],
-              ["CPU-hours", isNumber(view.cpu_hours) && number(view.cpu_hours)],
-              ["GPU-hours", isNumber(view.gpu_hours) && number(view.gpu_hours)],
+              ["CPU-hours", hours(view, view.cpu_hours)],
+              ["GPU-hours", hours(view, view.gpu_hours)],
             ]}
           />
         </section>
@@ -101,8 +106,8 @@ export function RunPage({ place }: { place: Place }) {
               <Facts
                 rows={[
                   ["Tasks", cluster.tasks?.length && <Said text={cluster.tasks.join(", ")} most={160} />],
-                  ["CPU-hours", isNumber(cluster.cpu_hours) && number(cluster.cpu_hours)],
-                  ["GPU-hours", isNumber(cluster.gpu_hours) && number(cluster.gpu_hours)],
+                  ["CPU-hours", hours(view, cluster.cpu_hours)],
+                  ["GPU-hours", hours(view, cluster.gpu_hours)],
                 ]}
               />
             </ClusterCard>
@@ -115,6 +120,10 @@ export function RunPage({ place }: { place: Place }) {
 
 function NotShown({ view }: { view: RunView }) {
   return isNumber(view.cut) && view.cut > 0 ? <p class="quiet wide">{plural(view.cut, "Ray task")} more are not shown.</p> : null;
+}
+
+function hours(view: RunView, known: Maybe<number>): string | false {
+  return isNumber(known) && `${isUnread(view) ? "at least " : ""}${number(known)}`;
 }
 
 function countsOf(tasks: RunTask[]): [string, number][] {
