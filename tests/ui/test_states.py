@@ -267,7 +267,8 @@ def test_the_comparison_asks_until_all_is_read(open_page: Open) -> None:
 
 def test_the_run_and_the_clusters_have_pages(open_page: Open) -> None:
     run = open_page("run").frame
-    expect(run.locator(".head")).to_contain_text("11.42")
+    expect(run.locator(".head")).to_contain_text("11.42 of shared clusters while this run used them")
+    expect(run.get_by_text("1.68 of the cluster while this run used it")).to_be_visible()
     expect(run.get_by_role("img", name="Timeline.")).to_be_visible()
     expect(run.get_by_role("row")).to_have_count(7)
     clusters = open_page("clusters").frame

@@ -1,5 +1,6 @@
 /** The Ray page of a DAG run: all its Ray tasks on one timeline, their clusters, and what they cost in hours. */
 
+import type { ComponentChildren } from "preact";
 import { useMemo } from "preact/hooks";
 import { Facts, Link, Panel, Pill, When } from "../parts/basics";
 import { ClusterCard } from "../clusters/card";
@@ -11,7 +12,7 @@ import { path, tabOf, type Place } from "../place";
 import { nowHere, useNow, usePolled, type Source } from "../polling";
 import { Said } from "../text";
 import { Skeleton } from "../task/page";
-import type { Maybe, RunTask, RunView } from "../types";
+import type { ClusterSection, Maybe, RunTask, RunView } from "../types";
 import { hasEnded, phase, toneOf, workload } from "../words";
 
 function sourceOf(place: Place): Source<RunView> {
@@ -66,6 +67,7 @@ export function RunPage({ place }: { place: Place }) {
   const begun = isNumber(view.started_at) ? view.started_at : null;
   const elapsed = begun === null ? null : (isNumber(view.ended_at) ? view.ended_at : now) - begun;
   const counts = countsOf(tasks);
+  const hasShared = (view.clusters ?? []).some((cluster) => isShared(cluster) && isNumber(cluster.cpu_hours));
   return (
     <>
       <Trouble polled={polled} />
@@ -90,8 +92,8 @@ export function RunPage({ place }: { place: Place }) {
             rows={[
               ["Started", begun !== null && <When at={begun} />],
               [isNumber(view.ended_at) ? "Took" : "Elapsed", elapsed !== null && span(elapsed)],
-              ["CPU-hours", hours(view, view.cpu_hours)],
-              ["GPU-hours", hours(view, view.gpu_hours)],
+              ["CPU-hours", hours(view, view.cpu_hours, hasShared && "of shared clusters while this run used them")],
+              ["GPU-hours", hours(view, view.gpu_hours, hasShared && "of shared clusters while this run used them")],
             ]}
           />
         </section>
@@ -106,8 +108,8 @@ export function RunPage({ place }: { place: Place }) {
               <Facts
                 rows={[
                   ["Tasks", cluster.tasks?.length && <Said text={cluster.tasks.join(", ")} most={160} />],
-                  ["CPU-hours", hours(view, cluster.cpu_hours)],
-                  ["GPU-hours", hours(view, cluster.gpu_hours)],
+                  ["CPU-hours", hours(view, cluster.cpu_hours, isShared(cluster) && "of the cluster while this run used it")],
+                  ["GPU-hours", hours(view, cluster.gpu_hours, isShared(cluster) && "of the cluster while this run used it")],
                 ]}
               />
             </ClusterCard>
@@ -122,8 +124,21 @@ function NotShown({ view }: { view: RunView }) {
   return isNumber(view.cut) && view.cut > 0 ? <p class="quiet wide">{plural(view.cut, "Ray task")} more are not shown.</p> : null;
 }
 
-function hours(view: RunView, known: Maybe<number>): string | false {
-  return isNumber(known) && `${isUnread(view) ? "at least " : ""}${number(known)}`;
+function isShared(cluster: ClusterSection): boolean {
+  return cluster.is_own === false;
+}
+
+/** `whose`: what they are of, where that is not plain. */
+function hours(view: RunView, known: Maybe<number>, whose: string | false): ComponentChildren {
+  return (
+    isNumber(known) && (
+      <>
+        {isUnread(view) && "at least "}
+        {number(known)}
+        {whose && known > 0 && <span class="quiet"> {whose}</span>}
+      </>
+    )
+  );
 }
 
 function countsOf(tasks: RunTask[]): [string, number][] {
