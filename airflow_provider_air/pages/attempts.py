@@ -123,12 +123,13 @@ def state_section(
     }
 
 
-def attempts_section(ledger: Any, current: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+def attempts_section(ledger: Any, facts: TaskFacts) -> list[dict[str, Any]]:
     """Give the section ``attempts``, oldest first."""
-    return [_attempt_row(item, is_current=item is current) for item in attempts_of(ledger)]
+    current = attempt_of(ledger, facts)
+    return [_attempt_row(item, facts, is_current=item is current) for item in attempts_of(ledger)]
 
 
-def _attempt_row(attempt: Mapping[str, Any], *, is_current: bool) -> dict[str, Any]:
+def _attempt_row(attempt: Mapping[str, Any], facts: TaskFacts, *, is_current: bool) -> dict[str, Any]:
     steps = mapping(attempt.get("steps"))
     known = [at for at in map(epoch, steps.values()) if at is not None]
     return {
@@ -141,9 +142,24 @@ def _attempt_row(attempt: Mapping[str, Any], *, is_current: bool) -> dict[str, A
         "begun_at": min(known, default=None),
         "ended_at": epoch(steps.get("ended")),
         "cluster": name(mapping(attempt.get("cluster")).get("name")) or None,
+        "taken_over_by": facts.try_number if is_current and _is_taken_over(attempt, facts) else None,
         "is_current": is_current,
         "stop_pending": attempt.get("stop_pending") is True,
     }
+
+
+def _is_taken_over(attempt: Mapping[str, Any], facts: TaskFacts) -> bool:
+    """Whether a later try goes on with an attempt, or has brought it to its end: the ledger has who began it alone."""
+    if facts.try_number <= count(attempt.get("try_number"), 1) or facts.state in NOT_BEGUN:
+        return False
+    phase, steps = ENDED.get(str(attempt.get("phase"))), mapping(attempt.get("steps"))
+    if phase is None:
+        return attempt.get("stop_pending") is not True
+    if phase in GOOD and facts.state == "success":
+        return True
+    # A failure that was there before made this try: that is no adoption.
+    noted = epoch(steps.get("collected")) or epoch(steps.get("ended"))
+    return noted is not None and facts.started_at is not None and noted >= facts.started_at
 
 
 def cluster_section(

@@ -102,7 +102,7 @@ def live_sections(documents: TaskDocuments, history: Mapping[str, Any]) -> dict[
         "task": task_section(documents, attempt),
         "state": state_section(facts, attempt, progress, mapping(history.get("progress"))),
         "cluster": cluster_section(attempt or _made(result), mapping(history.get("cluster")), links),
-        "attempts": attempts_section(documents.ledger, attempt),
+        "attempts": attempts_section(documents.ledger, facts),
         "timeline": timeline_section(attempt, {**mapping(history.get("steps")), **running_of(progress)}),
         # Seconds old, where the history's are up to ten more.
         "values": {name(key): rounded(value) for key, value in mapping(progress.get("values")).items()},

@@ -223,6 +223,16 @@ def test_the_attempt_before_is_drawn_beside(open_page: Open) -> None:
     expect(frame.get_by_role("img", name="; try 1: ")).to_have_count(2)
 
 
+def test_an_attempt_that_a_later_try_took_over_says_so(open_page: Open) -> None:
+    view = json.loads((UI / "fixtures" / "train.json").read_text())
+    (adopted,) = view["sections"]["attempts"][1:]
+    view["sections"]["attempts"] = [{**adopted, "number": 1, "try_number": 1, "taken_over_by": 2}]
+    frame = open_page("train", before=lambda page: page.route(API, lambda route: route.fulfill(json=view))).frame
+    rows = frame.get_by_role("group", name="Attempts").get_by_role("row")
+    expect(rows).to_have_count(2)
+    expect(rows.last.get_by_role("cell").nth(1)).to_have_text("1, then 2")
+
+
 def test_other_metrics_are_asked_for_when_they_are_chosen(open_page: Open) -> None:
     made = open_page("train")
     made.frame.get_by_role("button", name="grad_norm").click()

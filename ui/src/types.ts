@@ -71,6 +71,8 @@ export interface AttemptRow {
   generation?: number;
   number?: number;
   try_number?: number;
+  /** The later try that goes on with it, or has ended it. */
+  taken_over_by?: number;
   phase?: string;
   message?: string;
   begun_at?: number;

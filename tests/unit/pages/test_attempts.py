@@ -143,6 +143,32 @@ def test_an_earlier_try_shows_its_own_attempt() -> None:
     assert [row["is_current"] for row in told["attempts"]] == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("stored", "fields", "state", "expected"),
+    [
+        ("submitted", {}, "deferred", 2),
+        # It has not begun yet, or what it finds is being stopped.
+        ("submitted", {}, "queued", None),
+        ("submitted", {"stop_pending": True}, "running", None),
+        # It collects what ended before it began, or ended while it waited.
+        ("SUCCEEDED", {"steps": {"ended": 50.0, "collected": 120.0}}, "running", 2),
+        ("FAILED", {"steps": {"ended": 150.0}}, "failed", 2),
+        ("SUCCEEDED", {"steps": {"ended": 50.0, "collected": 60.0}}, "success", 2),
+        # It is to begin the next one.
+        ("FAILED", {"steps": {"ended": 50.0}}, "running", None),
+        ("SUCCEEDED", {"steps": {"ended": 50.0, "collected": 60.0}}, "running", None),
+    ],
+)
+def test_an_attempt_says_which_later_try_has_taken_it_over(
+    stored: str, fields: dict[str, Any], state: str, expected: int | None
+) -> None:
+    of = facts(state=state, try_number=2, last_try=2, started_at=100.0)
+    (row,) = task_view(documents(attempt(stored, **fields), of=of))["attempts"]
+    assert (row["try_number"], row["taken_over_by"]) == (1, expected)
+    first = task_view(documents(attempt(stored, **fields), of=facts(state="failed", last_try=2)))["attempts"]
+    assert first[0]["taken_over_by"] is None
+
+
 def test_of_a_cluster_only_what_is_for_people_is_told() -> None:
     ref = {**CLUSTER, "details": {"ray_conn_id": "r", "host": "10.0.0.1", "token": "canary"}}
     seen = {"name": "ray_default", "resources": {"CPU": {"used": 1, "total": 4}}, "nodes": [{"id": "n", "x": "canary"}]}
