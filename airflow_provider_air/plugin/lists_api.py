@@ -34,7 +34,7 @@ from airflow_provider_air.plugin.listing import (
     read_summaries,
 )
 from airflow_provider_air.plugin.pages import LOGGED_IN
-from airflow_provider_air.plugin.paths import RUN, Metrics, map_index_of
+from airflow_provider_air.plugin.paths import RUN, Known, Metrics, map_index_of
 from airflow_provider_air.plugin.reading import TaskPath, epoch, facts_of, read_kept
 from airflow_provider_air.runs.history import HISTORY_KEY
 from airflow_provider_air.runs.ledger import LEDGER_KEY
@@ -52,7 +52,7 @@ VALUES_KEYS = ("metrics", "best_metrics")
 
 
 @router.get(f"/api/run{RUN}", dependencies=[READS_TASK])
-def run(dag_id: str, run_id: str, session: SessionDep, access: AccessDep) -> Response:
+def run(dag_id: str, run_id: str, session: SessionDep, access: AccessDep, known: Known) -> Response:
     """
     Give the Ray tasks of a DAG run.
 
@@ -71,7 +71,7 @@ def run(dag_id: str, run_id: str, session: SessionDep, access: AccessDep) -> Res
         "started_at": epoch(row.start_date),
         "ended_at": epoch(row.end_date),
     }
-    return answer_whole(run_view(about, told, cut, unread))
+    return answer_whole(run_view(about, told, cut, unread), known)
 
 
 @router.get("/api/clusters", dependencies=[LOGGED_IN])

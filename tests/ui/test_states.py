@@ -263,6 +263,35 @@ def test_the_page_of_a_run_that_has_ended_asks_until_all_is_read(open_page: Open
     assert len(made.requests("/api/run/")) == 3 + 3
 
 
+def test_the_page_of_a_run_is_sent_again_only_where_something_is_new(open_page: Open) -> None:
+    view = {**json.loads((UI / "fixtures" / "run.json").read_text()), "hash": "h1"}
+    later = {**view, "hash": "h2", "tasks": view["tasks"][:2]}
+    answers: list[dict[str, Any]] = [view, {"version": 1, "now": view["now"] + 5, "hash": "h1"}]
+
+    def before(page: Page) -> None:
+        page.clock.install()
+        page.route("**/air/api/run/**", lambda route: route.fulfill(json=answers.pop(0) if answers else later))
+
+    made = open_page("run", before=before)
+    rows = made.frame.get_by_role("group", name="Ray tasks").get_by_role("row")
+    expect(rows).to_have_count(7)
+    made.frame.evaluate(LISTEN_TO_PAUSES)
+    for _ in range(60):
+        made.pass_seconds(1)
+        if not answers:
+            break
+    expect(rows).to_have_count(7)
+    for _ in range(60):
+        made.pass_seconds(1)
+        if rows.count() == 3:
+            break
+    expect(rows).to_have_count(3)
+    assert ["known=h1" in url for url in made.requests("/api/run/")[:3]] == [False, True, True]
+    pauses = made.frame.evaluate("window.pauses")
+    assert 5000 in pauses
+    assert 2000 not in pauses
+
+
 def test_the_comparison_asks_until_all_is_read(open_page: Open) -> None:
     view = json.loads((UI / "fixtures" / "compare.json").read_text())
     answers = [{**view, "runs": view["runs"][:2], "unread": 6}]

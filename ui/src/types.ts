@@ -236,7 +236,7 @@ export interface TaskView {
   sections?: Sections;
 }
 
-/** `GET air/api/run/{dag_id}/{run_id}` */
+/** `GET air/api/run/{dag_id}/{run_id}?known=HASH`: no more than the hash where it is known. */
 export interface RunTask extends TaskKey {
   operator?: string;
   workload?: string;
@@ -256,6 +256,7 @@ export interface RunTask extends TaskKey {
 export interface RunView {
   version?: number;
   now?: number;
+  hash?: string;
   dag_id?: string;
   run_id?: string;
   state?: string;

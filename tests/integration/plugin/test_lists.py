@@ -45,6 +45,10 @@ def test_a_run_has_all_its_ray_tasks(site: AirflowSite) -> None:
     clusters = {cluster["name"]: cluster for cluster in view["clusters"]}
     assert clusters["shared"]["resources"] == {"CPU": {"used": 1, "total": 4}}
     assert clusters["shared"]["tasks"] == ["tune[3]"]
+    client, known = site.client("viewer"), {"known": view["hash"]}
+    assert set(client.get("/air/api/run/run/r", params=known).json()) == {"version", "now", "hash"}
+    live.push("progress", {"submission_id": "air-2", "status": "RUNNING", "message": "half"})
+    assert len(client.get("/air/api/run/run/r", params=known).json()["tasks"]) == 2
 
 
 def test_thousands_of_other_tasks_hide_no_ray_task_of_a_run(site: AirflowSite, monkeypatch: pytest.MonkeyPatch) -> None:

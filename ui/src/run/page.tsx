@@ -15,13 +15,23 @@ import { Skeleton } from "../task/page";
 import type { ClusterSection, Maybe, RunTask, RunView } from "../types";
 import { hasEnded, phase, toneOf, workload } from "../words";
 
+/** It reads many tasks. */
+const EVERY_SECONDS = 5;
+
+/** Where nothing is new, what is known stays. */
+function merged(known: RunView | null, answer: unknown): RunView {
+  const view = (answer ?? {}) as RunView;
+  return known && view.hash && view.hash === known.hash ? { ...known, ...view } : view;
+}
+
 function sourceOf(place: Place): Source<RunView> {
   const url = `${place.base}api/run/${path(place.dagId, place.runId)}`;
   return {
     key: url,
-    url: () => url,
-    merge: (_known, answer) => (answer ?? {}) as RunView,
+    url: (known) => (known?.hash ? `${url}?${new URLSearchParams({ known: known.hash })}` : url),
+    merge: merged,
     isLive: (view) => isUnread(view) || !hasEnded(view.state) || (view.tasks ?? []).some((task) => isNumber(task.started_at) && !hasEnded(task.state)),
+    everySeconds: EVERY_SECONDS,
   };
 }
 
