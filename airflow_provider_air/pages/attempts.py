@@ -28,6 +28,8 @@ STATUS_ENDED = {"SUCCEEDED": "succeeded", "FAILED": "failed", "STOPPED": "stoppe
 # Of Airflow's words for a task: in these nobody watches the attempt, and nobody will.
 OVER = ("success", "failed", "skipped", "upstream_failed", "removed")
 NOT_BEGUN = (None, "scheduled", "queued")
+# The rest are the phases of tasks that have no attempt, such as those that make or delete a cluster.
+BY_STATE = {"success": "succeeded", **dict.fromkeys(("deferred", "restarting", "up_for_reschedule"), "running")}
 LEFT_OPEN = "Airflow ended the task before the end of its job was written down"
 NEXT_TRY = "The next try has not begun"
 MOST_ATTEMPTS = 50
@@ -70,10 +72,12 @@ def phase_of(facts: TaskFacts, attempt: Mapping[str, Any] | None, progress: Mapp
 
 
 def _phase_before(facts: TaskFacts, progress: Mapping[str, Any]) -> str:
-    """Of a task without a ledger, such as a sensor, its own word counts."""
-    status = str(progress.get("status"))
-    known = {**BY_STATUS, **STATUS_ENDED}
-    return known[status] if status in known and facts.is_ours else "none"
+    """Of a task without an attempt what a sensor says of its job counts, else Airflow's own word."""
+    status = str(progress.get("status")) if facts.is_ours else ""
+    known = STATUS_ENDED if facts.state in OVER else {**BY_STATUS, **STATUS_ENDED}
+    if status in known:
+        return known[status]
+    return "none" if facts.state in NOT_BEGUN else BY_STATE.get(str(facts.state), name(facts.state))
 
 
 def task_head(facts: TaskFacts, attempt: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -119,12 +123,13 @@ def state_section(
     }
 
 
-def attempts_section(ledger: Any, current: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+def attempts_section(ledger: Any, facts: TaskFacts) -> list[dict[str, Any]]:
     """Give the section ``attempts``, oldest first."""
-    return [_attempt_row(item, is_current=item is current) for item in attempts_of(ledger)]
+    current = attempt_of(ledger, facts)
+    return [_attempt_row(item, facts, is_current=item is current) for item in attempts_of(ledger)]
 
 
-def _attempt_row(attempt: Mapping[str, Any], *, is_current: bool) -> dict[str, Any]:
+def _attempt_row(attempt: Mapping[str, Any], facts: TaskFacts, *, is_current: bool) -> dict[str, Any]:
     steps = mapping(attempt.get("steps"))
     known = [at for at in map(epoch, steps.values()) if at is not None]
     return {
@@ -137,9 +142,24 @@ def _attempt_row(attempt: Mapping[str, Any], *, is_current: bool) -> dict[str, A
         "begun_at": min(known, default=None),
         "ended_at": epoch(steps.get("ended")),
         "cluster": name(mapping(attempt.get("cluster")).get("name")) or None,
+        "taken_over_by": facts.try_number if is_current and _is_taken_over(attempt, facts) else None,
         "is_current": is_current,
         "stop_pending": attempt.get("stop_pending") is True,
     }
+
+
+def _is_taken_over(attempt: Mapping[str, Any], facts: TaskFacts) -> bool:
+    """Whether a later try goes on with an attempt, or has brought it to its end: the ledger has who began it alone."""
+    if facts.try_number <= count(attempt.get("try_number"), 1) or facts.state in NOT_BEGUN:
+        return False
+    phase, steps = ENDED.get(str(attempt.get("phase"))), mapping(attempt.get("steps"))
+    if phase is None:
+        return attempt.get("stop_pending") is not True
+    if phase in GOOD and facts.state == "success":
+        return True
+    # A failure that was there before made this try: that is no adoption.
+    noted = epoch(steps.get("collected")) or epoch(steps.get("ended"))
+    return noted is not None and facts.started_at is not None and noted >= facts.started_at
 
 
 def cluster_section(

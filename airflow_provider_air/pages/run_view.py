@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,8 @@ from airflow_provider_air.pages.attempts import (
     task_head,
     timeline_section,
 )
-from airflow_provider_air.pages.lenient import mapping, name
-from airflow_provider_air.pages.summary import HOURS
+from airflow_provider_air.pages.lenient import epoch, mapping, name
+from airflow_provider_air.pages.summary import HOURS, Span, hours_of
 from airflow_provider_air.pages.task_view import is_ours
 
 if TYPE_CHECKING:
@@ -26,23 +27,26 @@ Told = tuple["TaskDocuments", Mapping[str, Any]]
 """A task instance, and the summary of its history."""
 
 
-def run_view(run: Mapping[str, Any], told: Sequence[Told], cut: int) -> dict[str, Any]:
+def run_view(run: Mapping[str, Any], told: Sequence[Told], cut: int, unread: int = 0) -> dict[str, Any]:
     """
     Give the view of a DAG run.
 
     :param run: ``dag_id``, ``run_id``, ``state``, ``started_at``, ``ended_at``
     :param cut: how many of its Ray tasks were left out
+    :param unread: how many histories of tasks that have ended are not read yet: until they are, hours are too few
     """
     ours = [(each, summary) for each, summary in told if is_ours(each.facts, each.ledger, each.progress)]
     tasks = [task_row(each, summary) for each, summary in ours]
+    clusters = _clusters(ours, tasks)
     return {
         **run,
         "dag_id": name(run.get("dag_id")),
         "run_id": name(run.get("run_id")),
         "tasks": tasks,
-        "clusters": _clusters(ours, tasks),
-        **{hours: total(row[hours] for row in tasks) for hours in HOURS},
+        "clusters": clusters,
+        **{hours: total(cluster[hours] for cluster in clusters) for hours in HOURS},
         "cut": cut,
+        "unread": unread,
     }
 
 
@@ -53,8 +57,9 @@ def task_row(documents: TaskDocuments, summary: Mapping[str, Any]) -> dict[str, 
     progress, known = own(documents.progress, attempt), own(summary, attempt)
     state = state_section(facts, attempt, progress, {})
     ref = mapping(mapping(attempt).get("cluster"))
-    # Of a cluster that others use, too, nobody can say whose time it was.
-    hours = {key: known.get(key) if ref.get("owned") is True else None for key in HOURS}
+    # Of a cluster that others use, too, nobody can say which task's time it was: counted by cluster alone.
+    is_own = ref.get("owned") is True
+    hours = {key: hours_of(_had(attempt, known, key)) if is_own else None for key in HOURS}
     return {
         **task_head(facts, attempt),
         "phase": state["phase"],
@@ -88,14 +93,28 @@ def total(values: Iterable[float | None]) -> float | None:
 
 def _clusters(told: Sequence[Told], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    had: dict[tuple[Any, ...], list[Span]] = defaultdict(list)
     for (documents, summary), row in zip(told, rows, strict=True):
         seen = seen_cluster(documents, summary)
         if seen is not None:
-            known = found.setdefault(cluster_key(seen), {**seen, "tasks": [], **dict.fromkeys(HOURS)})
+            key = cluster_key(seen)
+            known = found.setdefault(key, {**seen, "tasks": []})
             known |= newer(known, seen)
             known["tasks"].append(f"{row['task_id']}[{row['map_index']}]" if row["map_index"] >= 0 else row["task_id"])
-            known |= {hours: total((known[hours], row[hours])) for hours in HOURS}
-    return list(found.values())
+            attempt = attempt_of(documents.ledger, documents.facts)
+            for hours in HOURS:
+                had[(*key, hours)] += _had(attempt, own(summary, attempt), hours)
+    return [{**known, **{hours: hours_of(had[(*key, hours)]) for hours in HOURS}} for key, known in found.items()]
+
+
+def _had(attempt: Mapping[str, Any] | None, summary: Mapping[str, Any], hours: str) -> list[Span]:
+    """Give what a cluster had for an attempt; of one that others use, too, not while the job waited for room there."""
+    spans: list[Span] = mapping(summary.get("had")).get(hours, [])
+    sent = epoch(mapping(mapping(attempt).get("steps")).get("sent"))
+    is_own = mapping(mapping(attempt).get("cluster")).get("owned") is True
+    if is_own or sent is None:
+        return spans
+    return [(max(since, sent), until, amount) for since, until, amount in spans if until > sent]
 
 
 def cluster_key(cluster: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 from airflow_provider_air.pages.lenient import epoch, items, mapping, name, number
@@ -11,14 +13,16 @@ from airflow_provider_air.pages.thinning import is_point
 MOST_VALUES = 100
 # As histories name what a cluster has.
 HOURS = {"cpu_hours": "CPU total", "gpu_hours": "GPU total"}
+Span = tuple[float, float, float]
+"""Since when, until when, how much."""
 
 
 def summary_of(history: Mapping[str, Any]) -> dict[str, Any]:
     """
     Give what lists need of a history: small plain JSON.
 
-    :return: ``submission_id``, ``steps``, ``cluster``, ``last`` (the last value by metric), ``cpu_hours``,
-        ``gpu_hours``: of the whole cluster, while the attempt had it; None where nobody saw what it has
+    :return: ``submission_id``, ``steps``, ``cluster``, ``last`` (the last value by metric), ``had``: by each of
+        :data:`HOURS` what the whole cluster had while the attempt had it, for :func:`hours_of`
     """
     curves = list(mapping(history.get("series")).items())[:MOST_VALUES]
     return {
@@ -26,7 +30,7 @@ def summary_of(history: Mapping[str, Any]) -> dict[str, Any]:
         "steps": dict(mapping(history.get("steps"))),
         "cluster": dict(mapping(history.get("cluster"))),
         "last": {name(key): last_of(points) for key, points in curves},
-        **{hours: _hours(history, resource) for hours, resource in HOURS.items()},
+        "had": {hours: _spans(history, resource) for hours, resource in HOURS.items()},
     }
 
 
@@ -36,16 +40,27 @@ def last_of(points: Any) -> float | int | None:
     return number(told[-1][1]) if told and is_point(told[-1]) else None
 
 
-def _hours(history: Mapping[str, Any], resource: str) -> float | None:
-    """Add up what the cluster had, each amount until the next look: from when it was ready until the attempt's end."""
+def _spans(history: Mapping[str, Any], resource: str) -> list[Span]:
+    """Give each amount until the next look: from when the cluster was ready until the attempt's end."""
     steps = mapping(history.get("steps"))
     seen = [(epoch(point[0]), mapping(point[1])) for point in items(history.get("resources")) if is_point(point)]
     known = sorted((at, float(number(told.get(resource)) or 0.0)) for at, told in seen if at is not None)
     if not known:
-        return None
+        return []
     ready, ended = epoch(steps.get("ready")), epoch(steps.get("ended"))
     first = known[0][0] if ready is None else min(ready, known[0][0])
     last = known[-1][0] if ended is None else max(ended, known[-1][0])
-    moments = [first, *(at for at, _ in known[1:]), last]
-    spans = zip(known, moments, moments[1:], strict=False)
-    return sum(amount * (until - since) for (_, amount), since, until in spans) / 3600
+    amounts = [amount for _, amount in known]
+    changes = [place for place, amount in enumerate(amounts) if place == 0 or amount != amounts[place - 1]]
+    moments = [first, *(known[place][0] for place in changes[1:]), last]
+    return [(*between, amounts[place]) for place, between in zip(changes, pairwise(moments), strict=True)]
+
+
+def hours_of(spans: Iterable[Span]) -> float | None:
+    """Add up what a cluster had, where several saw it at a time only once; None where nobody saw what it has."""
+    known = sorted(spans)
+    counted, until = 0.0, -math.inf
+    for since, end, amount in known:
+        counted += amount * max(0.0, end - max(since, until))
+        until = max(until, end)
+    return counted / 3600 if known else None

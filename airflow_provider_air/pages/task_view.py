@@ -101,8 +101,8 @@ def live_sections(documents: TaskDocuments, history: Mapping[str, Any]) -> dict[
     sections = {
         "task": task_section(documents, attempt),
         "state": state_section(facts, attempt, progress, mapping(history.get("progress"))),
-        "cluster": cluster_section(attempt, mapping(history.get("cluster")), links),
-        "attempts": attempts_section(documents.ledger, attempt),
+        "cluster": cluster_section(attempt or _made(result), mapping(history.get("cluster")), links),
+        "attempts": attempts_section(documents.ledger, facts),
         "timeline": timeline_section(attempt, {**mapping(history.get("steps")), **running_of(progress)}),
         # Seconds old, where the history's are up to ten more.
         "values": {name(key): rounded(value) for key, value in mapping(progress.get("values")).items()},
@@ -131,6 +131,12 @@ def task_section(documents: TaskDocuments, attempt: Mapping[str, Any] | None) ->
 def is_ours(facts: TaskFacts, ledger: Any, progress: Any) -> bool:
     """Whether there is, or will be, something to show: its operator is ours, or it has left what only ours do."""
     return facts.is_ours or bool(mapping(ledger)) or "submission_id" in mapping(progress)
+
+
+def _made(result: Any) -> dict[str, Any]:
+    """Give what names the cluster that a task has made, or found there; empty where its result is none."""
+    told = mapping(result)
+    return {"cluster": told} if isinstance(told.get("created"), bool) and "backend" in told else {}
 
 
 def _tasks(told: Mapping[str, Any]) -> dict[str, dict[str, int]] | None:

@@ -86,9 +86,15 @@ class Made:
         return 1000 + len(repr(self.head)) + sum(len(section.body) for section in self.sections.values())
 
 
-def answer_whole(view: Mapping[str, Any]) -> Response:
-    """Give the answer that is one view, without sections."""
-    told = {"version": VERSION, "now": time.time(), **view}
+def answer_whole(view: Mapping[str, Any], known: Iterable[str] = ()) -> Response:
+    """
+    Give the answer that is one view, without sections; no more than its hash where that is known.
+
+    :param known: the hash of what the browser has
+    """
+    whole = encoded({"view": view})["view"]
+    new = {} if whole.hash in known else view
+    told = {"version": VERSION, "now": time.time(), "hash": whole.hash, **new}
     return Response(_json(told), media_type="application/json")
 
 

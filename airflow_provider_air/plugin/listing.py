@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.models.task_state_store import TaskStateStoreModel as State
 from airflow.models.taskinstance import TaskInstance as TI
 from airflow.models.xcom import XComModel as XCom
-from sqlalchemy import Text, and_, cast, func, null, select, tuple_
+from sqlalchemy import Text, and_, cast, exists, func, null, or_, select, tuple_
 from sqlalchemy.orm import aliased
 
 from airflow_provider_air.pages.documents import TaskDocuments
 from airflow_provider_air.pages.lenient import mapping
 from airflow_provider_air.pages.summary import summary_of
 from airflow_provider_air.plugin.answers import Made, SectionCache
-from airflow_provider_air.plugin.reading import FACTS, TaskPath, facts_of, loaded, read_kept
+from airflow_provider_air.plugin.reading import FACTS, OURS, TaskPath, facts_of, loaded, read_kept
 from airflow_provider_air.runs.history import HISTORY_KEY
 from airflow_provider_air.runs.ledger import LEDGER_KEY
 from airflow_provider_air.runs.progress import PROGRESS_KEY
@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 
 MOST_SUMMARIES = 20
 """Histories that are read anew for one request: 1 MB each at most."""
+MOST_TASKS = 300
 MOST_LEDGER_BYTES = 128 * 1024
 MOST_PROGRESS_BYTES = 64 * 1024
-MOST_CACHED_BYTES = 8 * 1024 * 1024
+# Of one page's 300 task instances all, however large: else it would never come to the last.
+MOST_CACHED_BYTES = 32 * 1024 * 1024
 _CACHE = SectionCache(MOST_CACHED_BYTES)
 
 
@@ -66,6 +68,34 @@ def read_many(
 COLUMNS = (TI.dag_id, TI.run_id, TI.task_id, TI.map_index, *FACTS)
 
 
+def read_run(session: Session, dag_id: str, run_id: str, *, with_xcoms: bool) -> tuple[list[TaskDocuments], int]:
+    """
+    Read the Ray tasks of a DAG run, by when they began.
+
+    :return: them, and how many more there are
+    """
+    where = (TI.dag_id == dag_id, TI.run_id == run_id, _uses_ray(with_xcoms=with_xcoms))
+    order = (TI.start_date.is_(None), TI.start_date, TI.task_id, TI.map_index)
+    statement = select(*COLUMNS).where(*where).order_by(*order).limit(MOST_TASKS)
+    found = read_many(session, statement, with_xcoms=with_xcoms)
+    if len(found) < MOST_TASKS:
+        return found, 0
+    return found, session.execute(select(func.count()).select_from(TI).where(*where)).scalar_one() - len(found)
+
+
+def _uses_ray(*, with_xcoms: bool) -> ColumnElement[bool]:
+    """Choose what :func:`~airflow_provider_air.pages.task_view.is_ours` says of: others may be thousands in a run."""
+    ours = [
+        TI.operator.in_(OURS),
+        TI.custom_operator_name.in_(OURS),
+        exists().where(_of_same(State), State.key == LEDGER_KEY),
+    ]
+    if with_xcoms:
+        names_a_job = cast(XCom.value, Text).contains('"submission_id"', autoescape=True)
+        ours.append(exists().where(_of_same(XCom), XCom.key == PROGRESS_KEY, names_a_job))
+    return or_(*ours)
+
+
 ALIVE = ("running", "deferred", "queued", "restarting", "up_for_retry", "up_for_reschedule")
 MOST_LIVE = 200
 
@@ -85,18 +115,18 @@ def read_summaries(session: Session, paths: Sequence[TaskPath]) -> tuple[dict[Ta
     """
     Read the summaries of what was kept of ended attempts.
 
-    :return: by task instance, and how many were not read this time
+    :return: by task instance, and how many were not read yet: they come with the next requests
     """
     found: dict[TaskPath, dict[str, Any]] = {}
-    left_out, new = 0, 0
+    unread, new = 0, 0
     for path, written in _stamps(session, paths).items():
         key = (path, written)
         if key not in _CACHE and new >= MOST_SUMMARIES:
-            left_out += 1
+            unread += 1
             continue
         new += key not in _CACHE
         found[path] = dict(_CACHE.get(key, lambda path=path: _summary(session, path)).head)  # type: ignore[misc]
-    return found, left_out
+    return found, unread
 
 
 def kept_paths(session: Session, paths: Sequence[TaskPath]) -> list[TaskPath]:

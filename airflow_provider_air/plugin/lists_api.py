@@ -30,10 +30,11 @@ from airflow_provider_air.plugin.listing import (
     path_of,
     read_alive,
     read_many,
+    read_run,
     read_summaries,
 )
 from airflow_provider_air.plugin.pages import LOGGED_IN
-from airflow_provider_air.plugin.paths import RUN, Metrics, map_index_of
+from airflow_provider_air.plugin.paths import RUN, Known, Metrics, map_index_of
 from airflow_provider_air.plugin.reading import TaskPath, epoch, facts_of, read_kept
 from airflow_provider_air.runs.history import HISTORY_KEY
 from airflow_provider_air.runs.ledger import LEDGER_KEY
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from airflow_provider_air.pages.documents import TaskDocuments
 
 router = APIRouter()
-MOST_TASKS = 300
 MOST_RECENT = 100
 MOST_RUNS, MOST_CURVES, FIRST_CURVES, MOST_METRICS = 30, 8, 3, 12
 # XComs with the last values, as training and searches push them.
@@ -52,7 +52,7 @@ VALUES_KEYS = ("metrics", "best_metrics")
 
 
 @router.get(f"/api/run{RUN}", dependencies=[READS_TASK])
-def run(dag_id: str, run_id: str, session: SessionDep, access: AccessDep) -> Response:
+def run(dag_id: str, run_id: str, session: SessionDep, access: AccessDep, known: Known) -> Response:
     """
     Give the Ray tasks of a DAG run.
 
@@ -62,14 +62,8 @@ def run(dag_id: str, run_id: str, session: SessionDep, access: AccessDep) -> Res
     row = session.execute(chosen.where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)).first()
     if row is None:
         raise HTTPException(404, "There is no such DAG run, or not any more")
-    statement = (
-        select(*COLUMNS)
-        .where(TI.dag_id == dag_id, TI.run_id == run_id)
-        .order_by(TI.start_date.is_(None), TI.start_date, TI.task_id, TI.map_index)
-        .limit(MOST_TASKS + 1)
-    )
-    found = read_many(session, statement, with_xcoms=access.reads_xcoms)
-    told, left_out = _with_summaries(session, found[:MOST_TASKS])
+    found, cut = read_run(session, dag_id, run_id, with_xcoms=access.reads_xcoms)
+    told, unread = _with_summaries(session, found)
     about = {
         "dag_id": dag_id,
         "run_id": run_id,
@@ -77,7 +71,7 @@ def run(dag_id: str, run_id: str, session: SessionDep, access: AccessDep) -> Res
         "started_at": epoch(row.start_date),
         "ended_at": epoch(row.end_date),
     }
-    return answer_whole(run_view(about, told, len(found) - len(told) + left_out))
+    return answer_whole(run_view(about, told, cut, unread), known)
 
 
 @router.get("/api/clusters", dependencies=[LOGGED_IN])
@@ -150,7 +144,7 @@ def compare(
     ).all()
     paths = [TaskPath(row.dag_id, row.run_id, row.task_id, row.map_index) for row in rows]
     values = _values(session, paths) if access.reads_xcoms else {}
-    summaries, left_out = read_summaries(session, [path for path in paths if path not in values])
+    summaries, unread = read_summaries(session, [path for path in paths if path not in values])
     kept = kept_paths(session, paths)
     drawn = [path for path in kept if path.run_id in run][:MOST_CURVES] or ([] if run else kept[:FIRST_CURVES])
     told = []
@@ -158,7 +152,7 @@ def compare(
         last = values.get(path) or mapping(mapping(summaries.get(path)).get("last"))
         history = mapping(read_kept(session, path, HISTORY_KEY)) if path in drawn else {}
         told.append(compared_run(facts_of(path, row), last, history, metric[:MOST_METRICS]))
-    return answer_whole({**compare_view(told), "cut": left_out})
+    return answer_whole({**compare_view(told), "unread": unread})
 
 
 def _values(session: Session, paths: Sequence[TaskPath]) -> dict[TaskPath, Mapping[str, Any]]:
@@ -181,5 +175,5 @@ def _values(session: Session, paths: Sequence[TaskPath]) -> dict[TaskPath, Mappi
 def _with_summaries(session: Session, found: Sequence[TaskDocuments]) -> tuple[list[Told], int]:
     # Of what is alive, its XCom tells.
     paths = [path_of(each) for each in found if each.facts.state is None or each.facts.state in OVER]
-    summaries, left_out = read_summaries(session, paths)
-    return [(each, summaries.get(path_of(each), {})) for each in found], left_out
+    summaries, unread = read_summaries(session, paths)
+    return [(each, summaries.get(path_of(each), {})) for each in found], unread

@@ -38,7 +38,8 @@ MOST_ROWS = 300
 FACTS = (TI.operator, TI.custom_operator_name, TI.state, TI.try_number, TI.start_date, TI.end_date)
 MOST_VALUE_BYTES = 2 * 1024 * 1024
 OUR_PREFIX = "air_"
-DECORATED = ("@task.ray",)
+# Operators and decorators by the names that Airflow keeps of them.
+OURS = (*airflow_provider_air.__all__, "@task.ray")
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def facts_of(path: TaskPath, row: Any) -> TaskFacts:
 
 def is_ours(operator: str | None) -> bool:
     """Whether an operator is the provider's, by the name that Airflow keeps of it."""
-    return operator is not None and (operator in airflow_provider_air.__all__ or operator in DECORATED)
+    return operator in OURS
 
 
 def read_stamps(session: Session, path: TaskPath, *, with_xcoms: bool) -> Stamps:

@@ -223,6 +223,16 @@ def test_the_attempt_before_is_drawn_beside(open_page: Open) -> None:
     expect(frame.get_by_role("img", name="; try 1: ")).to_have_count(2)
 
 
+def test_an_attempt_that_a_later_try_took_over_says_so(open_page: Open) -> None:
+    view = json.loads((UI / "fixtures" / "train.json").read_text())
+    (adopted,) = view["sections"]["attempts"][1:]
+    view["sections"]["attempts"] = [{**adopted, "number": 1, "try_number": 1, "taken_over_by": 2}]
+    frame = open_page("train", before=lambda page: page.route(API, lambda route: route.fulfill(json=view))).frame
+    rows = frame.get_by_role("group", name="Attempts").get_by_role("row")
+    expect(rows).to_have_count(2)
+    expect(rows.last.get_by_role("cell").nth(1)).to_have_text("1, then 2")
+
+
 def test_other_metrics_are_asked_for_when_they_are_chosen(open_page: Open) -> None:
     made = open_page("train")
     made.frame.get_by_role("button", name="grad_norm").click()
@@ -230,9 +240,74 @@ def test_other_metrics_are_asked_for_when_they_are_chosen(open_page: Open) -> No
     made.wait_asked("/api/task/", "metric=grad_norm")
 
 
+def test_the_page_of_a_run_that_has_ended_asks_until_all_is_read(open_page: Open) -> None:
+    view = {**json.loads((UI / "fixtures" / "run.json").read_text()), "state": "success", "ended_at": 1764440000.0}
+    view["tasks"] = [{**task, "state": "success"} for task in view["tasks"]]
+    answers = [{**view, "cpu_hours": 5, "unread": 30}, {**view, "cpu_hours": 9, "unread": 10}, {**view, "unread": 0}]
+
+    def before(page: Page) -> None:
+        page.clock.install()
+        page.route("**/air/api/run/**", lambda route: route.fulfill(json=answers.pop(0) if answers else view))
+
+    made = open_page("run", before=before)
+    expect(made.frame.locator(".head")).to_contain_text("at least 5")
+    for _ in range(60):
+        made.pass_seconds(1)
+        if not answers:
+            break
+    expect(made.frame.locator(".head")).to_contain_text("11.42")
+    expect(made.frame.locator("main")).not_to_contain_text("at least")
+    expect(made.frame.locator("main")).not_to_contain_text("are not shown")
+    made.pass_seconds(60)
+    # The last ones are for what is written down a little later.
+    assert len(made.requests("/api/run/")) == 3 + 3
+
+
+def test_the_page_of_a_run_is_sent_again_only_where_something_is_new(open_page: Open) -> None:
+    view = {**json.loads((UI / "fixtures" / "run.json").read_text()), "hash": "h1"}
+    later = {**view, "hash": "h2", "tasks": view["tasks"][:2]}
+    answers: list[dict[str, Any]] = [view, {"version": 1, "now": view["now"] + 5, "hash": "h1"}]
+
+    def before(page: Page) -> None:
+        page.clock.install()
+        page.route("**/air/api/run/**", lambda route: route.fulfill(json=answers.pop(0) if answers else later))
+
+    made = open_page("run", before=before)
+    rows = made.frame.get_by_role("group", name="Ray tasks").get_by_role("row")
+    expect(rows).to_have_count(7)
+    made.frame.evaluate(LISTEN_TO_PAUSES)
+    for _ in range(60):
+        made.pass_seconds(1)
+        if not answers:
+            break
+    expect(rows).to_have_count(7)
+    for _ in range(60):
+        made.pass_seconds(1)
+        if rows.count() == 3:
+            break
+    expect(rows).to_have_count(3)
+    assert ["known=h1" in url for url in made.requests("/api/run/")[:3]] == [False, True, True]
+    pauses = made.frame.evaluate("window.pauses")
+    assert 5000 in pauses
+    assert 2000 not in pauses
+
+
+def test_the_comparison_asks_until_all_is_read(open_page: Open) -> None:
+    view = json.loads((UI / "fixtures" / "compare.json").read_text())
+    answers = [{**view, "runs": view["runs"][:2], "unread": 6}]
+
+    def before(page: Page) -> None:
+        page.route("**/air/api/compare/**", lambda route: route.fulfill(json=answers.pop(0) if answers else view))
+
+    frame = open_page("train", before=before).frame
+    frame.get_by_role("button", name="Compare").click()
+    expect(frame.get_by_role("group", name="Runs").get_by_role("row")).to_have_count(1 + len(view["runs"]))
+
+
 def test_the_run_and_the_clusters_have_pages(open_page: Open) -> None:
     run = open_page("run").frame
-    expect(run.locator(".head")).to_contain_text("11.42")
+    expect(run.locator(".head")).to_contain_text("11.42 of shared clusters while this run used them")
+    expect(run.get_by_text("1.68 of the cluster while this run used it")).to_be_visible()
     expect(run.get_by_role("img", name="Timeline.")).to_be_visible()
     expect(run.get_by_role("row")).to_have_count(7)
     clusters = open_page("clusters").frame

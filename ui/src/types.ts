@@ -71,6 +71,8 @@ export interface AttemptRow {
   generation?: number;
   number?: number;
   try_number?: number;
+  /** The later try that goes on with it, or has ended it. */
+  taken_over_by?: number;
   phase?: string;
   message?: string;
   begun_at?: number;
@@ -234,7 +236,7 @@ export interface TaskView {
   sections?: Sections;
 }
 
-/** `GET air/api/run/{dag_id}/{run_id}` */
+/** `GET air/api/run/{dag_id}/{run_id}?known=HASH`: no more than the hash where it is known. */
 export interface RunTask extends TaskKey {
   operator?: string;
   workload?: string;
@@ -254,6 +256,7 @@ export interface RunTask extends TaskKey {
 export interface RunView {
   version?: number;
   now?: number;
+  hash?: string;
   dag_id?: string;
   run_id?: string;
   state?: string;
@@ -265,6 +268,8 @@ export interface RunView {
   gpu_hours?: number;
   /** How many tasks were left out. */
   cut?: number;
+  /** How many histories come with the next answers: until then there are more hours than told. */
+  unread?: number;
 }
 
 /** `GET air/api/clusters`: only of DAGs that the reader may see. */
@@ -302,6 +307,8 @@ export interface CompareView {
   metrics?: string[];
   /** Newest first. */
   runs?: CompareRun[];
+  /** How many histories come with the next answers. */
+  unread?: number;
 }
 
 /** What the report holds in `<script type="application/json" id="air-data">`: a view, as the API gives it. */

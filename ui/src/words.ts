@@ -21,7 +21,7 @@ const PHASES: Record<string, [string, Tone]> = {
 
 export function phase(name: unknown): { label: string; tone: Tone } {
   const found = Object.hasOwn(PHASES, String(name)) ? PHASES[String(name)] : undefined;
-  return found ? { label: found[0], tone: found[1] } : { label: words(name) || "Unknown", tone: "quiet" };
+  return found ? { label: found[0], tone: found[1] } : { label: words(name) || "Unknown", tone: toneOf(name) };
 }
 
 const GOOD = /^(success|succeeded|finished|terminated|healthy|running_healthy|alive|done|passed|ok)$/;

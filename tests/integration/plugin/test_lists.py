@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from tests.airflow_site import NOW, AirflowSite
 
 OWN = {"backend": "local", "name": "own-1", "details": {}, "owned": True}
@@ -43,6 +45,49 @@ def test_a_run_has_all_its_ray_tasks(site: AirflowSite) -> None:
     clusters = {cluster["name"]: cluster for cluster in view["clusters"]}
     assert clusters["shared"]["resources"] == {"CPU": {"used": 1, "total": 4}}
     assert clusters["shared"]["tasks"] == ["tune[3]"]
+    client, known = site.client("viewer"), {"known": view["hash"]}
+    assert set(client.get("/air/api/run/run/r", params=known).json()) == {"version", "now", "hash"}
+    live.push("progress", {"submission_id": "air-2", "status": "RUNNING", "message": "half"})
+    assert len(client.get("/air/api/run/run/r", params=known).json()["tasks"]) == 2
+
+
+def test_thousands_of_other_tasks_hide_no_ray_task_of_a_run(site: AirflowSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_air.plugin.listing.MOST_TASKS", 4)
+    for number in range(6):
+        site.add_task("large", task_id="sql", operator="SQLExecuteQueryOperator", map_index=number)
+    # Somebody else's XCom of this name.
+    site.add_task("large", task_id="etl", operator="BashOperator").push("progress", {"rows": 5})
+    later = NOW + timedelta(hours=1)
+    site.add_task("large", task_id="train", start_date=later, state=None)
+    site.add_task("large", task_id="custom", operator="MyTrain", start_date=later).set("air_ledger", ledger())
+    site.add_task("large", task_id="by_name", operator="X", custom_operator_name="@task.ray", start_date=later)
+    sensor = site.add_task("large", task_id="sensor", operator="MySensor", start_date=later)
+    sensor.push("progress", {"submission_id": "air-9", "status": "RUNNING"})
+    view = site.client("viewer").get("/air/api/run/large/r").json()
+    assert {row["task_id"] for row in view["tasks"]} == {"train", "custom", "by_name", "sensor"}
+    assert view["cut"] == 0
+    site.add_task("large", task_id="tune", start_date=later)
+    site.add_task("large", task_id="tune", start_date=later, map_index=1)
+    view = site.client("viewer").get("/air/api/run/large/r").json()
+    assert (len(view["tasks"]), view["cut"]) == (4, 2)
+
+
+def test_what_is_not_read_yet_comes_with_the_next_requests(site: AirflowSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_air.plugin.listing.MOST_SUMMARIES", 2)
+    for number in range(5):
+        task = site.add_task("unread", task_id="train", state="success", map_index=number)
+        own = {**OWN, "name": f"own-{number}"}
+        task.set("air_ledger", ledger(cluster=own))
+        task.keep("air_history", kept())
+    client = site.client("viewer")
+    views = [client.get("/air/api/run/unread/r").json() for _ in range(4)]
+    assert [(view["unread"], view["cpu_hours"]) for view in views] == [(3, 16.0), (1, 32.0), (0, 40.0), (0, 40.0)]
+    assert {(view["cut"], len(view["tasks"])) for view in views} == {(0, 5)}
+    for number in range(4):
+        task = site.add_task("unread", f"r{number}", task_id="loss", state="success")
+        task.keep("air_history", kept(loss=[[1, number]]))
+    compared = [client.get("/air/api/compare/unread/loss/-1").json() for _ in range(2)]
+    assert [(view["unread"], sum(bool(run["values"]) for run in view["runs"])) for view in compared] == [(2, 2), (0, 4)]
 
 
 def test_a_run_that_is_not_there_is_not_found(site: AirflowSite) -> None:

@@ -61,8 +61,47 @@ def test_after_a_clear_the_next_try_has_not_begun() -> None:
     assert told["message"] == NEXT_TRY
 
 
-def test_a_task_that_never_came_to_ray_says_none() -> None:
-    assert phase(facts(state="failed")) == "none"
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (None, "none"),
+        ("queued", "none"),
+        ("running", "running"),
+        ("deferred", "running"),
+        ("up_for_reschedule", "running"),
+        ("up_for_retry", "up_for_retry"),
+        ("success", "succeeded"),
+        ("failed", "failed"),
+        ("skipped", "skipped"),
+        ("upstream_failed", "upstream_failed"),
+    ],
+)
+def test_a_task_without_an_attempt_is_as_far_as_airflow_says(state: str | None, expected: str) -> None:
+    assert phase(facts(state=state, operator="RayDeleteClusterOperator")) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "expected"),
+    [
+        ("deferred", "PENDING", "queued"),
+        ("deferred", "STOPPED", "stopped"),
+        ("failed", "FAILED", "failed"),
+        # It waited for no more than that.
+        ("success", "RUNNING", "succeeded"),
+    ],
+)
+def test_of_a_sensor_the_job_counts_while_it_waits(state: str, status: str, expected: str) -> None:
+    progress = {"submission_id": "air-1", "status": status}
+    assert phase(facts(state=state, operator="RayJobSensor"), progress=progress) == expected
+
+
+@pytest.mark.parametrize("is_made", [True, False])
+def test_a_create_task_shows_its_cluster(is_made: bool) -> None:
+    of = facts(state="success", operator="RayCreateClusterOperator")
+    told = task_view(documents(of=of, result={**CLUSTER, "created": is_made}))
+    assert (told["cluster"]["name"], told["cluster"]["conn_id"]) == ("ray_default", "ray_default")
+    # A result of the author's own names none.
+    assert "cluster" not in task_view(documents(of=of, result=CLUSTER))
 
 
 def test_the_message_that_was_last_stays_once_the_progress_is_gone() -> None:
@@ -102,6 +141,32 @@ def test_an_earlier_try_shows_its_own_attempt() -> None:
     assert (told["state"]["phase"], told["state"]["error"]) == ("failed", "boom")
     assert "result" not in told
     assert [row["is_current"] for row in told["attempts"]] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("stored", "fields", "state", "expected"),
+    [
+        ("submitted", {}, "deferred", 2),
+        # It has not begun yet, or what it finds is being stopped.
+        ("submitted", {}, "queued", None),
+        ("submitted", {"stop_pending": True}, "running", None),
+        # It collects what ended before it began, or ended while it waited.
+        ("SUCCEEDED", {"steps": {"ended": 50.0, "collected": 120.0}}, "running", 2),
+        ("FAILED", {"steps": {"ended": 150.0}}, "failed", 2),
+        ("SUCCEEDED", {"steps": {"ended": 50.0, "collected": 60.0}}, "success", 2),
+        # It is to begin the next one.
+        ("FAILED", {"steps": {"ended": 50.0}}, "running", None),
+        ("SUCCEEDED", {"steps": {"ended": 50.0, "collected": 60.0}}, "running", None),
+    ],
+)
+def test_an_attempt_says_which_later_try_has_taken_it_over(
+    stored: str, fields: dict[str, Any], state: str, expected: int | None
+) -> None:
+    of = facts(state=state, try_number=2, last_try=2, started_at=100.0)
+    (row,) = task_view(documents(attempt(stored, **fields), of=of))["attempts"]
+    assert (row["try_number"], row["taken_over_by"]) == (1, expected)
+    first = task_view(documents(attempt(stored, **fields), of=facts(state="failed", last_try=2)))["attempts"]
+    assert first[0]["taken_over_by"] is None
 
 
 def test_of_a_cluster_only_what_is_for_people_is_told() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow_provider_air.pages.documents import TaskDocuments
 from airflow_provider_air.pages.run_view import run_view
+from airflow_provider_air.pages.summary import summary_of
 from tests.unit.pages.documents import CLUSTER, attempt, documents, facts
 
 RUN = {"dag_id": "d", "run_id": "r", "state": "running"}
@@ -17,28 +18,42 @@ def task(name: str, *attempts: dict[str, Any], **fields: Any) -> TaskDocuments:
     return documents(*attempts, of=replace(facts(**fields), task_id=name))
 
 
-def test_tasks_share_a_cluster_and_each_own_one_counts_its_hours() -> None:
+def had(since: float, until: float, cpus: float = 4.0, gpus: float = 0.0, submission_id: str = "air-1") -> Any:
+    """Give the summary of an attempt that had a cluster for some hours."""
+    steps = {"ready": since * 3600, "ended": until * 3600}
+    resources = [[since * 3600 + 5, {"CPU total": cpus, "GPU total": gpus}]]
+    return summary_of({"submission_id": submission_id, "steps": steps, "resources": resources})
+
+
+def test_tasks_share_a_cluster_whose_hours_count_once_for_the_run() -> None:
     own = {**CLUSTER, "name": "own-1", "owned": True}
     told = [
-        (task("a", attempt()), {"submission_id": "air-1", "cpu_hours": 3.0}),
-        (task("b", attempt()), {}),
-        (task("c", attempt("SUCCEEDED", cluster=own)), {"submission_id": "air-1", "cpu_hours": 2.5, "gpu_hours": 1.0}),
+        (task("a", attempt()), had(1, 3)),
+        (task("b", attempt()), had(2, 4)),
+        (task("c", attempt("SUCCEEDED", cluster=own)), had(1, 2, cpus=2.5, gpus=1)),
         (task("bash", is_ours=False), {}),
     ]
     view = run_view(RUN, told, 0)
     assert [row["task_id"] for row in view["tasks"]] == ["a", "b", "c"]
-    assert [(cluster["name"], cluster["tasks"]) for cluster in view["clusters"]] == [
-        ("ray_default", ["a", "b"]),
-        ("own-1", ["c"]),
-    ]
-    # Of a shared cluster nobody can say whose time it was.
+    clusters = [(cluster["name"], cluster["tasks"], cluster["cpu_hours"]) for cluster in view["clusters"]]
+    assert clusters == [("ray_default", ["a", "b"], 12.0), ("own-1", ["c"], 2.5)]
+    # Of a shared cluster nobody can say which task's time it was.
     assert [row["cpu_hours"] for row in view["tasks"]] == [None, None, 2.5]
-    assert (view["cpu_hours"], view["gpu_hours"]) == (2.5, 1.0)
+    assert (view["cpu_hours"], view["gpu_hours"]) == (14.5, 1.0)
+
+
+def test_a_shared_cluster_is_not_used_while_a_job_waits_for_room_there() -> None:
+    steps = {"intended": 0.0, "ready": 3600.0, "sent": 3 * 3600.0}
+    waited = attempt("SUCCEEDED", steps=steps, limit=1)
+    assert run_view(RUN, [(task("a", waited), had(1, 4))], 0)["cpu_hours"] == 4.0
+    # A cluster of the task's own is there for nobody else meanwhile.
+    waited = attempt("SUCCEEDED", steps=steps, cluster={**CLUSTER, "owned": True})
+    assert run_view(RUN, [(task("a", waited), had(1, 4))], 0)["cpu_hours"] == 12.0
 
 
 def test_the_summary_of_an_earlier_attempt_does_not_count() -> None:
     own = {**CLUSTER, "owned": True}
-    told = [(task("a", attempt(cluster=own)), {"submission_id": "air-0", "cpu_hours": 3.0})]
+    told = [(task("a", attempt(cluster=own)), had(1, 2, submission_id="air-0"))]
     assert run_view(RUN, told, 0)["cpu_hours"] is None
 
 

@@ -30,6 +30,17 @@ def test_a_hash_is_of_what_is_inside_alone() -> None:
     assert one == same != other
 
 
+def test_of_a_view_that_the_browser_has_no_more_than_its_hash_is_sent() -> None:
+    view = {"tasks": ["a"], "cut": 0}
+    first = told(answer_whole(view))
+    assert {key: first[key] for key in view} == view
+    again = told(answer_whole(view, ["", first["hash"]]))
+    assert set(again) == {"version", "now", "hash"}
+    assert again["hash"] == first["hash"]
+    changed = told(answer_whole({**view, "cut": 1}, [first["hash"]]))
+    assert (changed["cut"], changed["hash"] == first["hash"]) == (1, False)
+
+
 def test_what_is_no_number_is_no_answer() -> None:
     with pytest.raises(ValueError, match="JSON"):
         answer_whole({"a": float("nan")})

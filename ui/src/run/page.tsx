@@ -1,5 +1,6 @@
 /** The Ray page of a DAG run: all its Ray tasks on one timeline, their clusters, and what they cost in hours. */
 
+import type { ComponentChildren } from "preact";
 import { useMemo } from "preact/hooks";
 import { Facts, Link, Panel, Pill, When } from "../parts/basics";
 import { ClusterCard } from "../clusters/card";
@@ -11,17 +12,32 @@ import { path, tabOf, type Place } from "../place";
 import { nowHere, useNow, usePolled, type Source } from "../polling";
 import { Said } from "../text";
 import { Skeleton } from "../task/page";
-import type { RunTask, RunView } from "../types";
+import type { ClusterSection, Maybe, RunTask, RunView } from "../types";
 import { hasEnded, phase, toneOf, workload } from "../words";
+
+/** It reads many tasks. */
+const EVERY_SECONDS = 5;
+
+/** Where nothing is new, what is known stays. */
+function merged(known: RunView | null, answer: unknown): RunView {
+  const view = (answer ?? {}) as RunView;
+  return known && view.hash && view.hash === known.hash ? { ...known, ...view } : view;
+}
 
 function sourceOf(place: Place): Source<RunView> {
   const url = `${place.base}api/run/${path(place.dagId, place.runId)}`;
   return {
     key: url,
-    url: () => url,
-    merge: (_known, answer) => (answer ?? {}) as RunView,
-    isLive: (view) => !hasEnded(view.state) || (view.tasks ?? []).some((task) => isNumber(task.started_at) && !hasEnded(task.state)),
+    url: (known) => (known?.hash ? `${url}?${new URLSearchParams({ known: known.hash })}` : url),
+    merge: merged,
+    isLive: (view) => isUnread(view) || !hasEnded(view.state) || (view.tasks ?? []).some((task) => isNumber(task.started_at) && !hasEnded(task.state)),
+    everySeconds: EVERY_SECONDS,
   };
+}
+
+/** Whether histories are still to come, with more hours. */
+function isUnread(view: RunView): boolean {
+  return (view.unread ?? 0) > 0;
 }
 
 export function taskName(task: RunTask): string {
@@ -54,12 +70,14 @@ export function RunPage({ place }: { place: Place }) {
       <>
         <Trouble polled={polled} />
         <p class="not-ours quiet">No task of this run uses Ray.</p>
+        <NotShown view={view} />
       </>
     );
   }
   const begun = isNumber(view.started_at) ? view.started_at : null;
   const elapsed = begun === null ? null : (isNumber(view.ended_at) ? view.ended_at : now) - begun;
   const counts = countsOf(tasks);
+  const hasShared = (view.clusters ?? []).some((cluster) => isShared(cluster) && isNumber(cluster.cpu_hours));
   return (
     <>
       <Trouble polled={polled} />
@@ -84,8 +102,8 @@ export function RunPage({ place }: { place: Place }) {
             rows={[
               ["Started", begun !== null && <When at={begun} />],
               [isNumber(view.ended_at) ? "Took" : "Elapsed", elapsed !== null && span(elapsed)],
-              ["CPU-hours", isNumber(view.cpu_hours) && number(view.cpu_hours)],
-              ["GPU-hours", isNumber(view.gpu_hours) && number(view.gpu_hours)],
+              ["CPU-hours", hours(view, view.cpu_hours, hasShared && "of shared clusters while this run used them")],
+              ["GPU-hours", hours(view, view.gpu_hours, hasShared && "of shared clusters while this run used them")],
             ]}
           />
         </section>
@@ -93,15 +111,15 @@ export function RunPage({ place }: { place: Place }) {
           <Timeline lanes={lanes} now={view.now ?? now} hasLabels />
         </Panel>
         <Tasks place={place} tasks={tasks} now={view.now ?? now} />
-        {isNumber(view.cut) && view.cut > 0 && <p class="quiet wide">{plural(view.cut, "task")} more are not shown.</p>}
+        <NotShown view={view} />
         <div class="cards">
           {(view.clusters ?? []).map((cluster, at) => (
             <ClusterCard key={`${at} ${cluster.name}`} cluster={cluster} skew={skew}>
               <Facts
                 rows={[
                   ["Tasks", cluster.tasks?.length && <Said text={cluster.tasks.join(", ")} most={160} />],
-                  ["CPU-hours", isNumber(cluster.cpu_hours) && number(cluster.cpu_hours)],
-                  ["GPU-hours", isNumber(cluster.gpu_hours) && number(cluster.gpu_hours)],
+                  ["CPU-hours", hours(view, cluster.cpu_hours, isShared(cluster) && "of the cluster while this run used it")],
+                  ["GPU-hours", hours(view, cluster.gpu_hours, isShared(cluster) && "of the cluster while this run used it")],
                 ]}
               />
             </ClusterCard>
@@ -109,6 +127,27 @@ export function RunPage({ place }: { place: Place }) {
         </div>
       </div>
     </>
+  );
+}
+
+function NotShown({ view }: { view: RunView }) {
+  return isNumber(view.cut) && view.cut > 0 ? <p class="quiet wide">{plural(view.cut, "Ray task")} more are not shown.</p> : null;
+}
+
+function isShared(cluster: ClusterSection): boolean {
+  return cluster.is_own === false;
+}
+
+/** `whose`: what they are of, where that is not plain. */
+function hours(view: RunView, known: Maybe<number>, whose: string | false): ComponentChildren {
+  return (
+    isNumber(known) && (
+      <>
+        {isUnread(view) && "at least "}
+        {number(known)}
+        {whose && known > 0 && <span class="quiet"> {whose}</span>}
+      </>
+    )
   );
 }
 

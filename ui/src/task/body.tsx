@@ -85,7 +85,10 @@ function Attempts() {
         {isNumber(one.number) ? number(one.number) : "–"}
         {one.is_current && <span class="quiet"> current</span>}
       </>,
-      isNumber(one.try_number) ? one.try_number : "–",
+      <>
+        {isNumber(one.try_number) ? one.try_number : "–"}
+        {isNumber(one.taken_over_by) && `, then ${one.taken_over_by}`}
+      </>,
       <Pill tone={tone}>{one.stop_pending ? "Being stopped" : label}</Pill>,
       <When at={one.begun_at} />,
       isNumber(one.begun_at) ? span((isNumber(one.ended_at) ? one.ended_at : now) - one.begun_at) : "–",

@@ -25,7 +25,7 @@ function sourceOf(place: Place, metric: string | null, runs: string[] | null): S
   }
   runs?.forEach((run) => query.append("run", run));
   const url = `${place.base}api/compare/${path(place.dagId, place.taskId, place.mapIndex)}?${query}`;
-  return { key: url, url: () => url, merge: (_known, answer) => (answer ?? {}) as CompareView, isLive: () => false };
+  return { key: url, url: () => url, merge: (_known, answer) => (answer ?? {}) as CompareView, isLive: (view) => (view.unread ?? 0) > 0 };
 }
 
 export function Compare() {
