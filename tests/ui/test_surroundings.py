@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from typing import Any
 
 import pytest
@@ -38,11 +39,16 @@ def test_times_are_in_the_zone_that_is_chosen_in_airflow(open_page: Open) -> Non
     made = open_page("train")
     started = made.frame.locator(".head time").first
     expect(started).to_have_text("2025-11-29 19:00:20")
+    made.frame.get_by_role("button", name=re.compile("^Log")).click()
+    line = made.frame.locator(".log-line time").first
+    expect(line).to_have_text("19:00:00")
     made.page.evaluate(
         """() => { localStorage.setItem("timezone", JSON.stringify("Asia/Tokyo"));
             window.dispatchEvent(new StorageEvent("local-storage", { key: "timezone" })); }"""
     )
     expect(started).to_have_text("2025-11-30 03:00:20")
+    expect(line).to_have_text("03:00:00")
+    expect(line).to_have_attribute("title", "2025-11-30 03:00:00 Asia/Tokyo")
     made.page.evaluate(
         """() => { localStorage.setItem("timezone", "not JSON");
             window.dispatchEvent(new StorageEvent("local-storage", { key: "timezone" })); }"""
