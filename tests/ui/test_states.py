@@ -12,7 +12,7 @@ from tests.ui.conftest import Open
 from tests.ui.site import UI
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Route
+    from playwright.sync_api import Frame, Locator, Page, Route
 
 API = "**/air/api/task/**"
 
@@ -228,6 +228,46 @@ def test_other_metrics_are_asked_for_when_they_are_chosen(open_page: Open) -> No
     made.frame.get_by_role("button", name="grad_norm").click()
     expect(made.frame.get_by_role("button", name="grad_norm")).to_have_attribute("aria-pressed", "true")
     made.wait_asked("/api/task/", "metric=grad_norm")
+
+
+def many_metrics() -> dict[str, Any]:
+    """Give a view as the server makes it where twelve curves are asked for, or more."""
+    view: dict[str, Any] = json.loads((UI / "fixtures" / "trained.json").read_text())
+    names = [f"metric_{number}" for number in range(15)]
+    curve = {"x": [0, 1], "y": [1.0, 0.5]}
+    view["sections"]["metrics"] = {"names": names, "last": {}, "series": dict.fromkeys(names[:12], curve)}
+    view["hashes"] = dict.fromkeys(view["sections"], "h")
+    return view
+
+
+def curves(page: Page | Frame) -> Locator:
+    return page.get_by_role("region", name="Metrics").locator(".curve")
+
+
+def test_no_more_curves_are_chosen_than_are_sent(open_page: Open) -> None:
+    view = many_metrics()
+    frame = open_page("trained", before=lambda page: page.route(API, lambda route: route.fulfill(json=view))).frame
+    for number in range(6, 12):
+        frame.get_by_role("button", name=f"metric_{number}", exact=True).click()
+    expect(curves(frame)).to_have_count(12)
+    expect(frame.get_by_role("button", name="metric_12")).to_be_disabled()
+    expect(frame.get_by_role("status").filter(has_text="12 at once: take one away for another.")).to_be_visible()
+    expect(frame.get_by_text("Reading…")).to_have_count(0)
+    frame.get_by_role("button", name="metric_0", exact=True).click()
+    expect(frame.get_by_role("button", name="metric_12")).to_be_enabled()
+
+
+def test_a_chosen_metric_that_another_try_does_not_have_is_not_waited_for(open_page: Open) -> None:
+    view = many_metrics()
+    made = open_page("trained", before=lambda page: page.route(API, lambda route: route.fulfill(json=view)))
+    made.frame.get_by_role("button", name="metric_7").click()
+    expect(curves(made.frame)).to_have_count(7)
+    metrics = view["sections"]["metrics"]
+    metrics["names"].remove("metric_7")
+    del metrics["series"]["metric_7"]
+    made.frame.get_by_role("combobox", name="Try").select_option("1")
+    expect(curves(made.frame)).to_have_count(6)
+    expect(made.frame.get_by_text("Reading…")).to_have_count(0)
 
 
 def test_the_run_and_the_clusters_have_pages(open_page: Open) -> None:
