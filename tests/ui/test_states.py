@@ -52,7 +52,7 @@ def test_progress_is_told_in_words_and_to_a_screen_reader(open_page: Open) -> No
     expect(frame.locator(".advance")).to_contain_text("left")
 
 
-def test_a_task_of_others_has_one_quiet_line_and_is_asked_for_once(open_page: Open) -> None:
+def test_a_task_of_others_that_is_over_has_one_quiet_line_and_is_asked_for_once(open_page: Open) -> None:
     def clock(page: Page) -> None:
         page.clock.install()
 
@@ -61,6 +61,29 @@ def test_a_task_of_others_has_one_quiet_line_and_is_asked_for_once(open_page: Op
     assert made.frame.locator(".panel").count() == 0
     made.pass_seconds(60)
     assert len(made.requests("/api/task/")) == 1
+
+
+def test_a_task_that_is_not_known_for_ours_yet_is_asked_for_seldom_until_it_is(open_page: Open) -> None:
+    not_yet, begun = (json.loads((UI / "fixtures" / f"{name}.json").read_text()) for name in ("not_ours", "train"))
+    for view in (not_yet, begun):
+        view["hashes"] = dict.fromkeys(view["sections"], "h")
+    not_yet["sections"]["task"]["state"] = "queued"
+    answers = [not_yet]
+
+    def before(page: Page) -> None:
+        page.clock.install()
+        page.route(API, lambda route: route.fulfill(json=answers[-1]))
+
+    made = open_page("train", before=before)
+    expect(made.frame.get_by_text("This task does not run on Ray so far")).to_be_visible()
+    made.pass_seconds(40)
+    assert 2 <= len(made.requests("/api/task/")) <= 4
+    answers.append(begun)
+    made.pass_seconds(16)
+    expect(made.frame.locator(".head-state")).to_contain_text("Running")
+    asked = len(made.requests("/api/task/"))
+    made.pass_seconds(10)
+    assert len(made.requests("/api/task/")) >= asked + 2
 
 
 def test_while_nothing_has_come_there_is_a_skeleton(open_page: Open) -> None:
