@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from airflow_provider_air.pages.report import render
+from tests.ui.axe import NEEDS_AXE, OPEN_ALL, nothing_is_serious
 from tests.ui.site import TASKS, UI, Visit, visit
 
 if TYPE_CHECKING:
@@ -64,6 +65,16 @@ def test_each_curve_that_it_holds_can_be_seen(context: BrowserContext, tmp_path:
     page.get_by_role("button", name="metric_7").click()
     expect(page.get_by_role("img", name=re.compile(r"^metric_7\. Line chart"))).to_be_visible()
     expect(page.get_by_role("button", name="metric_8")).to_have_count(0)
+
+
+@NEEDS_AXE
+@pytest.mark.parametrize(
+    "name", ["trained", *(pytest.param(name, marks=pytest.mark.full) for name in ("tune", "serve"))]
+)
+def test_axe_finds_nothing_serious(context: BrowserContext, tmp_path: Path, name: str) -> None:
+    made = visit(context, written(name, tmp_path))
+    made.frame.evaluate(OPEN_ALL)
+    nothing_is_serious(made)
 
 
 @pytest.mark.parametrize("name", ["trained", "tune", "serve", "hostile"])

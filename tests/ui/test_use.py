@@ -179,6 +179,28 @@ def test_clear_sends_the_choice_first(open_page: Open, site: str, choice: str) -
     assert cleared["body"]["dry_run"] is False
 
 
+def test_of_a_mapped_task_that_one_alone_is_stopped(open_page: Open, site: str) -> None:
+    made = open_page("train", path="/outer/air/task/dag/run/train/3")
+    before = len(calls(made.page, site))
+    made.frame.get_by_role("button", name="Stop").click()
+    made.frame.get_by_role("button", name="Stop it").click()
+    expect(made.frame.get_by_text("Marked as failed; the job on Ray is being stopped.")).to_be_visible()
+    [call] = calls(made.page, site)[before:]
+    assert call["path"] == "/api/v2/dags/dag/dagRuns/run/taskInstances/train?map_index=3"
+    assert call["body"] == {"new_state": "failed"}
+
+
+def test_of_a_mapped_task_that_one_alone_is_cleared(open_page: Open, site: str) -> None:
+    made = open_page("trained", path="/outer/air/task/dag/run/trained/3")
+    before = len(calls(made.page, site))
+    made.frame.get_by_role("button", name="Clear").click()
+    made.frame.get_by_role("button", name="Clear it").click()
+    expect(made.frame.locator(".said")).to_contain_text("Cleared")
+    word, cleared = calls(made.page, site)[before:]
+    assert word["path"] == "/air/api/clear-choice/dag/run/trained/3"
+    assert cleared["body"]["task_ids"] == [["trained", 3]]
+
+
 def test_a_refusal_is_said_in_airflow_s_words(open_page: Open) -> None:
     made = open_page("train")
     made.page.route("**/api/v2/**", lambda route: route.fulfill(status=403, json={"detail": "Forbidden"}))
