@@ -123,6 +123,10 @@ def test_a_searchs_trials_are_a_table_with_the_best_one_marked(
     best = table.get_by_role("row").filter(has_text=re.compile("best", re.I))
     expect(best).to_have_count(1)
     expect(best).to_contain_text("3")
+    with made.page.expect_download() as report:
+        made.frame.get_by_role("link", name="Report").click()
+    assert "tune" in report.value.suggested_filename
+    assert 'id="air-data"' in report.value.path().read_text()
     assert is_unhurt(made)
 
 

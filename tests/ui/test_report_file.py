@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect
 
 from airflow_provider_air.pages.report import render
+from tests.ui.axe import NEEDS_AXE, OPEN_ALL, nothing_is_serious
 from tests.ui.site import TASKS, UI, Visit, visit
 
 if TYPE_CHECKING:
@@ -20,8 +22,12 @@ NASTY = "</script><script>window.hacked=1</script><img src=x onerror=window.hack
 
 def written(name: str, folder: Path) -> str:
     """Write the report of a fixture, and give its address."""
+    return written_of(json.loads((UI / "fixtures" / f"{name}.json").read_text()), folder)
+
+
+def written_of(view: dict[str, Any], folder: Path) -> str:
     file = folder / "report.html"
-    file.write_text(render(json.loads((UI / "fixtures" / f"{name}.json").read_text())), encoding="utf-8")
+    file.write_text(render(view), encoding="utf-8")
     return file.as_uri()
 
 
@@ -47,6 +53,28 @@ def test_curves_and_trials_are_there(context: BrowserContext, tmp_path: Path) ->
     page = visit(context, written("tune", tmp_path)).page
     expect(page.get_by_role("heading", name="Trials", exact=True)).to_be_visible()
     expect(page.locator("canvas, svg").first).to_be_visible()
+
+
+def test_each_curve_that_it_holds_can_be_seen(context: BrowserContext, tmp_path: Path) -> None:
+    view = json.loads((UI / "fixtures" / "trained.json").read_text())
+    metrics = view["sections"]["metrics"]
+    metrics["names"] = [f"metric_{number}" for number in range(9)]
+    metrics["series"] = {name: {"x": [0, 1], "y": [1.0, 0.5]} for name in metrics["names"][:8]}
+    page = visit(context, written_of(view, tmp_path)).page
+    expect(page.get_by_role("region", name="Metrics").locator(".curve")).to_have_count(6)
+    page.get_by_role("button", name="metric_7").click()
+    expect(page.get_by_role("img", name=re.compile(r"^metric_7\. Line chart"))).to_be_visible()
+    expect(page.get_by_role("button", name="metric_8")).to_have_count(0)
+
+
+@NEEDS_AXE
+@pytest.mark.parametrize(
+    "name", ["trained", *(pytest.param(name, marks=pytest.mark.full) for name in ("tune", "serve"))]
+)
+def test_axe_finds_nothing_serious(context: BrowserContext, tmp_path: Path, name: str) -> None:
+    made = visit(context, written(name, tmp_path))
+    made.frame.evaluate(OPEN_ALL)
+    nothing_is_serious(made)
 
 
 @pytest.mark.parametrize("name", ["trained", "tune", "serve", "hostile"])

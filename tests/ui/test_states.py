@@ -12,7 +12,7 @@ from tests.ui.conftest import Open
 from tests.ui.site import UI
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Route
+    from playwright.sync_api import Frame, Locator, Page, Route
 
 API = "**/air/api/task/**"
 
@@ -52,7 +52,7 @@ def test_progress_is_told_in_words_and_to_a_screen_reader(open_page: Open) -> No
     expect(frame.locator(".advance")).to_contain_text("left")
 
 
-def test_a_task_of_others_has_one_quiet_line_and_is_asked_for_once(open_page: Open) -> None:
+def test_a_task_of_others_that_is_over_has_one_quiet_line_and_is_asked_for_once(open_page: Open) -> None:
     def clock(page: Page) -> None:
         page.clock.install()
 
@@ -61,6 +61,29 @@ def test_a_task_of_others_has_one_quiet_line_and_is_asked_for_once(open_page: Op
     assert made.frame.locator(".panel").count() == 0
     made.pass_seconds(60)
     assert len(made.requests("/api/task/")) == 1
+
+
+def test_a_task_that_is_not_known_for_ours_yet_is_asked_for_seldom_until_it_is(open_page: Open) -> None:
+    not_yet, begun = (json.loads((UI / "fixtures" / f"{name}.json").read_text()) for name in ("not_ours", "train"))
+    for view in (not_yet, begun):
+        view["hashes"] = dict.fromkeys(view["sections"], "h")
+    not_yet["sections"]["task"]["state"] = "queued"
+    answers = [not_yet]
+
+    def before(page: Page) -> None:
+        page.clock.install()
+        page.route(API, lambda route: route.fulfill(json=answers[-1]))
+
+    made = open_page("train", before=before)
+    expect(made.frame.get_by_text("This task does not run on Ray so far")).to_be_visible()
+    made.pass_seconds(40)
+    assert 2 <= len(made.requests("/api/task/")) <= 4
+    answers.append(begun)
+    made.pass_seconds(16)
+    expect(made.frame.locator(".head-state")).to_contain_text("Running")
+    asked = len(made.requests("/api/task/"))
+    made.pass_seconds(10)
+    assert len(made.requests("/api/task/")) >= asked + 2
 
 
 def test_while_nothing_has_come_there_is_a_skeleton(open_page: Open) -> None:
@@ -302,6 +325,46 @@ def test_the_comparison_asks_until_all_is_read(open_page: Open) -> None:
     frame = open_page("train", before=before).frame
     frame.get_by_role("button", name="Compare").click()
     expect(frame.get_by_role("group", name="Runs").get_by_role("row")).to_have_count(1 + len(view["runs"]))
+
+
+def many_metrics() -> dict[str, Any]:
+    """Give a view as the server makes it where twelve curves are asked for, or more."""
+    view: dict[str, Any] = json.loads((UI / "fixtures" / "trained.json").read_text())
+    names = [f"metric_{number}" for number in range(15)]
+    curve = {"x": [0, 1], "y": [1.0, 0.5]}
+    view["sections"]["metrics"] = {"names": names, "last": {}, "series": dict.fromkeys(names[:12], curve)}
+    view["hashes"] = dict.fromkeys(view["sections"], "h")
+    return view
+
+
+def curves(page: Page | Frame) -> Locator:
+    return page.get_by_role("region", name="Metrics").locator(".curve")
+
+
+def test_no_more_curves_are_chosen_than_are_sent(open_page: Open) -> None:
+    view = many_metrics()
+    frame = open_page("trained", before=lambda page: page.route(API, lambda route: route.fulfill(json=view))).frame
+    for number in range(6, 12):
+        frame.get_by_role("button", name=f"metric_{number}", exact=True).click()
+    expect(curves(frame)).to_have_count(12)
+    expect(frame.get_by_role("button", name="metric_12")).to_be_disabled()
+    expect(frame.get_by_role("status").filter(has_text="12 at once: take one away for another.")).to_be_visible()
+    expect(frame.get_by_text("Reading…")).to_have_count(0)
+    frame.get_by_role("button", name="metric_0", exact=True).click()
+    expect(frame.get_by_role("button", name="metric_12")).to_be_enabled()
+
+
+def test_a_chosen_metric_that_another_try_does_not_have_is_not_waited_for(open_page: Open) -> None:
+    view = many_metrics()
+    made = open_page("trained", before=lambda page: page.route(API, lambda route: route.fulfill(json=view)))
+    made.frame.get_by_role("button", name="metric_7").click()
+    expect(curves(made.frame)).to_have_count(7)
+    metrics = view["sections"]["metrics"]
+    metrics["names"].remove("metric_7")
+    del metrics["series"]["metric_7"]
+    made.frame.get_by_role("combobox", name="Try").select_option("1")
+    expect(curves(made.frame)).to_have_count(6)
+    expect(made.frame.get_by_text("Reading…")).to_have_count(0)
 
 
 def test_the_run_and_the_clusters_have_pages(open_page: Open) -> None:

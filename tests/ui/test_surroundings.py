@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import gzip
 import json
-from typing import Any
+import re
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.requirements import needs
+from tests.ui.axe import NEEDS_AXE, OPEN_ALL, nothing_is_serious
 from tests.ui.conftest import Open
 from tests.ui.site import STATIC, TASKS, UI
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
 # Their parts are those of all pages.
 OF_ALL_KINDS = ("trained", "tune", "serve", "clusters")
-AXE = UI / "node_modules" / "axe-core" / "axe.min.js"
 PAGES = [*TASKS, "run", "clusters"]
-OPEN_ALL = """() => {
-    document.querySelectorAll(".fold-button").forEach(button => button.click());
-    document.querySelectorAll("details").forEach(details => { details.open = true; }); }"""
 WIDTHS = [1920, 1280, 390]
 
 
@@ -38,11 +38,16 @@ def test_times_are_in_the_zone_that_is_chosen_in_airflow(open_page: Open) -> Non
     made = open_page("train")
     started = made.frame.locator(".head time").first
     expect(started).to_have_text("2025-11-29 19:00:20")
+    made.frame.get_by_role("button", name=re.compile("^Log")).click()
+    line = made.frame.locator(".log-line time").first
+    expect(line).to_have_text("19:00:00")
     made.page.evaluate(
         """() => { localStorage.setItem("timezone", JSON.stringify("Asia/Tokyo"));
             window.dispatchEvent(new StorageEvent("local-storage", { key: "timezone" })); }"""
     )
     expect(started).to_have_text("2025-11-30 03:00:20")
+    expect(line).to_have_text("03:00:00")
+    expect(line).to_have_attribute("title", "2025-11-30 03:00:00 Asia/Tokyo")
     made.page.evaluate(
         """() => { localStorage.setItem("timezone", "not JSON");
             window.dispatchEvent(new StorageEvent("local-storage", { key: "timezone" })); }"""
@@ -86,30 +91,42 @@ def test_every_page_fits_and_is_quiet_in_the_console(open_page: Open, name: str)
         assert made.frame.evaluate("document.documentElement.scrollWidth") <= width
 
 
-@needs("node", AXE.exists(), "axe-core, which `make ui` brings")
+@NEEDS_AXE
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in OF_ALL_KINDS else pytest.mark.full) for name in PAGES]
 )
 def test_axe_finds_nothing_serious_in_either_theme(open_page: Open, name: str) -> None:
     made = open_page(name)
-    frame = made.frame
-    frame.locator(".panel, .not-ours").first.wait_for()
-    frame.evaluate(OPEN_ALL)
-    frame.evaluate(AXE.read_text())
-    for theme in ["light", "dark"]:
-        made.page.evaluate("theme => { document.documentElement.className = theme; }", theme)
-        expect(frame.locator("html")).to_have_attribute("data-theme", theme)
-        found: dict[str, Any] = frame.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-        assert serious(found) == []
+    made.frame.locator(".panel, .not-ours").first.wait_for()
+    made.frame.evaluate(OPEN_ALL)
+    nothing_is_serious(made)
 
 
-def serious(found: dict[str, Any]) -> list[str]:
-    return [
-        f"{violation['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
-        for violation in found["violations"]
-        if violation["impact"] in {"serious", "critical"}
-        for node in violation["nodes"][:3]
-    ]
+@NEEDS_AXE
+@pytest.mark.parametrize("button", ["Stop", "Clear"])
+def test_axe_finds_nothing_serious_in_an_open_dialog(open_page: Open, button: str) -> None:
+    made = open_page("train")
+    made.frame.get_by_role("button", name=button, exact=True).click()
+    expect(made.frame.get_by_role("dialog")).to_be_visible()
+    nothing_is_serious(made, "dialog")
+
+
+@NEEDS_AXE
+@pytest.mark.parametrize("name", ["train", "run", "clusters"])
+def test_axe_finds_nothing_serious_where_there_is_an_error(open_page: Open, name: str) -> None:
+    def broken(page: Page) -> None:
+        page.route("**/air/api/**", lambda route: route.fulfill(status=403, json={"detail": "no"}))
+
+    made = open_page(name, before=broken)
+    expect(made.frame.locator(".notice")).to_contain_text("does not allow to see this")
+    nothing_is_serious(made)
+
+
+@NEEDS_AXE
+def test_axe_finds_nothing_serious_where_the_log_cannot_be_read(open_page: Open) -> None:
+    made = open_page("failed", before=lambda page: page.route("**/logs/**", lambda route: route.fulfill(status=500)))
+    expect(made.frame.get_by_text("The tab Logs has the whole log")).to_be_visible()
+    nothing_is_serious(made, ".fold")
 
 
 def test_the_bundle_is_small_and_whole() -> None:

@@ -179,6 +179,28 @@ def test_clear_sends_the_choice_first(open_page: Open, site: str, choice: str) -
     assert cleared["body"]["dry_run"] is False
 
 
+def test_of_a_mapped_task_that_one_alone_is_stopped(open_page: Open, site: str) -> None:
+    made = open_page("train", path="/outer/air/task/dag/run/train/3")
+    before = len(calls(made.page, site))
+    made.frame.get_by_role("button", name="Stop").click()
+    made.frame.get_by_role("button", name="Stop it").click()
+    expect(made.frame.get_by_text("Marked as failed; the job on Ray is being stopped.")).to_be_visible()
+    [call] = calls(made.page, site)[before:]
+    assert call["path"] == "/api/v2/dags/dag/dagRuns/run/taskInstances/train?map_index=3"
+    assert call["body"] == {"new_state": "failed"}
+
+
+def test_of_a_mapped_task_that_one_alone_is_cleared(open_page: Open, site: str) -> None:
+    made = open_page("trained", path="/outer/air/task/dag/run/trained/3")
+    before = len(calls(made.page, site))
+    made.frame.get_by_role("button", name="Clear").click()
+    made.frame.get_by_role("button", name="Clear it").click()
+    expect(made.frame.locator(".said")).to_contain_text("Cleared")
+    word, cleared = calls(made.page, site)[before:]
+    assert word["path"] == "/air/api/clear-choice/dag/run/trained/3"
+    assert cleared["body"]["task_ids"] == [["trained", 3]]
+
+
 def test_a_refusal_is_said_in_airflow_s_words(open_page: Open) -> None:
     made = open_page("train")
     made.page.route("**/api/v2/**", lambda route: route.fulfill(status=403, json={"detail": "Forbidden"}))
@@ -207,3 +229,26 @@ def test_a_report_needs_no_request(open_page: Open) -> None:
     assert [url for url in made.asked if "/static/" not in url and "/report/" not in url and "favicon" not in url] == []
     made.page.emulate_media(color_scheme="dark")
     expect(made.frame.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_the_report_is_a_download_away_of_the_try_that_is_shown(open_page: Open) -> None:
+    made = open_page("trained")
+
+    def downloaded() -> str:
+        with made.page.expect_download() as download:
+            made.frame.get_by_role("link", name="Report").click()
+        assert download.value.failure() is None
+        assert "air-data" in download.value.path().read_text()
+        return download.value.url
+
+    assert downloaded().endswith("/air/report/dag/run/trained/-1?download=1")
+    made.frame.get_by_role("combobox", name="Try").select_option("1")
+    expect(made.frame.get_by_text("This is try 1, as it was.")).to_be_visible()
+    assert downloaded().endswith("/air/report/dag/run/trained/-1?download=1&try_number=1")
+    assert "/outer/" in made.page.url
+
+
+def test_the_report_of_a_mapped_task_is_that_one_s(open_page: Open) -> None:
+    frame = open_page("trained", path="/outer/air/task/dag/run/trained/3").frame
+    link = frame.get_by_role("link", name="Report")
+    expect(link).to_have_attribute("href", "/air/report/dag/run/trained/3?download=1")

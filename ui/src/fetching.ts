@@ -1,5 +1,7 @@
 /** Requests of the same origin; by cookie, with a time limit, and with words for what goes wrong. */
 
+import { bytes } from "./format";
+
 export class Problem extends Error {
   constructor(
     /** 0: no answer. */
@@ -27,6 +29,9 @@ export class Problem extends Error {
     if (this.status === 404) {
       return "Airflow knows no such task instance. It may have been deleted.";
     }
+    if (this.status === 413) {
+      return "This is too large to be read here.";
+    }
     if (this.passes) {
       return "Airflow's API server has a problem; its log says more. This page asks again by itself.";
     }
@@ -36,7 +41,7 @@ export class Problem extends Error {
 
 const MOST_SECONDS = 20;
 
-export async function request(url: string, init: RequestInit = {}): Promise<unknown> {
+export async function request(url: string, init: RequestInit = {}, mostBytes = Infinity): Promise<unknown> {
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(), MOST_SECONDS * 1000);
   init.signal?.addEventListener("abort", () => limit.abort());
@@ -48,7 +53,7 @@ export async function request(url: string, init: RequestInit = {}): Promise<unkn
       headers: { Accept: "application/json", ...init.headers },
       signal: limit.signal,
     });
-    const text = await answer.text();
+    const text = await textOf(answer, mostBytes);
     const body = parsed(text);
     if (!answer.ok) {
       throw new Problem(answer.status, detailOf(body) || `Airflow answered ${answer.status}`);
@@ -69,6 +74,22 @@ export async function request(url: string, init: RequestInit = {}): Promise<unkn
 
 export function send(method: "POST" | "PATCH", url: string, body: unknown): Promise<unknown> {
   return request(url, { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+}
+
+async function textOf(answer: Response, mostBytes: number): Promise<string> {
+  const reader = answer.body?.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  let size = 0;
+  for (let part = await reader?.read(); part && !part.done; part = await reader?.read()) {
+    size += part.value.length;
+    if (size > mostBytes) {
+      void reader?.cancel();
+      throw new Problem(413, `The answer is larger than ${bytes(mostBytes)}`);
+    }
+    text += decoder.decode(part.value, { stream: true });
+  }
+  return text + decoder.decode();
 }
 
 function parsed(text: string): unknown {

@@ -30,7 +30,9 @@ export interface Source<T> {
   url: (known: T | null) => string;
   merge: (known: T | null, answer: unknown) => T;
   isLive: (value: T) => boolean;
-  everySeconds?: number;
+  everySeconds?: number | ((value: T) => number | undefined);
+  /** A larger answer is a problem. */
+  mostBytes?: number;
   /** Whether an answer tells anything that was not known; each does where this is not said. */
   isNews?: (answer: unknown) => boolean;
   /** Changes when something else is asked for. */
@@ -117,7 +119,9 @@ class Poller<T> {
       this.polled = { ...this.polled, value, problem: null, heardAt: nowHere(), isLive };
       this.lastTimes = isLive ? LAST_TIMES : this.lastTimes - 1;
       if (isLive || this.lastTimes >= 0) {
-        this.later(source.everySeconds ?? (this.quiet >= QUIET_AFTER ? QUIET_SECONDS : EVERY_SECONDS));
+        const { everySeconds: pace } = source;
+        const seconds = typeof pace === "function" ? pace(value) : pace;
+        this.later(seconds ?? (this.quiet >= QUIET_AFTER ? QUIET_SECONDS : EVERY_SECONDS));
       }
     } catch (error) {
       if (request.signal.aborted) {
@@ -134,7 +138,7 @@ class Poller<T> {
   }
 
   private fetched(source: Source<T>, abort: AbortController): Promise<unknown> {
-    return request(source.url(this.polled.value), { signal: abort.signal });
+    return request(source.url(this.polled.value), { signal: abort.signal }, source.mostBytes);
   }
 
   private later(seconds: number): void {

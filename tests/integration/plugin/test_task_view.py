@@ -95,6 +95,8 @@ def test_an_earlier_try_is_told_as_it_was(site: AirflowSite) -> None:
         session.execute(insert(TaskInstanceHistory).values(task_instance_id=uuid.uuid4(), **task.names, **old))
     told = sections(site, "tries/r/t/-1", try_number=1)
     assert (told["task"]["state"], told["task"]["try_number"], told["task"]["tries"]) == ("failed", 1, [1, 2])
+    report = site.client("viewer").get("/air/report/tries/r/t/-1", params={"download": "1", "try_number": 1})
+    assert '"state":"failed","try_number":1' in report.text
     assert (told["state"]["phase"], told["state"]["error"]) == ("failed", "boom")
     assert not told["task"]["may"]["stop"]
     assert sections(site, "tries/r/t/-1")["state"]["phase"] == "running"

@@ -2,6 +2,7 @@
 
 import { Ago, Facts, Notice, Pill, Progress, When } from "../parts/basics";
 import { isNumber, number, percent, span } from "../format";
+import { path } from "../place";
 import { useNow } from "../polling";
 import { Said, clean } from "../text";
 import type { AttemptRow, Maybe, Segment, StateSection } from "../types";
@@ -25,6 +26,7 @@ export function Header({ choose }: { choose: (tryNumber: number | null) => void 
         </div>
         <div class="head-tools">
           <Tries choose={choose} />
+          {!isReport && <ReportFile />}
           {!isReport && <Actions />}
         </div>
       </div>
@@ -127,5 +129,17 @@ function Tries({ choose }: { choose: (tryNumber: number | null) => void }) {
         ))}
       </select>
     </label>
+  );
+}
+
+/** What is shown here as one file; of the try that is shown. */
+function ReportFile() {
+  const { place, tryNumber } = usePage();
+  const ofTry = tryNumber === null ? "" : `&try_number=${tryNumber}`;
+  const at = `${place.base}report/${path(place.dagId, place.runId, place.taskId, place.mapIndex)}`;
+  return (
+    <a class="button" href={`${at}?download=1${ofTry}`} download title="One HTML file, to be kept or sent">
+      Report
+    </a>
   );
 }

@@ -30,7 +30,9 @@ export function TaskPage({ place }: { place: Place }) {
   if (page.sections.task?.is_ours === false) {
     return (
       <p class="not-ours quiet">
-        This task does not run on Ray, so there is nothing to see here.
+        {page.isLive
+          ? "This task does not run on Ray so far, so there is nothing to see here yet."
+          : "This task does not run on Ray, so there is nothing to see here."}
       </p>
     );
   }

@@ -8,6 +8,8 @@ import { Said, clean, named } from "../text";
 import { usePage } from "./view";
 
 const AT_FIRST = 6;
+/** As many as an answer holds: `MOST_SERIES` of the server. */
+const MOST_SHOWN = 12;
 
 export interface Look {
   isLog: boolean;
@@ -45,7 +47,10 @@ export function Training({ chosen, choose }: { chosen: string[] | null; choose: 
   const metrics = sections.metrics;
   const [look, setLook] = useState<Look>({ isLog: false, smoothing: 0 });
   const names = metrics?.names ?? Object.keys(metrics?.series ?? {});
-  const shown = chosen ?? names.filter((name) => own(metrics?.series, name)).slice(0, AT_FIRST);
+  const held = names.filter((name) => own(metrics?.series, name));
+  // A file has those curves that it holds; and another try may have other names.
+  const offered = isReport ? held : names;
+  const shown = chosen?.filter((name) => offered.includes(name)) ?? held.slice(0, AT_FIRST);
   const marks = useMemo(() => (sections.checkpoints ?? []).map((one) => one.step).filter(isNumber), [sections.checkpoints]);
   if (!names.length) {
     return null;
@@ -56,7 +61,7 @@ export function Training({ chosen, choose }: { chosen: string[] | null; choose: 
       wide
       aside={<LookTools look={look} set={setLook} />}
     >
-      {names.length > 1 && !isReport && <Choose names={names} shown={shown} choose={choose} />}
+      {offered.length > 1 && <Choose names={offered} shown={shown} choose={choose} />}
       <div class="curves">
         {shown.map((name, at) => (
           <Metric key={name} name={name} at={at} look={look} marks={marks} />
@@ -137,6 +142,7 @@ function Metric({ name, at, look, marks }: { name: string; at: number; look: Loo
 function Choose({ names, shown, choose }: { names: string[]; shown: string[]; choose: (names: string[]) => void }) {
   const [find, setFind] = useState("");
   const found = names.filter((name) => clean(name).toLowerCase().includes(find.toLowerCase()));
+  const isFull = shown.length >= MOST_SHOWN;
   const toggle = (name: string) => choose(shown.includes(name) ? shown.filter((one) => one !== name) : [...shown, name]);
   return (
     <div class="chips" role="group" aria-label="Metrics shown">
@@ -144,11 +150,21 @@ function Choose({ names, shown, choose }: { names: string[]; shown: string[]; ch
         <input type="search" placeholder="Find a metric" aria-label="Find a metric" value={find} onInput={(event) => setFind(event.currentTarget.value)} />
       )}
       {found.slice(0, 40).map((name) => (
-        <button key={name} type="button" class="chip" aria-pressed={shown.includes(name)} onClick={() => toggle(name)}>
+        <button
+          key={name}
+          type="button"
+          class="chip"
+          aria-pressed={shown.includes(name)}
+          disabled={isFull && !shown.includes(name)}
+          onClick={() => toggle(name)}
+        >
           <Said text={named(name)} most={40} />
         </button>
       ))}
       {found.length > 40 && <span class="quiet">and {found.length - 40} more</span>}
+      <span class="quiet" role="status">
+        {isFull && names.length > MOST_SHOWN && `${MOST_SHOWN} at once: take one away for another.`}
+      </span>
     </div>
   );
 }

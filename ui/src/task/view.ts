@@ -8,6 +8,8 @@ import type { Source } from "../polling";
 import type { Sections, TaskView } from "../types";
 import { hasEnded } from "../words";
 
+const SELDOM_SECONDS = 15;
+
 export interface Asked {
   tryNumber: number | null;
   metrics: string[];
@@ -47,11 +49,6 @@ export function merged(known: TaskView | null, answer: unknown): TaskView {
   return { ...view, hashes, sections: { ...Object.fromEntries(kept), ...view.sections } };
 }
 
-export function isLive(view: TaskView): boolean {
-  const task = view.sections?.task;
-  return !hasEnded(task?.state) && task?.is_ours !== false;
-}
-
 export function sourceOf(place: Place, asked: Asked): Source<TaskView> {
   const wanted = new URLSearchParams();
   if (asked.tryNumber !== null) {
@@ -69,8 +66,13 @@ export function sourceOf(place: Place, asked: Asked): Source<TaskView> {
       return `${at}?${query}`;
     },
     merge: merged,
+    // A class of one's own over an operator of ours is known for ours once it has begun.
+    everySeconds: (view) => (view.sections?.task?.is_ours === false ? SELDOM_SECONDS : undefined),
     isNews: (answer) => Object.keys((answer as TaskView | null)?.sections ?? {}).length > 0,
-    // A try that was, does not change any more.
-    isLive: (view) => isLive(view) && (asked.tryNumber === null || asked.tryNumber === view.sections?.task?.try_number),
+    isLive: (view) => {
+      const task = view.sections?.task;
+      // A try that was, does not change any more.
+      return !hasEnded(task?.state) && (asked.tryNumber === null || asked.tryNumber === task?.try_number);
+    },
   };
 }
