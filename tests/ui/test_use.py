@@ -172,11 +172,29 @@ def test_clear_sends_the_choice_first(open_page: Open, site: str, choice: str) -
     frame.get_by_role("radio", name=choice.capitalize()).check()
     frame.get_by_role("button", name="Clear it").click()
     expect(frame.locator(".said")).to_contain_text("Cleared")
-    word, cleared = calls(made.page, site)[before:]
+    word, cleared, outcome = calls(made.page, site)[before:]
     assert (word["path"], word["body"]) == ("/air/api/clear-choice/dag/run/trained/-1", {"on_clear": choice})
     assert cleared["path"] == "/api/v2/dags/dag/clearTaskInstances"
     assert cleared["body"]["task_ids"] == ["trained"]
     assert cleared["body"]["dry_run"] is False
+    assert outcome["path"] == "/air/api/clear-outcome/dag/run/trained/-1"
+    assert outcome["body"] == {"at": 1764440000.5, "is_cleared": True}
+
+
+@pytest.mark.parametrize(("status", "taken_back"), [(409, [False]), (503, [])])
+def test_a_choice_is_taken_back_where_airflow_does_not_clear(
+    open_page: Open, site: str, status: int, taken_back: list[bool]
+) -> None:
+    made = open_page("trained")
+    made.page.route("**/clearTaskInstances", lambda route: route.fulfill(status=status, json={"detail": "no"}))
+    before = len(calls(made.page, site))
+    made.frame.get_by_role("button", name="Clear").click()
+    made.frame.get_by_role("button", name="Clear it").click()
+    expect(made.frame.locator(".said.bad")).to_have_text("That did not work: no")
+    [word, *outcomes] = calls(made.page, site)[before:]
+    assert word["path"].startswith("/air/api/clear-choice/")
+    # Whether an Airflow that has trouble has cleared it, nobody knows: the choice lapses by itself.
+    assert [outcome["body"]["is_cleared"] for outcome in outcomes] == taken_back
 
 
 def test_a_refusal_is_said_in_airflow_s_words(open_page: Open) -> None:
