@@ -24,6 +24,7 @@ from airflow_provider_air.pages.lenient import mapping
 from airflow_provider_air.pages.run_view import Told, run_view
 from airflow_provider_air.plugin.access import READS_TASK, AccessDep, readable_dags, with_readable_part
 from airflow_provider_air.plugin.answers import answer_whole
+from airflow_provider_air.plugin.cluster_notes import read_notes, runs_that_left
 from airflow_provider_air.plugin.listing import (
     COLUMNS,
     kept_paths,
@@ -89,7 +90,12 @@ def clusters(session: SessionDep, user: GetUserDep) -> Response:
     newest = [documents for documents in _recent(session, dag_ids) if path_of(documents) not in seen]
     found = _readable([*alive, *newest], user)
     told, left_out = _with_summaries(session, found)
-    return answer_whole(clusters_view(told, _states_of_runs(session, found), time.time(), left_out))
+    may_be_told = with_readable_part(
+        with_readable_part(dag_ids, DagAccessEntity.TASK_INSTANCE, user), DagAccessEntity.XCOM, user
+    )
+    notes = read_notes(session, may_be_told)
+    left = runs_that_left(session, notes)
+    return answer_whole(clusters_view(told, _states_of_runs(session, found), time.time(), left_out, notes, left))
 
 
 def _readable(found: Sequence[TaskDocuments], user: Any) -> list[TaskDocuments]:
@@ -98,7 +104,7 @@ def _readable(found: Sequence[TaskDocuments], user: Any) -> list[TaskDocuments]:
     tasks = with_readable_part(dag_ids, DagAccessEntity.TASK_INSTANCE, user)
     xcoms = with_readable_part(tasks, DagAccessEntity.XCOM, user)
     return [
-        documents if documents.facts.dag_id in xcoms else replace(documents, progress=None, live=None)
+        documents if documents.facts.dag_id in xcoms else replace(documents, progress=None, live=None, links={})
         for documents in found
         if documents.facts.dag_id in tasks
     ]

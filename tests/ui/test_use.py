@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.ui.conftest import Open
+from tests.ui.site import UI
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
@@ -195,6 +197,44 @@ def test_a_choice_is_taken_back_where_airflow_does_not_clear(
     assert word["path"].startswith("/air/api/clear-choice/")
     # Whether an Airflow that has trouble has cleared it, nobody knows: the choice lapses by itself.
     assert [outcome["body"]["is_cleared"] for outcome in outcomes] == taken_back
+
+
+def shared_cluster(page: Page, **more: Any) -> None:
+    """Have the fixture's cluster be one that others may use, too."""
+    view = json.loads((UI / "fixtures" / "train.json").read_text())
+    view["sections"]["cluster"] |= {"is_own": False, **more}
+    view["hashes"] = dict.fromkeys(view["sections"], "h")
+    page.route("**/air/api/task/**", lambda route: route.fulfill(json=view))
+
+
+def test_what_is_asked_of_a_cluster_is_sent_and_what_came_of_it_is_shown(open_page: Open, site: str) -> None:
+    asked = {"action": "extend", "by": "ada", "asked_at": 1764439980.0, "until": 1764460000.0}
+    made = open_page("train", before=lambda page: shared_cluster(page, asked=asked))
+    panel = made.frame.locator(".cluster-actions")
+    expect(panel).to_contain_text("To keep it longer was asked by ada")
+    expect(panel).to_contain_text("nobody has answered yet")
+    before = len(calls(made.page, site))
+    panel.get_by_role("button", name="Keep longer").click()
+    made.frame.get_by_role("button", name="Keep it").click()
+    expect(panel.get_by_role("status")).to_be_visible()
+    expect(panel.get_by_role("status")).not_to_have_text("Asking…")
+    [call] = calls(made.page, site)[before:]
+    assert call["path"] == "/air/api/cluster-request/dag/run/train/-1"
+    assert call["body"] == {"action": "extend", "seconds": 14400}
+
+
+@pytest.mark.parametrize("gone", [{"is_gone": True}, {"expires_at": 1764439999.0}, {"expires_at": None}], ids=str)
+def test_nothing_is_asked_of_a_cluster_that_is_gone(open_page: Open, gone: dict[str, Any]) -> None:
+    asked = {"action": "end", "by": "ada", "asked_at": 1764439980.0, "answer": "the cluster was asked to go"}
+    made = open_page("train", before=lambda page: shared_cluster(page, asked=asked, **gone))
+    expect(made.frame.get_by_text("To end it was asked by ada")).to_contain_text("the cluster was asked to go")
+    assert made.frame.get_by_role("button", name=re.compile("Keep longer|End cluster")).count() == 0
+
+
+def test_a_cluster_says_who_has_made_it(open_page: Open) -> None:
+    card = open_page("clusters").frame.locator(".panel", has_text="Made by")
+    expect(card).to_contain_text("flight_delays.gpu.create_cluster")
+    expect(card.get_by_role("link", name="Ray dashboard")).to_be_visible()
 
 
 def test_a_refusal_is_said_in_airflow_s_words(open_page: Open) -> None:

@@ -64,6 +64,9 @@ export interface ClusterSection {
   nodes_total?: number;
   expires_at?: number;
   seen_at?: number;
+  is_gone?: boolean;
+  /** What a person has asked of it last; `answer` is what who did it has said. */
+  asked?: { action?: string; by?: Maybe<string>; asked_at?: number; until?: Maybe<number>; answer?: Maybe<string> };
 }
 
 export interface AttemptRow {
@@ -275,7 +278,11 @@ export interface JobRow extends RunTask {
 export interface ClustersView {
   version?: number;
   now?: number;
-  clusters?: (ClusterSection & { used_by?: (TaskKey & { phase?: string })[] })[];
+  /** `made_by`: the task that has made it for others, or found it there. */
+  clusters?: (ClusterSection & {
+    used_by?: (TaskKey & { phase?: string })[];
+    made_by?: TaskKey & { at?: number; created?: boolean };
+  })[];
   /** Newest first. */
   jobs?: JobRow[];
   /** What waits longer than it should: `what` it is, `why`, since when. */

@@ -221,3 +221,13 @@ def test_who_is_signed_out_reads_so_in_the_frame(site: AirflowSite) -> None:
     assert answer.status_code == 401
     assert "You are signed out" in answer.text
     assert answer.headers["content-security-policy"].startswith(POLICY)
+
+
+def test_what_a_task_has_noted_of_a_cluster_is_an_xcom(site: AirflowSite, refusing: dict[str, Any]) -> None:
+    ref = {"backend": "local", "name": "canary-cluster", "details": {}}
+    site.add_task("guarded", task_id="create").push("air_cluster_made", {"version": 1, "cluster": ref})
+    refusing["entity"] = "nothing"
+    assert "canary-cluster" in site.client("viewer").get("/air/api/clusters").text
+    for entity in ("XCOM", "TASK_INSTANCE", None):
+        refusing["entity"] = entity
+        assert "canary-cluster" not in site.client("viewer").get("/air/api/clusters").text

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.airflow_site import NOW, AirflowSite
 
-OWN = {"backend": "local", "name": "own-1", "details": {}, "owned": True}
+OWN: dict[str, Any] = {"backend": "local", "name": "own-1", "details": {}, "owned": True}
 
 
 def ledger(phase: str = "SUCCEEDED", submission_id: str = "air-1", **fields: Any) -> dict[str, Any]:
@@ -59,6 +59,29 @@ def test_all_dags_have_one_page(site: AirflowSite) -> None:
     assert {cluster["name"] for cluster in view["clusters"]} >= {"later", "left"}
     assert {(stuck["dag_id"], stuck["task_id"]) for stuck in view["stuck"]} >= {("wide", "waits")}
     assert "air-4" in {left["name"] for left in view["cleanup"]}
+
+
+def test_a_cluster_that_a_task_has_made_is_there_until_a_task_has_deleted_it(site: AirflowSite) -> None:
+    made, torn = ({**OWN, "name": name, "owned": False} for name in ("made-1", "torn-1"))
+    for run_id, ref in (("r1", made), ("r2", torn)):
+        create = site.add_task("group", run_id, "create", state="success", operator="RayCreateClusterOperator")
+        told = {"version": 1, "cluster": ref, "created": True, "dashboard_url": f"https://{ref['name']}/"}
+        create.push("air_cluster_made", told)
+        state = "failed" if ref is made else "success"
+        delete = site.add_task("group", run_id, "delete", state=state, operator="RayDeleteClusterOperator")
+        if ref is torn:
+            delete.push("air_cluster_deleted", {"version": 1, "cluster": ref})
+    user = site.add_task("group", "r1", "train", state="running")
+    user.set("air_ledger", ledger("submitted", "air-5", cluster={**made, "name": "seen-1"}))
+    user.push("ray_dashboard_url", "https://seen-1/")
+    view = site.client("viewer").get("/air/api/clusters").json()
+    clusters = {cluster["name"]: cluster for cluster in view["clusters"]}
+    assert clusters["made-1"]["made_by"]["task_id"] == "create"
+    assert clusters["made-1"]["dashboard_url"] == "https://made-1/"
+    assert clusters["seen-1"]["dashboard_url"] == "https://seen-1/"
+    assert "torn-1" not in clusters
+    (left,) = [left for left in view["cleanup"] if left["name"] in ("made-1", "torn-1")]
+    assert (left["name"], left["why"]) == ("made-1", "the task that was to delete it has failed")
 
 
 def test_a_task_is_held_against_its_earlier_runs(site: AirflowSite) -> None:
