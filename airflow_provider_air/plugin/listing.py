@@ -93,7 +93,7 @@ def read_summaries(session: Session, paths: Sequence[TaskPath]) -> tuple[dict[Ta
     """
     found: dict[TaskPath, dict[str, Any]] = {}
     left_out, new = 0, 0
-    for path, written in _stamps(session, paths).items():
+    for path, written in kept_at(session, paths).items():
         key = (path, written)
         if key not in _CACHE and new >= MOST_SUMMARIES:
             left_out += 1
@@ -103,16 +103,12 @@ def read_summaries(session: Session, paths: Sequence[TaskPath]) -> tuple[dict[Ta
     return found, left_out
 
 
-def kept_paths(session: Session, paths: Sequence[TaskPath]) -> list[TaskPath]:
-    """Give those task instances that have a kept history, in their order."""
-    return list(_stamps(session, paths))
-
-
 def _summary(session: Session, path: TaskPath) -> Made:
     return Made({}, summary_of(mapping(read_kept(session, path, HISTORY_KEY))))
 
 
-def _stamps(session: Session, paths: Sequence[TaskPath]) -> dict[TaskPath, datetime]:
+def kept_at(session: Session, paths: Sequence[TaskPath]) -> dict[TaskPath, datetime]:
+    """Give when the history of each task instance that has a kept one was written, in their order."""
     if not paths:
         return {}
     names = tuple_(State.dag_id, State.run_id, State.task_id, State.map_index)

@@ -94,6 +94,26 @@ def test_earlier_runs_are_laid_over_one_another(open_page: Open) -> None:
     made.wait_asked("/api/compare/", "run=", 2)
 
 
+@pytest.mark.parametrize(("state", "least", "most"), [("running", 3, 5), ("success", 1, 1)])
+def test_a_comparison_follows_the_run_that_is_looked_at_while_it_lives(
+    open_page: Open, state: str, least: int, most: int
+) -> None:
+    view = json.loads((UI / "fixtures" / "compare.json").read_text())
+    view["runs"][1] |= {"run_id": "run", "state": state}
+
+    def before(page: Page) -> None:
+        page.clock.install()
+        page.route("**/air/api/compare/**", lambda route: route.fulfill(json=view))
+
+    made = open_page("train", before=before)
+    made.frame.get_by_role("button", name=re.compile("^Compare")).click()
+    expect(made.frame.get_by_text("this run", exact=True)).to_be_visible()
+    made.pass_seconds(35)
+    asked = made.requests("/api/compare/")
+    assert all("this=run" in url for url in asked)
+    assert least <= len(asked) <= most
+
+
 def test_zoom_scroll_and_choices_stay_when_news_come(open_page: Open) -> None:
     made = open_page("train", before=lambda page: page.clock.install())
     frame = made.frame

@@ -292,7 +292,7 @@ export interface ClustersView {
   cut?: number;
 }
 
-/** `GET air/api/compare/{dag_id}/{task_id}/{map_index}?metric=&run=`: `series` of the runs that `run` names. */
+/** `GET air/api/compare/{dag_id}/{task_id}/{map_index}?metric=&run=&this=`: `series` of the runs that `run` names. */
 export interface CompareRun {
   run_id?: string;
   try_number?: number;

@@ -198,6 +198,18 @@ def test_who_may_not_see_xcoms_sees_none(site: AirflowSite, refusing: dict[str, 
     assert client.get("/air/api/task/guarded/r/t/-1").json()["sections"]["task"]["notes"]
 
 
+def test_a_comparison_holds_nothing_of_xcoms_for_who_may_not_see_them(
+    site: AirflowSite, refusing: dict[str, Any]
+) -> None:
+    refusing["entity"] = "nothing"
+    path = "/air/api/compare/guarded/t/-1?this=r"
+    assert "canary" in site.client("viewer").get(path).text
+    refusing["entity"] = "XCOM"
+    answer = site.client("viewer").get(path)
+    assert answer.status_code == 200
+    assert "canary" not in answer.text
+
+
 def test_lists_hold_only_dags_that_the_person_may_read(site: AirflowSite, refusing: dict[str, Any]) -> None:
     attempt = {"submission_id": "air-9", "generation": 1, "number": 1, "phase": "submitted", "steps": {"sent": 1.0}}
     refusing["entity"] = "nothing"

@@ -106,5 +106,46 @@ def test_a_task_is_held_against_its_earlier_runs(site: AirflowSite) -> None:
     assert [run["run_id"] for run in first if run["series"]] == ["r38", "r36"]
 
 
+def test_the_run_that_is_looked_at_is_always_among_those_compared(site: AirflowSite) -> None:
+    for number in range(45):
+        task = site.add_task("around", f"r{number}", run_at=NOW + timedelta(days=number), state="success")
+        task.set("air_ledger", ledger())
+        if number in (3, 40, 41, 42, 43):
+            task.keep("air_history", kept(loss=[[1, 9.0], [2, number / 10]]))
+    client = site.client("viewer")
+    runs = client.get("/air/api/compare/around/t/-1", params={"this": "r3"}).json()["runs"]
+    assert [run["run_id"] for run in runs] == [f"r{number}" for number in range(12, -1, -1)]
+    assert [run["run_id"] for run in runs if run["series"]] == ["r3"]
+    assert [run["run_id"] for run in runs if run["values"]] == ["r3"]
+    runs = client.get("/air/api/compare/around/t/-1", params={"this": "r40"}).json()["runs"]
+    assert (len(runs), runs[0]["run_id"]) == (30, "r44")
+    assert [run["run_id"] for run in runs if run["series"]] == ["r43", "r42", "r40"]
+    picked = client.get("/air/api/compare/around/t/-1", params={"this": "r40", "run": ["r42"]}).json()["runs"]
+    assert [run["run_id"] for run in picked if run["series"]] == ["r42"]
+    gone = client.get("/air/api/compare/around/t/-1", params={"this": "nothing"}).json()["runs"]
+    assert [run["run_id"] for run in gone[:2]] == ["r44", "r43"]
+
+
+def test_a_run_that_lives_is_compared_as_it_is_now(site: AirflowSite) -> None:
+    for number in range(4):
+        task = site.add_task("living", f"r{number}", run_at=NOW + timedelta(days=number), state="success")
+        task.set("air_ledger", ledger())
+        task.keep("air_history", kept(loss=[[1, 9.0], [2, number / 10]]))
+    lives = site.add_task("living", "r9", run_at=NOW + timedelta(days=9), state="deferred")
+    lives.set("air_ledger", ledger("submitted", "air-9"))
+    client = site.client("viewer")
+
+    def now() -> dict[str, dict[str, Any]]:
+        runs = client.get("/air/api/compare/living/t/-1", params={"this": "r9", "metric": "loss"}).json()["runs"]
+        return {run["run_id"]: run for run in runs if run["series"] or run["run_id"] == "r9"}
+
+    assert (now()["r9"]["values"], now()["r9"]["series"]) == ({}, {})
+    lives.push("air_history", kept("air-9", loss=[[1, 5.0]]))
+    assert set(now()) == {"r9", "r3", "r2"}
+    assert (now()["r9"]["values"], now()["r9"]["series"]) == ({"loss": 5.0}, {"loss": {"x": [1], "y": [5.0]}})
+    lives.push("progress", {"submission_id": "air-9", "status": "RUNNING", "values": {"loss": 4.0}})
+    assert now()["r9"]["values"] == {"loss": 4.0}
+
+
 def test_a_map_index_that_is_none_is_not_found(site: AirflowSite) -> None:
     assert site.client("viewer").get("/air/api/compare/over/t/-2").status_code == 404
