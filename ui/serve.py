@@ -142,7 +142,7 @@ class Site(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length) or b"null")
         self.calls.append({"method": self.command, "path": self.path, "body": body})
-        self.json({"ok": True})
+        self.json({"ok": True, "at": 1764440000.5})
 
     do_POST = do_PATCH = change
 

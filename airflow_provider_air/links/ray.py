@@ -7,7 +7,7 @@ The worker pushes the URL at submission, so the button works while the task wait
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperatorLink
 
@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
 
+    from airflow_provider_air.contracts.clusters import ClusterRef
+
 DASHBOARD_KEY = "ray_dashboard_url"
 JOB_KEY = "ray_job_url"
 GRAFANA_KEY = "grafana_url"
+MADE_KEY = "air_cluster_made"
+DELETED_KEY = "air_cluster_deleted"
 
 
 class _StoredLink(BaseOperatorLink):
@@ -53,3 +57,18 @@ class GrafanaLink(_StoredLink):
 
     name = "Grafana"
     key = GRAFANA_KEY
+
+
+def push_made(ti: Any, ref: ClusterRef, *, created: bool, dashboard_url: str | None) -> None:
+    """
+    Note, for Airflow's pages, that a cluster is there which other tasks are to use; runs in the worker.
+
+    :param created: the task has started it, and not found it there
+    """
+    told = {"version": 1, "cluster": ref.to_json(), "created": created, "dashboard_url": dashboard_url}
+    ti.xcom_push(key=MADE_KEY, value=told)
+
+
+def push_deleted(ti: Any, ref: ClusterRef) -> None:
+    """Note, for Airflow's pages, that a cluster is gone; runs in the worker."""
+    ti.xcom_push(key=DELETED_KEY, value={"version": 1, "cluster": ref.to_json()})

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.pages.attempts import ENDED, OVER, attempts_of
+from airflow_provider_air.pages.attempts import ENDED, OVER, attempt_of, attempts_of
 from airflow_provider_air.pages.lenient import epoch, mapping, name
 from airflow_provider_air.pages.run_view import Told, cluster_key, newer, seen_cluster, task_row
+
+if TYPE_CHECKING:
+    from airflow_provider_air.pages.cluster_words import ClusterNote
+    from airflow_provider_air.pages.documents import TaskDocuments
 
 OPEN = ("waiting_cluster", "waiting_room", "queued", "running", "collecting")
 # How long each may take before somebody should look.
@@ -22,7 +26,14 @@ MOST_JOBS, MOST_CLUSTERS, MOST_LEFT = 200, 100, 100
 RUN_OVER = ("success", "failed")
 
 
-def clusters_view(told: Sequence[Told], runs: Mapping[tuple[str, str], str], now: float, cut: int) -> dict[str, Any]:
+def clusters_view(
+    told: Sequence[Told],
+    runs: Mapping[tuple[str, str], str],
+    now: float,
+    cut: int,
+    notes: Sequence[ClusterNote] = (),
+    left: Collection[tuple[str, str]] = (),
+) -> dict[str, Any]:
     """
     Give the view of clusters and jobs.
 
@@ -30,29 +41,71 @@ def clusters_view(told: Sequence[Told], runs: Mapping[tuple[str, str], str], now
     :param runs: the state of their DAG runs, by DAG and run
     :param now: epoch seconds
     :param cut: whether, and by how many, task instances were left out
+    :param notes: of tasks that made or deleted clusters, newest first
+    :param left: DAG runs in which a task that was to delete a cluster has failed
     """
     rows = [(task_row(documents, summary), documents) for documents, summary in told]
     return {
-        "clusters": _clusters(told)[:MOST_CLUSTERS],
+        "clusters": _clusters(told, notes)[:MOST_CLUSTERS],
         "jobs": [row for row, _ in rows][:MOST_JOBS],
         "stuck": [stuck for row, documents in rows if (stuck := _stuck(row, documents.progress, now))][:MOST_LEFT],
-        "cleanup": _leftovers(told, runs, now)[:MOST_LEFT],
+        "cleanup": [*_leftovers(told, runs, now), *_not_deleted(notes, left)][:MOST_LEFT],
         "cut": cut,
     }
 
 
-def _clusters(told: Sequence[Told]) -> list[dict[str, Any]]:
+def _clusters(told: Sequence[Told], notes: Sequence[ClusterNote]) -> list[dict[str, Any]]:
+    """Give those that are there, as far as is known: who has asked one to go, or deleted it, has written that down."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    deleted = _deleted(notes)
     for documents, summary in told:
         seen = seen_cluster(documents, summary)
-        if seen is None:
+        row = task_row(documents, summary)
+        is_used = row["phase"] in OPEN
+        if seen is None or (not is_used and (_was_left(documents) or _is_before(row["started_at"], seen, deleted))):
             continue
         known = found.setdefault(cluster_key(seen), {**seen, "used_by": []})
-        known |= newer(known, seen)
-        row = task_row(documents, summary)
-        if row["phase"] in OPEN:
+        page = known["dashboard_url"] or seen["dashboard_url"]
+        known |= {**newer(known, seen), "dashboard_url": page}
+        if is_used:
             known["used_by"].append({**_key(row), "phase": row["phase"]})
+    for note, cluster in _made(notes, deleted):
+        known = found.setdefault(cluster_key(cluster), {**cluster, "used_by": []})
+        known["dashboard_url"] = known["dashboard_url"] or cluster["dashboard_url"]
+        known.setdefault("made_by", {**_key(vars(note)), "at": note.at, "created": note.is_made})
     return list(found.values())
+
+
+def _was_left(documents: TaskDocuments) -> bool:
+    """Whether a cluster of the task's own was asked to go with its newest attempt."""
+    return mapping(attempt_of(documents.ledger, documents.facts)).get("cluster_left") is True
+
+
+def _deleted(notes: Sequence[ClusterNote]) -> dict[tuple[Any, ...], float]:
+    """Give when clusters were deleted last."""
+    known = [(cluster, note.at) for note in reversed(notes) if note.is_deleted and (cluster := note.cluster)]
+    return {cluster_key(cluster): at for cluster, at in known}
+
+
+def _is_before(at: float | None, cluster: Mapping[str, Any], deleted: Mapping[tuple[Any, ...], float]) -> bool:
+    return (at or 0.0) <= deleted.get(cluster_key(cluster), -1.0)
+
+
+def _made(
+    notes: Sequence[ClusterNote], deleted: Mapping[tuple[Any, ...], float]
+) -> list[tuple[ClusterNote, dict[str, Any]]]:
+    """Give the notes of clusters that were made or found for other tasks, and not deleted since."""
+    known = [(note, cluster) for note in notes if not note.is_deleted and (cluster := note.cluster)]
+    return [(note, cluster) for note, cluster in known if not _is_before(note.at, cluster, deleted)]
+
+
+def _not_deleted(notes: Sequence[ClusterNote], left: Collection[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Give the clusters that a DAG run has made, and failed to delete."""
+    return [
+        _left("cluster", cluster["name"], "the task that was to delete it has failed", cluster["name"], None)
+        for note, cluster in _made(notes, _deleted(notes))
+        if note.is_made and (note.dag_id, note.run_id) in left
+    ]
 
 
 def _key(row: Mapping[str, Any]) -> dict[str, Any]:

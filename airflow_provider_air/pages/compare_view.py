@@ -35,8 +35,6 @@ def compared_run(
     :param history: empty where its curves are not wanted
     :param wanted: the names of the curves; the first six by default
     """
-    series = {name(key): points for key, points in mapping(history.get("series")).items()}
-    chosen = [key for key in wanted if key in series] or list(series)[:SHOWN_METRICS]
     known = [(name(key), number(value)) for key, value in list(values.items())[:MOST_METRICS]]
     return {
         "run_id": name(facts.run_id),
@@ -45,5 +43,12 @@ def compared_run(
         "started_at": facts.started_at,
         "ended_at": facts.ended_at,
         "values": {key: value for key, value in known if value is not None},
-        "series": {key: curve(series[key], MOST_POINTS) for key in chosen},
+        "series": series_of(history, wanted),
     }
+
+
+def series_of(history: Mapping[str, Any], wanted: Sequence[str] = ()) -> dict[str, Any]:
+    """Give the curves of one run; see :func:`compared_run`."""
+    series = {name(key): points for key, points in mapping(history.get("series")).items()}
+    chosen = [key for key in wanted if key in series] or list(series)[:SHOWN_METRICS]
+    return {key: curve(series[key], MOST_POINTS) for key in chosen}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -21,10 +22,11 @@ from fastapi import APIRouter, Depends, HTTPException, Response
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 
+from airflow_provider_air.pages.lenient import mapping
 from airflow_provider_air.plugin.access import CHANGES_TASK, same_origin
 from airflow_provider_air.plugin.paths import TASK, TaskPathDep
-from airflow_provider_air.plugin.reading import where_is
-from airflow_provider_air.runs.choices import CHOICE_KEY
+from airflow_provider_air.plugin.reading import TaskPath, loaded, where_is
+from airflow_provider_air.runs.choices import CHOICE_KEY, UNHEARD_SECONDS
 
 router = APIRouter()
 
@@ -36,15 +38,29 @@ class ClearChoice(BaseModel):
     on_clear: Literal["fresh", "resume"]
 
 
+class ClearOutcome(BaseModel):
+    """
+    What became of the clear for which a choice was made.
+
+    :param at: of that choice, as its route has told
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    at: float
+    is_cleared: bool
+
+
 @router.post(
     f"/api/clear-choice{TASK}",
-    status_code=204,
     dependencies=[CHANGES_TASK, Depends(same_origin), Depends(action_logging("ray_clear_choice"))],
 )
-def clear_choice(path: TaskPathDep, choice: ClearChoice, session: SessionDep) -> Response:
+def clear_choice(path: TaskPathDep, choice: ClearChoice, session: SessionDep) -> dict[str, float]:
     """
     Write down, in the task's state store, whether the task begins afresh or resumes once it is cleared.
 
+    It counts for a few minutes, until :func:`clear_outcome` says that the task is cleared.
+
+    :return: ``{"at": epoch seconds}``, which tells this choice from others
     :raises HTTPException: 404 where there is no such task instance; 409 where workers keep their state elsewhere
     """
     if session.scalar(select(TaskInstance.task_id).where(*where_is(TaskInstance, path))) is None:
@@ -53,10 +69,33 @@ def clear_choice(path: TaskPathDep, choice: ClearChoice, session: SessionDep) ->
         raise HTTPException(
             409, "Workers keep task state in a back end of their own here, which this page cannot write"
         )
-    told = json.dumps({"version": 1, "choice": choice.on_clear, "at": time.time()})
-    scope = TaskScope(dag_id=path.dag_id, run_id=path.run_id, task_id=path.task_id, map_index=path.map_index)
-    MetastoreBackend().set(scope, CHOICE_KEY, told, expires_at=_expires_at(), session=session)
+    at = time.time()
+    told = {"version": 1, "choice": choice.on_clear, "at": at, "until": at + UNHEARD_SECONDS}
+    MetastoreBackend().set(_scope(path), CHOICE_KEY, json.dumps(told), expires_at=_expires_at(), session=session)
+    return {"at": at}
+
+
+@router.post(
+    f"/api/clear-outcome{TASK}",
+    status_code=204,
+    dependencies=[CHANGES_TASK, Depends(same_origin), Depends(action_logging("ray_clear_outcome"))],
+)
+def clear_outcome(path: TaskPathDep, outcome: ClearOutcome, session: SessionDep) -> Response:
+    """Have a choice count for as long as the cleared task waits; or take it back, since the task is not cleared."""
+    scope = _scope(path)
+    told = mapping(loaded(MetastoreBackend().get(scope, CHOICE_KEY, session=session)))
+    # Taken by the next try already, or another one by now: nothing is left to say.
+    if told.get("at") == outcome.at:
+        if outcome.is_cleared:
+            heard = json.dumps({**told, "until": None})
+            MetastoreBackend().set(scope, CHOICE_KEY, heard, expires_at=_expires_at(), session=session)
+        else:
+            MetastoreBackend().delete(scope, CHOICE_KEY, session=session)
     return Response(status_code=204)
+
+
+def _scope(path: TaskPath) -> TaskScope:
+    return TaskScope(**asdict(path))
 
 
 def _expires_at() -> datetime | None:

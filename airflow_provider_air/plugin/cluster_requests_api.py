@@ -72,7 +72,8 @@ def cluster_request(path: TaskPathDep, wish: Wish, session: SessionDep, user: Ge
     makers = _makers(session, path, request)
     allowed = with_changeable_tasks({one.dag_id for one in (*users, *makers)}, user)
     told = {one for one in (*users, *makers) if one.dag_id in allowed}
-    for one in told:
+    # Also of whose page this is asked, so that the page shows it.
+    for one in {*told, path} if told else ():
         # As workers write it, so that they read it as it is.
         XCom.set(REQUEST_KEY, asdict(request), serialize=False, session=session, **asdict(one))
     return {"told": len(told)}

@@ -16,6 +16,7 @@ from airflow.models.xcom import XComModel as XCom
 from sqlalchemy import Text, and_, cast, exists, func, null, or_, select, tuple_
 from sqlalchemy.orm import aliased
 
+from airflow_provider_air.links.ray import DASHBOARD_KEY
 from airflow_provider_air.pages.documents import TaskDocuments
 from airflow_provider_air.pages.lenient import mapping
 from airflow_provider_air.pages.summary import summary_of
@@ -43,12 +44,12 @@ def read_many(
     session: Session, statement: Any, *, with_xcoms: bool = True, needs_ledger: bool = False
 ) -> list[TaskDocuments]:
     """
-    Read task instances with their ledgers, progress, and the clusters as they were seen last.
+    Read task instances with their ledgers, progress, dashboards, and the clusters as they were seen last.
 
     :param statement: chooses them: a SELECT of ``TaskInstance``'s columns :data:`COLUMNS`, ordered and with a limit
     :param needs_ledger: only those that have one
     """
-    ledger, progress, live = aliased(State), aliased(XCom), aliased(XCom)
+    ledger, progress, live, page = aliased(State), aliased(XCom), aliased(XCom), aliased(XCom)
     ledger_size = func.length(ledger.value) <= MOST_LEDGER_BYTES
     statement = statement.add_columns(ledger.value.label("ledger")).join(
         ledger, and_(_of_same(ledger), ledger.key == LEDGER_KEY, ledger_size), isouter=not needs_ledger
@@ -56,12 +57,15 @@ def read_many(
     if with_xcoms:
         size = func.length(cast(progress.value, Text)) <= MOST_PROGRESS_BYTES
         statement = (
-            statement.add_columns(progress.value.label("progress"), live.value["cluster"].label("cluster"))
+            statement.add_columns(
+                progress.value.label("progress"), live.value["cluster"].label("cluster"), page.value.label("page")
+            )
             .join(progress, and_(_of_same(progress), progress.key == PROGRESS_KEY, size), isouter=True)
             .join(live, and_(_of_same(live), live.key == HISTORY_KEY), isouter=True)
+            .join(page, and_(_of_same(page), page.key == DASHBOARD_KEY), isouter=True)
         )
     else:
-        statement = statement.add_columns(null().label("progress"), null().label("cluster"))
+        statement = statement.add_columns(*(null().label(name) for name in ("progress", "cluster", "page")))
     return [_documents(row) for row in session.execute(statement)]
 
 
@@ -119,7 +123,7 @@ def read_summaries(session: Session, paths: Sequence[TaskPath]) -> tuple[dict[Ta
     """
     found: dict[TaskPath, dict[str, Any]] = {}
     unread, new = 0, 0
-    for path, written in _stamps(session, paths).items():
+    for path, written in kept_at(session, paths).items():
         key = (path, written)
         if key not in _CACHE and new >= MOST_SUMMARIES:
             unread += 1
@@ -129,16 +133,12 @@ def read_summaries(session: Session, paths: Sequence[TaskPath]) -> tuple[dict[Ta
     return found, unread
 
 
-def kept_paths(session: Session, paths: Sequence[TaskPath]) -> list[TaskPath]:
-    """Give those task instances that have a kept history, in their order."""
-    return list(_stamps(session, paths))
-
-
 def _summary(session: Session, path: TaskPath) -> Made:
     return Made({}, summary_of(mapping(read_kept(session, path, HISTORY_KEY))))
 
 
-def _stamps(session: Session, paths: Sequence[TaskPath]) -> dict[TaskPath, datetime]:
+def kept_at(session: Session, paths: Sequence[TaskPath]) -> dict[TaskPath, datetime]:
+    """Give when the history of each task instance that has a kept one was written, in their order."""
     if not paths:
         return {}
     names = tuple_(State.dag_id, State.run_id, State.task_id, State.map_index)
@@ -163,7 +163,8 @@ def _documents(row: Any) -> TaskDocuments:
     path = TaskPath(row.dag_id, row.run_id, row.task_id, row.map_index)
     live = {"cluster": row.cluster} if isinstance(row.cluster, dict) else None
     ledger = None if row.ledger is None else loaded(row.ledger)
-    return TaskDocuments(facts_of(path, row), ledger=ledger, progress=row.progress, live=live)
+    links = {} if row.page is None else {DASHBOARD_KEY: row.page}
+    return TaskDocuments(facts_of(path, row), ledger=ledger, progress=row.progress, live=live, links=links)
 
 
 def _of_same(table: Any) -> ColumnElement[bool]:

@@ -15,18 +15,21 @@ from airflow.models.task_state_store import TaskStateStoreModel as State
 from airflow.models.taskinstance import TaskInstance as TI
 from airflow.models.xcom import XComModel as XCom
 from fastapi import APIRouter, HTTPException, Query, Response
-from sqlalchemy import and_, select, tuple_
+from sqlalchemy import and_, not_, or_, select, tuple_
 
-from airflow_provider_air.pages.attempts import OVER
+from airflow_provider_air.pages.attempts import OVER, attempt_of, own
 from airflow_provider_air.pages.clusters_view import clusters_view
-from airflow_provider_air.pages.compare_view import compare_view, compared_run
+from airflow_provider_air.pages.compare_view import compare_view, compared_run, series_of
 from airflow_provider_air.pages.lenient import mapping
 from airflow_provider_air.pages.run_view import Told, run_view
+from airflow_provider_air.pages.summary import summary_of
+from airflow_provider_air.pages.task_view import history_of
 from airflow_provider_air.plugin.access import READS_TASK, AccessDep, readable_dags, with_readable_part
-from airflow_provider_air.plugin.answers import answer_whole
+from airflow_provider_air.plugin.answers import Made, SectionCache, answer_whole
+from airflow_provider_air.plugin.cluster_notes import read_notes, runs_that_left
 from airflow_provider_air.plugin.listing import (
     COLUMNS,
-    kept_paths,
+    kept_at,
     path_of,
     read_alive,
     read_many,
@@ -35,18 +38,22 @@ from airflow_provider_air.plugin.listing import (
 )
 from airflow_provider_air.plugin.pages import LOGGED_IN
 from airflow_provider_air.plugin.paths import RUN, Known, Metrics, map_index_of
-from airflow_provider_air.plugin.reading import TaskPath, epoch, facts_of, read_kept
+from airflow_provider_air.plugin.reading import TaskPath, epoch, facts_of, read_all, read_kept
 from airflow_provider_air.runs.history import HISTORY_KEY
 from airflow_provider_air.runs.ledger import LEDGER_KEY
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sqlalchemy.orm import Session
 
-    from airflow_provider_air.pages.documents import TaskDocuments
+    from airflow_provider_air.pages.documents import TaskDocuments, TaskFacts
 
 router = APIRouter()
 MOST_RECENT = 100
-MOST_RUNS, MOST_CURVES, FIRST_CURVES, MOST_METRICS = 30, 8, 3, 12
+MOST_RUNS, MOST_NEWER, MOST_CURVES, FIRST_CURVES, MOST_METRICS = 30, 9, 8, 3, 12
+MOST_CACHED_BYTES = 8 * 1024 * 1024
+_CURVES = SectionCache(MOST_CACHED_BYTES)
 # XComs with the last values, as training and searches push them.
 VALUES_KEYS = ("metrics", "best_metrics")
 
@@ -83,7 +90,12 @@ def clusters(session: SessionDep, user: GetUserDep) -> Response:
     newest = [documents for documents in _recent(session, dag_ids) if path_of(documents) not in seen]
     found = _readable([*alive, *newest], user)
     told, left_out = _with_summaries(session, found)
-    return answer_whole(clusters_view(told, _states_of_runs(session, found), time.time(), left_out))
+    may_be_told = with_readable_part(
+        with_readable_part(dag_ids, DagAccessEntity.TASK_INSTANCE, user), DagAccessEntity.XCOM, user
+    )
+    notes = read_notes(session, may_be_told)
+    left = runs_that_left(session, notes)
+    return answer_whole(clusters_view(told, _states_of_runs(session, found), time.time(), left_out, notes, left))
 
 
 def _readable(found: Sequence[TaskDocuments], user: Any) -> list[TaskDocuments]:
@@ -92,7 +104,7 @@ def _readable(found: Sequence[TaskDocuments], user: Any) -> list[TaskDocuments]:
     tasks = with_readable_part(dag_ids, DagAccessEntity.TASK_INSTANCE, user)
     xcoms = with_readable_part(tasks, DagAccessEntity.XCOM, user)
     return [
-        documents if documents.facts.dag_id in xcoms else replace(documents, progress=None, live=None)
+        documents if documents.facts.dag_id in xcoms else replace(documents, progress=None, live=None, links={})
         for documents in found
         if documents.facts.dag_id in tasks
     ]
@@ -133,26 +145,72 @@ def compare(
     access: AccessDep,
     metric: Metrics,
     run: Annotated[list[str], Query(default_factory=list)],
+    this: str | None = None,
 ) -> Response:
-    """Give a task's values in its last runs, and the curves of those that are asked for: by default of the newest."""
-    rows = session.execute(
-        select(*COLUMNS)
-        .join(DagRun, and_(DagRun.dag_id == TI.dag_id, DagRun.run_id == TI.run_id))
-        .where(TI.dag_id == dag_id, TI.task_id == task_id, TI.map_index == map_index_of(map_index))
-        .order_by(DagRun.run_after.desc(), DagRun.id.desc())
-        .limit(MOST_RUNS)
-    ).all()
+    """
+    Give a task's values in its runs, and the curves of those that are asked for: by default of the newest.
+
+    :param this: the run that is looked at: always among them, with what is told of it while it lives
+    """
+    metric = metric[:MOST_METRICS]
+    rows = _runs_around(session, TaskPath(dag_id, this or "", task_id, map_index_of(map_index)))
     paths = [TaskPath(row.dag_id, row.run_id, row.task_id, row.map_index) for row in rows]
     values = _values(session, paths) if access.reads_xcoms else {}
     summaries, unread = read_summaries(session, [path for path in paths if path not in values])
-    kept = kept_paths(session, paths)
-    drawn = [path for path in kept if path.run_id in run][:MOST_CURVES] or ([] if run else kept[:FIRST_CURVES])
+    kept = kept_at(session, paths)
+    curves = [path for path in paths if path in kept or path.run_id == this]
+    # This one is in front, wherever it is in the order.
+    first = sorted(curves, key=lambda path: path.run_id != this)[:FIRST_CURVES]
+    drawn = [path for path in curves if path.run_id in run][:MOST_CURVES] if run else first
     told = []
     for row, path in zip(rows, paths, strict=True):
+        facts = facts_of(path, row)
         last = values.get(path) or mapping(mapping(summaries.get(path)).get("last"))
-        history = mapping(read_kept(session, path, HISTORY_KEY)) if path in drawn else {}
-        told.append(compared_run(facts_of(path, row), last, history, metric[:MOST_METRICS]))
+        if path.run_id == this and facts.state not in OVER:
+            history, newest = _alive(session, path, facts, with_xcoms=access.reads_xcoms)
+            told.append(compared_run(facts, values.get(path) or newest, history if path in drawn else {}, metric))
+        else:
+            series = _drawn(session, path, kept[path], metric) if path in drawn and path in kept else {}
+            told.append({**compared_run(facts, last, {}), "series": series})
     return answer_whole({**compare_view(told), "unread": unread})
+
+
+def _runs_around(session: Session, this: TaskPath) -> Sequence[Any]:
+    """Give a task's runs, newest first: one, a few newer ones, and those before it; the newest where there is none."""
+    chosen = (
+        select(*COLUMNS)
+        .join(DagRun, and_(DagRun.dag_id == TI.dag_id, DagRun.run_id == TI.run_id))
+        .where(TI.dag_id == this.dag_id, TI.task_id == this.task_id, TI.map_index == this.map_index)
+    )
+    newest_first = chosen.order_by(DagRun.run_after.desc(), DagRun.id.desc())
+    of_this = select(DagRun.run_after, DagRun.id).where(DagRun.dag_id == this.dag_id, DagRun.run_id == this.run_id)
+    at = session.execute(of_this).first()
+    if at is None:
+        return session.execute(newest_first.limit(MOST_RUNS)).all()
+    is_newer = or_(DagRun.run_after > at.run_after, and_(DagRun.run_after == at.run_after, DagRun.id > at.id))
+    newer = session.execute(chosen.where(is_newer).order_by(DagRun.run_after, DagRun.id).limit(MOST_NEWER)).all()
+    rest = session.execute(newest_first.where(not_(is_newer)).limit(MOST_RUNS - len(newer))).all()
+    return [*reversed(newer), *rest]
+
+
+def _alive(
+    session: Session, path: TaskPath, facts: TaskFacts, *, with_xcoms: bool
+) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """Read the history of a task that is not over, and its last values."""
+    documents = read_all(session, path, facts, with_xcoms=with_xcoms)
+    history = history_of(documents)
+    progress = own(documents.progress, attempt_of(documents.ledger, facts))
+    return history, {**summary_of(history)["last"], **mapping(progress.get("values"))}
+
+
+def _drawn(session: Session, path: TaskPath, written: datetime, metrics: Sequence[str]) -> Mapping[str, Any]:
+    """Give the curves of a run that is over: while another one is watched, they are asked for again and again."""
+
+    def make() -> Made:
+        history = mapping(read_kept(session, path, HISTORY_KEY))
+        return Made({}, series_of(history, metrics))
+
+    return _CURVES.get((path, written, tuple(metrics)), make).head
 
 
 def _values(session: Session, paths: Sequence[TaskPath]) -> dict[TaskPath, Mapping[str, Any]]:

@@ -12,10 +12,12 @@ from airflow.utils.session import create_session
 from fastapi import APIRouter, HTTPException, Response
 
 from airflow_provider_air.pages.attempts import OVER
+from airflow_provider_air.pages.cluster_words import ClusterWords, with_words
 from airflow_provider_air.pages.history import MOST_SERIES, history_sections
 from airflow_provider_air.pages.task_view import HEAD, before_of, history_of, live_sections
 from airflow_provider_air.plugin.access import READS_TASK, Access, access_to
 from airflow_provider_air.plugin.answers import Made, Section, SectionCache, answer, collected_later, encoded
+from airflow_provider_air.plugin.cluster_notes import read_words
 from airflow_provider_air.plugin.paths import TASK, Known, Metrics, TaskPathDep, TryNumber
 from airflow_provider_air.plugin.reading import (
     Stamps,
@@ -73,12 +75,17 @@ class _Look:
             ("history", about, of_history, self.metrics), partial(collected_later, partial(self._history, stamps))
         )
         written = (tuple(sorted(stamps.states.items())), tuple(sorted(stamps.xcoms.items())))
-        live = _CACHE.get(("live", self.facts, self.access, written), lambda: self._live(stamps, history.head))
+        words = read_words(self.session, self.path, self.facts, stamps) if self.access.reads_xcoms else ClusterWords()
+        live = _CACHE.get(
+            ("live", self.facts, self.access, written, words), lambda: self._live(stamps, history.head, words)
+        )
         return {**live.sections, **history.sections}
 
-    def _live(self, stamps: Stamps, history: Mapping[str, Any]) -> Made:
+    def _live(self, stamps: Stamps, history: Mapping[str, Any], words: ClusterWords) -> Made:
         documents = read_documents(self.session, self.path, self.facts, stamps)
         sections = live_sections(documents, history)
+        if "cluster" in sections:
+            sections["cluster"] = with_words(sections["cluster"], words)
         sections["task"]["may"] = may(self.facts, self.access)
         if not self.access.reads_xcoms:
             sections["task"]["notes"].append("You may not see XComs, where progress, links and results are")

@@ -91,7 +91,16 @@ class Attempts:
         if choice is None or (choice.at is not None and choice.at == self.ledger.choice_at):
             self.save(self.ledger.open_try(max_tries=max_tries, on_clear=on_clear))
             return
-        opened = self.ledger.open_try(max_tries=max_tries, on_clear=choice.word)
+        word: OnClear = choice.word
+        if choice.until is not None and choice.until < self._ports.clock.now():
+            word = on_clear
+            self._ports.log.warning(
+                "The choice of %r in the Ray tab is passed over, on_clear=%r counts: nobody has heard that its clear "
+                "was done, so this may be a later one",
+                choice.word,
+                on_clear,
+            )
+        opened = self.ledger.open_try(max_tries=max_tries, on_clear=word)
         self.save(replace(opened, choice_at=choice.at))
         # Whoever dies before this leaves a choice that the ledger knows to be taken.
         with self._ports.contained("What was chosen for this clear could not be removed"):

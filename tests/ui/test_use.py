@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.ui.conftest import Open
+from tests.ui.site import UI
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
@@ -92,6 +94,26 @@ def test_earlier_runs_are_laid_over_one_another(open_page: Open) -> None:
     made.wait_asked("/api/compare/", "run=", 2)
 
 
+@pytest.mark.parametrize(("state", "least", "most"), [("running", 3, 5), ("success", 1, 1)])
+def test_a_comparison_follows_the_run_that_is_looked_at_while_it_lives(
+    open_page: Open, state: str, least: int, most: int
+) -> None:
+    view = json.loads((UI / "fixtures" / "compare.json").read_text())
+    view["runs"][1] |= {"run_id": "run", "state": state}
+
+    def before(page: Page) -> None:
+        page.clock.install()
+        page.route("**/air/api/compare/**", lambda route: route.fulfill(json=view))
+
+    made = open_page("train", before=before)
+    made.frame.get_by_role("button", name=re.compile("^Compare")).click()
+    expect(made.frame.get_by_text("this run", exact=True)).to_be_visible()
+    made.pass_seconds(35)
+    asked = made.requests("/api/compare/")
+    assert all("this=run" in url for url in asked)
+    assert least <= len(asked) <= most
+
+
 def test_zoom_scroll_and_choices_stay_when_news_come(open_page: Open) -> None:
     made = open_page("train", before=lambda page: page.clock.install())
     frame = made.frame
@@ -172,11 +194,67 @@ def test_clear_sends_the_choice_first(open_page: Open, site: str, choice: str) -
     frame.get_by_role("radio", name=choice.capitalize()).check()
     frame.get_by_role("button", name="Clear it").click()
     expect(frame.locator(".said")).to_contain_text("Cleared")
-    word, cleared = calls(made.page, site)[before:]
+    word, cleared, outcome = calls(made.page, site)[before:]
     assert (word["path"], word["body"]) == ("/air/api/clear-choice/dag/run/trained/-1", {"on_clear": choice})
     assert cleared["path"] == "/api/v2/dags/dag/clearTaskInstances"
     assert cleared["body"]["task_ids"] == ["trained"]
     assert cleared["body"]["dry_run"] is False
+    assert outcome["path"] == "/air/api/clear-outcome/dag/run/trained/-1"
+    assert outcome["body"] == {"at": 1764440000.5, "is_cleared": True}
+
+
+@pytest.mark.parametrize(("status", "taken_back"), [(409, [False]), (503, [])])
+def test_a_choice_is_taken_back_where_airflow_does_not_clear(
+    open_page: Open, site: str, status: int, taken_back: list[bool]
+) -> None:
+    made = open_page("trained")
+    made.page.route("**/clearTaskInstances", lambda route: route.fulfill(status=status, json={"detail": "no"}))
+    before = len(calls(made.page, site))
+    made.frame.get_by_role("button", name="Clear").click()
+    made.frame.get_by_role("button", name="Clear it").click()
+    expect(made.frame.locator(".said.bad")).to_have_text("That did not work: no")
+    [word, *outcomes] = calls(made.page, site)[before:]
+    assert word["path"].startswith("/air/api/clear-choice/")
+    # Whether an Airflow that has trouble has cleared it, nobody knows: the choice lapses by itself.
+    assert [outcome["body"]["is_cleared"] for outcome in outcomes] == taken_back
+
+
+def shared_cluster(page: Page, **more: Any) -> None:
+    """Have the fixture's cluster be one that others may use, too."""
+    view = json.loads((UI / "fixtures" / "train.json").read_text())
+    view["sections"]["cluster"] |= {"is_own": False, **more}
+    view["hashes"] = dict.fromkeys(view["sections"], "h")
+    page.route("**/air/api/task/**", lambda route: route.fulfill(json=view))
+
+
+def test_what_is_asked_of_a_cluster_is_sent_and_what_came_of_it_is_shown(open_page: Open, site: str) -> None:
+    asked = {"action": "extend", "by": "ada", "asked_at": 1764439980.0, "until": 1764460000.0}
+    made = open_page("train", before=lambda page: shared_cluster(page, asked=asked))
+    panel = made.frame.locator(".cluster-actions")
+    expect(panel).to_contain_text("To keep it longer was asked by ada")
+    expect(panel).to_contain_text("nobody has answered yet")
+    before = len(calls(made.page, site))
+    panel.get_by_role("button", name="Keep longer").click()
+    made.frame.get_by_role("button", name="Keep it").click()
+    expect(panel.get_by_role("status")).to_be_visible()
+    expect(panel.get_by_role("status")).not_to_have_text("Asking…")
+    [call] = calls(made.page, site)[before:]
+    assert call["path"] == "/air/api/cluster-request/dag/run/train/-1"
+    assert call["body"] == {"action": "extend", "seconds": 14400}
+
+
+@pytest.mark.parametrize("gone", [{"is_gone": True}, {"expires_at": 1764439999.0}, {"expires_at": None}], ids=str)
+def test_nothing_is_asked_of_a_cluster_that_is_gone(open_page: Open, gone: dict[str, Any]) -> None:
+    asked = {"action": "end", "by": "ada", "asked_at": 1764439980.0, "answer": "the cluster was asked to go"}
+    made = open_page("train", before=lambda page: shared_cluster(page, asked=asked, **gone))
+    expect(made.frame.get_by_text("To end it was asked by ada")).to_contain_text("the cluster was asked to go")
+    assert made.frame.get_by_role("button", name=re.compile("Keep longer|End cluster")).count() == 0
+
+
+def test_a_cluster_says_who_has_made_it(open_page: Open) -> None:
+    card = open_page("clusters").frame.locator(".panel", has_text="Made by")
+    expect(card).to_contain_text("flight_delays.gpu.create_cluster")
+    expect(card.get_by_role("link", name="Ray dashboard")).to_be_visible()
 
 
 def test_of_a_mapped_task_that_one_alone_is_stopped(open_page: Open, site: str) -> None:

@@ -64,6 +64,9 @@ export interface ClusterSection {
   nodes_total?: number;
   expires_at?: number;
   seen_at?: number;
+  is_gone?: boolean;
+  /** What a person has asked of it last; `answer` is what who did it has said. */
+  asked?: { action?: string; by?: Maybe<string>; asked_at?: number; until?: Maybe<number>; answer?: Maybe<string> };
 }
 
 export interface AttemptRow {
@@ -280,7 +283,11 @@ export interface JobRow extends RunTask {
 export interface ClustersView {
   version?: number;
   now?: number;
-  clusters?: (ClusterSection & { used_by?: (TaskKey & { phase?: string })[] })[];
+  /** `made_by`: the task that has made it for others, or found it there. */
+  clusters?: (ClusterSection & {
+    used_by?: (TaskKey & { phase?: string })[];
+    made_by?: TaskKey & { at?: number; created?: boolean };
+  })[];
   /** Newest first. */
   jobs?: JobRow[];
   /** What waits longer than it should: `what` it is, `why`, since when. */
@@ -290,7 +297,7 @@ export interface ClustersView {
   cut?: number;
 }
 
-/** `GET air/api/compare/{dag_id}/{task_id}/{map_index}?metric=&run=`: `series` of the runs that `run` names. */
+/** `GET air/api/compare/{dag_id}/{task_id}/{map_index}?metric=&run=&this=`: `series` of the runs that `run` names. */
 export interface CompareRun {
   run_id?: string;
   try_number?: number;

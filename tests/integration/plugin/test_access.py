@@ -9,16 +9,21 @@ import pytest
 from fastapi.routing import APIRoute
 
 from airflow_provider_air.plugin.app import fastapi_app
+from airflow_provider_air.runs.choices import CHOICE_KEY, UNHEARD_SECONDS, Choice
 from tests.airflow_site import AirflowSite, StoredTask
 
 POLICY = "default-src 'none'; script-src 'self'"
 # To each route that takes a word, one that it takes.
-WORDS = {"clear-choice": {"on_clear": "fresh"}, "cluster-request": {"action": "end"}}
+WORDS: dict[str, dict[str, Any]] = {
+    "clear-choice": {"on_clear": "fresh"},
+    "clear-outcome": {"at": 1.0, "is_cleared": False},
+    "cluster-request": {"action": "end"},
+}
 NAMES = {"dag_id": "guarded", "run_id:path": "r", "run_id": "r", "task_id": "t", "map_index": "-1", "name": "air.js"}
 CHOICE = {"on_clear": "fresh"}
 
 
-def word_to(path: str) -> dict[str, str] | None:
+def word_to(path: str) -> dict[str, Any] | None:
     return next((word for part, word in WORDS.items() if part in path), None)
 
 
@@ -92,11 +97,11 @@ def test_each_role_may_look(site: AirflowSite, role: str, method: str, path: str
     assert answer.headers["referrer-policy"] == "no-referrer"
 
 
-@pytest.mark.parametrize(("role", "status"), [("viewer", 403), ("user", 204), ("op", 204)])
+@pytest.mark.parametrize(("role", "status"), [("viewer", 403), ("user", 200), ("op", 200)])
 def test_only_who_may_change_the_task_chooses(site: AirflowSite, role: str, status: int) -> None:
     assert site.client(role).request("POST", "/air/api/clear-choice/guarded/r/t/-1", json=CHOICE).status_code == status
     may = site.client(role).get("/air/api/task/guarded/r/t/-1").json()["sections"]["task"]["may"]
-    assert may == {"stop": status == 204, "clear": status == 204}
+    assert may == {"stop": status == 200, "clear": status == 200}
 
 
 def test_a_choice_is_stored_as_the_engine_reads_it_and_audited(site: AirflowSite, task: StoredTask) -> None:
@@ -104,13 +109,13 @@ def test_a_choice_is_stored_as_the_engine_reads_it_and_audited(site: AirflowSite
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
-    from airflow_provider_air.runs.choices import Choice
-
     path = "/air/api/clear-choice/guarded/r/t/{MAP_INDEX}"
-    assert site.client("op").request("POST", path, json={"on_clear": "resume"}).status_code == 204
+    assert site.client("op").request("POST", path, json={"on_clear": "resume"}).status_code == 200
     choice = Choice.of(task)
     assert choice is not None
     assert choice.word == "resume"
+    assert choice.at is not None
+    assert choice.until == choice.at + UNHEARD_SECONDS
     with create_session() as session:
         row = session.scalars(select(Log).where(Log.dag_id == "guarded").order_by(Log.id.desc())).first()
         assert row is not None
@@ -138,12 +143,32 @@ def test_another_site_changes_nothing(site: AirflowSite, headers: dict[str, str]
 @pytest.mark.parametrize("headers", [{"origin": "http://testserver"}, {"sec-fetch-site": "same-origin"}], ids=str)
 def test_airflow_s_own_page_does(site: AirflowSite, headers: dict[str, str]) -> None:
     client = site.client("op", headers=headers)
-    assert client.request("POST", "/air/api/clear-choice/guarded/r/t/-1", json=CHOICE).status_code == 204
+    assert client.request("POST", "/air/api/clear-choice/guarded/r/t/-1", json=CHOICE).status_code == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
 def test_nothing_is_changed_by_another_method(site: AirflowSite, method: str) -> None:
     assert site.client("op").request(method, "/air/api/clear-choice/guarded/r/t/-1").status_code == 405
+
+
+def outcome(site: AirflowSite, at: float, *, is_cleared: bool) -> None:
+    word = {"at": at, "is_cleared": is_cleared}
+    answer = site.client("op").request("POST", "/air/api/clear-outcome/guarded/r/t/-1", json=word)
+    assert answer.status_code == 204
+
+
+def test_a_choice_counts_for_long_once_its_task_is_cleared_and_no_more_where_it_is_not(
+    site: AirflowSite, task: StoredTask
+) -> None:
+    chosen = site.client("op").request("POST", "/air/api/clear-choice/guarded/r/t/-1", json=CHOICE).json()["at"]
+    outcome(site, chosen - 1, is_cleared=False)
+    outcome(site, chosen, is_cleared=True)
+    assert Choice.of(task) == Choice("fresh", chosen, None)
+    outcome(site, chosen, is_cleared=False)
+    assert Choice.of(task) is None
+    # The next try was faster.
+    outcome(site, chosen, is_cleared=True)
+    assert task.get(CHOICE_KEY) is None
 
 
 @pytest.mark.parametrize("body", [{}, {"on_clear": "maybe"}, {"on_clear": "fresh", "x": 1}, [], "fresh", None], ids=str)
@@ -173,6 +198,18 @@ def test_who_may_not_see_xcoms_sees_none(site: AirflowSite, refusing: dict[str, 
     assert client.get("/air/api/task/guarded/r/t/-1").json()["sections"]["task"]["notes"]
 
 
+def test_a_comparison_holds_nothing_of_xcoms_for_who_may_not_see_them(
+    site: AirflowSite, refusing: dict[str, Any]
+) -> None:
+    refusing["entity"] = "nothing"
+    path = "/air/api/compare/guarded/t/-1?this=r"
+    assert "canary" in site.client("viewer").get(path).text
+    refusing["entity"] = "XCOM"
+    answer = site.client("viewer").get(path)
+    assert answer.status_code == 200
+    assert "canary" not in answer.text
+
+
 def test_lists_hold_only_dags_that_the_person_may_read(site: AirflowSite, refusing: dict[str, Any]) -> None:
     attempt = {"submission_id": "air-9", "generation": 1, "number": 1, "phase": "submitted", "steps": {"sent": 1.0}}
     refusing["entity"] = "nothing"
@@ -196,3 +233,13 @@ def test_who_is_signed_out_reads_so_in_the_frame(site: AirflowSite) -> None:
     assert answer.status_code == 401
     assert "You are signed out" in answer.text
     assert answer.headers["content-security-policy"].startswith(POLICY)
+
+
+def test_what_a_task_has_noted_of_a_cluster_is_an_xcom(site: AirflowSite, refusing: dict[str, Any]) -> None:
+    ref = {"backend": "local", "name": "canary-cluster", "details": {}}
+    site.add_task("guarded", task_id="create").push("air_cluster_made", {"version": 1, "cluster": ref})
+    refusing["entity"] = "nothing"
+    assert "canary-cluster" in site.client("viewer").get("/air/api/clusters").text
+    for entity in ("XCOM", "TASK_INSTANCE", None):
+        refusing["entity"] = entity
+        assert "canary-cluster" not in site.client("viewer").get("/air/api/clusters").text

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from airflow_provider_air.contracts.clusters import ClusterRef, ClusterRequest
-from airflow_provider_air.runs.cluster_requests import LONGEST_SECONDS, REQUEST_KEY
+from airflow_provider_air.links.ray import DELETED_KEY
+from airflow_provider_air.runs.cluster_requests import ANSWER_KEY, LONGEST_SECONDS, REQUEST_KEY
 from airflow_provider_air.runs.ledger import LEDGER_KEY, Ledger
 from tests.airflow_site import AirflowSite, StoredTask
 from tests.unit.pages.documents import KEY
 
-SHARED = ClusterRef("local", "shared", {"host": "h"})
+SHARED = ClusterRef("local", "asked-shared", {"host": "h"})
 
 
 def add(site: AirflowSite, dag_id: str, ref: ClusterRef | None, state: str = "deferred") -> StoredTask:
@@ -36,7 +37,7 @@ def asked_of(stored: StoredTask) -> ClusterRequest | None:
 
 def test_all_who_wait_on_a_cluster_are_told_and_no_others(site: AirflowSite) -> None:
     one, two = add(site, "asked_one", SHARED), add(site, "asked_two", SHARED)
-    namesake = add(site, "asked_namesake", ClusterRef("local", "shared", {"host": "other"}))
+    namesake = add(site, "asked_namesake", ClusterRef("local", "asked-shared", {"host": "other"}))
     over = add(site, "asked_over", SHARED, state="success")
     before = time.time()
     answer = ask(site, "asked_one", {"action": "extend", "seconds": 3600.0})
@@ -91,8 +92,79 @@ def test_another_word_is_no_request(site: AirflowSite, word: Any) -> None:
     assert ask(site, "asked_nowhere", word).status_code == 422
 
 
-def test_a_viewer_and_another_site_ask_nothing(site: AirflowSite) -> None:
-    stored = add(site, "asked_guarded", SHARED)
-    assert ask(site, "asked_guarded", {"action": "end"}, role="viewer").status_code == 403
-    assert ask(site, "asked_guarded", {"action": "end"}, origin="https://evil.example").status_code == 403
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"role": "viewer"},
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"sec-fetch-site": "none"},
+        {"origin": "http://testserver", "sec-fetch-site": "cross-site"},
+    ],
+    ids=str,
+)
+def test_a_viewer_and_another_site_ask_nothing(site: AirflowSite, refused: dict[str, str]) -> None:
+    dag_id = f"asked_refused_{sum(map(ord, str(refused)))}"
+    stored = add(site, dag_id, SHARED)
+    assert ask(site, dag_id, {"action": "end"}, **refused).status_code == 403
     assert asked_of(stored) is None
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE"])
+def test_nothing_is_asked_by_another_method(site: AirflowSite, method: str) -> None:
+    answer = site.client("op").request(method, "/air/api/cluster-request/asked_nowhere/r/t/-1")
+    assert answer.status_code == 405
+
+
+def test_who_asked_what_is_in_the_audit_log(site: AirflowSite) -> None:
+    from airflow.models.log import Log
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    add(site, "asked_audited", ClusterRef("local", "audited", {"host": "h"}))
+    assert ask(site, "asked_audited", {"action": "extend", "seconds": 60.0}).status_code == 200
+    with create_session() as session:
+        row = session.scalars(select(Log).where(Log.dag_id == "asked_audited").order_by(Log.id.desc())).first()
+        assert row is not None
+        assert (row.event, row.owner, row.run_id, row.task_id) == ("ray_cluster_request", "op", "r", "t")
+        assert "extend" in str(row.extra)
+
+
+def section(site: AirflowSite, dag_id: str, **known: str) -> Any:
+    """Give the section `cluster` of a task's page."""
+    answer = site.client("viewer").get(f"/air/api/task/{dag_id}/r/t/-1", params=known).json()
+    return answer["sections"]["cluster"]
+
+
+def test_the_page_hears_what_was_asked_and_what_another_of_the_same_process_answers(site: AirflowSite) -> None:
+    ref = ClusterRef("local", "heard", {"host": "h"})
+    add(site, "asked_page", ref)
+    waits = add(site, "asked_waits", ref)
+    assert "asked" not in section(site, "asked_page")
+    ask(site, "asked_page", {"action": "extend", "seconds": 3600.0})
+    asked = section(site, "asked_page")["asked"]
+    assert (asked["action"], asked["by"], asked["answer"]) == ("extend", "op", None)
+    waits.push(ANSWER_KEY, {"asked_at": asked["asked_at"] - 1.0, "said": "of an earlier one"})
+    assert section(site, "asked_page")["asked"]["answer"] is None
+    waits.push(ANSWER_KEY, {"asked_at": asked["asked_at"], "said": "it is kept"})
+    told = section(site, "asked_page")
+    assert (told["asked"]["answer"], told["expires_at"], told["is_gone"]) == ("it is kept", asked["until"], False)
+
+
+def test_the_page_of_a_task_that_is_over_shows_what_was_asked_there(site: AirflowSite) -> None:
+    ref = ClusterRef("local", "outlived", {"host": "h"})
+    add(site, "asked_ended", ref, state="success")
+    add(site, "asked_still", ref)
+    assert ask(site, "asked_ended", {"action": "end"}).json() == {"told": 1}
+    assert section(site, "asked_ended")["asked"]["action"] == "end"
+
+
+def test_a_cluster_that_its_run_has_deleted_is_gone(site: AirflowSite) -> None:
+    ref = ClusterRef("local", "torn", {"host": "h"})
+    add(site, "asked_torn", ref, state="success")
+    assert section(site, "asked_torn")["is_gone"] is False
+    deletes = site.add_task("asked_torn", task_id="delete", state="success", operator="RayDeleteClusterOperator")
+    deletes.push(DELETED_KEY, {"version": 1, "cluster": ref.to_json()})
+    assert section(site, "asked_torn")["is_gone"] is True

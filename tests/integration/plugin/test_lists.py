@@ -9,7 +9,7 @@ import pytest
 
 from tests.airflow_site import NOW, AirflowSite
 
-OWN = {"backend": "local", "name": "own-1", "details": {}, "owned": True}
+OWN: dict[str, Any] = {"backend": "local", "name": "own-1", "details": {}, "owned": True}
 
 
 def ledger(phase: str = "SUCCEEDED", submission_id: str = "air-1", **fields: Any) -> dict[str, Any]:
@@ -106,6 +106,29 @@ def test_all_dags_have_one_page(site: AirflowSite) -> None:
     assert "air-4" in {left["name"] for left in view["cleanup"]}
 
 
+def test_a_cluster_that_a_task_has_made_is_there_until_a_task_has_deleted_it(site: AirflowSite) -> None:
+    made, torn = ({**OWN, "name": name, "owned": False} for name in ("made-1", "torn-1"))
+    for run_id, ref in (("r1", made), ("r2", torn)):
+        create = site.add_task("group", run_id, "create", state="success", operator="RayCreateClusterOperator")
+        told = {"version": 1, "cluster": ref, "created": True, "dashboard_url": f"https://{ref['name']}/"}
+        create.push("air_cluster_made", told)
+        state = "failed" if ref is made else "success"
+        delete = site.add_task("group", run_id, "delete", state=state, operator="RayDeleteClusterOperator")
+        if ref is torn:
+            delete.push("air_cluster_deleted", {"version": 1, "cluster": ref})
+    user = site.add_task("group", "r1", "train", state="running")
+    user.set("air_ledger", ledger("submitted", "air-5", cluster={**made, "name": "seen-1"}))
+    user.push("ray_dashboard_url", "https://seen-1/")
+    view = site.client("viewer").get("/air/api/clusters").json()
+    clusters = {cluster["name"]: cluster for cluster in view["clusters"]}
+    assert clusters["made-1"]["made_by"]["task_id"] == "create"
+    assert clusters["made-1"]["dashboard_url"] == "https://made-1/"
+    assert clusters["seen-1"]["dashboard_url"] == "https://seen-1/"
+    assert "torn-1" not in clusters
+    (left,) = [left for left in view["cleanup"] if left["name"] in ("made-1", "torn-1")]
+    assert (left["name"], left["why"]) == ("made-1", "the task that was to delete it has failed")
+
+
 def test_a_task_is_held_against_its_earlier_runs(site: AirflowSite) -> None:
     for number in range(40):
         at = NOW + timedelta(days=number)
@@ -126,6 +149,47 @@ def test_a_task_is_held_against_its_earlier_runs(site: AirflowSite) -> None:
     assert view["metrics"] == ["loss"]
     first = client.get("/air/api/compare/over/t/-1").json()["runs"]
     assert [run["run_id"] for run in first if run["series"]] == ["r38", "r36"]
+
+
+def test_the_run_that_is_looked_at_is_always_among_those_compared(site: AirflowSite) -> None:
+    for number in range(45):
+        task = site.add_task("around", f"r{number}", run_at=NOW + timedelta(days=number), state="success")
+        task.set("air_ledger", ledger())
+        if number in (3, 40, 41, 42, 43):
+            task.keep("air_history", kept(loss=[[1, 9.0], [2, number / 10]]))
+    client = site.client("viewer")
+    runs = client.get("/air/api/compare/around/t/-1", params={"this": "r3"}).json()["runs"]
+    assert [run["run_id"] for run in runs] == [f"r{number}" for number in range(12, -1, -1)]
+    assert [run["run_id"] for run in runs if run["series"]] == ["r3"]
+    assert [run["run_id"] for run in runs if run["values"]] == ["r3"]
+    runs = client.get("/air/api/compare/around/t/-1", params={"this": "r40"}).json()["runs"]
+    assert (len(runs), runs[0]["run_id"]) == (30, "r44")
+    assert [run["run_id"] for run in runs if run["series"]] == ["r43", "r42", "r40"]
+    picked = client.get("/air/api/compare/around/t/-1", params={"this": "r40", "run": ["r42"]}).json()["runs"]
+    assert [run["run_id"] for run in picked if run["series"]] == ["r42"]
+    gone = client.get("/air/api/compare/around/t/-1", params={"this": "nothing"}).json()["runs"]
+    assert [run["run_id"] for run in gone[:2]] == ["r44", "r43"]
+
+
+def test_a_run_that_lives_is_compared_as_it_is_now(site: AirflowSite) -> None:
+    for number in range(4):
+        task = site.add_task("living", f"r{number}", run_at=NOW + timedelta(days=number), state="success")
+        task.set("air_ledger", ledger())
+        task.keep("air_history", kept(loss=[[1, 9.0], [2, number / 10]]))
+    lives = site.add_task("living", "r9", run_at=NOW + timedelta(days=9), state="deferred")
+    lives.set("air_ledger", ledger("submitted", "air-9"))
+    client = site.client("viewer")
+
+    def now() -> dict[str, dict[str, Any]]:
+        runs = client.get("/air/api/compare/living/t/-1", params={"this": "r9", "metric": "loss"}).json()["runs"]
+        return {run["run_id"]: run for run in runs if run["series"] or run["run_id"] == "r9"}
+
+    assert (now()["r9"]["values"], now()["r9"]["series"]) == ({}, {})
+    lives.push("air_history", kept("air-9", loss=[[1, 5.0]]))
+    assert set(now()) == {"r9", "r3", "r2"}
+    assert (now()["r9"]["values"], now()["r9"]["series"]) == ({"loss": 5.0}, {"loss": {"x": [1], "y": [5.0]}})
+    lives.push("progress", {"submission_id": "air-9", "status": "RUNNING", "values": {"loss": 4.0}})
+    assert now()["r9"]["values"] == {"loss": 4.0}
 
 
 def test_a_map_index_that_is_none_is_not_found(site: AirflowSite) -> None:

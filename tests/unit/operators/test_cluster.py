@@ -122,6 +122,11 @@ def starting(clusters: Clusters, task: RayCreateClusterOperator, context: Any) -
     return deferred(task, context)
 
 
+def named_ref(named: dict[str, Any]) -> dict[str, Any]:
+    """Give the JSON form of the cluster that a create task's XCom names."""
+    return {key: value for key, value in named.items() if key != "created"}
+
+
 def test_a_ready_cluster_is_named_at_once_and_outlives_the_task(clusters: Clusters, head: FakeRayDashboard) -> None:
     context = task_context(Store())
 
@@ -129,7 +134,8 @@ def test_a_ready_cluster_is_named_at_once_and_outlives_the_task(clusters: Cluste
 
     assert ClusterRef.from_json(json.loads(json.dumps(named))).owned is False
     assert named["name"] in clusters.states
-    assert context["ti"].xcoms == {"ray_dashboard_url": head.url}
+    made = {"version": 1, "cluster": named_ref(named), "created": True, "dashboard_url": head.url}
+    assert context["ti"].xcoms == {"ray_dashboard_url": head.url, "air_cluster_made": made}
     assert clusters.owners[0].key.run_id == "manual__1"  # type: ignore[union-attr]
 
 
@@ -335,8 +341,10 @@ def test_a_deletion_is_done_when_the_cluster_is_gone(clusters: Clusters) -> None
     assert clusters.deleted == ["mine"]
     clusters.states.clear()
 
+    assert "air_cluster_deleted" not in context["ti"].xcoms
     assert resume(delete(), context, pause, event_of(pause.trigger)) is None
     assert clusters.deleted == ["mine"]
+    assert context["ti"].xcoms["air_cluster_deleted"]["cluster"]["name"] == "mine"
 
 
 def test_a_deletion_that_does_not_end_fails_the_task(clusters: Clusters) -> None:
@@ -365,8 +373,10 @@ def test_a_cluster_without_a_name_cannot_be_deleted_by_its_spec(clusters: Cluste
 
 
 def test_an_existing_cluster_is_never_deleted(clusters: Clusters, head: FakeRayDashboard) -> None:
-    RayDeleteClusterOperator(task_id="delete", cluster=ExistingCluster()).execute(task_context(Store()))
+    context = task_context(Store())
+    RayDeleteClusterOperator(task_id="delete", cluster=ExistingCluster()).execute(context)
 
+    assert context["ti"].xcoms == {}
     assert not [request for request in head.requests_to("*", ".*") if request.method != "GET"]
 
 

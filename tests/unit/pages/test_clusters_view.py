@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_provider_air.pages.cluster_words import ClusterNote
 from airflow_provider_air.pages.clusters_view import clusters_view
 from airflow_provider_air.pages.run_view import Told
 from tests.unit.pages.documents import CLUSTER, attempt, documents, facts
@@ -12,9 +13,20 @@ RUNS = {("d", "r"): "running"}
 NOW = 10_000.0
 
 
-def view(*told: Any, runs: dict[tuple[str, str], str] | None = None) -> dict[str, Any]:
+SHARED = {"backend": "local", "name": "shared", "details": {}, "owned": False}
+
+
+def view(
+    *told: Any, runs: dict[tuple[str, str], str] | None = None, notes: tuple[ClusterNote, ...] = (), left: Any = ()
+) -> dict[str, Any]:
     """Give the view of some task instances, each with the summary of its history."""
-    return clusters_view(told, runs or RUNS, NOW, 0)
+    return clusters_view(told, runs or RUNS, NOW, 0, notes, left)
+
+
+def note(task_id: str = "create", at: float = 500.0, **more: Any) -> ClusterNote:
+    """Give what a task has noted of a cluster."""
+    told = {"version": 1, "cluster": SHARED, "created": True, "dashboard_url": "https://ray/", **more}
+    return ClusterNote("d", "r", task_id, -1, told, at, is_deleted=task_id == "delete")
 
 
 def test_a_cluster_says_who_uses_it() -> None:
@@ -50,3 +62,55 @@ def test_a_clean_up_takes_what_nobody_will() -> None:
 def test_a_job_that_nobody_watches_any_more_is_left() -> None:
     told = view((documents(attempt(), of=facts(state="failed")), {}))
     assert [(left["kind"], left["name"]) for left in told["cleanup"]] == [("job", "air-1")]
+
+
+def test_a_cluster_that_went_with_its_task_is_not_shown() -> None:
+    own = {**CLUSTER, "name": "own-1", "owned": True}
+    over = facts(state="success")
+    gone: Told = (documents(attempt("SUCCEEDED", cluster=own, cluster_left=True), of=over), {})
+    kept: Told = (documents(attempt("FAILED", cluster={**own, "name": "own-2"}, cluster_kept=True), of=over), {})
+    told = view(gone, kept)
+    assert [cluster["name"] for cluster in told["clusters"]] == ["own-2"]
+    assert len(told["jobs"]) == 2
+
+
+def test_a_cluster_that_no_task_has_used_yet_is_shown_with_who_made_it() -> None:
+    (cluster,) = view(notes=(note(),))["clusters"]
+    assert (cluster["name"], cluster["is_own"], cluster["used_by"]) == ("shared", False, [])
+    assert cluster["dashboard_url"] == "https://ray/"
+    made_by = cluster["made_by"]
+    assert made_by == {"dag_id": "d", "run_id": "r", "task_id": "create", "map_index": -1, "at": 500.0, "created": True}
+
+
+def test_a_cluster_that_is_made_and_used_is_one() -> None:
+    user: Told = (documents(attempt(cluster=SHARED)), {})
+    (cluster,) = view(user, notes=(note(),))["clusters"]
+    assert (cluster["dashboard_url"], len(cluster["used_by"])) == ("https://ray/", 1)
+    assert cluster["made_by"]["task_id"] == "create"
+
+
+def test_a_cluster_that_was_deleted_is_not_shown_until_one_of_its_name_is_made() -> None:
+    user: Told = (documents(attempt("SUCCEEDED", cluster=SHARED), of=facts(state="success", started_at=600.0)), {})
+    gone = view(user, notes=(note("delete", 700.0), note()))
+    assert (gone["clusters"], gone["cleanup"]) == ([], [])
+    again = view(user, notes=(note(at=800.0), note("delete", 700.0), note()))
+    assert [cluster["made_by"]["at"] for cluster in again["clusters"]] == [800.0]
+
+
+def test_a_cluster_whose_deletion_failed_is_left() -> None:
+    notes = (note(), note("other", cluster={**SHARED, "name": "found"}, created=False))
+    (left,) = view(notes=notes, left={("d", "r")})["cleanup"]
+    assert (left["name"], left["why"]) == ("shared", "the task that was to delete it has failed")
+    assert view(notes=notes)["cleanup"] == []
+
+
+def test_a_note_that_names_no_cluster_is_passed_over() -> None:
+    assert view(notes=(note(cluster=None), note(cluster="shared")))["clusters"] == []
+
+
+def test_a_cluster_has_its_dashboard_whoever_tells_of_it() -> None:
+    told = {"ray_dashboard_url": "https://ray/"}
+    first: Told = (documents(attempt(cluster=SHARED), links=told), {})
+    later = documents(attempt(cluster=SHARED), live={"submission_id": "air-1", "cluster": {"seen_at": 50.0}})
+    (cluster,) = view(first, (later, {}))["clusters"]
+    assert (cluster["dashboard_url"], cluster["seen_at"]) == ("https://ray/", 50.0)

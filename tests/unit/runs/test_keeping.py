@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_air.contracts.runs import DataRef, Done, Wait
 from airflow_provider_air.ray_api.models import JobDetails, JobStatus
 from airflow_provider_air.runs.about import ABOUT_KEY
-from airflow_provider_air.runs.choices import CHOICE_KEY
+from airflow_provider_air.runs.choices import CHOICE_KEY, UNHEARD_SECONDS
 from airflow_provider_air.runs.history import EARLIER_KEY, HISTORY_KEY, MOST_EARLIER_BYTES, shortened
 from airflow_provider_air.runs.keeping import steps_at_end
 from airflow_provider_air.runs.ledger import kept
@@ -181,11 +181,19 @@ def cleared(task: Task, head: FakeRayDashboard, choice: Any, **plan: Any) -> int
     return task.attempts[-1].run_generation
 
 
-def chosen(word: str) -> dict[str, Any]:
-    return {"version": 1, "choice": word, "at": time.time()}
+def chosen(word: str, **more: Any) -> dict[str, Any]:
+    return {"version": 1, "choice": word, "at": time.time(), **more}
 
 
-@pytest.mark.parametrize("form", [chosen, str])
+def heard(word: str) -> dict[str, Any]:
+    return chosen(word, until=None)
+
+
+def unheard(word: str) -> dict[str, Any]:
+    return chosen(word, until=time.time() + UNHEARD_SECONDS)
+
+
+@pytest.mark.parametrize("form", [chosen, heard, unheard, str])
 @pytest.mark.parametrize(("on_clear", "word", "generation"), [("resume", "fresh", 2), ("fresh", "resume", 1)])
 def test_a_choice_wins_over_the_operators_for_one_clear(
     task: Task, head: FakeRayDashboard, form: Any, on_clear: str, word: str, generation: int
@@ -198,6 +206,12 @@ def test_a_choice_wins_over_the_operators_for_one_clear(
         head.set_status(name, "FAILED")
     task.run(try_number=3, max_tries=9, on_clear=on_clear).begin()
     assert task.attempts[-1].run_generation == (3 if on_clear == "fresh" else generation)
+
+
+def test_a_choice_whose_clear_nobody_heard_of_does_not_wait_for_another_one(task: Task, head: FakeRayDashboard) -> None:
+    assert cleared(task, head, chosen("fresh", until=time.time() - 1.0), on_clear="resume") == 1
+    assert task.store.get(CHOICE_KEY) is None
+    assert len([line for line in task.log.lines if "'fresh' in the Ray tab is passed over" in line]) == 1
 
 
 @pytest.mark.parametrize("odd", ["later", {"choice": 3}, ["fresh"], 7])

@@ -2,7 +2,7 @@
 
 import { useMemo, useState } from "preact/hooks";
 import { isNumber, plural, span } from "../format";
-import { Link, Notice, Panel, Pill, SimpleTable, When } from "../parts/basics";
+import { Ago, Link, Notice, Panel, Pill, SimpleTable, When } from "../parts/basics";
 import { DataTable, type Column } from "../parts/table";
 import { Trouble } from "../parts/trouble";
 import { tabOf, type Place } from "../place";
@@ -41,12 +41,13 @@ export function ClustersPage({ place }: { place: Place }) {
           <div class="cards">
             {clusters.map((cluster, at) => (
               <ClusterCard key={`${at} ${cluster.name}`} cluster={cluster} skew={skew}>
+                {cluster.made_by && <MadeBy place={place} task={cluster.made_by} skew={skew} />}
                 <Users place={place} users={cluster.used_by ?? []} />
               </ClusterCard>
             ))}
           </div>
         ) : (
-          <p class="not-ours quiet wide">No Ray cluster has been seen yet. Run a Ray task, and it shows here.</p>
+          <p class="not-ours quiet wide">No Ray cluster is known to be there. Run a Ray task, and its cluster shows here until it is gone.</p>
         )}
         <Jobs place={place} jobs={view.jobs ?? []} now={now} />
         <CleanUp rows={view.cleanup ?? []} />
@@ -86,6 +87,14 @@ function Stuck({ place, stuck, now }: { place: Place; stuck: NonNullable<Cluster
         </ul>
       </Notice>
     </div>
+  );
+}
+
+function MadeBy({ place, task, skew }: { place: Place; task: NonNullable<NonNullable<ClustersView["clusters"]>[number]["made_by"]>; skew: number }) {
+  return (
+    <p class="note">
+      {task.created ? "Made by" : "Found by"} <TaskLink place={place} task={task} /> <Ago at={task.at} skew={skew} />
+    </p>
   );
 }
 

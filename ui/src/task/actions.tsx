@@ -15,15 +15,27 @@ async function stop(place: Place): Promise<string> {
 }
 
 async function clear(place: Place, choice: Choice): Promise<string> {
-  const at = path(place.dagId, place.runId, place.taskId, place.mapIndex);
-  await send("POST", `${place.base}api/clear-choice/${at}`, { on_clear: choice });
-  await send("POST", `${place.base}../api/v2/dags/${path(place.dagId)}/clearTaskInstances`, {
-    dry_run: false,
-    dag_run_id: place.runId,
-    task_ids: [place.mapIndex < 0 ? place.taskId : [place.taskId, place.mapIndex]],
-    only_failed: false,
-    reset_dag_runs: true,
-  });
+  const task = path(place.dagId, place.runId, place.taskId, place.mapIndex);
+  const chosen = (await send("POST", `${place.base}api/clear-choice/${task}`, { on_clear: choice })) as { at?: number } | null;
+  // Where this is not heard, the choice counts for a few minutes more, and then no longer.
+  const tell = (isCleared: boolean) =>
+    send("POST", `${place.base}api/clear-outcome/${task}`, { at: chosen?.at, is_cleared: isCleared }).catch(() => undefined);
+  try {
+    await send("POST", `${place.base}../api/v2/dags/${path(place.dagId)}/clearTaskInstances`, {
+      dry_run: false,
+      dag_run_id: place.runId,
+      task_ids: [place.mapIndex < 0 ? place.taskId : [place.taskId, place.mapIndex]],
+      only_failed: false,
+      reset_dag_runs: true,
+    });
+  } catch (error) {
+    // Without an answer of Airflow's own it may be cleared all the same.
+    if (!(error as Problem).passes) {
+      await tell(false);
+    }
+    throw error;
+  }
+  await tell(true);
   return choice === "fresh" ? "Cleared: it will start from the beginning." : "Cleared: it will resume from its last checkpoint.";
 }
 

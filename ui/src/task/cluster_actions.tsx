@@ -3,8 +3,9 @@
 import { useState } from "preact/hooks";
 import { Problem, send } from "../fetching";
 import { isNumber } from "../format";
-import { Dialog, DialogButtons } from "../parts/basics";
+import { Ago, Dialog, DialogButtons } from "../parts/basics";
 import { path, type Place } from "../place";
+import { Said } from "../text";
 import type { ClusterSection } from "../types";
 import { usePage } from "./view";
 
@@ -23,14 +24,32 @@ async function ask(place: Place, wish: Wish): Promise<string> {
     : "Nobody waits on this cluster, and no task of this run made it: nobody could be asked.";
 }
 
+/** What was asked last, and what came of it. */
+function Asked({ cluster }: { cluster: ClusterSection }) {
+  const { skew } = usePage();
+  const asked = cluster.asked;
+  if (!asked) {
+    return null;
+  }
+  return (
+    <p class="quiet note">
+      {asked.action === "end" ? "To end it" : "To keep it longer"} was asked by <Said text={asked.by || "a person"} most={60} />{" "}
+      <Ago at={asked.asked_at} skew={skew} />
+      {": "}
+      {asked.answer ? <Said text={asked.answer} most={200} /> : "nobody has answered yet."}
+    </p>
+  );
+}
+
 export function ClusterActions({ cluster }: { cluster: ClusterSection }) {
   const page = usePage();
   const [open, setOpen] = useState<"extend" | "end" | null>(null);
   const [hours, setHours] = useState(HOURS[1] as number);
   const [said, say] = useState<{ text: string; isBad?: boolean } | null>(null);
   // A task's own cluster goes with the task; one that never expires was there before, and is nobody's to end here.
-  if (page.isReport || !page.sections.task?.may?.clear || cluster.is_own !== false || !isNumber(cluster.expires_at)) {
-    return null;
+  const isAlive = !cluster.is_gone && isNumber(cluster.expires_at) && cluster.expires_at > page.now;
+  if (page.isReport || !page.sections.task?.may?.clear || cluster.is_own !== false || !isAlive) {
+    return cluster.asked ? <Asked cluster={cluster} /> : null;
   }
   const done = async (wish: Wish) => {
     setOpen(null);
@@ -41,10 +60,12 @@ export function ClusterActions({ cluster }: { cluster: ClusterSection }) {
       const problem = error as Problem;
       say({ text: `${problem.status === 403 ? "Airflow does not allow you that" : "That did not work"}: ${problem.message}`, isBad: true });
     }
+    page.again();
   };
   const close = () => setOpen(null);
   return (
     <div class="cluster-actions">
+      <Asked cluster={cluster} />
       <button type="button" class="button" onClick={() => setOpen("extend")}>
         Keep longer
       </button>{" "}

@@ -11,21 +11,29 @@ import { path, tabOf, type Place } from "../place";
 import { usePolled, type Source } from "../polling";
 import { Said, clean } from "../text";
 import type { CompareRun, CompareView } from "../types";
-import { toneOf } from "../words";
+import { hasEnded, toneOf } from "../words";
 import { LookTools, type Look } from "./training";
 import { usePage } from "./view";
 
-const AT_FIRST = 3;
 const MOST = 8;
+/** As often as the curves of a task that lives are written. */
+const EVERY_SECONDS = 10;
 
 function sourceOf(place: Place, metric: string | null, runs: string[] | null): Source<CompareView> {
-  const query = new URLSearchParams();
+  const query = new URLSearchParams({ this: place.runId });
   if (metric !== null) {
     query.set("metric", metric);
   }
   runs?.forEach((run) => query.append("run", run));
   const url = `${place.base}api/compare/${path(place.dagId, place.taskId, place.mapIndex)}?${query}`;
-  return { key: url, url: () => url, merge: (_known, answer) => (answer ?? {}) as CompareView, isLive: (view) => (view.unread ?? 0) > 0 };
+  const lives = (view: CompareView) => (view.runs ?? []).some((run) => run.run_id === place.runId && !hasEnded(run.state));
+  return {
+    key: url,
+    url: () => url,
+    merge: (_known, answer) => (answer ?? {}) as CompareView,
+    isLive: (view) => (view.unread ?? 0) > 0 || lives(view),
+    everySeconds: EVERY_SECONDS,
+  };
 }
 
 export function Compare() {
@@ -41,7 +49,7 @@ export function Compare() {
   const runs = view.runs ?? [];
   const metrics = view.metrics ?? [];
   const shown = metric ?? metrics[0] ?? null;
-  const curves = picked ?? runs.filter((run) => run.series && Object.keys(run.series).length).slice(0, AT_FIRST).map((run) => run.run_id ?? "");
+  const curves = picked ?? runs.filter((run) => run.series && Object.keys(run.series).length).map((run) => run.run_id ?? "");
   const toggle = (run: string) => setPicked((curves.includes(run) ? curves.filter((one) => one !== run) : [...curves, run]).slice(-MOST));
   return (
     <>

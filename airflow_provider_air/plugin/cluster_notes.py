@@ -1,0 +1,94 @@
+"""Reads what tasks have noted of clusters that they share, and what people have asked of them: XComs, a few each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.models.taskinstance import TaskInstance as TI
+from airflow.models.xcom import XComModel as XCom
+from sqlalchemy import select, tuple_
+
+from airflow_provider_air.links.ray import DELETED_KEY, MADE_KEY
+from airflow_provider_air.pages.attempts import OVER
+from airflow_provider_air.pages.cluster_words import ClusterNote, ClusterWords, words_of
+from airflow_provider_air.pages.lenient import mapping, name
+from airflow_provider_air.plugin.reading import where_is
+from airflow_provider_air.runs.cluster_requests import ANSWER_KEY, REQUEST_KEY
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from airflow_provider_air.pages.documents import TaskFacts
+    from airflow_provider_air.plugin.reading import Stamps, TaskPath
+
+MOST_NOTES, MOST_ANSWERS = 400, 200
+# What a task has made before that is gone, or known by those that use it.
+NOTES_DAYS = 7
+# By the api-servers' clocks, of which there may be several.
+CLOCKS_DIFFER = timedelta(minutes=1)
+
+
+def read_notes(session: Session, dag_ids: Collection[str]) -> list[ClusterNote]:
+    """Read which clusters tasks of some DAGs have made or found for others, and deleted; newest first."""
+    rows = session.execute(
+        select(XCom.dag_id, XCom.run_id, XCom.task_id, XCom.map_index, XCom.value, XCom.timestamp, XCom.key)
+        .where(
+            XCom.key.in_((MADE_KEY, DELETED_KEY)),
+            XCom.dag_id.in_(dag_ids),
+            XCom.timestamp >= datetime.now(UTC) - timedelta(days=NOTES_DAYS),
+        )
+        .order_by(XCom.timestamp.desc())
+        .limit(MOST_NOTES)
+    )
+    return [
+        ClusterNote(*row[:5], at=row.timestamp.timestamp(), is_deleted=row.key == DELETED_KEY)  # type: ignore[misc]
+        for row in rows
+    ]
+
+
+def runs_that_left(session: Session, notes: Sequence[ClusterNote]) -> set[tuple[str, str]]:
+    """Give those DAG runs of some notes in which a task that was to delete a cluster has failed."""
+    names = list({(note.dag_id, note.run_id) for note in notes})
+    if not names:
+        return set()
+    rows = session.execute(
+        select(TI.dag_id, TI.run_id)
+        .where(
+            tuple_(TI.dag_id, TI.run_id).in_(names),
+            TI.operator == "RayDeleteClusterOperator",
+            TI.state.in_(("failed", "upstream_failed")),
+        )
+        .distinct()
+        .limit(len(names))
+    )
+    return {(row.dag_id, row.run_id) for row in rows}
+
+
+def read_words(session: Session, path: TaskPath, facts: TaskFacts, stamps: Stamps) -> ClusterWords:
+    """Read what was asked of a task's cluster, whoever has answered; and, once the task is over, what has gone."""
+    request, answer = None, None
+    if REQUEST_KEY in stamps.xcoms:
+        request = session.scalar(select(XCom.value).where(*where_is(XCom, path), XCom.key == REQUEST_KEY))
+        # All who wait on the cluster in one process share a look, so that the answer may be another task's: to a
+        # request that all of them hold, and of no more than its cluster.
+        answers = session.scalars(
+            select(XCom.value)
+            .where(XCom.key == ANSWER_KEY, XCom.timestamp >= stamps.xcoms[REQUEST_KEY] - CLOCKS_DIFFER)
+            .order_by(XCom.timestamp.desc())
+            .limit(MOST_ANSWERS)
+        )
+        asked_at = mapping(request).get("asked_at")
+        answer = next((told for told in answers if mapping(told).get("asked_at") == asked_at), None)
+    return words_of(request, answer, _gone(session, path) if facts.state in OVER else frozenset())
+
+
+def _gone(session: Session, path: TaskPath) -> frozenset[tuple[str, str]]:
+    notes = session.scalars(
+        select(XCom.value)
+        .where(XCom.dag_id == path.dag_id, XCom.run_id == path.run_id, XCom.key == DELETED_KEY)
+        .limit(MOST_NOTES)
+    )
+    refs: list[Any] = [mapping(mapping(told).get("cluster")) for told in notes]
+    return frozenset((name(ref.get("backend")), name(ref.get("name"))) for ref in refs)
