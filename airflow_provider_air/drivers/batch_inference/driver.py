@@ -111,13 +111,13 @@ def _numbers(written: Any, started: float) -> Dict[str, Any]:
 
 
 def _schema_of_nothing(run: Run, written: Any, dataset: Any, arguments: Any) -> Any:
-    """Find the columns of an output without rows: as the predictor gave them, else as it gives for no rows."""
+    """Find the columns of an output without rows: as the predictor gave them, else as it gives for no rows, if any."""
     import ray
 
     from . import pool
 
     seen = written.schema()
-    if written.rows_read:
+    if seen is not None and written.rows_read:
         return seen  # there were rows, and the predictor has dropped them all
     given = seen if seen is not None else datasets.arrow_schema(dataset, "input")
     asked = ray.remote(max_retries=0, **_remote_options(run.config))(pool.schema_of_nothing)
@@ -126,8 +126,8 @@ def _schema_of_nothing(run: Run, written: Any, dataset: Any, arguments: Any) -> 
     except Exception as error:
         run.records.tell(
             "progress",
-            message="the input has no rows, and the predictor takes no empty batch (%s): the output has the input's "
-            "columns" % outages.said(error).strip().splitlines()[-1],
+            message="there are no rows to write, and the predictor takes no empty batch (%s): the output has the "
+            "input's columns" % outages.said(error).strip().splitlines()[-1],
             phase="empty",
         )
         return given
