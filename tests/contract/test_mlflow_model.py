@@ -6,9 +6,12 @@ Libraries are imported where a test needs them: each worker of a test run import
 
 from __future__ import annotations
 
+import importlib
 import json
 import pickle
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +131,86 @@ def test_a_checkpoint_becomes_a_model_that_mlflow_loads_and_that_predicts_the_sa
     assert numpy.allclose(loaded.predict(FRAME), expected)
     assert told["signature"] is (kind != "sklearn")
     assert again == told, "an attempt that comes after finds what is there"
+
+
+SCALER = """
+import parts.factor
+from sklearn.base import BaseEstimator
+
+class Scaler(BaseEstimator):
+    def fit(self, frame, y=None):
+        return self
+
+    def predict(self, frame):
+        return frame["a"] * parts.factor.FACTOR
+
+def load(folder):
+    import mlflow
+
+    class Model(mlflow.pyfunc.PythonModel):
+        def predict(self, context, model_input, params=None):
+            return Scaler().predict(model_input)
+
+    return Model()
+
+def load_estimator(folder):
+    return Scaler()
+"""
+# A person's own process, which has nothing of the job.
+LOAD = (
+    "import sys, mlflow, pandas; print(*mlflow.pyfunc.load_model(sys.argv[1]).predict(pandas.DataFrame({'a': [1.0]})))"
+)
+
+
+@pytest.fixture
+def working_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A job's code folder: a module that needs one of a package without __init__.py."""
+    folder = tmp_path / "code"
+    (folder / "parts").mkdir(parents=True)
+    (folder / "parts" / "factor.py").write_text("FACTOR = 7")
+    (folder / "scaling.py").write_text(SCALER)
+    (folder / "parts" / "loading.py").write_text("from scaling import load")
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    yield folder
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("scaling", "parts", "late")]:
+        del sys.modules[name]
+
+
+FULL = [pytest.param(path, marks=pytest.mark.full) for path in ("parts.loading:load", "scaling:load_estimator")]
+
+
+@pytest.mark.parametrize("flavor", ["scaling:load", None, *FULL])
+def test_the_authors_code_travels_with_the_model(
+    tracked: Log, tmp_path: Path, working_dir: Path, flavor: str | None
+) -> None:
+    (tmp_path / "checkpoint").mkdir()
+    if flavor is None:
+        estimator = importlib.import_module("scaling").Scaler()
+        (tmp_path / "checkpoint" / "model.pkl").write_bytes(pickle.dumps(estimator))
+
+    told = tracked(tmp_path / "checkpoint", **({"flavor": flavor} if flavor else {}))
+
+    command = [sys.executable, "-c", LOAD, told.get("uri", str(told))]
+    assert subprocess.check_output(command, cwd=tmp_path, text=True).strip() == "7.0"
+
+
+def test_a_model_that_loads_in_the_code_folder_alone_is_not_said_to_be_one(
+    tracked: Log, tmp_path: Path, working_dir: Path
+) -> None:
+    (working_dir / "late.py").write_text("FACTOR = 7")
+    late = "class Model(mlflow.pyfunc.PythonModel):\n    def load_context(self, context):\n        import late\n"
+    (working_dir / "scaling.py").write_text(
+        f"import mlflow\n\n{late}    def predict(self, context, model_input):\n        return 0\n"
+    )
+    (tmp_path / "checkpoint").mkdir()
+
+    told = tracked(tmp_path / "checkpoint", flavor="scaling:Model")
+
+    assert (
+        "outside of the job's code folder it cannot be loaded: ModuleNotFoundError: No module named 'late'"
+        in told["why"]
+    )
 
 
 def test_an_example_of_the_authors_gives_a_signature(tracked: Log, tmp_path: Path) -> None:

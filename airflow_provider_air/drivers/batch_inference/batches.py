@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy
 import pyarrow
+import pyarrow.compute
 from pyarrow import types
 
 from . import columns
@@ -15,6 +16,8 @@ from .columns import NoColumn
 # A column that tells how many input rows a row of the output stands for: it goes from the actors to the tasks that
 # write, so that a task that Ray runs again counts once. Of a batch, the first row has them all.
 ROWS = "__air_rows__"
+# Floats hold each integer up to here.
+EXACT = 2**53
 
 
 def of_block(block: Any) -> Any:
@@ -34,7 +37,30 @@ def shown(table: Any, kind: str) -> Any:
         return table
     if kind == "numpy":
         table = _decoded(table)
-    return BlockAccessor.for_block(table).to_batch_format(kind)
+    found = BlockAccessor.for_block(table).to_batch_format(kind)
+    if kind == "numpy":
+        found.update(
+            {name: _objects(table[name].to_pylist()) for name in table.column_names if _is_rounded(table[name])}
+        )
+    return found
+
+
+def _is_rounded(column: Any) -> bool:
+    """Whether numpy would show integers as floats, since there are nulls beside them, and not hold them exactly."""
+    kind = column.type
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return any(_is_rounded(chunk.flatten()) for chunk in getattr(column, "chunks", [column]))
+    if not types.is_integer(kind) or not column.null_count:
+        return False
+    ends = pyarrow.compute.min_max(column).as_py().values()
+    return any(end is not None and abs(end) > EXACT for end in ends)
+
+
+def _objects(values: List[Any]) -> Any:
+    found = numpy.empty(len(values), dtype=object)
+    for at, value in enumerate(values):
+        found[at] = _objects(value) if isinstance(value, list) else value
+    return found
 
 
 def _decoded(table: Any) -> Any:
@@ -101,6 +127,11 @@ def counted(table: Any, rows: int) -> Any:
     told = numpy.zeros(table.num_rows, dtype="int64")
     told[:1] = rows
     return table.append_column(ROWS, pyarrow.array(told))
+
+
+def nothing(rows: int) -> Any:
+    """Give what stands for input rows of which a predictor gave nothing: it says nothing of the output's columns."""
+    return counted(pyarrow.table({}), rows)
 
 
 def uncounted(table: Any) -> Tuple[Any, int]:

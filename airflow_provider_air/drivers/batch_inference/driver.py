@@ -22,7 +22,7 @@ from ..wire.problems import ConfigurationProblem
 from . import predictors
 
 # What ends the work by its name, wherever on the cluster it is raised, and is for the author to mend.
-MISTAKES = ("ColumnsMissing", "ModelMissing", "SchemasDiffer", "NoColumn", "NotInFormat")
+MISTAKES = ("CategoriesMissing", "ColumnsMissing", "ModelMissing", "SchemasDiffer", "NoColumn", "NotInFormat")
 
 
 def main() -> None:
@@ -111,13 +111,13 @@ def _numbers(written: Any, started: float) -> Dict[str, Any]:
 
 
 def _schema_of_nothing(run: Run, written: Any, dataset: Any, arguments: Any) -> Any:
-    """Find the columns of an output without rows: as the predictor gave them, else as it gives for no rows."""
+    """Find the columns of an output without rows: as the predictor gave them, else as it gives for no rows, if any."""
     import ray
 
     from . import pool
 
     seen = written.schema()
-    if written.rows_read:
+    if seen is not None and written.rows_read:
         return seen  # there were rows, and the predictor has dropped them all
     given = seen if seen is not None else datasets.arrow_schema(dataset, "input")
     asked = ray.remote(max_retries=0, **_remote_options(run.config))(pool.schema_of_nothing)
@@ -126,8 +126,8 @@ def _schema_of_nothing(run: Run, written: Any, dataset: Any, arguments: Any) -> 
     except Exception as error:
         run.records.tell(
             "progress",
-            message="the input has no rows, and the predictor takes no empty batch (%s): the output has the input's "
-            "columns" % outages.said(error).strip().splitlines()[-1],
+            message="there are no rows to write, and the predictor takes no empty batch (%s): the output has the "
+            "input's columns" % outages.said(error).strip().splitlines()[-1],
             phase="empty",
         )
         return given
@@ -186,8 +186,9 @@ def _checkpoint(run: Run) -> Any:
 
 
 def _check_features(config: Dict[str, Any], dataset: Any) -> None:
-    features = (config.get("predictor_args") or {}).get("features")
-    if features:
+    predictor, features = config["predictor"], (config.get("predictor_args") or {}).get("features")
+    # Of the author's own predictor it may be anything.
+    if features and isinstance(predictor, str) and predictor in predictors.PREDICTORS:
         present = datasets.column_names(dataset, "input")
         datasets.check_columns(features, present, "predictor_args.features", "the input")
 

@@ -69,7 +69,7 @@ class Predict:
             yield batches.counted(self.table(result, table), rows)
             rows = 0
         if rows:
-            yield batches.counted(table.slice(0, 0), rows)
+            yield batches.nothing(rows)
 
     def ask(self, table: Any) -> Any:
         """Call the predictor with a batch, and give what it gives."""
@@ -107,7 +107,7 @@ class PredictAsync:
             yield batches.counted(self._predict.table(one, table), rows)
             rows = 0
         if rows:
-            yield batches.counted(table.slice(0, 0), rows)
+            yield batches.nothing(rows)
 
 
 def schema_of_nothing(target: Any, checkpoint: Optional[str], args: Dict[str, Any], kind: str, schema: Any) -> Any:
@@ -115,7 +115,8 @@ def schema_of_nothing(target: Any, checkpoint: Optional[str], args: Dict[str, An
     Ask a predictor for the columns that it gives, by a batch without rows. Runs in a task with an actor's resources.
 
     :param schema: of the input
-    :return: Arrow's schema; raises whatever a predictor raises that takes no such batch
+    :return: Arrow's schema, the input's where the predictor gives no columns; raises whatever a predictor raises that
+        takes no such batch
     """
     predict = Predict(target, checkpoint, args, kind)
     given = schema.empty_table()
@@ -124,7 +125,7 @@ def schema_of_nothing(target: Any, checkpoint: Optional[str], args: Dict[str, An
         result = next(result, given)
     elif is_async(target):
         result = _awaited(result, given)
-    return predict.table(result, given).schema
+    return predict.table(result, given).schema or schema
 
 
 def _awaited(result: Any, given: Any) -> Any:

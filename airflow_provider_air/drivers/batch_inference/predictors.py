@@ -1,6 +1,8 @@
 """
 The models that need no code of the author's. Each is built once per actor, and called per batch of pandas.
 
+Of several numbers a row, the prediction is a list; of a data frame with several columns, a struct.
+
 A folder is a checkpoint, or a model in MLflow's format, which names its file itself.
 """
 
@@ -16,6 +18,10 @@ from ..trackers import registered
 
 class ColumnsMissing(Exception):
     """The input lacks columns that the model was trained with."""
+
+
+class CategoriesMissing(Exception):
+    """The model was trained on categories that it does not keep."""
 
 
 class ModelMissing(FileNotFoundError):
@@ -47,11 +53,8 @@ class LightGBM:
 
     def __call__(self, batch: Any) -> Any:
         """Add the prediction to a pandas batch."""
-        frame = _select(batch, self._features)
-        if not self._booster.pandas_categorical:
-            frame = frame.astype("float64")  # arrow-backed columns are refused as they are
-        batch[self._output] = self._booster.predict(frame)
-        return batch
+        frame = _numbers(_select(batch, self._features), bool(self._booster.pandas_categorical))
+        return _put(batch, self._output, self._booster.predict(frame))
 
 
 class XGBoost:
@@ -75,12 +78,20 @@ class XGBoost:
         self._booster = saved.get_booster() if hasattr(saved, "get_booster") else saved
         self._features = features or self._booster.feature_names
         self._output = output_column
+        self._has_categories = "c" in (self._booster.feature_types or ())
+        self._categories = _categories(self._booster) if self._has_categories else []
 
     def __call__(self, batch: Any) -> Any:
         """Add the prediction to a pandas batch."""
-        frame = _select(batch, self._features or list(batch.columns)).astype("float64")
-        batch[self._output] = self._booster.predict(self._xgboost.DMatrix(frame))
-        return batch
+        frame = _numbers(_select(batch, self._features or list(batch.columns)), self._has_categories)
+        for name in frame.select_dtypes("category"):
+            if name not in self._categories:
+                raise CategoriesMissing(
+                    "checkpoint: the model keeps no categories of the column %r, so what its texts stand for is not "
+                    "known; train it on a data frame with XGBoost 3.1 or newer, or give the numbers" % name
+                )
+        data = self._xgboost.DMatrix(frame, enable_categorical=True)
+        return _put(batch, self._output, self._booster.predict(data))
 
 
 class Sklearn:
@@ -90,7 +101,7 @@ class Sklearn:
     :param features: columns in the model's order; by default the names it was fitted with, else all
     :param output_column: where the prediction goes, beside the input's columns
     :param file: the model's name in the folder; by default ``model.pkl``, ``model.joblib`` or the like
-    :param method: what of the estimator is called; of what gives several numbers a row is a list
+    :param method: what of the estimator is called
     """
 
     def __init__(
@@ -109,9 +120,7 @@ class Sklearn:
     def __call__(self, batch: Any) -> Any:
         """Add the prediction to a pandas batch."""
         names = list(batch.columns) if self._features is None else list(self._features)
-        found = self._predict(_of_numpy(_select(batch, names)))
-        batch[self._output] = list(found) if getattr(found, "ndim", 1) > 1 else found
-        return batch
+        return _put(batch, self._output, self._predict(_of_numpy(_select(batch, names))))
 
 
 class Mlflow:
@@ -131,8 +140,8 @@ class Mlflow:
 
     def __call__(self, batch: Any) -> Any:
         """Add the prediction to a pandas batch."""
-        batch[self._output] = self._model.predict(_select(batch, self._features or list(batch.columns)))
-        return batch
+        found = self._model.predict(_select(batch, self._features or list(batch.columns)))
+        return _put(batch, self._output, found)
 
 
 # Names that a model's own library, Ray's callbacks and people give its file, the usual one first; by flavor.
@@ -194,6 +203,40 @@ def _unpickled(path: str) -> Any:
         with open(path, "rb") as stream:
             return pickle.load(stream)  # noqa: S301  # the author's own model
     return joblib.load(path)
+
+
+def _put(batch: Any, output: str, found: Any) -> Any:
+    """Add what a model gives to its batch: of one column the values."""
+    if hasattr(found, "iloc") and found.ndim > 1 and found.shape[1] > 1:
+        found = found.rename(columns=str).to_dict("records")
+    elif getattr(found, "ndim", 1) > 1 and found.shape[1:] == (1,):
+        found = found.iloc[:, 0] if hasattr(found, "iloc") else found[:, 0]
+    if hasattr(found, "iloc"):
+        found = found.array  # by position: its index is its own
+    batch[output] = list(found) if getattr(found, "ndim", 1) > 1 else found
+    return batch
+
+
+def _numbers(frame: Any, has_categories: bool) -> Any:
+    """
+    Give columns of numbers as floats, since those of Arrow's are refused as they are.
+
+    :param has_categories: of the model; then categories stay, and texts become some
+    """
+    import pandas
+
+    def column(series: Any) -> Any:
+        if not has_categories or pandas.api.types.is_numeric_dtype(series):
+            return series.astype("float64")
+        return series if series.dtype == "category" else series.astype(object).astype("category")
+
+    return pandas.DataFrame({name: column(frame[name]) for name in frame.columns}, index=frame.index)
+
+
+def _categories(booster: Any) -> List[str]:
+    """Name the columns whose categories a booster of XGBoost keeps, as 3.1 does."""
+    kept = booster.get_categories(export_to_arrow=True).to_arrow() if hasattr(booster, "get_categories") else ()
+    return [name for name, values in kept if values is not None]
 
 
 def _of_numpy(frame: Any) -> Any:

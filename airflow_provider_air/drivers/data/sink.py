@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tupl
 
 import pyarrow
 import pyarrow.compute
+from pyarrow import types
 from ray.data.block import BlockAccessor
 from ray.data.datasource import Datasink
 
@@ -167,16 +168,26 @@ def _partitions(table: Any, by: List[str]) -> Iterator[Tuple[str, Any]]:
         yield "", table
         return
     rest = table.drop_columns(by)
-    for values in table.select(by).group_by(by).aggregate([]).to_pylist():
-        mask = None
-        for name in by:
-            column, value = table.column(name), values[name]
-            same = (
-                column.is_null() if value is None else pyarrow.compute.equal(column, pyarrow.scalar(value, column.type))
-            )
-            mask = same if mask is None else pyarrow.compute.and_kleene(mask, same)
-        folder = "".join("%s=%s/" % (_quoted(name), _folder(values[name])) for name in by)
-        yield folder, rest.filter(mask)
+    parts = [_folders(table.column(name), name) for name in by]
+    folders = pyarrow.compute.binary_join_element_wise(*parts, pyarrow.scalar("", pyarrow.large_string()))
+    found = folders.unique()
+    # By number: NaN is equal to nothing, and different values may have one folder.
+    numbers = pyarrow.compute.index_in(folders, value_set=found)
+    for number, folder in enumerate(found.to_pylist()):
+        yield folder, rest.filter(pyarrow.compute.equal(numbers, number))
+
+
+def _folders(column: Any, name: str) -> Any:
+    """Give the folder of each value of one column."""
+    if types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if types.is_float16(column.type):
+        column = column.cast(pyarrow.float32())  # Arrow does not count these
+    if types.is_floating(column.type):
+        column = pyarrow.compute.add(column, pyarrow.scalar(0.0, column.type))  # -0.0 is 0.0
+    values = column.unique()
+    texts = ["%s=%s/" % (_quoted(name), _folder(value)) for value in values.to_pylist()]
+    return pyarrow.array(texts, pyarrow.large_string()).take(pyarrow.compute.index_in(column, value_set=values))
 
 
 def _folder(value: Any) -> str:

@@ -23,6 +23,7 @@ from ..wire import imports, outages
 from ..wire.names import MLFLOW_AS_IT_IS, MLFLOW_MODEL_FILE
 from ..wire.problems import ConfigurationProblem
 from ..wire.texts import shortened
+from . import model_code
 
 NAME = "model"
 # By it a retry finds what an earlier attempt has logged.
@@ -113,6 +114,8 @@ def _logged(wish: Dict[str, Any], checkpoint: str, trainer: Optional[str], input
         found = _found(mlflow, folder, wish.get("flavor"), trainer)
         example = wish.get("input_example")
         signature = found.signature or (None if example else _signature(mlflow, found, inputs))
+        if found.has_code:
+            model_code.must_load_elsewhere(found.module, found.save_options(signature, None))
         info = mlflow.models.Model.log(
             None,
             found.module,
@@ -169,6 +172,7 @@ class _Found:
         self.module = module
         self.model = model
         self.signature: Any = None
+        self.has_code = "code_paths" in options
         self._options = options
 
     def save_options(self, signature: Any, example: Any) -> Dict[str, Any]:
@@ -200,7 +204,9 @@ def _found(mlflow: Any, folder: str, flavor: Optional[str], trainer: Optional[st
     there = [(kind, os.path.join(folder, name)) for kind in ([known] if known else FILES) for name in FILES[kind]]
     for kind, path in there:
         if os.path.isfile(path):
-            return _of_library(_load(kind, path), {})
+            model = _load(kind, path)
+            is_authors = kind == "sklearn" and model_code.is_used_by(model)
+            return _of_library(model, {"code_paths": model_code.paths()} if is_authors else {})
     raise NoModel(
         "the checkpoint holds none of %s; say by MlflowTracker's flavor='module:function' what loads it"
         % ", ".join(os.path.basename(path) for _, path in there)
@@ -220,15 +226,14 @@ def _load(kind: str, path: str) -> Any:
 
 
 def _by_author(mlflow: Any, folder: str, path: str) -> _Found:
-    """Load by the author's function or class; their module travels with the model."""
+    """Load by the author's function or class; the author's code travels with the model."""
     loader = imports.by_path(path, "tracker.flavor")
-    top = sys.modules[loader.__module__.partition(".")[0]].__file__ or ""
-    code = {"code_paths": [os.path.dirname(top) if os.path.basename(top) == "__init__.py" else top]}
     kind = mlflow.pyfunc.PythonModel
     if isinstance(loader, type) and issubclass(loader, kind):
-        artifacts = {"checkpoint": folder}
-        return _Found(PYFUNC, mlflow.pyfunc, {"python_model": loader(), "artifacts": artifacts, **code})
+        options = {"python_model": loader(), "artifacts": {"checkpoint": folder}}
+        return _Found(PYFUNC, mlflow.pyfunc, {**options, "code_paths": model_code.paths(loader.__module__)})
     model = loader(folder)
+    code = {"code_paths": model_code.paths(loader.__module__)}
     if isinstance(model, kind):
         return _Found(PYFUNC, mlflow.pyfunc, {"python_model": model, **code})
     return _of_library(model, code)
@@ -242,6 +247,9 @@ def _of_library(model: Any, options: Dict[str, Any]) -> _Found:
             if not options:
                 # Else MLflow finds them by loading the model in a process of its own, for many seconds.
                 options = {"pip_requirements": module.get_default_pip_requirements()}
+            elif flavor == "sklearn":
+                # What MLflow (3.17) takes by default refuses classes of the author's.
+                options = {"serialization_format": "cloudpickle", **options}
             return _Found(flavor, module, {argument: model, **options}, model)
     raise NoModel(
         "MLflow's flavor of a %s.%s is not known here; give it as an mlflow.pyfunc.PythonModel"

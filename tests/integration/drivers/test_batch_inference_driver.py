@@ -149,6 +149,24 @@ def test_types_come_out_as_they_went_in_by_an_asynchronous_predictor(submit: Sub
     assert columns.field("id").type == pyarrow.int64()
 
 
+def test_batches_of_which_nothing_is_given_say_nothing_of_the_columns(submit: Submit, tmp_path: Path) -> None:
+    rows = pyarrow.table({"id": range(40), "vector": [[1.0, 2.0]] * 40})
+    (tmp_path / "in").mkdir()
+    pyarrow.parquet.write_table(rows, tmp_path / "in" / "0.parquet")
+    found = []
+    for name, last in (("hits", 5), ("none", -1)):
+        spec = BatchInferenceSpec(
+            "loops:hits", str(tmp_path / "in"), str(tmp_path / name), predictor_args={"last": last}, batch_size=4
+        )
+        found.append(start(submit, name, spec))
+    counts = [BatchInferenceResult.from_value(job.succeeded()) for job in found]
+    written = [pyarrow.parquet.read_table(tmp_path / name) for name in ("hits", "none")]
+    assert [(result.rows_read, result.rows_written) for result in counts] == [(40, 6), (40, 0)]
+    assert written[0].to_pydict() == {"id": list("012345"), "score": [[1.0]] * 6}
+    # Nobody has said what else there would be.
+    assert written[1].column_names == ["id", "vector"]
+
+
 @pytest.mark.full
 def test_a_reader_without_a_place_and_a_generator_write_partitions(submit: Submit, tmp_path: Path) -> None:
     source = {"reader": "loops:orders", "options": {"rows": 6}, "columns": ["id"]}

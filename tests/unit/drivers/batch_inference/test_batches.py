@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import decimal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy
@@ -14,6 +17,7 @@ import pytest
 
 from airflow_provider_air.drivers.batch_inference import batches, pool
 from airflow_provider_air.drivers.batch_inference.columns import NoColumn
+from airflow_provider_air.drivers.data import sink
 
 DAY = datetime.datetime(2026, 1, 5, 12, 30)  # noqa: DTZ001  # zones are the column's
 TENSORS = batches.table_of({"x": numpy.arange(8.0).reshape(2, 2, 2)}, None, "numpy").column(0).chunk(0)
@@ -83,6 +87,38 @@ def test_a_column_comes_out_as_it_went_in(name: str, kind: str, function: Callab
     assert read == given.num_rows
     assert found.schema == given.schema
     assert str(found.column(0).to_pylist()) == str(given.column(0).to_pylist())
+
+
+@pytest.mark.parametrize("kind", ["pandas", "numpy", "pyarrow"])
+@pytest.mark.parametrize(
+    "column",
+    [
+        pyarrow.array([2**60 + 1, None, 2**60 + 3]),
+        pyarrow.array([-(2**63), None, 1]),
+        pyarrow.array([2**64 - 1, None, 1], pyarrow.uint64()),
+        pyarrow.array([2**60 + 1, None, 2**60 + 3]).dictionary_encode(),
+        pyarrow.array([[2**60 + 1, None], None, [1]]),
+        pyarrow.array([[2**60 + 1, None], None, [1, 2]], pyarrow.list_(pyarrow.int64(), 2)),
+        pyarrow.array([[[2**60 + 1, None]], None, [[1]]]),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_integers_beside_nulls_stay_exact_where_rows_are_taken_away_and_moved(column: Any, kind: str) -> None:
+    def turned(batch: Any) -> Any:
+        if kind == "pandas":
+            return batch.iloc[[2, 0]]
+        return batch.take([2, 0]) if kind == "pyarrow" else {name: values[[2, 0]] for name, values in batch.items()}
+
+    given = pyarrow.table({"column": column})
+    found, _ = batches.uncounted(predicted(turned, given, kind))
+    if kind != "numpy" or not pyarrow.types.is_dictionary(column.type):
+        assert found.schema == given.schema
+    assert found.column(0).to_pylist() == given.column(0).take([2, 0]).to_pylist()
+
+
+def test_integers_beside_nulls_are_numbers_to_numpy_where_floats_hold_them() -> None:
+    shown = batches.shown(pyarrow.table({"x": [2**53, None], "y": [2**53 + 1, None]}), "numpy")
+    assert [values.dtype for values in shown.values()] == ["float64", "object"]
 
 
 @pytest.mark.parametrize(
@@ -232,6 +268,37 @@ def test_a_generator_counts_its_batch_once() -> None:
     assert [batches.uncounted(table)[1] for table in predicted(nothing, given, "pandas")] == [3]
 
 
+def hits(batch: Any) -> Any:
+    if batch["x"].max() > 2:
+        yield pandas.DataFrame({"x": ["c"], "score": [0.5]})
+
+
+async def hits_in_time(batch: Any) -> Any:
+    for one in hits(batch):
+        yield one
+
+
+async def collected(found: AsyncIterator[Any]) -> list[Any]:
+    return [table async for table in found]
+
+
+@pytest.mark.parametrize("target", [hits, hits_in_time])
+def test_a_batch_of_which_nothing_is_given_says_nothing_of_the_columns(target: Any, tmp_path: Path) -> None:
+    tables: list[Any] = []
+    for given in ([1, 2], [3]):
+        batch = pyarrow.table({"x": given, "unused": given})
+        if target is hits:
+            tables += list(pool.Predict(target, None, {}, "pandas")(batch))
+        else:
+            tables += asyncio.run(collected(pool.PredictAsync(target, None, {}, "pandas")(batch)))
+    written = sink.StagedSink(str(tmp_path), "air-1-2", {"format": "parquet"}, batches.uncounted)
+    told = [written.write([table], SimpleNamespace(task_idx=index)) for index, table in enumerate(tables)]
+    written.on_write_complete(SimpleNamespace(write_returns=told))
+    assert written.rows_read == 3
+    assert written.schema() == pyarrow.schema([("x", pyarrow.string()), ("score", pyarrow.float64())])
+    assert [part["rows"] for part in written.parts] == [1]
+
+
 async def awaited(batch: Any) -> Any:
     return batch
 
@@ -271,7 +338,11 @@ def test_a_class_whose_instances_cannot_be_called_is_no_predictor() -> None:
     assert not pool.takes_batches(Tensor)
 
 
-@pytest.mark.parametrize("target", [same, awaited, streamed, Awaited, Called])
+def without_columns(batch: Any) -> Any:
+    return pandas.DataFrame([])
+
+
+@pytest.mark.parametrize("target", [same, awaited, streamed, Awaited, Called, without_columns])
 def test_the_columns_of_an_output_without_rows_are_asked_for(target: Any) -> None:
     schema = pyarrow.schema([("x", pyarrow.int32()), ("s", pyarrow.string())])
     assert pool.schema_of_nothing(target, None, {}, "pandas", schema) == schema

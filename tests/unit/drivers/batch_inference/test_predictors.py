@@ -17,7 +17,7 @@ import pyarrow
 import pytest
 
 from airflow_provider_air.drivers.batch_inference import pool, predictors
-from airflow_provider_air.drivers.batch_inference.predictors import ColumnsMissing, ModelMissing
+from airflow_provider_air.drivers.batch_inference.predictors import CategoriesMissing, ColumnsMissing, ModelMissing
 
 X = pandas.DataFrame({"a": numpy.arange(60.0), "b": numpy.arange(60.0) % 7})
 Y = X["a"] * 3 + X["b"]
@@ -134,6 +134,91 @@ def test_a_file_of_another_name_is_named_by_the_author(tmp_path: Path) -> None:
     with pytest.raises(ModelMissing, match=r"no model\.ubj or model\.json .* which holds final\.json"):
         predicted("xgboost", tmp_path)
     assert predicted("xgboost", tmp_path, file="final.json").num_rows == 2
+
+
+def test_of_several_classes_the_prediction_is_a_list(tmp_path: Path) -> None:
+    import lightgbm
+    import xgboost
+
+    classes = numpy.arange(60) % 3
+    lightgbm.train(
+        {"objective": "multiclass", "num_class": 3, "verbosity": -1, "num_threads": 1}, lightgbm.Dataset(X, classes), 2
+    ).save_model(tmp_path / "model.txt")
+    xgboost.train(
+        {"objective": "multi:softprob", "num_class": 3, "nthread": 1}, xgboost.DMatrix(X, classes), 2
+    ).save_model(tmp_path / "model.ubj")
+    for name in ("lightgbm", "xgboost"):
+        found = predicted(name, tmp_path).column("prediction")
+        assert [sum(row) for row in found.to_pylist()] == [pytest.approx(1)] * 2
+        assert found.type in (pyarrow.list_(pyarrow.float64()), pyarrow.list_(pyarrow.float32()))
+
+
+AB = [("a", 1.5), ("b", 2.5)]
+STRUCT = pyarrow.struct([("label", pyarrow.string()), ("0", pyarrow.float64())])
+
+
+@pytest.mark.parametrize(
+    ("gives", "kind", "expected"),
+    [
+        (pandas.DataFrame({0: [1.5, 2.5]}, index=[7, 8]), pyarrow.float64(), [1.5, 2.5]),
+        (pandas.DataFrame({"label": ["a", "b"], 0: [1.5, 2.5]}), STRUCT, [{"label": n, "0": p} for n, p in AB]),
+        (pandas.Series([1, None], index=[7, 8], dtype="Int64"), pyarrow.int64(), [1, None]),
+        (numpy.array([[1.5], [2.5]]), pyarrow.float64(), [1.5, 2.5]),
+        (numpy.array([[1.5, 2], [2.5, 3]]), pyarrow.list_(pyarrow.float64()), [[1.5, 2], [2.5, 3]]),
+        (["a", "b"], pyarrow.string(), ["a", "b"]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_a_model_of_mlflows_gives_is_one_column(
+    gives: Any, kind: Any, expected: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow.pyfunc
+
+    class Model:
+        def predict(self, frame: Any) -> Any:
+            return gives
+
+    monkeypatch.setattr(mlflow.pyfunc, "load_model", lambda uri: Model())
+    found = predicted("mlflow", tmp_path).column("prediction")
+    assert (found.type, found.to_pylist()) == (kind, expected)
+
+
+KINDS = pandas.DataFrame({"kind": pandas.Categorical(["a", "b", "c"] * 20), "a": X["a"]})
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+@pytest.mark.parametrize("kind", [pyarrow.string(), pyarrow.dictionary(pyarrow.int32(), pyarrow.string())], ids=str)
+def test_categories_are_those_of_the_training_whichever_a_batch_has(name: str, kind: Any, tmp_path: Path) -> None:
+    import lightgbm
+    import xgboost
+
+    wanted = KINDS["kind"].cat.codes * 10
+    if name == "lightgbm":
+        settings = {"verbosity": -1, "num_threads": 1, "min_data_in_leaf": 2, "min_data_per_group": 1, "cat_smooth": 0}
+        model: Any = lightgbm.train(settings, lightgbm.Dataset(KINDS, wanted), 3)
+        model.save_model(tmp_path / "model.txt")
+        expected = model.predict(KINDS)[[2, 1]]
+    else:
+        model = xgboost.train({"nthread": 1}, xgboost.DMatrix(KINDS, wanted, enable_categorical=True), 3)
+        model.save_model(tmp_path / "model.ubj")
+        expected = model.predict(xgboost.DMatrix(KINDS, enable_categorical=True))[[2, 1]]
+    given = pyarrow.table({"kind": pyarrow.array(["c", "b", None]).cast(kind), "a": [2, 1, None]})
+    found = predicted(name, tmp_path, given)
+    assert numpy.allclose(found.column("prediction")[:2], expected)
+    assert found.select(["kind", "a"]) == given
+
+
+def test_categories_that_a_model_does_not_keep_are_told(tmp_path: Path) -> None:
+    import xgboost
+
+    codes = KINDS.assign(kind=KINDS["kind"].cat.codes).to_numpy()
+    names: dict[str, Any] = {"feature_names": ["kind", "a"], "feature_types": ["c", "q"]}
+    xgboost.train({"nthread": 1}, xgboost.DMatrix(codes, codes[:, 0], enable_categorical=True, **names), 3).save_model(
+        tmp_path / "model.ubj"
+    )
+    assert predicted("xgboost", tmp_path, pyarrow.table({"kind": [1], "a": [1]})).num_rows == 1
+    with pytest.raises(CategoriesMissing, match="the model keeps no categories of the column 'kind'"):
+        predicted("xgboost", tmp_path, pyarrow.table({"kind": ["b"], "a": [1]}))
 
 
 @pytest.mark.parametrize("name", ["lightgbm", "sklearn", "xgboost"])

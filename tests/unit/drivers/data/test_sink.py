@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy
 import pandas
 import pyarrow
 import pyarrow.dataset
@@ -137,6 +138,42 @@ def test_each_combination_of_partition_values_has_its_folder(tmp_path: Path) -> 
     part = next(part for part in found.parts if part["file"].startswith("day=a%2Fb/n=2"))
     assert pyarrow.parquet.ParquetFile(tmp_path / part["file"]).read().to_pydict() == {"x": [3]}
     assert sum(part["rows"] for part in found.parts) == 4
+
+
+NAN = float("nan")
+HALVES = pyarrow.array(numpy.array([0.5, 1.5, 0.5], "float16"))
+
+
+@pytest.mark.parametrize(
+    ("values", "folders"),
+    [
+        ([1.0, NAN, None, 2.0, NAN], ["1.0", "nan", "__HIVE_DEFAULT_PARTITION__", "2.0", "nan"]),
+        ([0.0, -0.0, 1e300], ["0.0", "0.0", "1e+300"]),
+        ([None, sink.NULL_FOLDER], [sink.NULL_FOLDER] * 2),
+        (HALVES, ["0.5", "1.5", "0.5"]),
+        (pyarrow.nulls(2), [sink.NULL_FOLDER] * 2),
+        (pyarrow.array(["a", None, "a"]).dictionary_encode(), ["a", sink.NULL_FOLDER, "a"]),
+        (pyarrow.chunked_array([["a"], ["b", "a"]]), ["a", "b", "a"]),
+        ([True, False, None], ["True", "False", sink.NULL_FOLDER]),
+        ([2**60 + 1, 2**60], [str(2**60 + 1), str(2**60)]),
+        ([decimal.Decimal("1.20"), decimal.Decimal("1.30")], ["1.20", "1.30"]),
+        (pyarrow.array([1, 2], pyarrow.timestamp("ns")), [f"1970-01-01 00:00:00.00000000{n}" for n in (1, 2)]),
+        (pyarrow.array([b"a", b"b"], pyarrow.binary(1)), ["b%27a%27", "b%27b%27"]),
+    ],
+    ids=str,
+)
+def test_each_row_is_in_one_folder_whatever_it_is_partitioned_by(
+    tmp_path: Path, values: Any, folders: list[str]
+) -> None:
+    table = pyarrow.table({"x": range(len(folders)), "p": values})
+    found = written(tmp_path, [[table]], partition_by=["p"])
+    read = {
+        row: part["file"].split("/")[0]
+        for part in found.parts
+        for row in pyarrow.parquet.ParquetFile(tmp_path / part["file"]).read().column("x").to_pylist()
+    }
+    assert read == {row: f"p={folder}" for row, folder in enumerate(folders)}
+    assert sum(part["rows"] for part in found.parts) == len(folders)
 
 
 def test_files_hold_no_more_rows_than_asked(tmp_path: Path) -> None:
