@@ -10,8 +10,9 @@ from urllib.parse import quote
 import httpx
 
 T = TypeVar("T")
-# With SQLite, a call that finds the database locked has done nothing and answers 500.
-LOCKED_AT_MOST, LOCKED_PAUSE_SECONDS = 12, 0.5
+# With SQLite, a call that finds the database locked has done nothing and answers 500: it is sent again. So is a read
+# of which a busy server has dropped the connection.
+ASKED_AT_MOST, ASKED_AGAIN_SECONDS = 12, 0.5
 FINISHED_RUN_STATES = frozenset({"success", "failed"})
 FINISHED_TASK_STATES = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
@@ -57,11 +58,16 @@ class AirflowApi:
         if "Authorization" not in self._client.headers:
             token = self._client.get("/auth/token").raise_for_status().json()["access_token"]
             self._client.headers["Authorization"] = f"Bearer {token}"
-        for _ in range(LOCKED_AT_MOST):
-            response = self._client.request(method, f"/api/v2{path}", **options)
-            if response.status_code != httpx.codes.INTERNAL_SERVER_ERROR:
-                break
-            time.sleep(LOCKED_PAUSE_SECONDS)
+        for asks_left in reversed(range(ASKED_AT_MOST)):
+            try:
+                response = self._client.request(method, f"/api/v2{path}", **options)
+            except httpx.TransportError:
+                if method != "GET" or not asks_left:
+                    raise
+            else:
+                if response.status_code != httpx.codes.INTERNAL_SERVER_ERROR:
+                    break
+            time.sleep(ASKED_AGAIN_SECONDS)
         return response
 
     def health(self) -> dict[str, dict[str, Any]]:

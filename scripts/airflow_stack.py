@@ -7,10 +7,10 @@ import contextlib
 import ctypes
 import json
 import os
+import random
 import secrets
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -26,6 +26,8 @@ from typing import Any
 import psutil
 from airflow_api import AirflowApi, wait_for
 
+from airflow_provider_air.clusters.local.head import port_is_free
+
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 # What /monitor/health calls the component.
 HEALTH_KEYS = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
@@ -34,6 +36,8 @@ DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 # How long SQLite waits for a lock. A triggerer that gets none ends, so it waits long. The API server audits calls on
 # its event loop (3.3.2), maybe waiting there for a commit that needs the loop: it gives up soon, and is asked again.
 LOCK_SECONDS, API_LOCK_SECONDS = 60, 2
+# Below those of local Ray heads and the kernel's ephemeral ones, so that a port is still free for who binds it later.
+PORTS = range(12000, 20000)
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -256,12 +260,9 @@ class AirflowStack:
 
 
 def free_ports(count: int) -> list[int]:
-    """Find this many loopback ports that nobody listens on now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    """Choose this many ports that nobody listens on now, see :data:`PORTS`."""
+    free = filter(port_is_free, random.sample(PORTS, len(PORTS)))
+    return [next(free) for _ in range(count)]
 
 
 def _environment(home: Path, dags: Path, base_url: str, port: int, parallelism: int) -> dict[str, str]:

@@ -28,17 +28,17 @@ def ensure(spec: LocalCluster, name: str) -> ClusterRef:
 
 def delete(ref: ClusterRef) -> None:
     """Delete a cluster, and wait until nothing of it is left."""
-    wait_until_gone(BACKEND, ref, timeout_seconds=120)
+    wait_until_gone(BACKEND, ref, timeout_seconds=300)
     home = ClusterHome.of(ref.name)
     # Its supervisor ends right after it has removed the folder.
     wait_until(
         lambda: not (processes.of_cluster(home.folder) or home.lock_file.exists()) or None,
         what=f"The end of the supervisor of {ref.name}",
-        timeout_seconds=30,
+        timeout_seconds=300,
     )
 
 
-def wait_for_state(ref: ClusterRef, *states: ClusterState, timeout_seconds: float = 180.0) -> ClusterState:
+def wait_for_state(ref: ClusterRef, *states: ClusterState, timeout_seconds: float = 300.0) -> ClusterState:
     """Wait until the cluster is in one of these states; a failure that was not asked for raises at once."""
 
     def look() -> ClusterState | None:

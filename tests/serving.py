@@ -29,7 +29,7 @@ def deploy_operator(ref: ClusterRef, version: str, **options: Any) -> RayServeDe
             "application": application,
             "route_prefix": f"/{application}",
             "working_dir": str(CODE),
-            "healthy_timeout_seconds": 90.0,
+            "healthy_timeout_seconds": 300.0,
             "drain_seconds": 1.0,
             **options,
             "args": {"version": version, **options.get("args", {})},
@@ -74,7 +74,7 @@ class Clients:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(60)
+            thread.join()
         self.seconds = time.monotonic() - self._started
 
     def _ask_on(self, delay: float) -> None:

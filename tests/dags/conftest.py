@@ -37,17 +37,25 @@ class Runner:
     log: Path
     _line: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
-    def ask(self, action: str, argument: str, timeout_seconds: float = 300) -> Future[dict[str, Any]]:
-        """Let it do something, in its turn; the end of its log is in the message if it does not answer."""
+    def ask(self, action: str, argument: str, timeout_seconds: float = 900) -> Future[dict[str, Any]]:
+        """
+        Let it do something, in its turn; the end of its log is in the message if it does not answer.
+
+        Then it is killed: a late answer would be taken for that of whoever asks next.
+        """
         return self._line.submit(self._ask, action, argument, timeout_seconds)
 
     def _ask(self, action: str, argument: str, timeout_seconds: float) -> dict[str, Any]:
         start = self.log.stat().st_size
+        assert self.process.poll() is None, f"it has ended before {action} {argument}"
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps({action: argument}) + "\n")
         self.process.stdin.flush()
         ready, _, _ = select.select([self.answers], [], [], timeout_seconds)
         line = self.answers.readline() if ready else ""
+        if not line:
+            self.process.kill()
+            self.process.wait()
         said = self.log.read_bytes()[start:].decode(errors="replace")
         assert line, f"no answer to {action} {argument}:\n{said[-6000:]}"
         return {**json.loads(line), "log": said}

@@ -17,7 +17,7 @@ from example_settings import example_connections
 from tests.dags.conftest import DAGS, REPOSITORY, Runner
 from tests.requirements import lacking
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
 IMPORT_BUDGET_CPU_SECONDS = 1.0
 Outcome = dict[str, Any]

@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,7 +89,8 @@ class Case:
     def wait_watched(self) -> None:
         """Wait until a trigger watches the job: one that has not begun hears nothing of a person's word (3.3.2)."""
         self.wait_state("deferred")
-        self.wait_logged(") starting")
+        # Not that a trigger has begun: that may be an earlier one, of the wait for the cluster.
+        self.wait_logged("job 1 is here")
 
     def wait_run_end(self) -> None:
         """Wait until the run has ended, too: Airflow may forget a task that is cleared just before that."""
@@ -118,10 +119,13 @@ class Case:
         """Give :meth:`log_lines` as one text."""
         return "\n".join(self.log_lines(try_number, task_id))
 
-    def logs_from(self, try_number: int) -> str:
+    def last_try(self, task_id: str = TASK_ID) -> int:
+        """Give the number of the task's last try; 0 before the first one."""
+        return int(self.api.task_instance(self.dag_id, self.run_id, task_id)["try_number"] or 0)
+
+    def logs_from(self, try_number: int, task_id: str = TASK_ID) -> str:
         """Give :meth:`log` of this try and all later ones: on a busy machine, Airflow itself may need one more."""
-        last = int(self.api.task_instance(self.dag_id, self.run_id, TASK_ID)["try_number"] or 0)
-        return "\n".join(map(self.log, range(try_number, last + 1)))
+        return "\n".join(self.log(number, task_id) for number in range(try_number, self.last_try(task_id) + 1))
 
     def wait_logged(self, text: str, try_number: int = 1) -> None:
         """Wait until the task log holds a text, in this try or a later one."""
@@ -134,18 +138,14 @@ class Case:
             poll_interval_seconds=1.0,
         )
 
-    def shown_ranges(self, try_number: int = 1) -> list[tuple[int, int]]:
-        """Give the ranges of the job's numbered lines, first and last, in the order of the task log."""
-        ranges: list[tuple[int, int]] = []
-        for line in self.log_lines(try_number):
-            if not line.startswith("line "):
-                continue
-            number = int(line.removeprefix("line "))
-            if ranges and number == ranges[-1][1] + 1:
-                ranges[-1] = (ranges[-1][0], number)
-            else:
-                ranges.append((number, number))
-        return ranges
+    def shown_ranges(self) -> list[tuple[int, int]]:
+        """
+        Give the ranges of the job's numbered lines, first and last, in the order of the task log.
+
+        They are those of the last try that shows any: each try that adopts a job shows its log from the start.
+        """
+        tries = range(self.last_try(), 0, -1)
+        return next(filter(None, (_ranges(self.log_lines(number)) for number in tries)), [])
 
     def last_shown_line(self) -> int:
         """Give the number of the last numbered line that the task log shows now."""
@@ -256,13 +256,13 @@ class Case:
         )
         assert self.ledger() == list(ledger), self._describe(self.ledger())
         if says:
-            assert says in self.logs_from(try_number), self._describe(self.ledger())
+            # The triggerer's lines may come after the task's end.
+            self.wait_logged(says, try_number)
 
     def _describe(self, seen: object) -> str:
-        task = self.api.task_instance(self.dag_id, self.run_id, TASK_ID)
-        tries = range(1, int(task["try_number"] or 0) + 1)
-        logs = "\n".join(f"--- try {n}\n" + self.log(n)[-4000:] for n in tries)
-        return f"{str(seen)[-4000:]!r}; task {task['state']}, jobs {self.jobs()}\n{logs}"
+        state = self.api.task_instance(self.dag_id, self.run_id, TASK_ID)["state"]
+        logs = "\n".join(f"--- try {n}\n" + self.log(n)[-4000:] for n in range(1, self.last_try() + 1))
+        return f"{str(seen)[-4000:]!r}; task {state}, jobs {self.jobs()}\n{logs}"
 
     def __str__(self) -> str:
         return f"{self.dag_id}/{self.run_id}/{TASK_ID}"
@@ -305,3 +305,16 @@ class RayLab:
             api.call("POST", "/connections", json={"connection_id": name, **connection})
             api.wait_dag(dag_id)
             yield Case(api, dag_id, folder, proxy, self.transport)
+
+
+def _ranges(lines: Iterable[str]) -> list[tuple[int, int]]:
+    ranges: list[tuple[int, int]] = []
+    for line in lines:
+        if not line.startswith("line "):
+            continue
+        number = int(line.removeprefix("line "))
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1] = (ranges[-1][0], number)
+        else:
+            ranges.append((number, number))
+    return ranges

@@ -164,7 +164,7 @@ def task_marked_failed_while_running(lab: RayLab) -> None:
 
 
 def run_marked_failed_while_deferred(lab: RayLab) -> None:
-    with lab.case() as case:
+    with lab.case("once_deferred_retried") as case:
         case.start()
         case.wait_watched()
         case.wait_ledger("start 1")
@@ -226,7 +226,7 @@ def dag_edited_and_its_code_gone_while_deferred(lab: RayLab) -> None:
 
 
 def api_answers_500_while_submitting(lab: RayLab) -> None:
-    with lab.case() as case:
+    with lab.case("once_deferred_retried") as case:
         case.start_into_broken_api(status=500)
         case.wait_logged("job 1 is here")
         case.release()
@@ -234,7 +234,7 @@ def api_answers_500_while_submitting(lab: RayLab) -> None:
 
 
 def api_answers_nothing_while_submitting(lab: RayLab) -> None:
-    with lab.case() as case:
+    with lab.case("once_deferred_retried") as case:
         case.start_into_broken_api(status=None)
         case.wait_logged("job 1 is here")
         case.release()
@@ -242,7 +242,7 @@ def api_answers_nothing_while_submitting(lab: RayLab) -> None:
 
 
 def api_answers_500_while_waiting(lab: RayLab) -> None:
-    with lab.case() as case:
+    with lab.case("once_deferred_retried") as case:
         case.start()
         case.wait_state("deferred")
         case.wait_ledger("start 1")
@@ -252,7 +252,7 @@ def api_answers_500_while_waiting(lab: RayLab) -> None:
 
 
 def api_answers_nothing_while_waiting(lab: RayLab) -> None:
-    with lab.case() as case:
+    with lab.case("once_deferred_retried") as case:
         case.start()
         case.wait_state("deferred")
         case.wait_ledger("start 1")

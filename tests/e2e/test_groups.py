@@ -91,7 +91,7 @@ def killed_run_stops_all_and_a_clear_finishes_it_on_a_new_cluster(lab: RayLab) -
     try:
         wait_for(run.ledger, lambda ledger: ledger.total() == 4, "four functions run", PATIENCE_SECONDS)
         before = run.cluster()
-        assert len(run.drivers()) >= 4
+        wait_for(run.drivers, lambda found: len(found) >= 4, "their drivers are known", PATIENCE_SECONDS)
         run.api.set_run_state(DAG_ID, run.run_id, "failed")
         run.api.wait_task_state(DAG_ID, run.run_id, TEARDOWN, {"success"}, PATIENCE_SECONDS)
         wait_for(clusters, lambda alive: before not in alive, f"{before} is gone", PATIENCE_SECONDS)
@@ -115,7 +115,7 @@ def killed_run_stops_all_and_a_clear_finishes_it_on_a_new_cluster(lab: RayLab) -
 def function_gives_the_same_on_a_worker_and_on_ray(lab: RayLab) -> None:
     with lab.case("function_anywhere") as case:
         case.start()
-        assert case.api.wait_run(case.dag_id, case.run_id) == "success"
+        assert case.api.wait_run(case.dag_id, case.run_id, timeout_seconds=900) == "success"
         for task_id in ("on_worker", "on_ray"):
             assert case.api.xcom(case.dag_id, case.run_id, task_id) == {
                 "sum": 3.0,
@@ -181,7 +181,7 @@ def test_who_waits_on_a_cluster_does_what_a_person_asks_of_it_on_its_page(lonely
 
 def _ask(run: GroupRun, **wish: Any) -> None:
     address = run.api.base_url
-    token = httpx.get(f"{address}/auth/token").raise_for_status().json()["access_token"]
+    token = httpx.get(f"{address}/auth/token", timeout=60).raise_for_status().json()["access_token"]
     path = f"/air/api/cluster-request/{DAG_ID}/{quote(run.run_id, safe='')}/{TASK_ID}/0"
     answer = httpx.post(f"{address}{path}", json=wish, headers={"Authorization": f"Bearer {token}"}, timeout=60)
     # Who waits on it, and who made it.

@@ -78,7 +78,7 @@ def test_nothing_is_left_of_a_last_try(
             harm(ClusterHome.of(name), airflow_stack)
         case.wait_state("failed")
         _wait_gone(name)
-        assert says in case.log()
+        case.wait_logged(says)
         assert "end 1" not in case.ledger()
 
 

@@ -17,7 +17,7 @@ from airflow_stack import AirflowStack
 from airflow_provider_air.clusters.local.home import ClusterHome
 from airflow_provider_air.runs.names import DEPLOYMENT
 from tests.e2e.conftest import DAGS, ENVIRONMENT
-from tests.e2e.ray_lab import PATIENCE_SECONDS, TASK_ID, Case, RayLab
+from tests.e2e.ray_lab import PATIENCE_SECONDS, Case, RayLab
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
@@ -106,7 +106,9 @@ def test_job_is_lost_with_its_head_and_a_retry_makes_a_new_one(lonely_lab: RayLa
         case.wait_ledger("start 1", "start 2")
         case.release(2)
         case.judge("start 1", "start 2", "end 2", try_number=2)
-        assert "JobLostError" in case.log(1)
+        # The second is what the next try says, where a busy Airflow has lost the first one.
+        logs = case.logs_from(1)
+        assert "JobLostError" in logs or "is gone: The cluster no longer knows the job" in logs
         assert [attempt["phase"] for attempt in case.attempts()] == ["LOST", "SUCCEEDED"]
 
 
@@ -134,8 +136,10 @@ def without_api_server(
 def test_deferred_wait_does_not_notice_that_the_api_server_is_away(without_api_server: tuple[Case, Case]) -> None:
     case, _ = without_api_server
     case.judge("start 1", "end 1", says="job 1 is here")
-    assert case.api.task_instance(case.dag_id, case.run_id, TASK_ID)["try_number"] == 1
     assert case.proxy.count("POST", "^/api/jobs/$") == 1
+    assert [attempt["phase"] for attempt in case.attempts()] == ["SUCCEEDED"]
+    # Not the number of tries: a busy Airflow may lose one by itself.
+    assert "The trigger ended without an event" not in case.logs_from(1)
 
 
 @pytest.mark.full
@@ -144,7 +148,6 @@ def test_waiting_task_keeps_its_job_while_the_api_server_is_away(without_api_ser
     _, case = without_api_server
     case.release()
     case.judge("start 1", "end 1")
-    assert case.api.task_instance(case.dag_id, case.run_id, TASK_ID)["try_number"] <= 2
     assert case.proxy.count("POST", "^/api/jobs/$") == 1
     assert [attempt["phase"] for attempt in case.attempts()] == ["SUCCEEDED"]
 
@@ -164,7 +167,7 @@ def test_a_trigger_that_no_triggerer_can_import_leaves_its_job_to_the_next_try(
             airflow_stack.restart("triggerer")
         case.release()
         case.judge("start 1", "end 1", try_number=2)
-        assert "The trigger ended without an event: the next try goes on with its job" in case.log(1)
+        assert "The trigger ended without an event: the next try goes on with its job" in case.logs_from(1)
         assert case.proxy.count("POST", "^/api/jobs/$") == 1
 
 
@@ -237,8 +240,8 @@ def test_two_deployments_with_the_same_run_never_touch_each_others_jobs(
     env = ENVIRONMENT | {"AIR_LOCAL_HOME": str(local_home)}
     with (
         AirflowStack(DAGS, env=env, template_db=migrated_db) as other,
-        lonely_lab.case() as ours,
-        lonely_lab.case(api=other.api) as theirs,
+        lonely_lab.case("once_deferred_retried") as ours,
+        lonely_lab.case("once_deferred_retried", api=other.api) as theirs,
     ):
         for case in (ours, theirs):
             case.start(run_id="the_same")

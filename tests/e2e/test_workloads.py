@@ -57,6 +57,12 @@ def wait_checkpointed(api: AirflowApi, dag_id: str, run_id: str, task_id: str, e
     )
 
 
+def attempts(api: AirflowApi, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> list[dict[str, Any]]:
+    """Give the attempts as the task's state store has them."""
+    value = api.state_store(dag_id, run_id, task_id, map_index)[LEDGER_KEY]
+    return list((json.loads(value) if isinstance(value, str) else value)["attempts"])
+
+
 def check_history(result: dict[str, Any]) -> None:
     """No epoch is lost, and none is there twice."""
     assert [row["metrics"]["epoch"] for row in result["history"]] == [0, 1, 2, 3]
@@ -82,8 +88,9 @@ def mapped_trainings_share_a_cluster_and_one_whose_driver_is_killed_resumes(lab:
     for index, result in enumerate(results):
         check_history(result)
         assert result["best_metrics"]["loss"] == pytest.approx(0.25 + index)
-    tries = [api.task_instance("trainings_mapped", run, "ray.train", index)["try_number"] for index in range(count)]
-    assert tries == [2 if index == victim else 1 for index in range(count)]
+    # Not the tries: a busy Airflow may lose one by itself, which begins no attempt.
+    counts = [len(attempts(api, "trainings_mapped", run, "ray.train", index)) for index in range(count)]
+    assert counts == [2 if index == victim else 1 for index in range(count)]
     assert len({result["run_name"] for result in results}) == count
     assert results[victim]["resumed_from"]
 
@@ -111,8 +118,7 @@ def test_a_training_resumes_after_its_whole_head_was_killed(lonely_lab: RayLab) 
     wait_ledger(folder, "alone", [0, 1, 2])
 
     wait_checkpointed(api, dag_id, run, "train", 1)
-    ledger = api.state_store(dag_id, run, "train")[LEDGER_KEY]
-    mine = (json.loads(ledger) if isinstance(ledger, str) else ledger)["attempts"][-1]["cluster"]["name"]
+    mine = attempts(api, dag_id, run, "train")[-1]["cluster"]["name"]
     state = ClusterHome.of(mine).state()
     assert state is not None
     assert state.head_pid is not None

@@ -86,7 +86,7 @@ def test_a_serve_with_tls_and_grpc_of_its_own_is_rolled_out_on_and_keeps_its_opt
     second = deploy(cluster, wish(folder, "v2"))
 
     assert (second["application"], second["changed"], second["url"]) == ("flights", True, first["url"])
-    assert httpx.get(second["url"], verify=trusting, trust_env=False).json()["version"] == "v2"
+    assert httpx.get(second["url"], verify=trusting, trust_env=False, timeout=60).json()["version"] == "v2"
     with RayClient(cluster[1]) as client:
         details = client.send(get_serve()).details
     assert details["applications"]["flights"]["deployed_app_config"]["logging_config"] == LOGGING
@@ -103,4 +103,4 @@ def test_a_serve_with_tls_and_grpc_of_its_own_is_rolled_out_on_and_keeps_its_opt
     application = {**wish(folder, "v3")["applications"][0], "deployments": typo}
     with pytest.raises(AirflowFailException, match="knows no field 'min_replica'"):
         deploy(cluster, wish(folder, "v3", applications=[application]))
-    assert httpx.get(second["url"], verify=trusting, trust_env=False).json()["version"] == "v2"
+    assert httpx.get(second["url"], verify=trusting, trust_env=False, timeout=60).json()["version"] == "v2"

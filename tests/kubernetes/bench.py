@@ -186,7 +186,7 @@ class Bench:
         """The cluster of the last attempt."""
         return self.attempts[-1].cluster_ref
 
-    def wait_for(self, ref: ClusterRef, *states: ClusterState, words: str = "", seconds: float = 120) -> ClusterStatus:
+    def wait_for(self, ref: ClusterRef, *states: ClusterState, words: str = "", seconds: float = 300) -> ClusterStatus:
         """Look until a cluster is in one of these states, and says some words."""
         end, backend, seen = time.monotonic() + seconds, self.backend(), None
         while True:

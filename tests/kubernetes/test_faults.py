@@ -464,7 +464,7 @@ def test_a_kill_while_the_cluster_starts_leaves_nothing(bench: Bench) -> None:
 
     # Within a signal handler no connection is read; the rest is one request.
     assert bench.access.asked == read
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     bench.assert_nothing_is_left()
 
 

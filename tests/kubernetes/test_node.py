@@ -147,7 +147,7 @@ def test_users_may_what_is_bound_to_them_and_accounts_get_tokens(kube: Node, nam
         kube.user("airflow").items("pods", namespace)
     assert refused.value.status == 403
     kube.kubectl("create", "rolebinding", "view", "--clusterrole=view", "--user=airflow", "-n", namespace)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             assert kube.user("airflow").items("pods", namespace) == []

@@ -21,10 +21,10 @@ from tests.kubernetes.node.node import Node
 __all__ = ["migrated_db"]
 
 # An Airflow starts, and two clusters.
-pytestmark = [pytest.mark.e2e, pytest.mark.full, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.e2e, pytest.mark.full, pytest.mark.timeout(1800)]
 
 DAG_ID = "own_clusters"
-LAST_SECONDS = 900
+LAST_SECONDS = 1400
 ENDED = ("Succeeded", "Failed")
 
 

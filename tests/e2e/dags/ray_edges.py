@@ -54,7 +54,13 @@ def odd_values(folder: str) -> dict[str, Any]:
 
 # A name that no HTTP header takes.
 with DAG("once.данные", schedule=None, catchup=False):
-    odd = task.ray(task_id="job", ray_conn_id="{{ dag_run.conf['ray_conn_id'] }}", deferral_grace_seconds=0)
+    odd = task.ray(
+        task_id="job",
+        ray_conn_id="{{ dag_run.conf['ray_conn_id'] }}",
+        deferral_grace_seconds=0,
+        retries=2,
+        retry_delay=timedelta(0),
+    )
     odd(odd_values)(FOLDER)
 
 with DAG("once_moved", schedule=None, catchup=False):
@@ -66,9 +72,9 @@ with DAG("once_edited", schedule=None, catchup=False):
     else:
         job(working_dir=f"{FOLDER}/code", retries=2)
 
-# Later than an outage of Airflow's api-server, in which no worker could begin.
+# Later than an outage of Airflow's api-server, in which no worker could begin; a busy machine starts it slowly.
 with DAG("once_waiting_retried_later", schedule=None, catchup=False):
-    job(deferrable=False, retries=2, retry_delay=timedelta(seconds=75))
+    job(deferrable=False, retries=2, retry_delay=timedelta(seconds=180))
 
 OWN: dict[str, dict[str, Any]] = {
     "own_killed": {},
@@ -86,7 +92,11 @@ with DAG("once_on_this_host", schedule=None, catchup=False):
         retries=2,
     )
 
-# More memory than there is: Ray's head ends at once.
+# More memory than there is: Ray's head ends at once. Waited for in place, since the setup has no try to spare.
 BROKEN = LocalCluster(num_cpus=1, object_store_memory_bytes=10**15)
-with DAG("group_broken", schedule=None, catchup=False), RayClusterTaskGroup("ray", cluster=BROKEN):
+IN_PLACE = {"deferral_grace_seconds": 300}
+with (
+    DAG("group_broken", schedule=None, catchup=False, default_args=IN_PLACE),
+    RayClusterTaskGroup("ray", cluster=BROKEN),
+):
     task.ray(task_id="job")(odd_values)(FOLDER)

@@ -6,10 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import DAG, Context, task
+from airflow.sdk import DAG, task
 
 from airflow_provider_air import RaySubmitJobOperator
 from tests.e2e.crashing import CrashingRunTrigger
+from tests.e2e.first_trigger import OperatorWithBadTrigger
 
 SCRIPT = Path(__file__).parents[1] / "ledger_job.sh"
 CONF = "{{ dag_run.conf['folder'] }} {{ dag_run.conf.get('lines', 0) }} {{ dag_run.conf.get('chatter', 0) }}"
@@ -22,16 +23,10 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-class OperatorWithCrashingTrigger(RaySubmitJobOperator):
-    """Only its first try's trigger crashes."""
+class OperatorWithCrashingTrigger(OperatorWithBadTrigger):
+    """Its first trigger crashes."""
 
-    def execute(self, context: Context) -> Any:
-        self.crashes = context["ti"].try_number == 1
-        return super().execute(context)
-
-    def defer(self, *, trigger: Any, **options: Any) -> Any:
-        broken = CrashingRunTrigger(**trigger.serialize()[1]) if self.crashes else trigger
-        super().defer(trigger=broken, **options)
+    bad = CrashingRunTrigger
 
 
 def job(operator: type[RaySubmitJobOperator], **options: Any) -> None:

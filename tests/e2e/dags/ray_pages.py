@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from pathlib import Path
 
 from airflow.sdk import dag, task
@@ -13,6 +14,8 @@ RAY = "{{ dag_run.conf['ray_conn_id'] }}"
 FOLDER = "{{ dag_run.conf['folder'] }}"
 EPOCHS = 30
 HOLD_AT = 10
+# A busy Airflow may lose a try by itself.
+SPARE = {"retries": 2, "retry_delay": timedelta(0)}
 HOSTILE = "</script><script>window.hurt = true</script><img src=x onerror=hurt()> \x1b[31mred\x1b[0m \u202edesrever"
 
 
@@ -45,6 +48,7 @@ def pages():
         metric="loss",
         mode="min",
         storage=FOLDER,
+        **SPARE,
     )
     RayTuneOperator(
         task_id="tune",
@@ -54,8 +58,15 @@ def pages():
         metric="error",
         mode="min",
         storage=FOLDER,
+        **SPARE,
     )
-    RaySubmitJobOperator(task_id="fails", ray_conn_id=RAY, entrypoint=["sh", "-c", 'echo "ERROR: $0"; exit 3', HOSTILE])
+    RaySubmitJobOperator(
+        task_id="fails",
+        ray_conn_id=RAY,
+        entrypoint=["sh", "-c", 'echo "ERROR: $0"; exit 3', HOSTILE],
+        # In place, since it has no try to spare.
+        deferral_grace_seconds=300,
+    )
 
     @task
     def others() -> int:

@@ -38,6 +38,8 @@ def epochs(config: dict) -> None:
             ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(place))
 
 
+# One more than the one that is needed, also for the group's setup: a busy Airflow may lose a try by itself.
+SPARE = {"retries": 2, "retry_delay": timedelta(0)}
 SETTINGS = {
     "task_id": "train",
     "train_loop": epochs,
@@ -45,12 +47,10 @@ SETTINGS = {
     "metric": "loss",
     "mode": "min",
     "storage": "{{ dag_run.conf['folder'] }}",
-    "retries": 2,
-    "retry_delay": timedelta(0),
 }
 
 
-@dag(schedule=None, catchup=False)
+@dag(schedule=None, catchup=False, default_args=SPARE)
 def trainings_mapped():
     @task
     def configs(dag_run) -> list[dict]:
@@ -62,7 +62,7 @@ def trainings_mapped():
         RayTrainOperator.partial(**SETTINGS).expand(train_loop_config=made)
 
 
-@dag(schedule=None, catchup=False)
+@dag(schedule=None, catchup=False, default_args=SPARE)
 def training_on_a_head_that_dies():
     RayTrainOperator(
         **SETTINGS,

@@ -81,7 +81,7 @@ class DriverJob:
         if not address:
             return []
         url = f"{address}/logs/air-records-{self.submission_id}.jsonl"
-        answer = httpx.get(url, headers=self.transport.request_headers())
+        answer = httpx.get(url, headers=self.transport.request_headers(), timeout=60)
         return [json.loads(line) for line in answer.text.splitlines(keepends=True) if line.endswith("\n")] * (
             answer.status_code == 200
         )

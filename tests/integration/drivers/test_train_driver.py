@@ -52,11 +52,13 @@ def test_boosting_brings_metrics_history_and_checkpoints_home(submit: Submit, tm
 def test_a_killed_run_resumes_without_losing_or_repeating_an_epoch(submit: Submit, tmp_path: Path) -> None:
     """The second attempt also loses a worker on its way, which Ray restarts inside the attempt."""
     gate = tmp_path / "gate"
+    marks = {"name": "trainables:ReportMarks", "args": {"folder": str(tmp_path)}}
     spec = TrainSpec(
         failing_once,
         train_loop_config={"epochs": 12, "checkpoint_every": 3, "hold_at": 7, "gate": str(gate)},
         scaling_config={"num_workers": 2},
         failure_config={"max_failures": 1},
+        run_config={"callbacks": [marks]},
     )
     first = start(submit, tmp_path, "killed", spec)
     wait_until(lambda: first.of_kind("metric")[6:] or None, what="seven epochs", timeout_seconds=420)
@@ -106,4 +108,5 @@ def failing_once(config: dict[str, Any]) -> None:
     fail = not mark.exists() and Path(config["gate"]).exists()
     if fail:
         mark.touch()
-    loops.epochs({**config, "fail_at": 10} if fail else config)
+    taken = Path(config["gate"]).with_name("report-9")
+    loops.epochs({**config, "fail_at": 10, "taken": str(taken)} if fail else config)

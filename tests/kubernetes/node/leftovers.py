@@ -22,7 +22,7 @@ from tests.kubernetes.node.progress import say
 NODES = Path("/var/lib/air-kube-tests")
 STATE = "state.json"
 CGROUPS = Path("/sys/fs/cgroup")
-END_SECONDS = 10
+END_SECONDS = 90
 # A lock of a process is lost when it closes any descriptor of the file, so its own are not looked at.
 _held: dict[int, int] = {}
 

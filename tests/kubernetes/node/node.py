@@ -119,7 +119,7 @@ class Node:
             raise RuntimeError("this node belongs to another process")
         self.admin.close()
         leftovers.release(self.addresses.slot)
-        self.unshare.wait(10)
+        self.unshare.wait(60)
 
     # What it is
 

@@ -25,7 +25,7 @@ def epochs(config: dict[str, Any]) -> None:
         if epoch == config.get("hold_at"):
             wait_for(config["gate"])
         if epoch == config.get("fail_at"):
-            time.sleep(1.0)  # until the controller has collected the last report: this is no test of lost reports
+            wait_for(config["taken"])  # the last report, by the controller: this is no test of lost reports
             raise ValueError("the loop fails on purpose")
 
     run_epochs(config, before)
