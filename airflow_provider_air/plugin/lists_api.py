@@ -82,7 +82,7 @@ def run(dag_id: str, run_id: str, session: SessionDep, access: AccessDep, known:
 
 
 @router.get("/api/clusters", dependencies=[LOGGED_IN])
-def clusters(session: SessionDep, user: GetUserDep) -> Response:
+def clusters(session: SessionDep, user: GetUserDep, known: Known) -> Response:
     """Give the clusters that tasks use or have used, and their jobs, of the DAGs that the person may read."""
     dag_ids = readable_dags(user)
     alive = read_alive(session, dag_ids)
@@ -95,7 +95,8 @@ def clusters(session: SessionDep, user: GetUserDep) -> Response:
     )
     notes = read_notes(session, may_be_told)
     left = runs_that_left(session, notes)
-    return answer_whole(clusters_view(told, _states_of_runs(session, found), time.time(), left_out, notes, left))
+    view = clusters_view(told, _states_of_runs(session, found), time.time(), left_out, notes, left)
+    return answer_whole(view, known)
 
 
 def _readable(found: Sequence[TaskDocuments], user: Any) -> list[TaskDocuments]:

@@ -39,6 +39,18 @@ export interface Source<T> {
   key: string;
 }
 
+/** Of a view that is sent whole, or by its hash alone where that is known: then what is known stays. */
+export function wholeAt<T extends { hash?: string }>(url: string): Pick<Source<T>, "key" | "url" | "merge"> {
+  return {
+    key: url,
+    url: (known) => (known?.hash ? `${url}?${new URLSearchParams({ known: known.hash })}` : url),
+    merge: (known, answer) => {
+      const view = (answer ?? {}) as T;
+      return known && view.hash && view.hash === known.hash ? { ...known, ...view } : view;
+    },
+  };
+}
+
 export const nowHere = () => Date.now() / 1000;
 
 export function usePolled<T>(source: Source<T> | null): Polled<T> {

@@ -283,6 +283,7 @@ export interface JobRow extends RunTask {
 export interface ClustersView {
   version?: number;
   now?: number;
+  hash?: string;
   /** `made_by`: the task that has made it for others, or found it there. */
   clusters?: (ClusterSection & {
     used_by?: (TaskKey & { phase?: string })[];

@@ -101,6 +101,8 @@ def test_all_dags_have_one_page(site: AirflowSite) -> None:
     ended = site.add_task("wide", "r2", task_id="ended", state="failed")
     ended.set("air_ledger", ledger("submitted", "air-4", cluster={**OWN, "name": "left"}))
     view = site.client("viewer").get("/air/api/clusters").json()
+    known = site.client("viewer").get("/air/api/clusters", params={"known": view["hash"]}).json()
+    assert set(known) == {"version", "now", "hash"}
     assert {cluster["name"] for cluster in view["clusters"]} >= {"later", "left"}
     assert {(stuck["dag_id"], stuck["task_id"]) for stuck in view["stuck"]} >= {("wide", "waits")}
     assert "air-4" in {left["name"] for left in view["cleanup"]}

@@ -6,7 +6,7 @@ import { Ago, Link, Notice, Panel, Pill, SimpleTable, When } from "../parts/basi
 import { DataTable, type Column } from "../parts/table";
 import { Trouble } from "../parts/trouble";
 import { tabOf, type Place } from "../place";
-import { nowHere, usePolled, type Source } from "../polling";
+import { nowHere, usePolled, wholeAt, type Source } from "../polling";
 import { columnsOf, taskName } from "../run/page";
 import { Skeleton } from "../task/page";
 import { Said, clean } from "../text";
@@ -18,8 +18,7 @@ import { ClusterCard } from "./card";
 const EVERY_SECONDS = 10;
 
 function sourceOf(place: Place): Source<ClustersView> {
-  const url = `${place.base}api/clusters`;
-  return { key: url, url: () => url, merge: (_known, answer) => (answer ?? {}) as ClustersView, isLive: () => true, everySeconds: EVERY_SECONDS };
+  return { ...wholeAt<ClustersView>(`${place.base}api/clusters`), isLive: () => true, everySeconds: EVERY_SECONDS };
 }
 
 export function ClustersPage({ place }: { place: Place }) {

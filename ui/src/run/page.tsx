@@ -9,7 +9,7 @@ import { Timeline, type Lane } from "../parts/timeline";
 import { Trouble } from "../parts/trouble";
 import { isNumber, number, plural, span } from "../format";
 import { path, tabOf, type Place } from "../place";
-import { nowHere, useNow, usePolled, type Source } from "../polling";
+import { nowHere, useNow, usePolled, wholeAt, type Source } from "../polling";
 import { Said } from "../text";
 import { Skeleton } from "../task/page";
 import type { ClusterSection, Maybe, RunTask, RunView } from "../types";
@@ -18,18 +18,9 @@ import { hasEnded, phase, toneOf, workload } from "../words";
 /** It reads many tasks. */
 const EVERY_SECONDS = 5;
 
-/** Where nothing is new, what is known stays. */
-function merged(known: RunView | null, answer: unknown): RunView {
-  const view = (answer ?? {}) as RunView;
-  return known && view.hash && view.hash === known.hash ? { ...known, ...view } : view;
-}
-
 function sourceOf(place: Place): Source<RunView> {
-  const url = `${place.base}api/run/${path(place.dagId, place.runId)}`;
   return {
-    key: url,
-    url: (known) => (known?.hash ? `${url}?${new URLSearchParams({ known: known.hash })}` : url),
-    merge: merged,
+    ...wholeAt<RunView>(`${place.base}api/run/${path(place.dagId, place.runId)}`),
     isLive: (view) => isUnread(view) || !hasEnded(view.state) || (view.tasks ?? []).some((task) => isNumber(task.started_at) && !hasEnded(task.state)),
     everySeconds: EVERY_SECONDS,
   };
