@@ -159,7 +159,7 @@ def other() -> Harness:
 
 @pytest.fixture(
     scope="module",
-    params=["existing", "other", pytest.param("local", marks=[pytest.mark.integration, pytest.mark.timeout(300)])],
+    params=["existing", "other", pytest.param("local", marks=pytest.mark.integration)],
 )
 def harness(request: pytest.FixtureRequest) -> Harness:
     harness: Harness = request.getfixturevalue(request.param)
