@@ -265,6 +265,19 @@ def free_ports(count: int) -> list[int]:
     return [next(free) for _ in range(count)]
 
 
+@contextlib.contextmanager
+def held_port() -> Iterator[int]:
+    """
+    Keep a loopback port within the block, so that nobody else is given it before its server listens there.
+
+    No connection to it is taken meanwhile. The server needs SO_REUSEADDR, which most set.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
 def _environment(home: Path, dags: Path, base_url: str, port: int, parallelism: int) -> dict[str, str]:
     foreign = ("AIRFLOW", "RAY_", "PYTEST_")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}

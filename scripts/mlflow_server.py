@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-from airflow_stack import free_ports
+from airflow_stack import held_port
 
-START_SECONDS = 180.0
+START_SECONDS = 400.0
 
 
 @contextlib.contextmanager
@@ -27,8 +27,14 @@ def mlflow_server(admin_password: str | None = None) -> Iterator[str]:
     :param admin_password: with it, the server wants basic authentication, and knows the user ``admin``
     :raises RuntimeError: it ended or does not answer; the message ends with its log
     """
+    # It takes its port some ten seconds after its start.
+    with held_port() as port, _server_on(port, admin_password) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def _server_on(port: int, admin_password: str | None) -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="air-mlflow-"))
-    (port,) = free_ports(1)
     command = [
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts")),

@@ -38,7 +38,7 @@ def delete(ref: ClusterRef) -> None:
     )
 
 
-def wait_for_state(ref: ClusterRef, *states: ClusterState, timeout_seconds: float = 300.0) -> ClusterState:
+def wait_for_state(ref: ClusterRef, *states: ClusterState, timeout_seconds: float = 400.0) -> ClusterState:
     """Wait until the cluster is in one of these states; a failure that was not asked for raises at once."""
 
     def look() -> ClusterState | None:

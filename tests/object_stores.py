@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 import boto3
-from airflow_stack import free_ports
+from airflow_stack import held_port
 from gcp_storage_emulator import server as gcs_emulator
 from gcp_storage_emulator.exceptions import NotFound
 from gcp_storage_emulator.handlers import objects
@@ -53,14 +53,14 @@ def aws_connection(url: str, **extra: Any) -> str:
 @contextlib.contextmanager
 def gcs_server() -> Iterator[str]:
     """Give the address of a GCS emulator."""
-    (port,) = free_ports(1)
     _teach_preconditions()
-    server = gcs_emulator.create_server("127.0.0.1", port, in_memory=True)
-    server.start()
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.stop()
+    with held_port() as port:
+        server = gcs_emulator.create_server("127.0.0.1", port, in_memory=True)
+        server.start()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.stop()
 
 
 @functools.cache

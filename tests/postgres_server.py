@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from airflow_stack import free_ports
+from airflow_stack import held_port
 
 USER = "feast"
 # Debian keeps them out of PATH.
@@ -40,19 +40,19 @@ def postgres_server() -> Iterator[int]:
         shutil.chown(folder, "postgres", "postgres")
     options: dict[str, Any] = {"cwd": folder, "stdout": subprocess.DEVNULL, **other}
     make = [program, "-D", f"{folder}/data", "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
-    (port,) = free_ports(1)
     settings = ("listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", f"timezone={TIME_ZONE}")
-    serve = [str(Path(program).parent / "postgres"), "-D", f"{folder}/data", "-p", str(port)]
+    serve = [str(Path(program).parent / "postgres"), "-D", f"{folder}/data", *(f"--{each}" for each in settings)]
     try:
-        subprocess.run(make, check=True, timeout=120, **options)
-        with open(f"{folder}/log", "w") as log:
-            server = subprocess.Popen([*serve, *(f"--{each}" for each in settings)], stderr=log, **options)
-        try:
-            _await(server, port, Path(folder, "log"))
-            yield port
-        finally:
-            server.send_signal(signal.SIGINT)  # ends the sessions that are still open
-            server.wait(60)
+        subprocess.run(make, check=True, timeout=300, **options)
+        with held_port() as port:
+            with open(f"{folder}/log", "w") as log:
+                server = subprocess.Popen([*serve, "-p", str(port)], stderr=log, **options)
+            try:
+                _await(server, port, Path(folder, "log"))
+                yield port
+            finally:
+                server.send_signal(signal.SIGINT)  # ends the sessions that are still open
+                server.wait(60)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -63,7 +63,7 @@ def connect(port: int) -> psycopg.Connection[Any]:
 
 
 def _await(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while True:
         try:
             connect(port).close()

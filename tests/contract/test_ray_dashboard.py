@@ -81,7 +81,8 @@ def _client(url: str, token: str) -> httpx.Client:
 
 @pytest.fixture(scope="module")
 def fake_head() -> Iterator[Head]:
-    with FakeRayDashboard() as fake, _client(fake.url, str(fake.token)) as api:
+    # Long enough that a look right after the submission still sees it pending.
+    with FakeRayDashboard(starts_after_seconds=2.0) as fake, _client(fake.url, str(fake.token)) as api:
         fake.set_tasks("02000000", {"work": {"FINISHED": 3}})
         yield Head(
             api, str(fake.token), fake.log_dir, lambda name: fake.set_status(name, "SUCCEEDED"), lambda: "02000000"

@@ -105,7 +105,7 @@ def test_many_rows_are_read_side_by_side_and_come_back_in_order(
 ) -> None:
     online = OnlineFeatures()
     server.vectors = {(f"c{i}",): [float(i), str(i)] for i in range(20)}
-    server.slow_seconds = 0.1
+    server.slow_seconds = 0.5
 
     start = time.monotonic()
     found = online.read([{"carrier": f"c{i}"} for i in range(20)])

@@ -223,9 +223,9 @@ class OtherClusters:
         if there is not None and (there.spec.size != spec.size or there.job_id != wanted):
             raise ConfigurationError(f"The cluster {ref.name!r} lives and was made for something else")
         if there is None:
-            self.calls.append(("ensure", ref.name))
             self._made += 1
             self.world[ref.name] = OtherCluster(spec, ref, owner, wanted, number=self._made)
+            self.calls.append(("ensure", ref.name))
         return ref
 
     def find(self, spec: OtherSpec) -> ClusterRef:
@@ -335,11 +335,11 @@ class OtherJobs:
     def submit(self, job: PreparedJob) -> Accepted:
         """Take the job that the cluster was made for."""
         cluster = self._cluster()
-        submission = job.submission
+        # Whoever waits for the call goes on in another thread as soon as it is noted, and may replace the cluster.
+        accepted, submission = Accepted(cluster.incarnation), job.submission
         if cluster.job_id not in (None, submission.submission_id):
             raise ConfigurationError(f"This cluster was made for the job {cluster.job_id}, not for another one")
         if submission.submission_id not in cluster.jobs:
-            self._clusters.calls.append(("submit", submission.submission_id))
             details = JobDetails(
                 submission.submission_id,
                 JobStatus.PENDING,
@@ -347,7 +347,10 @@ class OtherJobs:
                 entrypoint=submission.entrypoint,
             )
             cluster.jobs[submission.submission_id] = OtherJob(details, job.rollout)
-        return Accepted(cluster.incarnation)
+            for name in (job.rollout or {}).get("applications") or ():
+                cluster.applications.setdefault(name, ApplicationStatus(name, "DEPLOYING", f"/{name}"))
+            self._clusters.calls.append(("submit", submission.submission_id))
+        return accepted
 
     def look(self, submission_id: str) -> JobLook:
         """Look at a job."""
@@ -459,10 +462,7 @@ class OtherServing(OtherJobs):
         """Take a roll-out: its applications are being deployed until :meth:`OtherClusters.job` ends it."""
         if job.rollout is None:
             raise ConfigurationError("Such a cluster takes roll-outs, and this is none")
-        accepted = super().submit(job)
-        for name in job.rollout.get("applications") or ():
-            self._cluster().applications.setdefault(name, ApplicationStatus(name, "DEPLOYING", f"/{name}"))
-        return accepted
+        return super().submit(job)
 
     def application(self, name: str) -> ApplicationStatus:
         """Look at an application; a roll-out that has succeeded lets its applications run."""

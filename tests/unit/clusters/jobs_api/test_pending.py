@@ -12,6 +12,7 @@ import pytest
 from airflow_provider_air.clusters.jobs_api import pending
 from airflow_provider_air.clusters.jobs_api.watching import JobWatch
 from airflow_provider_air.contracts.jobs import FollowEnd, FollowSettings
+from airflow_provider_air.ray_api import feed as feeds
 from airflow_provider_air.ray_api.feed import borrow_feed
 from airflow_provider_air.ray_api.transport import Transport
 from tests.fakes.ray_dashboard import FakeRayDashboard
@@ -20,6 +21,12 @@ from tests.fakes.ray_dashboard_state import NO_RESOURCES, SETTING_UP
 SETUP = "the runtime environment to be set up"
 RESOURCES = "resources (CPUs, GPUs, memory, custom resources) to become available"
 BOTH = NO_RESOURCES + " It may be waiting for the runtime environment to be set up."
+
+
+@pytest.fixture(autouse=True)
+def no_overview(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks over the whole cluster, which are for people, are not counted here."""
+    monkeypatch.setattr(feeds, "FIRST_OVERVIEW_SECONDS", 600.0)
 
 
 async def words(transport: Transport, looks: int = 1, name: str = "job") -> list[str]:

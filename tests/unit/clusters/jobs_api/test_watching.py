@@ -20,7 +20,7 @@ from airflow_provider_air.ray_api.lines import LINE_LIMIT_BYTES
 from airflow_provider_air.ray_api.transport import Transport
 from tests.fakes.ray_dashboard import FakeRayDashboard
 
-SECONDS = 30.0
+SECONDS = 120.0
 
 
 @dataclass
@@ -279,8 +279,6 @@ async def test_leaving_early_ends_the_watch(head: FakeRayDashboard, transport: T
     await wait_for(lambda: head.requests_to("GET", "^/api/jobs/job$"), "a look")
     running.cancel()
     await asyncio.wait([running])
-    before = len(head.requests_to("*", ".*"))
-    await asyncio.sleep(0)
 
     assert running.cancelled()
-    assert len(head.requests_to("*", ".*")) == before
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("air-ray")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ def kube() -> Iterator[KubeApi]:
 def send(request: pytest.FixtureRequest) -> Send:
     """Send calls one after the other, by a client of each kind."""
 
-    async def sent(access: GivenAccess, *calls: Call[Any], patience_seconds: float = 5.0) -> Any:
+    async def sent(access: GivenAccess, *calls: Call[Any], patience_seconds: float = 30.0) -> Any:
         if request.param == "threads":
             with KubeClient(access, patience_seconds=patience_seconds) as kube:
                 return [kube.send(call) for call in calls][-1]
@@ -136,15 +137,16 @@ async def test_what_the_same_again_cannot_mend_is_told_at_once(
 async def test_a_missing_permission_is_believed_after_a_moment(
     kube: KubeApi, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(PermissionMissingError, "worth_seconds", 0.5)
+    monkeypatch.setattr(PermissionMissingError, "worth_seconds", 30.0)
     kube.fail(Fault("GET", "c1", 403, status(403, "Forbidden", "RBAC: role not found"), times=1))
     assert await send(GivenAccess([kube.server()]), GET)
 
+    monkeypatch.setattr(PermissionMissingError, "worth_seconds", 0.5)
     kube.fail(Fault("GET", "c1", 403, status(403, "Forbidden", "no"), times=99))
     begun = time.monotonic()
     with pytest.raises(PermissionMissingError):
-        await send(GivenAccess([kube.server()]), GET, patience_seconds=30.0)
-    assert time.monotonic() - begun < 5.0
+        await send(GivenAccess([kube.server()]), GET, patience_seconds=120.0)
+    assert time.monotonic() - begun < 60.0
 
 
 async def test_nobody_is_asked_beyond_the_patience(kube: KubeApi, send: Send) -> None:
@@ -153,9 +155,9 @@ async def test_nobody_is_asked_beyond_the_patience(kube: KubeApi, send: Send) ->
     begun = time.monotonic()
 
     with pytest.raises(KubeUnavailableError):
-        await send(GivenAccess([kube.server()]), GET, patience_seconds=2.0)
+        await send(GivenAccess([kube.server()]), GET, patience_seconds=20.0)
 
-    assert time.monotonic() - begun < 2.0
+    assert time.monotonic() - begun < 20.0
     assert wait.times == 8
 
 
@@ -177,8 +179,7 @@ async def test_a_list_whose_pages_got_too_old_is_begun_anew(kube: KubeApi) -> No
 
 
 def test_an_address_where_nobody_is_gets_the_hint_of_the_kubernetes_connection(kube: KubeApi) -> None:
-    server = kube.server()
-    kube.stop()
+    server = replace(kube.server(), url="http://127.0.0.1:1")
 
     with (
         KubeClient(GivenAccess([server]), patience_seconds=0.0) as nobody,

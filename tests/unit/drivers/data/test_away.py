@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow.fs
 import pytest
-from airflow_stack import free_ports
+from airflow_stack import held_port
 
 from airflow_provider_air.drivers.data import datasets, files, staging
 from airflow_provider_air.drivers.features import entities, feast_store
@@ -92,8 +92,11 @@ def on_google(port: int) -> str:
 
 @pytest.mark.parametrize("uri", [on_s3, on_google])
 def test_a_store_where_nobody_listens_is_away(uri: Any) -> None:
-    with pytest.raises(Unavailable, match=r"datasets\.train\.uri: cannot look at .*://"):
-        files.must_exist(uri(free_ports(1)[0]), "datasets.train.uri")
+    with (
+        held_port() as port,
+        pytest.raises(Unavailable, match=r"datasets\.train\.uri: cannot look at .*://"),
+    ):
+        files.must_exist(uri(port), "datasets.train.uri")
 
 
 @pytest.mark.parametrize("uri", [on_s3, on_google])

@@ -12,7 +12,7 @@ from tests.fakes.serve import KeyValueStore
 
 
 def hold(store: KeyValueStore, holder: str, **options: Any) -> Any:
-    return lock.holding(store, "app", holder, **{"timeout_seconds": 20.0, **options})
+    return lock.holding(store, "app", holder, **{"timeout_seconds": 60.0, **options})
 
 
 def take(store: KeyValueStore, holder: str, **options: Any) -> None:
@@ -35,7 +35,7 @@ def test_many_who_want_it_at_once_hold_it_one_after_the_other() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     assert (most, inside) == ([1], [0])
     assert len(store.rows) == 1  # the last key stays, the others are cleared away
 
@@ -64,7 +64,8 @@ def test_a_holder_that_shows_no_life_is_overtaken_after_its_lease() -> None:
         held.check()
 
 
-def test_a_holder_that_lives_is_not_overtaken_by_its_lease() -> None:
+def test_a_holder_that_lives_is_not_overtaken_by_its_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.2)
     store = KeyValueStore()
     with hold(store, "alive"), pytest.raises(lock.LockTimeoutError):
         take(store, "next", lease_seconds=2.5, timeout_seconds=4.0)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow_stack import free_ports
+from airflow_stack import held_port
 
 from airflow_provider_air.drivers.frame.running import Run
 from airflow_provider_air.drivers.trackers import wandb_run
@@ -28,6 +29,13 @@ WORDS = {
     503: "Timed out while retrying: HTTP 503: m",
     403: "m",
 }
+
+
+@pytest.fixture
+def nowhere() -> Iterator[str]:
+    """An address where nobody listens."""
+    with held_port() as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def opening(status: int) -> Any:
@@ -57,7 +65,7 @@ def test_a_run_that_cannot_be_opened(tracked: Tracked, by_hand: Run, monkeypatch
     assert "going on without W&B: tracker: W&B does not open the run" in told["message"]
 
 
-def test_a_driver_goes_on_without_a_real_wandb_that_reaches_nobody(folder: Any, run: Process) -> None:
+def test_a_driver_goes_on_without_a_real_wandb_that_reaches_nobody(folder: Any, run: Process, nowhere: str) -> None:
     pytest.importorskip("wandb")
     ship(folder, lambda: 7)
     done = run(
@@ -65,7 +73,7 @@ def test_a_driver_goes_on_without_a_real_wandb_that_reaches_nobody(folder: Any, 
         "air_drivers.function",
         RAY_AIRFLOW_WANDB="run",
         RAY_AIRFLOW_WANDB_OPTIONAL="1",
-        WANDB_BASE_URL=f"http://127.0.0.1:{free_ports(1)[0]}",
+        WANDB_BASE_URL=nowhere,
         WANDB_API_KEY="k" * 40,
         WANDB_INIT_TIMEOUT="1",
         WANDB_MODE="online",
@@ -85,10 +93,10 @@ def test_a_driver_goes_on_without_a_real_wandb_that_reaches_nobody(folder: Any, 
 
 
 @pytest.fixture
-def trials(monkeypatch: pytest.MonkeyPatch) -> None:
+def trials(monkeypatch: pytest.MonkeyPatch, nowhere: str) -> None:
     monkeypatch.setenv("RAY_AIRFLOW_WANDB", "trials")
     monkeypatch.setenv("WANDB_MODE", "online")
-    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{free_ports(1)[0]}")
+    monkeypatch.setenv("WANDB_BASE_URL", nowhere)
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setattr(wandb_run, "_wandb", lambda: None)
     monkeypatch.setattr(outages, "PATIENCE_SECONDS", 0.0)
