@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from airflow_provider_air.contracts.jobs import JobBackend, JobLook
     from airflow_provider_air.contracts.names import TaskKey
     from airflow_provider_air.ray_api.models import JobDetails
+    from airflow_provider_air.runs.plan import Try
     from airflow_provider_air.runs.ports import Ports
 
 T = TypeVar("T")
@@ -81,17 +82,17 @@ class Attempts:
                 raise
             self.ledger, self.is_refused = ledger, False
 
-    def open_try(self, *, max_tries: int, on_clear: OnClear) -> None:
+    def open_try(self, this: Try, *, on_clear: OnClear) -> None:
         """
         Note the start of a try; a clear by a person begins a new generation.
 
         What that person has chosen along with it counts in place of ``on_clear``, for this clear alone.
         """
-        choice = Choice.of(self._ports.store) if self.ledger.is_cleared(max_tries) else None
+        choice = Choice.of(self._ports.store) if this.is_cleared_since(vars(self.ledger)) else None
         if choice is None or (choice.at is not None and choice.at == self.ledger.choice_at):
-            self.save(self.ledger.open_try(max_tries=max_tries, on_clear=on_clear))
+            self.save(self.ledger.open_try(this, on_clear=on_clear))
             return
-        opened = self.ledger.open_try(max_tries=max_tries, on_clear=choice.word)
+        opened = self.ledger.open_try(this, on_clear=choice.word)
         self.save(replace(opened, choice_at=choice.at))
         # Whoever dies before this leaves a choice that the ledger knows to be taken.
         with self._ports.contained("What was chosen for this clear could not be removed"):

@@ -85,7 +85,7 @@ class Run:
         :raises AirError: this try failed
         """
         with self._ending():
-            self._attempts.open_try(max_tries=self._this.max_tries, on_clear=self._plan.on_clear)
+            self._attempts.open_try(self._this, on_clear=self._plan.on_clear)
             self._kill.prepare(*self._attempts.ledger.earlier_open(), self._attempts.ledger.current)
             return self._collecting.or_pause(self._act(self._settling.settle()))
 

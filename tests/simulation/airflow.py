@@ -83,6 +83,8 @@ class Worker:
     token: int
     try_number: int
     max_tries: int
+    retries: int
+    clear_number: int
     mode: str
     run: Any = None
     thread: Thread | None = None
@@ -238,8 +240,9 @@ class Airflow:
     max_tries: int = 0
     token: int = 0
     epoch: int = 0
-    """How often a person's clear began it anew, where Airflow tells a task so (``max_tries`` changes)."""
+    """How often a person's clear began it anew, where Airflow tells a task so (``max_tries`` is written)."""
     sibling_clears: int = 0
+    """The run's clear number."""
     result: Any = None
     error: BaseException | None = None
     cause: str = ""
@@ -343,7 +346,9 @@ class Airflow:
         group = Group(kernel, f"worker-{len(self.workers) + 1}")
         group.epoch = self.epoch
         kernel.note(group.name, "%s, try %d of at most %d", mode, self.try_number, self.max_tries + 1)
-        worker = self.worker = Worker(self.world, group, token, self.try_number, self.max_tries, mode)
+        retries, clears = self.world.dag.retries, self.sibling_clears
+        numbers = (self.try_number, self.max_tries, retries, clears)
+        worker = self.worker = Worker(self.world, group, token, *numbers, mode)
         self.workers.append(worker)
         worker.thread = group.spawn(lambda: self._work(worker, event), lambda _, error: self._gone(worker, error))
         timeout = self.world.scenario.shape.timeout_seconds
@@ -740,10 +745,8 @@ class Airflow:
         self._queue()
 
     def _rewrite(self) -> None:
-        rewritten = self.try_number + self.world.dag.retries
-        if rewritten != self.max_tries:
-            self.epoch += 1
-        self.max_tries = rewritten
+        self.epoch += 1
+        self.max_tries = self.try_number + self.world.dag.retries
 
     def _retry_restarted(self, token: int, rewrites: bool) -> None:
         if token != self.token or self.state != "restarting":
