@@ -6,6 +6,8 @@ a clear rewrites it, a clear of another task does not; a worker's process gets S
 does) and five seconds later SIGKILL, also where its heartbeats fail since the api-server is away; a silent worker is
 given up after 300 s; an event dies with its triggerer, and the
 trigger begins anew from its arguments; after a gap in its heartbeat two triggerers run one trigger for a while.
+
+Not here: a run that is deleted and made again under the same id, whose first try looks for no strays.
 """
 
 from __future__ import annotations
@@ -312,6 +314,11 @@ class Airflow:
                 return worker.is_stopped
         is_last = self.max_tries == 0 or self.try_number > self.max_tries
         return is_last or self.is_stale(group) or self._is_terminated(group)
+
+    @property
+    def may_mean_a_clear(self) -> bool:
+        """Whether Airflow may tell a task of a clear of another one as if it were its own, or of its own too late."""
+        return self.world.dag.has_other_retries and self.sibling_clears > self.epoch
 
     def _is_terminated(self, group: Group) -> bool:
         """Whether a worker, or a trigger of it, was told to stop its task."""
