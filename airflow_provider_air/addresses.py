@@ -7,6 +7,10 @@ import re
 from airflow_provider_air.errors import ConfigurationError
 
 _PLACE = re.compile(r"([^:\[\]]*|\[[^\]]*\])(:\d*)?")
+# Each address in a text, also one inside of another one.
+_ADDRESS = re.compile(r"(?<![A-Za-z0-9+.-])(?=([A-Za-z][A-Za-z0-9+.-]*://[^\s\"'`]*))")
+# A variable in the place of a password, or of a token: what it stands for is not shown.
+_VARIABLE = re.compile(r"(?<=://)(?:[^\s:@/]*:)?(?:\$\w+|\$\{\w+\}):?@")
 
 
 def is_bare(url: str) -> bool:
@@ -18,11 +22,29 @@ def is_bare(url: str) -> bool:
     """
     scheme, sign, rest = url.partition("://")
     if not sign:
-        scheme, rest = "http", url
+        scheme, rest = "http", url.removeprefix("//")
     place = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
     # A password with a slash in it ends the place too early, and leaves what is no port behind.
     user = place.rpartition("@")[0] if "@" in place else "" if _PLACE.fullmatch(place) or "@" not in rest else place
-    return ":" not in user and not (user and scheme.lower() in ("http", "https"))
+    # Of git+https, too.
+    return ":" not in user and not (user and scheme.lower().rpartition("+")[2] in ("http", "https"))
+
+
+def are_bare(text: str, *, is_proxy: bool = False) -> bool:
+    """
+    Tell whether all addresses in a text are, see :func:`is_bare`; one with a shell's ``${VARIABLE}`` inside is.
+
+    :param is_proxy: its words are addresses, also without a scheme
+    """
+    found = [match.group(1) for match in _ADDRESS.finditer(text)]
+    if is_proxy:
+        found += text.split()
+    return all(is_bare(_VARIABLE.sub("", address)) for address in found)
+
+
+def is_proxy(variable: str) -> bool:
+    """Tell whether an environment variable of this name holds a proxy's address."""
+    return variable.lower().endswith("_proxy") and variable.lower() != "no_proxy"
 
 
 def check_bare(url: str, what: str, *, where: str | None = None, hint: str | None = None) -> str:

@@ -11,6 +11,8 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from airflow_provider_air.errors import ConfigurationError
+
 
 def plain_argument(value: Any) -> Any:
     """
@@ -18,14 +20,23 @@ def plain_argument(value: Any) -> Any:
 
     Also inside of lists, tuples, sets and dicts. All else is given as it is, the same object. Runs in the worker, and
     reads the XComs that it is to list.
+
+    :raises ConfigurationError: it holds itself, or cannot be made anew
     """
+    try:
+        return _plain(value)
+    except RecursionError as error:
+        raise ConfigurationError("An argument holds itself, or is nested too deeply to travel") from error
+
+
+def _plain(value: Any) -> Any:
     if hasattr(type(value), "__factory__"):  # a lazy_object_proxy: Airflow wraps what it would have to ask for
-        return plain_argument(value.__wrapped__)
+        return _plain(value.__wrapped__)
     origin = _origin(value)
     if is_of_mapped_tasks(value):
-        return [plain_argument(item) for item in value]
+        return [_plain(item) for item in value]
     if origin == "airflow" and isinstance(value, Mapping) and not isinstance(value, dict):
-        return {key: plain_argument(item) for key, item in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (datetime.date, datetime.time, datetime.timedelta)):
         return _without_pendulum(value, origin)
     if isinstance(value, dict):
@@ -58,8 +69,9 @@ def _without_pendulum(value: Any, origin: str) -> Any:
 
 
 def _changed_dict(value: dict[Any, Any]) -> dict[Any, Any]:
-    pairs = {plain_argument(key): plain_argument(item) for key, item in value.items()}
-    if all(new is old for new, old in zip(pairs.values(), value.values(), strict=True)) and list(pairs) == list(value):
+    pairs = [(_plain(key), _plain(item)) for key, item in value.items()]
+    # A moment of pendulum's is equal to the one of Python's.
+    if all(key is old and item is value[old] for (key, item), old in zip(pairs, value, strict=True)):
         return value
     found = copy.copy(value)
     found.clear()
@@ -68,9 +80,19 @@ def _changed_dict(value: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _changed_items(value: Any) -> Any:
-    items = [plain_argument(item) for item in value]
+    items = [_plain(item) for item in value]
     if all(new is old for new, old in zip(items, value, strict=True)):
         return value
     if isinstance(value, tuple) and hasattr(value, "_make"):
         return value._make(items)
-    return type(value)(items)
+    if isinstance(value, list):
+        found = copy.copy(value)
+        found[:] = items
+        return found
+    try:
+        return type(value)(items)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"An argument is a {type(value).__name__} that cannot be made anew with Python's own types inside: {error}",
+            hint="Pass a plain tuple or set",
+        ) from error

@@ -177,22 +177,25 @@ def try_of(context: Context) -> Try:
     from airflow_provider_air.runs.plan import Try
 
     ti: Any = context["ti"]
-    return Try(task_key_of(context), ti.try_number, ti.max_tries)
+    retries = getattr(context.get("task"), "retries", None)
+    clear_number = getattr(context.get("dag_run"), "clear_number", None)
+    return Try(task_key_of(context), ti.try_number, ti.max_tries, retries, clear_number)
 
 
 def waits_since(context: Context) -> float:
     """
     Give the epoch seconds at which a sensor began to wait, and write them down for its next tries; for workers.
 
-    A clear by a person begins anew: it rewrites ``max_tries``, which a retry does not (Airflow 3.3).
+    A clear by a person begins anew.
     """
-    ti: Any = context["ti"]
+    this = try_of(context)
     store: Any = context["task_state_store"]
     told = store.get(WAITS_KEY)
-    if not isinstance(told, Mapping) or told.get("max_tries") != ti.max_tries:
-        told = {"version": 1, "max_tries": ti.max_tries, "since": time.time()}
-        store.set(WAITS_KEY, told)
-    return float(told["since"])
+    is_begun = isinstance(told, Mapping) and not this.is_cleared_since(told)
+    since = float(told["since"]) if is_begun else time.time()
+    if told != (now_told := {"version": 1, "since": since, **this.numbers}):
+        store.set(WAITS_KEY, now_told)
+    return since
 
 
 def environment_of(context: Context) -> dict[str, str]:

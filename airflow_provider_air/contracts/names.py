@@ -6,6 +6,18 @@ import hashlib
 import re
 from dataclasses import dataclass
 
+OUR_METADATA = (
+    "air_deployment",
+    "air_task",
+    "air_ledger",
+    "air_generation",
+    "air_attempt",
+    "air_try",
+    # Nobody waits for the job, which goes on when its task is over.
+    "air_detached",
+)
+"""The keys of what a job's metadata says of its task instance; an author's own never are one of these."""
+
 
 def slug(text: str, limit: int) -> str:
     """Reduce a text to lower-case letters, digits and dashes; ``limit`` is in characters. For people: not unique."""

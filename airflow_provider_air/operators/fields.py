@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_air.addresses import are_bare, is_proxy
+from airflow_provider_air.contracts.names import OUR_METADATA
 from airflow_provider_air.drivers.wire.names import CONTEXT, EXIT_CONFIGURATION, EXIT_NOT_AFTER, EXIT_UNAVAILABLE
 from airflow_provider_air.errors import ConfigurationError
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 OWN_EXIT_CODES = (EXIT_CONFIGURATION, EXIT_UNAVAILABLE, EXIT_NOT_AFTER)
 # Scheme and host of an address without credentials, which are refused where addresses are read.
 HOST = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^/\s@\"']+(?![^/\s\"']*@)")
+
+ELSEWHERE = "Read it inside the job from a secret store, a mounted file, or the cluster's environment"
 
 
 def check_limit(limit: Any) -> None:
@@ -85,7 +89,7 @@ def check_sent(job: PreparedJob) -> None:
     sent = job.submission.to_api()
     # The names of DAG and task are no secrets, whatever somebody took for a password.
     del sent["submission_id"]
-    sent["metadata"] = {name: value for name, value in sent["metadata"].items() if not name.startswith("air_")}
+    sent["metadata"] = {name: value for name, value in sent["metadata"].items() if name not in OUR_METADATA}
     environment = dict(sent.get("runtime_env") or {})
     variables = dict(environment.get("env_vars") or {})
     for name in str(variables.get(CONTEXT, "")).split(","):
@@ -98,7 +102,7 @@ def check_secrets(fields: Mapping[str, Any]) -> None:
     """
     Refuse a secret in what others can read.
 
-    Compares with what Airflow masks in logs; runs in the worker after rendering.
+    That is what Airflow masks in logs, and credentials in an address; runs in the worker after rendering.
 
     :raises ConfigurationError: a field holds one; the message names the field, not the value
     """
@@ -107,13 +111,20 @@ def check_secrets(fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
         for place, text in _texts(value):
             # A host's name is none either; and the neutral name keeps Airflow from judging by the field's name.
-            text = HOST.sub("", text)
-            if text and redact(text, "value") != text:
+            said = HOST.sub("", text)
+            if said and redact(said, "value") != said:
                 inside = f" ({redact(place, 'value')})" if place else ""
                 raise ConfigurationError(
                     f"'{name}' holds a secret from a connection or variable{inside}, and Ray would show it to whoever "
                     "can list jobs",
-                    hint="Read it inside the job from a secret store, a mounted file, or the cluster's environment",
+                    hint=ELSEWHERE,
+                )
+            if not are_bare(text, is_proxy=is_proxy(place.rpartition(".")[2])):
+                inside = f" ({redact(place, 'value')})" if place else ""
+                raise ConfigurationError(
+                    f"'{name}' holds an address with a user or a password{inside}, and Ray would show it to whoever "
+                    "can list jobs",
+                    hint=f"Write ${{NAME}} in the place of it, as a variable that the cluster has. {ELSEWHERE}",
                 )
 
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from airflow_provider_air.attachments.tecton.server import TectonServer
     from airflow_provider_air.triggers.tecton import TectonJobTrigger
 
-# What the task remembers over its tries: ``job_id``, the ``max_tries`` that tell a clear (a clear by a person
-# rewrites them, a retry does not), and the ``deadline`` of the try that waits.
+# What the task remembers over its tries: ``job_id``, the numbers of the try that tell a clear, and the ``deadline`` of
+# the try that waits.
 JOB = "tecton_job"
 
 
@@ -210,15 +210,13 @@ class TectonMaterializeOperator(BaseOperator):
     def _settle(
         self, context: Context, server: TectonServer, window: Window, deadline: float | None
     ) -> Materialization:
-        known, max_tries = _known(context), try_of(context).max_tries
+        known, this = _known(context), try_of(context)
         job = None if not known else server.job(self.workspace, self.feature_view, str(known["job_id"]))
         # Who clears a success that overwrites wants it written again.
-        is_again = self.overwrite and known and known.get("max_tries") != max_tries
+        is_again = self.overwrite and known and this.is_cleared_since(known)
         if job is None or not (job.is_live or (job.has_succeeded and not is_again)):
             job = self._find_or_start(server, window)
-        context["task_state_store"].set(
-            JOB, {"version": 1, "job_id": job.job_id, "max_tries": max_tries, "deadline": deadline}
-        )
+        context["task_state_store"].set(JOB, {"version": 1, "job_id": job.job_id, "deadline": deadline, **this.numbers})
         return job
 
     def _find_or_start(self, server: TectonServer, window: Window) -> Materialization:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_air.contracts.connections import Connections
     from airflow_provider_air.contracts.jobs import JobRequest
     from airflow_provider_air.contracts.runs import AttemptInfo, Clock, Log, Spawned
+    from airflow_provider_air.runs.ports import Ports
 
 T = TypeVar("T")
 # Asks again for a while where nobody answers.
@@ -26,6 +27,11 @@ HAND_OVER_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 300.0
 MOST_RECORDS = 10_000
 LAST_SECONDS = 5.0
+# How long a worker waits for all that take an end.
+TELLING_SECONDS = 60.0
+# A success may come with a model's files; no cluster waits for that.
+UPLOADING_SECONDS = 900.0
+NOT_YET = "It is told last, and has not been so far"
 # What our drivers are told, in their payload.
 CONFIG_FILE = "config.json"
 
@@ -126,7 +132,7 @@ class Attached:
     def _tell(
         self, entry: AttachmentEntry, attempt: AttemptInfo, outcome: Outcome, records: Sequence[Mapping[str, Any]]
     ) -> AttachmentEntry:
-        if entry.state is None or entry.told == outcome.status:
+        if entry.state is None or not _waits_for(entry, outcome):
             return entry
         try:
             attachment = registry.from_json(entry.spec).open(self._connections)
@@ -143,6 +149,44 @@ class Attached:
     def is_empty(self) -> bool:
         """Whether nobody wants to be told."""
         return all(entry.state is None for entry in self._entries)
+
+
+def to_be_told(entries: Sequence[AttachmentEntry], outcome: Outcome) -> tuple[AttachmentEntry, ...]:
+    """Give what the ledger keeps of attachments that are to be told of an end, before they are."""
+    return tuple(replace(entry, untold=NOT_YET) if _waits_for(entry, outcome) else entry for entry in entries)
+
+
+def _waits_for(entry: AttachmentEntry, outcome: Outcome) -> bool:
+    return entry.state is not None and entry.told != outcome.status
+
+
+async def told_in_time(
+    attempt: Attempt, outcome: Outcome, records: Sequence[Mapping[str, Any]], ports: Ports
+) -> tuple[AttachmentEntry, ...]:
+    """
+    Hand over records and outcome as :meth:`Attached.on_end` does, within a budget; runs in the worker.
+
+    Each in a thread of its own: one that hangs keeps no other from being told.
+
+    :return: what the ledger keeps
+    """
+    seconds = UPLOADING_SECONDS if outcome.status == "SUCCEEDED" else TELLING_SECONDS
+    entries, clock = list(attempt.attachments), ports.clock
+    waiting = [index for index, entry in enumerate(entries) if _waits_for(entry, outcome)]
+
+    async def tell(index: int) -> None:
+        one = Attached([attempt.attachments[index]], ports.connections, ports.log)
+        (entries[index],) = await clock.in_spare_thread(one.on_end, attempt.info, outcome, records)
+
+    telling = {index: clock.spawn(tell(index)) for index in waiting}
+    end = clock.now() + seconds
+    for index, told in telling.items():
+        await told.wait(max(0.0, end - clock.now()))
+        if not told.done():
+            kind = entries[index].spec["kind"]
+            ports.log.warning("%s has not taken the outcome %s within %g s", kind, outcome.status, seconds)
+            entries[index] = replace(entries[index], untold=f"It did not answer within {seconds:g} s")
+    return tuple(entries)
 
 
 def _given(request: JobRequest, added: Additions) -> JobRequest:

@@ -29,9 +29,16 @@ from airflow_provider_air.errors import (
     UnavailableError,
 )
 from airflow_provider_air.runs.asking import patiently, refused_now, stop_and_wait
-from airflow_provider_air.runs.attached import Attached
+from airflow_provider_air.runs.attached import to_be_told, told_in_time
 from airflow_provider_air.runs.choices import CHOICE_KEY, Choice
-from airflow_provider_air.runs.ledger import LEDGER_KEY, MOST_KEPT_CHARACTERS, Attempt, Ledger, OnClear
+from airflow_provider_air.runs.ledger import (
+    GOOD_PHASES,
+    LEDGER_KEY,
+    MOST_KEPT_CHARACTERS,
+    Attempt,
+    Ledger,
+    OnClear,
+)
 from airflow_provider_air.runs.names import owns
 from airflow_provider_air.runs.silence import GONE_STATES
 from airflow_provider_air.waiting import PATIENCE_SECONDS
@@ -39,7 +46,9 @@ from airflow_provider_air.waiting import PATIENCE_SECONDS
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.jobs import JobBackend, JobLook
     from airflow_provider_air.contracts.names import TaskKey
+    from airflow_provider_air.contracts.runs import Done
     from airflow_provider_air.ray_api.models import JobDetails
+    from airflow_provider_air.runs.plan import Try
     from airflow_provider_air.runs.ports import Ports
 
 T = TypeVar("T")
@@ -81,15 +90,15 @@ class Attempts:
                 raise
             self.ledger, self.is_refused = ledger, False
 
-    def open_try(self, *, max_tries: int, on_clear: OnClear) -> None:
+    def open_try(self, this: Try, *, on_clear: OnClear) -> None:
         """
         Note the start of a try; a clear by a person begins a new generation.
 
         What that person has chosen along with it counts in place of ``on_clear``, for this clear alone.
         """
-        choice = Choice.of(self._ports.store) if self.ledger.is_cleared(max_tries) else None
+        choice = Choice.of(self._ports.store) if this.is_cleared_since(vars(self.ledger)) else None
         if choice is None or (choice.at is not None and choice.at == self.ledger.choice_at):
-            self.save(self.ledger.open_try(max_tries=max_tries, on_clear=on_clear))
+            self.save(self.ledger.open_try(this, on_clear=on_clear))
             return
         word: OnClear = choice.word
         if choice.until is not None and choice.until < self._ports.clock.now():
@@ -100,7 +109,7 @@ class Attempts:
                 choice.word,
                 on_clear,
             )
-        opened = self.ledger.open_try(max_tries=max_tries, on_clear=word)
+        opened = self.ledger.open_try(this, on_clear=word)
         self.save(replace(opened, choice_at=choice.at))
         # Whoever dies before this leaves a choice that the ledger knows to be taken.
         with self._ports.contained("What was chosen for this clear could not be removed"):
@@ -181,11 +190,10 @@ class Attempts:
         records: Sequence[dict[str, Any]] = (),
     ) -> Attempt:
         """
-        Tell the attachments of an attempt's end, write it down, and leave its cluster.
+        Write down an attempt's end, leave its cluster, and tell the attachments, which may take their time.
 
-        In this order: who dies in between leaves an attempt that is still open, and the next try ends it again.
+        Who dies in between leaves an attempt that the next try ends again, or has written down who is still untold.
         """
-        attempt = self.tell(attempt, outcome, records)
         if attempt.limit is not None:
             with self._ports.contained("The job's place was not given back"):
                 self._ports.admission.give_back(attempt.submission_id)
@@ -195,15 +203,30 @@ class Attempts:
             outcome=outcome.status,
             stop_pending=False,
             message=shortened(outcome.message, MOST_KEPT_CHARACTERS),
+            attachments=to_be_told(attempt.attachments, outcome),
             # As its job said, where that was heard.
             steps=self.first(attempt, "ended"),
         )
-        return self.leave(attempt)
+        return self.tell(self.leave(attempt), outcome, records)
+
+    def close(self, attempt: Attempt, done: Done | None = None) -> Attempt:
+        """
+        Do for an attempt whose end is written down what whoever wrote it may not have come to.
+
+        :param done: its good end, where it has one; its attachments are told with what has come of it
+        """
+        attempt = self.leave(attempt)
+        is_told = not any(entry.untold for entry in attempt.attachments)
+        if is_told or attempt.is_open or (attempt.phase in GOOD_PHASES and done is None):
+            return attempt
+        return self.tell(attempt, Outcome(attempt.outcome, attempt.message, None if done is None else done.result))
 
     def tell(self, attempt: Attempt, outcome: Outcome, records: Sequence[dict[str, Any]] = ()) -> Attempt:
         """Hand an outcome to the attachments; what one does not take is written down as untold."""
-        attached = Attached(attempt.attachments, self._ports.connections, self._ports.log)
-        return self.put(attempt, attachments=attached.on_end(attempt.info, outcome, records))
+        if all(entry.state is None for entry in attempt.attachments):
+            return attempt
+        entries = self._ports.clock.run(told_in_time(attempt, outcome, records, self._ports))
+        return self.put(attempt, attachments=entries)
 
     def leave(self, attempt: Attempt) -> Attempt:
         """

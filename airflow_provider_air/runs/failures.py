@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow_provider_air.contracts.clusters import ClusterRef, ClusterState, ClusterStatus
 from airflow_provider_air.drivers.wire.names import EXIT_CONFIGURATION, EXIT_NOT_AFTER, EXIT_UNAVAILABLE
+from airflow_provider_air.drivers.wire.problems import ConfigurationProblem
 from airflow_provider_air.drivers.wire.texts import unstyled
 from airflow_provider_air.errors import (
     AirError,
@@ -126,8 +127,9 @@ def _failure_of_job(job: JobDetails, records: Sequence[dict[str, Any]]) -> AirEr
     end = find_end(records) or {}
     told = end.get("error") or {}
     exit_code = exit_code_of(job)
-    is_exit = told.get("type") == SystemExit.__name__
-    if exit_code == EXIT_CONFIGURATION and records and job.error_type in USER_ERRORS and not is_exit:
+    # A script's own 64 is another one's word.
+    is_refusal = exit_code == EXIT_CONFIGURATION and told.get("type") == ConfigurationProblem.__name__
+    if is_refusal and job.error_type in USER_ERRORS:
         return ConfigurationError(
             f"The job refuses its configuration: {told.get('message') or last_lines}", where=where
         )

@@ -6,9 +6,10 @@ anything is started, survives retries and clears, and lets a new try, or another
 stopped: nothing that it holds is ever rebuilt. Readers leave out fields that they do not know.
 
 When is a try a person's clear, and when Airflow's retry? A clear rewrites ``max_tries`` of each task instance that it
-clears, a retry does not (Airflow 3.3); the run's own clear number changes with a clear of *any* task of the run, so it
-says nothing. Ambiguous stays: a DAG whose ``retries`` were edited between two tries, where Airflow rewrites
-``max_tries`` too: it is taken for a clear, so what runs is stopped and begun anew.
+clears, to the tries so far and the task's ``retries``; a retry does not (Airflow 3.3). The run's own clear number
+changes with a clear of *any* task of the run, so alone it says nothing. Together they do where ``retries`` were edited
+just so that a clear leaves ``max_tries`` as it was. Ambiguous stays an edit of ``retries`` along with a clear of
+another task: it is taken for a clear, so what runs is stopped and begun anew.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.contracts.history import CHUNK_BYTES
@@ -26,6 +27,9 @@ from airflow_provider_air.contracts.stored import fields_of
 from airflow_provider_air.errors import ProtocolError
 from airflow_provider_air.runs.names import mint_nonce, mint_submission_id, next_submission_id, owns, run_name
 from airflow_provider_air.runs.values import plain
+
+if TYPE_CHECKING:
+    from airflow_provider_air.runs.plan import Try
 
 LEDGER_KEY = "air_ledger"
 ATTEMPTS_KEPT = 12
@@ -192,7 +196,8 @@ class Ledger:
 
     :param generation: grows with every clear by a person
     :param run_generation: names storage: equals ``generation``, or an earlier one that is resumed
-    :param max_tries: as the last try saw it
+    :param max_tries: as the last try saw it; so are ``try_number``, ``retries`` and ``clear_number``, which earlier
+        versions did not write
     :param nonce: tells it from another one of the same task instance; empty before the first attempt
     :param attempts: the last :data:`ATTEMPTS_KEPT`, oldest first
     :param choice_at: which choice of a person's was taken last, see :mod:`airflow_provider_air.runs.choices`
@@ -204,6 +209,9 @@ class Ledger:
     nonce: str = ""
     attempts: tuple[Attempt, ...] = field(default_factory=tuple)
     choice_at: float | None = None
+    try_number: int | None = None
+    retries: int | None = None
+    clear_number: int | None = None
 
     @classmethod
     def from_json(cls, data: Any) -> Ledger:
@@ -227,27 +235,19 @@ class Ledger:
         """Give the stored form."""
         return {"version": 1, **vars(self), "attempts": [item.to_json() for item in self.attempts]}
 
-    def is_cleared(self, max_tries: int) -> bool:
-        """Whether a person has cleared the task since the last try."""
-        return self.max_tries is not None and self.max_tries != max_tries
-
-    def open_try(self, *, max_tries: int, on_clear: OnClear = "auto") -> Ledger:
+    def open_try(self, this: Try, *, on_clear: OnClear = "auto") -> Ledger:
         """
         Note the start of a try, and begin a new generation where a person has cleared the task since.
 
         :param on_clear: ``fresh`` never resumes, ``resume`` always does, ``auto`` resumes after anything
             but a success
         """
-        if not self.is_cleared(max_tries):
-            return replace(self, max_tries=max_tries)
+        ledger: Ledger = replace(self, **this.numbers)  # type: ignore[arg-type]
+        if not this.is_cleared_since(vars(self)):
+            return ledger
         resumes = on_clear == "resume" or (on_clear == "auto" and not self._succeeded())
         generation = self.generation + 1
-        return replace(
-            self,
-            generation=generation,
-            run_generation=self.run_generation if resumes else generation,
-            max_tries=max_tries,
-        )
+        return replace(ledger, generation=generation, run_generation=self.run_generation if resumes else generation)
 
     def _succeeded(self) -> bool:
         return bool(self.attempts) and self.attempts[-1].phase in (*GOOD_PHASES, DETACHED)

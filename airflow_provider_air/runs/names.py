@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from airflow_provider_air.contracts.names import TaskKey, digest, slug
+from airflow_provider_air.contracts.names import OUR_METADATA, TaskKey, digest, slug
 from airflow_provider_air.errors import ConfigurationError
 
 # Ray takes any text (2.60), but names the log's file after it and finds a job by it in a path. 255 bytes a file has.
@@ -17,17 +17,8 @@ OWN_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_OWN_ID - 1}}}")
 # A task instance as text: neither a DAG's nor a task's id holds a slash, a DAG run's may.
 _TASK = re.compile(r"([^/]+)/(.+)/([^/]+?)(?:\[(\d+)\])?", re.DOTALL)
 
-# Metadata keys of our jobs; Ray shows them to whoever can list jobs.
-DEPLOYMENT, TASK, LEDGER, GENERATION, ATTEMPT, TRY = (
-    "air_deployment",
-    "air_task",
-    "air_ledger",
-    "air_generation",
-    "air_attempt",
-    "air_try",
-)
-DETACHED_MARK = "air_detached"
-"""Of jobs that nobody waits for, and that go on when their task is over."""
+# Of the metadata of our jobs, which Ray shows to whoever can list jobs.
+DEPLOYMENT, TASK, LEDGER, GENERATION, ATTEMPT, TRY, DETACHED_MARK = OUR_METADATA
 
 
 def mint_submission_id(key: TaskKey, generation: int, number: int) -> str:

@@ -151,13 +151,37 @@ class Try:
 
     :param try_number: from 1
     :param max_tries: the last try that is retried has this number
+    :param retries: of the task, as the DAG says now; None: not known
+    :param clear_number: of the DAG run; None: not known
     """
 
     key: TaskKey
     try_number: int = 1
     max_tries: int = 0
+    retries: int | None = None
+    clear_number: int | None = None
 
     @property
     def has_next(self) -> bool:
         """Whether Airflow tries again when this one fails."""
         return self.try_number <= self.max_tries
+
+    @property
+    def numbers(self) -> dict[str, int | None]:
+        """Give what a later try compares with its own, see :meth:`is_cleared_since`."""
+        return {name: getattr(self, name) for name in ("try_number", "max_tries", "retries", "clear_number")}
+
+    def is_cleared_since(self, numbers: Mapping[str, Any]) -> bool:
+        """
+        Whether a person has cleared the task since an earlier try; see :mod:`airflow_provider_air.runs.ledger`.
+
+        :param numbers: that one's; such as it did not write down say nothing
+        """
+        if numbers.get("max_tries") != self.max_tries:
+            return numbers.get("max_tries") is not None
+        known = (numbers.get(name) is not None for name in self.numbers)
+        if self.retries is None or self.clear_number is None or not all(known):
+            return False
+        is_edited = self.retries != numbers["retries"] or self.max_tries == self.try_number - 1 + self.retries
+        is_later = numbers["clear_number"] < self.clear_number and numbers["try_number"] < self.try_number
+        return bool(is_edited and is_later)

@@ -85,7 +85,7 @@ class Run:
         :raises AirError: this try failed
         """
         with self._ending():
-            self._attempts.open_try(max_tries=self._this.max_tries, on_clear=self._plan.on_clear)
+            self._attempts.open_try(self._this, on_clear=self._plan.on_clear)
             self._kill.prepare(*self._attempts.ledger.earlier_open(), self._attempts.ledger.current)
             return self._collecting.or_pause(self._act(self._settling.settle()))
 
@@ -170,7 +170,7 @@ class Run:
 
     def _collect_again(self, attempt: Attempt, job: JobDetails | None) -> Done | None:
         done = self._collecting.collect_again(attempt)
-        self._attempts.leave(attempt)
+        self._attempts.close(attempt, done)
         return done
 
     def _go_on(self, attempt: Attempt, job: JobDetails | None = None) -> Wait | Done | None:
@@ -383,7 +383,7 @@ class Run:
         for last in self._attempts.ledger.attempts[-1:]:
             # Its end may have been interrupted once it was written down.
             if not last.is_open:
-                self._attempts.leave(last)
+                self._attempts.close(last)
 
     @contextmanager
     def _ending_unless_unavailable(self, attempt: Attempt) -> Iterator[None]:

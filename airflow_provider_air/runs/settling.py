@@ -60,7 +60,7 @@ class Settling:
         if current is None or not (current.is_open or current.phase in GOOD_PHASES):
             # Whoever wrote down its end may have died before its cluster was left.
             for last in attempts.ledger.attempts[-1:]:
-                attempts.leave(last)
+                attempts.close(last)
             return START
         if current.phase in GOOD_PHASES:
             return Decision("collect_again", current)

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from airflow_provider_air.contracts.jobs import EntrypointResources, JobRequest, PreparedJob
-from airflow_provider_air.contracts.names import digest
+from airflow_provider_air.contracts.names import OUR_METADATA, digest
 from airflow_provider_air.drivers.wire import names as driver_names
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.ray_api.models import JobSubmission
@@ -130,8 +130,8 @@ def _check_metadata(metadata: Any) -> None:
     for key, value in metadata.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise ConfigurationError(f"'metadata' maps str to str, but {key!r} maps to {value!r}")
-        if key.startswith("air_"):
-            raise ConfigurationError(f"The metadata key {key!r} is reserved", hint="Use one without the prefix air_")
+        if key in OUR_METADATA:
+            raise ConfigurationError(f"The metadata key {key!r} is reserved", hint="Use another name")
 
 
 def _check_env_vars(env_vars: Any) -> dict[str, str]:
@@ -142,7 +142,7 @@ def _check_env_vars(env_vars: Any) -> dict[str, str]:
             raise ConfigurationError(f"'env_vars' maps str to str, but {key!r} is of type {type(value).__name__}")
         if not key or "=" in key or "\0" in key + value:
             raise ConfigurationError(f"'env_vars' holds {key!r}, which no process environment can carry")
-        if key.startswith("AIR_"):
+        if key in driver_names.OURS:
             raise ConfigurationError(f"The environment variable {key!r} is reserved for the provider")
     return dict(env_vars)
 

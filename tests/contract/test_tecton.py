@@ -153,6 +153,15 @@ def test_a_clear_of_a_success_writes_again_where_that_is_wanted_and_a_retry_does
     assert len(tecton.jobs) == 2
 
 
+def test_a_clear_writes_again_where_edited_retries_leave_max_tries_as_it_was(tecton: FakeTecton) -> None:
+    store = Store()
+    deferred(materialize(overwrite=True), store)
+    tecton.set_state("job-0", "SUCCESS")
+
+    cleared = {"try_number": 2, "retries": 1, "clear_number": 1}
+    assert deferred(materialize(overwrite=True), store, **cleared).fields["job_id"] == "job-1"
+
+
 def broken(store: Store, error: str = "Trigger failure", **ti: Any) -> Any:
     """Come back from a deferral whose trigger gave no event."""
     kwargs = {"error": error, "traceback": []}

@@ -111,15 +111,17 @@ class FakeTaskInstance:
             line.send(message)
 
 
-def task_context(store: Store, *, clear_number: int = 0, **ti: Any) -> Any:
+def task_context(store: Store, *, clear_number: int = 0, retries: int = 2, **ti: Any) -> Any:
     """
     Give the context of one try.
 
     :param clear_number: the run's: it grows with a clear of any of its tasks
+    :param retries: of the task
     :param ti: fields of :class:`FakeTaskInstance`
     """
     return {
         "ti": FakeTaskInstance(**ti),
+        "task": SimpleNamespace(retries=retries, email=None, owner=None),
         "task_state_store": store,
         "dag_run": SimpleNamespace(clear_number=clear_number),
     }

@@ -6,6 +6,8 @@ a clear rewrites it, a clear of another task does not; a worker's process gets S
 does) and five seconds later SIGKILL, also where its heartbeats fail since the api-server is away; a silent worker is
 given up after 300 s; an event dies with its triggerer, and the
 trigger begins anew from its arguments; after a gap in its heartbeat two triggerers run one trigger for a while.
+
+Not here: a run that is deleted and made again under the same id, whose first try looks for no strays.
 """
 
 from __future__ import annotations
@@ -83,6 +85,8 @@ class Worker:
     token: int
     try_number: int
     max_tries: int
+    retries: int
+    clear_number: int
     mode: str
     run: Any = None
     thread: Thread | None = None
@@ -238,8 +242,9 @@ class Airflow:
     max_tries: int = 0
     token: int = 0
     epoch: int = 0
-    """How often a person's clear began it anew, where Airflow tells a task so (``max_tries`` changes)."""
+    """How often a person's clear began it anew, where Airflow tells a task so (``max_tries`` is written)."""
     sibling_clears: int = 0
+    """The run's clear number."""
     result: Any = None
     error: BaseException | None = None
     cause: str = ""
@@ -310,6 +315,11 @@ class Airflow:
         is_last = self.max_tries == 0 or self.try_number > self.max_tries
         return is_last or self.is_stale(group) or self._is_terminated(group)
 
+    @property
+    def may_mean_a_clear(self) -> bool:
+        """Whether Airflow may tell a task of a clear of another one as if it were its own, or of its own too late."""
+        return self.world.dag.has_other_retries and self.sibling_clears > self.epoch
+
     def _is_terminated(self, group: Group) -> bool:
         """Whether a worker, or a trigger of it, was told to stop its task."""
         return any(worker.group is group and worker.terminated for worker in self.workers) or any(
@@ -343,7 +353,9 @@ class Airflow:
         group = Group(kernel, f"worker-{len(self.workers) + 1}")
         group.epoch = self.epoch
         kernel.note(group.name, "%s, try %d of at most %d", mode, self.try_number, self.max_tries + 1)
-        worker = self.worker = Worker(self.world, group, token, self.try_number, self.max_tries, mode)
+        retries, clears = self.world.dag.retries, self.sibling_clears
+        numbers = (self.try_number, self.max_tries, retries, clears)
+        worker = self.worker = Worker(self.world, group, token, *numbers, mode)
         self.workers.append(worker)
         worker.thread = group.spawn(lambda: self._work(worker, event), lambda _, error: self._gone(worker, error))
         timeout = self.world.scenario.shape.timeout_seconds
@@ -740,10 +752,8 @@ class Airflow:
         self._queue()
 
     def _rewrite(self) -> None:
-        rewritten = self.try_number + self.world.dag.retries
-        if rewritten != self.max_tries:
-            self.epoch += 1
-        self.max_tries = rewritten
+        self.epoch += 1
+        self.max_tries = self.try_number + self.world.dag.retries
 
     def _retry_restarted(self, token: int, rewrites: bool) -> None:
         if token != self.token or self.state != "restarting":

@@ -109,7 +109,7 @@ class RealEngine:
             clock=clock,
             admission=Admission(world.given),
         )
-        this = Try(world.key, worker.try_number, worker.max_tries)
+        this = Try(world.key, worker.try_number, worker.max_tries, worker.retries, worker.clear_number)
         run = worker.run = Run(plan_of(world), this, ports)
         if worker.terminated:
             # As operators do: Airflow goes on after a signal handler that had nothing to stop yet.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest.mock import patch
 
@@ -19,6 +19,7 @@ from airflow_provider_air.runs.attempts import EARLIER, Attempts
 from airflow_provider_air.runs.ends import Collecting
 from airflow_provider_air.runs.killing import Kill
 from airflow_provider_air.runs.ledger import Attempt, Ledger
+from airflow_provider_air.runs.plan import Try
 from airflow_provider_air.runs.run import Run
 from airflow_provider_air.runs.sending import Sending
 from airflow_provider_air.runs.settling import Settling
@@ -49,9 +50,9 @@ def a_clear_of_another_task_counts() -> Iterator[None]:
     """The run's clear number decides what a clear is."""
     right = Attempts.open_try
 
-    def open_try(self: Attempts, *, max_tries: int, **more: Any) -> None:
+    def open_try(self: Attempts, this: Try, **more: Any) -> None:
         worker: Any = self._ports.store
-        right(self, max_tries=max_tries + 100 * worker.world.airflow.sibling_clears, **more)
+        right(self, replace(this, max_tries=this.max_tries + 100 * worker.world.airflow.sibling_clears), **more)
 
     with patch.object(Attempts, "open_try", open_try):
         yield
@@ -294,10 +295,22 @@ def a_clear_is_a_retry() -> Iterator[None]:
     """What a person cleared is given the result that there is."""
     right = Ledger.open_try
 
-    def open_try(self: Ledger, *, max_tries: int, **more: Any) -> Ledger:
-        return right(self, max_tries=self.max_tries or max_tries, **more)
+    def open_try(self: Ledger, this: Try, **more: Any) -> Ledger:
+        return right(self, replace(this, max_tries=self.max_tries or this.max_tries, clear_number=None), **more)
 
     with patch.object(Ledger, "open_try", open_try):
+        yield
+
+
+@contextmanager
+def a_clear_is_told_by_max_tries_alone() -> Iterator[None]:
+    """Retries that were edited so that a clear leaves ``max_tries`` as it was hide the clear."""
+    right = Try.is_cleared_since
+
+    def is_cleared_since(self: Try, numbers: Mapping[str, Any]) -> bool:
+        return right(replace(self, clear_number=None), numbers)
+
+    with patch.object(Try, "is_cleared_since", is_cleared_since):
         yield
 
 
@@ -384,6 +397,9 @@ OURS = {
     "shown lines are forgotten": Found(shown_lines_are_forgotten, ("4 ",), ("restart triggerer",)),
     "losses are not told": Found(losses_are_not_told, ("6 ",)),
     "a clear is a retry": Found(a_clear_is_a_retry, ("3 a cleared",), ("clear",)),
+    "a clear is told by max_tries alone": Found(
+        a_clear_is_told_by_max_tries_alone, ("3 a cleared",), ("clear", "edit")
+    ),
     "whoever has the id is ours": Found(whoever_has_the_id_is_ours, ("9 somebody else's", "3 "), ("others' job",)),
     "kept clusters add up": Found(
         kept_clusters_add_up, ("5 the task's own cluster",), asked={"keep_cluster": "on_failure"}

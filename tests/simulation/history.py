@@ -253,7 +253,7 @@ def _edit(world: World, event: Event, group: Group | None) -> None:
         world.dag.broken = True
         world.reason("the DAG is broken", seconds=FOR_EVER, of="dag")
     elif event.kind == "retries":
-        world.dag.retries = 2 - world.dag.retries
+        world.dag.retries, world.dag.has_other_retries = 2 - world.dag.retries, True
     else:
         world.dag.entrypoint = "python edited.py"
 

@@ -28,6 +28,7 @@ What must hold, whatever happens. The exceptions are stated where they are made:
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import traceback
 from collections import Counter
@@ -35,6 +36,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.errors import DeadlineExceededError
+from airflow_provider_air.runs.attached import NOT_YET
 from airflow_provider_air.runs.ledger import DETACHED
 from airflow_provider_air.runs.watch import AGAIN
 from tests.simulation.airflow import FINAL, AirflowAwayError, Worker
@@ -102,6 +104,7 @@ class Rules:
         if other.is_live and other.stop_at is None and not self._abandoned(other):
             self.broken("1 a second job was submitted beside a live one")
         same = other.epoch == job.epoch and other.submission_id != job.submission_id
+        same = same and not self.world.airflow.may_mean_a_clear
         if same and not self.world.scenario.shape.wait and self._is_there(other):
             self.broken("2 a job that is not waited for was sent again")
         if same and other.has_result and other.stop_at is None and other.cluster.exists and not self._told_lost(other):
@@ -156,6 +159,7 @@ class Rules:
         current = list(self.attempts())[-1:] == [job.submission_id]
         return (
             job.epoch < airflow.epoch
+            or airflow.may_mean_a_clear
             or job.stale
             or airflow.state in ("restarting", *FINAL)
             or airflow.is_excused(self.world.kernel.thread.group)
@@ -344,8 +348,14 @@ class Rules:
         if attempt["phase"] == "ABANDONED" or attempt.get("stop_pending"):
             return True
         entries = [entry for entry in attempt.get("attachments", ()) if entry["spec"].get("kind") == kind]
+        airflow = self.world.airflow
+        # Who dies, or is told to, after an end is written down leaves that it is untold.
+        may_have_died = any(worker.terminated for worker in airflow.workers) or bool(
+            self.world.reasons_within(0.0, math.inf, "worker", "airflow")
+        )
+        taken = (None,) if may_have_died else (None, NOT_YET)
         # Who died between making the run and writing it down leaves one that nobody can know of.
-        return any(entry.get("untold") or entry.get("state") is None for entry in entries)
+        return any(entry.get("untold") not in taken or entry.get("state") is None for entry in entries)
 
     def _judge_log(self) -> None:
         if self.world.scenario.shape.log_limit_bytes < 1_000_000:

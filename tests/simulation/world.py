@@ -42,6 +42,8 @@ class DagVersion:
     entrypoint: str = "python job.py"
     broken: bool = False
     retries: int = 0
+    has_other_retries: bool = False
+    """Than it began with, or had for a while."""
 
     def target(self) -> SimSpec:
         """Give the cluster that is wanted."""

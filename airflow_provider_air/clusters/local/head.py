@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.addresses import is_bare
+from airflow_provider_air.addresses import are_bare, is_proxy
 
 if TYPE_CHECKING:
     from airflow_provider_air.clusters.local.home import ClusterHome, ClusterRecord
@@ -132,8 +132,7 @@ def _matches(name: str, patterns: Collection[str]) -> bool:
 
 
 def _has_credentials(name: str, value: str) -> bool:
-    is_address = name.lower().endswith("_proxy")
-    return any(not is_bare(word) for word in value.split() if is_address or "://" in word)
+    return not are_bare(value, is_proxy=is_proxy(name))
 
 
 def head_environment(record: ClusterRecord, home: ClusterHome, environ: Mapping[str, str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..wire import serve_state
-from ..wire.names import CONTEXT, SECRETS
+from ..wire.names import CONTEXT, OURS, SECRETS
 from ..wire.problems import ConfigurationProblem
 
 # What belongs to a Serve instance, not to an application, and must be sent again with every PUT.
@@ -144,7 +144,7 @@ def with_replicas(running_version: serve_state.Running, replicas: Mapping[str, i
     return dict(config, deployments=list(options.values()))
 
 
-def runtime_env_of_applications(environment: Mapping[str, Any], reserved: str = "AIR_") -> Dict[str, Any]:
+def runtime_env_of_applications(environment: Mapping[str, Any]) -> Dict[str, Any]:
     """
     Take from the job's runtime environment what its applications need: the author's code and variables.
 
@@ -159,7 +159,7 @@ def runtime_env_of_applications(environment: Mapping[str, Any], reserved: str = 
         kept.pop("worker_process_setup_hook", None)
     # What tells of a task is another in each try: with it, a roll-out of what serves already would be a change.
     context = variables.get(CONTEXT, "").split(",")
-    variables = {k: v for k, v in variables.items() if not k.startswith(reserved) and k not in context}
+    variables = {k: v for k, v in variables.items() if k not in OURS and k not in context}
     if modules:
         kept["py_modules"] = modules
     if variables:

@@ -21,6 +21,22 @@ LOCAL_CLUSTER = "AIR_LOCAL_CLUSTER"
 GCS_TOKEN = "AIR_GCS_TOKEN"  # noqa: S105  # a name
 GCS_TOKEN_EXPIRES = "AIR_GCS_TOKEN_EXPIRES"  # noqa: S105  # a name
 
+# All of ours: an author's own variable never has one of these names.
+OURS = frozenset(
+    (
+        SUBMISSION_ID,
+        PAYLOAD,
+        NOT_AFTER,
+        SECRETS,
+        CONTEXT,
+        STORAGE,
+        RECORDS_DIR,
+        LOCAL_CLUSTER,
+        GCS_TOKEN,
+        GCS_TOKEN_EXPIRES,
+    )
+)
+
 # "run": the driver writes one run to W&B; "trials": one for each of Tune's trials, with ids that begin so.
 WANDB_ENABLED = "RAY_AIRFLOW_WANDB"
 # Names a CA bundle that wandb trusts, where the connection has one.

@@ -17,6 +17,7 @@ from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
 from airflow_provider_air import load_result
 from airflow_provider_air.connections.arguments import plain_argument
 from airflow_provider_air.drivers.wire.values import encode
+from airflow_provider_air.errors import ConfigurationError
 from tests.fakes.task_context import Supervisor
 from tests.kinds.values import is_same
 
@@ -42,6 +43,7 @@ GIVEN: dict[str, tuple[Any, Any]] = {
     "lazy None": (lazy_object_proxy.Proxy(lambda: None), None),
     "params": ({"since": PENDULUM, "of": [(PENDULUM, "x")]}, {"since": MOMENT, "of": [(MOMENT, "x")]}),
     "key": ({PENDULUM: 1}, {MOMENT: 1}),
+    "date as a key": ({pendulum.date(2026, 7, 1): {PENDULUM: 1}}, {datetime.date(2026, 7, 1): {MOMENT: 1}}),
     "set": ({pendulum.date(2026, 7, 1)}, {datetime.date(2026, 7, 1)}),
     "named tuple": (Span(PENDULUM, 1), Span(MOMENT, 1)),
     "ordered": (collections.OrderedDict(b=PENDULUM, a=1), collections.OrderedDict(b=MOMENT, a=1)),
@@ -51,6 +53,45 @@ GIVEN: dict[str, tuple[Any, Any]] = {
 @pytest.mark.parametrize(("value", "expected"), GIVEN.values(), ids=GIVEN.keys())
 def test_moments_are_pythons_own(value: Any, expected: Any) -> None:
     assert is_same(plain_argument(value), expected)
+
+
+def test_a_key_is_pythons_own_though_pendulums_is_equal_to_it() -> None:
+    for given in (PENDULUM, pendulum.duration(days=1), pendulum.date(2026, 7, 1)):
+        (key,) = plain_argument({given: 1})
+        assert type(key).__module__ == "datetime"
+        assert key == given
+
+
+class Named(list[Any]):
+    """A list that is made in another way."""
+
+    def __init__(self, name: str, *items: Any) -> None:
+        super().__init__(items)
+        self.name = name
+
+
+class Pair(tuple[Any, ...]):
+    """A tuple that is made in another way."""
+
+    def __new__(cls, left: Any, right: Any) -> Pair:
+        return super().__new__(cls, (left, right))
+
+
+def test_a_list_of_a_class_of_its_own_stays_one() -> None:
+    made = plain_argument(Named("spans", PENDULUM, 1))
+
+    assert (type(made), made.name, list(made)) == (Named, "spans", [MOMENT, 1])
+    assert type(made[0]) is datetime.datetime
+
+
+def test_what_cannot_be_made_anew_or_holds_itself_is_a_mistake_with_a_name() -> None:
+    itself: list[Any] = [1]
+    itself.append(itself)
+
+    with pytest.raises(ConfigurationError, match="holds itself"):
+        plain_argument({"a": itself})
+    with pytest.raises(ConfigurationError, match="a Pair that cannot be made anew"):
+        plain_argument([Pair(PENDULUM, 1)])
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,9 @@ def test_results_of_mapped_tasks_are_an_argument(
     assert stored_results.fetched(kwargs) == {"more": {"deep": [parts], "since": BEGIN}}
 
 
-@pytest.mark.parametrize("name", ["ti", "macros", "dag_run", "triggering_asset_events", "task_state_store"])
+@pytest.mark.parametrize(
+    "name", ["ti", "macros", "dag_run", "triggering_asset_events", "task_state_store", "inlets", "outlets"]
+)
 def test_what_is_airflow_itself_stays(head: FakeRayDashboard, connect: Connect, name: str) -> None:
     connect(host=head.url, password=head.token)
     function = eval(f"lambda {name}: {name}")  # a parameter of this name

@@ -47,6 +47,47 @@ def test_a_secret_is_found_wherever_it_hides(value: Any) -> None:
     assert "sesame-1234" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("submission", "place"),
+    [
+        (JobSubmission("x", "curl https://me:sesame@host"), "'entrypoint'"),
+        (JobSubmission("x", "true", {}, {"source": "https://sesame@host/x"}), r"'metadata' .*\(source\)"),
+        *(
+            (JobSubmission("x", "true", {"env_vars": {name: value}}), rf"'runtime_env' .*\(env_vars\.{name}\)")
+            for name, value in {
+                "DATABASE": "postgresql://me:sesame@db/x",
+                "HTTPS_PROXY": "http://me:sesame@proxy:3128",
+                "https_proxy": "me:sesame@proxy:3128",
+                "BROKERS": "http://a:1,http://me:sesame@b:2",
+                "SLASHED": "http://me:ses/ame-sesame@b",
+            }.items()
+        ),
+        *(
+            (JobSubmission("x", "true", {kind: option}), rf"'runtime_env' .*\({kind}")
+            for kind, option in [
+                ("pip", ["--extra-index-url https://me:sesame@host/simple"]),
+                ("pip", {"packages": ["a @ git+https://sesame@github.com/o/r"]}),
+                ("uv", {"packages": ["a"], "uv_pip_install_options": ["--index-url=https://sesame@host/simple"]}),
+                ("conda", {"dependencies": ["pip", {"pip": ["--index-url https://me:sesame@host/simple"]}]}),
+            ]
+        ),
+    ],
+)
+def test_credentials_in_an_address_are_refused_in_all_that_ray_shows(submission: JobSubmission, place: str) -> None:
+    with pytest.raises(ConfigurationError, match=place) as raised:
+        check_sent(PreparedJob(submission))
+    assert "sesame" not in str(raised.value)
+
+
+def test_addresses_without_credentials_are_sent() -> None:
+    environment = {
+        "pip": ["--extra-index-url https://me:${INDEX_TOKEN}@host/simple", "a @ git+ssh://git@github.com/o/r"],
+        "env_vars": {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "a,b:1", "DATABASE": "postgresql://db/x"},
+    }
+
+    check_sent(PreparedJob(JobSubmission("x", "curl http://host:8000/a@b", environment, {"mail": "me@host"})))
+
+
 def test_what_only_looks_like_a_secret_is_let_through() -> None:
     check_secrets({"password": "plain words", "runtime_env": {"env_vars": {"TOKEN_COUNT": "12"}}, "n": 3, "x": None})
 
@@ -58,6 +99,7 @@ def test_what_is_sent_is_looked_through_but_for_the_names_of_task_and_attempt() 
     check_sent(PreparedJob(JobSubmission("air-sesame-1234-x", "true", {}, ours)))
     for submission in (
         JobSubmission("x", "echo sesame-1234"),
+        JobSubmission("x", "true", {}, {"air_quality": "sesame-1234"}),
         JobSubmission("x", "true", {"env_vars": {"TOKEN": "sesame-1234"}}),
         JobSubmission("x", "true", {}, {**ours, "note": "sesame-1234"}),
         JobSubmission("x", "true", entrypoint_label_selector={"a": "sesame-1234"}),

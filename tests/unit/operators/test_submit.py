@@ -372,6 +372,22 @@ def test_a_clear_after_success_runs_again(head: FakeRayDashboard, store: Store) 
     assert store.get(LEDGER_KEY)["run_generation"] == 2
 
 
+@pytest.mark.parametrize("status", ["SUCCEEDED", "RUNNING"])
+def test_a_clear_runs_again_where_edited_retries_leave_max_tries_as_it_was(
+    head: FakeRayDashboard, store: Store, status: str
+) -> None:
+    deferred(operator(), task_context(store, max_tries=1, retries=1))
+    (name,) = head.jobs
+    head.set_status(name, status)
+
+    # Airflow writes max_tries anew: try 1, and no retries.
+    pause = deferred(operator(), task_context(store, try_number=2, max_tries=1, retries=0, clear_number=1))
+
+    assert waits_for(pause) != name
+    assert head.jobs[name].status != "RUNNING"
+    assert store.get(LEDGER_KEY)["generation"] == 2
+
+
 def test_a_stray_of_this_task_is_stopped_when_the_ledger_has_expired(head: FakeRayDashboard) -> None:
     deferred(operator(), task_context(Store()))
     stray = next(iter(head.jobs))

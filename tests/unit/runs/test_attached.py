@@ -16,7 +16,13 @@ from airflow_provider_air.contracts.attachments import Outcome
 from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.contracts.runs import AttemptInfo
 from airflow_provider_air.errors import UnavailableError
-from airflow_provider_air.runs.attached import HAND_OVER_SECONDS, LONGEST_PAUSE_SECONDS, Attached, LiveRecords
+from airflow_provider_air.runs.attached import (
+    HAND_OVER_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    Attached,
+    LiveRecords,
+    told_in_time,
+)
 from airflow_provider_air.runs.clock import SPARE_THREADS, RealClock
 from airflow_provider_air.runs.ledger import AttachmentEntry, Attempt
 from airflow_provider_air.runs.watch import Watch
@@ -255,6 +261,28 @@ async def test_a_kill_does_not_wait_for_a_hanging_tracker(
     assert not hanging.let.is_set()
     assert any("not told in time" in line for line in task.log.lines)
     hanging.let.set()
+
+
+@pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED"])
+def test_an_end_does_not_wait_for_a_hanging_tracker_and_the_others_are_told(
+    hanging: Hanging, tracker: Taking, task: Task, log: Lines, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    for name in ("TELLING_SECONDS", "UPLOADING_SECONDS"):
+        monkeypatch.setattr(f"airflow_provider_air.runs.attached.{name}", 0.5)
+    _, entries, _ = attached(log, FakeTrackerSpec("hanging"), FakeTrackerSpec("live")).before_submit(
+        INFO, JobRequest("true", payload={}), lambda ask: ask()
+    )
+    started = time.monotonic()
+
+    told = asyncio.run(told_in_time(replace(ATTEMPT, attachments=entries), Outcome(status), records(0), task.ports))
+
+    assert time.monotonic() - started < 10
+    assert [(entry.told, entry.untold) for entry in told] == [
+        (None, "It did not answer within 0.5 s"),
+        (status, None),
+    ]
+    assert taken(tracker) == [0]
+    assert any(f"has not taken the outcome {status}" in line for line in task.log.lines)
 
 
 def test_what_takes_records_is_opened_once_and_anew_after_it_refused(

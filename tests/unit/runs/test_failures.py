@@ -154,8 +154,27 @@ def test_a_cluster_whose_path_has_no_python_says_what_helps(shell: str) -> None:
 
 
 def test_a_drivers_configuration_problem_is_not_retried() -> None:
-    assert isinstance(failure_of_end("ended", "air-1", job(exit_code=64), "", [END]), ConfigurationError)
-    assert isinstance(failure_of_end("ended", "air-1", job(exit_code=64), ""), JobFailedError)
+    refused = {**END, "error": {"type": "ConfigurationProblem", "message": "metric: there is none"}}
+
+    error = failure_of_end("ended", "air-1", job(exit_code=64), "", [refused])
+
+    assert isinstance(error, ConfigurationError)
+    assert "metric: there is none" in str(error)
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [],
+        [END],
+        # What a script that reports leaves behind by sys.exit(64): no hook is called.
+        [{"kind": "metric", "values": {"loss": 1.0}}, {"kind": "end", "status": "succeeded"}],
+        [{"kind": "metric", "values": {"loss": 1.0}}],
+        [{"kind": "end", "status": "failed", "error": {"type": "SystemExit", "message": "64"}}],
+    ],
+)
+def test_a_scripts_own_exit_64_is_a_failure_like_any_other(records: list[dict[str, Any]]) -> None:
+    assert isinstance(failure_of_end("ended", "air-1", job(exit_code=64), "", records), JobFailedError)
 
 
 def test_the_exit_code_is_read_from_rays_words_where_it_is_missing() -> None:

@@ -12,6 +12,7 @@ from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.errors import ProtocolError
 from airflow_provider_air.runs.ledger import ATTEMPTS_KEPT, AttachmentEntry, Attempt, Ledger, OnClear
+from airflow_provider_air.runs.plan import Try
 from tests.fakes.task_context import Store
 
 KEY = TaskKey("here", "flights", "manual__1", "train")
@@ -19,7 +20,7 @@ CLUSTER = ClusterRef("existing", "ray_default").to_json()
 
 
 def opened(ledger: Ledger, *, max_tries: int = 2, on_clear: OnClear = "auto") -> Ledger:
-    return ledger.open_try(max_tries=max_tries, on_clear=on_clear)
+    return ledger.open_try(Try(KEY, max_tries=max_tries), on_clear=on_clear)
 
 
 def intended(ledger: Ledger, phase: str = "intended") -> Ledger:
@@ -66,6 +67,58 @@ def test_a_clear_begins_a_generation_that_resumes_or_not(phase: str, on_clear: O
     assert ledger.generation == 2
     assert ledger.run_generation == (1 if resumes else 2)
     assert ledger.current is None
+
+
+# try_number, max_tries, retries, clear_number
+HIDDEN = [
+    ((1, 1, 1, 0), (2, 1, 0, 1)),
+    ((1, 3, 3, 0), (2, 3, 2, 1)),
+    ((3, 3, 3, 0), (4, 3, 0, 1)),
+    ((2, 5, 3, 4), (5, 5, 1, 9)),
+    # The edit came before the first try.
+    ((1, 1, 0, 0), (2, 1, 0, 1)),
+    # A try that died early came between, or another edit.
+    ((1, 1, 1, 0), (3, 1, 0, 1)),
+    ((1, 2, 2, 0), (2, 2, 0, 2)),
+]
+NO_CLEARS = [
+    ((1, 2, 2, 0), (2, 2, 2, 0)),
+    # Another task of the run was cleared.
+    ((1, 2, 2, 0), (2, 2, 2, 3)),
+    ((3, 4, 2, 1), (4, 4, 2, 2)),
+    # Only the DAG was edited.
+    ((1, 2, 2, 0), (2, 2, 1, 0)),
+    # The same try once more.
+    ((1, 2, 2, 0), (1, 2, 2, 1)),
+    ((3, 4, 2, 1), (3, 4, 1, 2)),
+    # Not known, here or there.
+    ((1, 1, 1, 0), (2, 1, 0, None)),
+    ((1, 1, 1, 0), (2, 1, None, 1)),
+    ((None, 1, None, None), (2, 1, 0, 1)),
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "is_cleared"),
+    [*((before, now, True) for before, now in HIDDEN), *((before, now, False) for before, now in NO_CLEARS)],
+)
+def test_a_clear_is_told_where_edited_retries_leave_max_tries_as_it_was(
+    before: tuple[Any, ...], now: tuple[Any, ...], is_cleared: bool
+) -> None:
+    ledger = Ledger.from_json(intended(Ledger().open_try(Try(KEY, *before)), "SUCCEEDED").to_json())
+
+    opened_again = ledger.open_try(Try(KEY, *now))
+
+    assert opened_again.generation == (2 if is_cleared else 1)
+    assert Try(KEY, *now).numbers.items() <= opened_again.to_json().items()
+
+
+def test_a_ledger_of_an_earlier_version_tells_clears_by_max_tries() -> None:
+    form = intended(opened(Ledger()), "SUCCEEDED").to_json()
+    old = Ledger.from_json({name: form[name] for name in form if name not in ("try_number", "retries", "clear_number")})
+
+    assert old.open_try(Try(KEY, 2, 2, 0, 1)).generation == 1
+    assert old.open_try(Try(KEY, 2, 3, 2, 1)).generation == 2
 
 
 def test_generations_that_resume_keep_the_first_ones_storage() -> None:

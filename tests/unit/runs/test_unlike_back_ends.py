@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
 
+from airflow_provider_air.contracts.attachments import Outcome
 from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterSpec, ClusterState, ClusterStatus
 from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.contracts.names import TaskKey
-from airflow_provider_air.contracts.runs import Done, Wait
+from airflow_provider_air.contracts.runs import AttemptInfo, Done, Wait
 from airflow_provider_air.errors import (
     ClusterFailedError,
     ConfigurationError,
@@ -28,6 +29,7 @@ from airflow_provider_air.runs.ledger import LEDGER_KEY
 from airflow_provider_air.runs.plan import Plan, Try
 from airflow_provider_air.runs.ports import Ports
 from airflow_provider_air.runs.run import Run
+from tests.fakes.attachment import SERVERS, FakeTracker, FakeTrackerSpec
 from tests.fakes.other_clusters import OtherClusters, OtherJob, OtherSpec
 
 KEY = TaskKey("deployment", "flights", "manual__1", "train")
@@ -153,6 +155,77 @@ def test_the_id_is_there_before_the_cluster_and_the_cluster_goes_with_the_task(b
     assert bench.attempts[0]["phase"] == "SUCCEEDED"
     assert bench.calls("delete") == bench.calls("ensure")
     assert "hello" in bench.log.lines
+
+
+class LastTold(FakeTracker):
+    """Notes what there is by the time that it is told of an end."""
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__()
+        self.bench = bench
+        self.seen: list[tuple[str, bool]] = []
+
+    def on_end(self, attempt: AttemptInfo, state: Mapping[str, Any], outcome: Outcome) -> None:
+        (noted,) = self.bench.attempts
+        self.seen.append((noted["phase"], bool(self.bench.calls("delete"))))
+        assert noted["attachments"][0]["untold"]
+        super().on_end(attempt, state, outcome)
+
+
+@pytest.fixture
+def told(bench: Bench) -> Iterator[LastTold]:
+    made = SERVERS["last"] = LastTold(bench)
+    bench.plan = {"attachments": lambda: (FakeTrackerSpec("last"),)}
+    yield made
+    del SERVERS["last"]
+
+
+@pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED"])
+def test_trackers_are_told_once_the_end_is_written_down_and_the_cluster_has_gone(
+    bench: Bench, told: LastTold, status: str
+) -> None:
+    def world() -> None:
+        bench.clusters.ready(only_cluster(bench))
+        job = new_job(bench)
+        job.run()
+        job.end(status)
+
+    run = bench.run()
+    with meanwhile(world), nullcontext() if status == "SUCCEEDED" else pytest.raises(JobFailedError):
+        bench.go_on(run, run.begin())
+
+    assert told.seen == [(status, True)]
+    (entry,) = bench.attempts[0]["attachments"]
+    assert (entry["told"], entry["untold"]) == (status, None)
+
+
+@pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED"])
+def test_who_dies_before_the_trackers_are_told_leaves_that_to_the_next_try(
+    bench: Bench, told: LastTold, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def world() -> None:
+        bench.clusters.ready(only_cluster(bench))
+        job = new_job(bench)
+        job.run()
+        job.end(status)
+
+    run = bench.run()
+    with monkeypatch.context() as patched:
+        patched.setattr("airflow_provider_air.runs.attempts.told_in_time", died)
+        with meanwhile(world), pytest.raises(KeyboardInterrupt):
+            bench.go_on(run, run.begin())
+    assert (bench.attempts[0]["phase"], bench.calls("delete")) == (status, bench.calls("ensure"))
+    assert told.seen == []
+
+    step = bench.run(2).begin()
+
+    assert told.seen == [(status, True)]
+    assert bench.attempts[0]["attachments"][0]["told"] == status
+    assert isinstance(step, Done) == (status == "SUCCEEDED")
+
+
+async def died(*given: Any) -> Any:
+    raise KeyboardInterrupt
 
 
 def test_a_cluster_that_is_deleted_under_its_job_is_not_waited_for(

@@ -100,10 +100,13 @@ def test_the_time_of_a_sensor_counts_over_all_its_tries(head: FakeRayDashboard, 
     assert second.timeout.total_seconds() <= 60 + BACKSTOP_SECONDS
 
 
-def test_a_clear_gives_a_sensor_its_whole_time_again(head: FakeRayDashboard, store: Store) -> None:
+@pytest.mark.parametrize("numbers", [{"max_tries": 3}, {"retries": 1, "clear_number": 1}])
+def test_a_clear_gives_a_sensor_its_whole_time_again(
+    head: FakeRayDashboard, store: Store, numbers: dict[str, int]
+) -> None:
     run_job(head, "RUNNING")
     first = deferred(made("job"), task_context(store))
-    cleared = deferred(made("job"), task_context(store, try_number=2, max_tries=3))
+    cleared = deferred(made("job"), task_context(store, try_number=2, **numbers))
 
     assert cleared.trigger.deadline > first.trigger.deadline
 

@@ -244,16 +244,26 @@ BAD: list[tuple[str, Mapping[str, Any]]] = [
     ("env_vars", {"runtime_env": {"env_vars": "A=1"}}),
     ("env_vars", {"runtime_env": {"env_vars": {"A": None}}}),
     ("env_vars", {"runtime_env": {"env_vars": {"": "x"}}}),
-    ("AIR_X", {"runtime_env": {"env_vars": {"AIR_X": "1"}}}),
+    ("AIR_STORAGE", {"runtime_env": {"env_vars": {"AIR_STORAGE": "1"}}}),
     ("metadata", {"metadata": "x"}),
     ("metadata", {"metadata": {"a": 1}}),
-    ("air_x", {"metadata": {"air_x": "1"}}),
+    ("air_ledger", {"metadata": {"air_ledger": "1"}}),
     ("entrypoint_num_cpus", {"resources": EntrypointResources(num_cpus=True)}),
     ("entrypoint_num_gpus", {"resources": EntrypointResources(num_gpus=-0.5)}),
     ("entrypoint_memory", {"resources": EntrypointResources(memory=float("nan"))}),  # type: ignore[arg-type]
     ("entrypoint_resources", {"resources": EntrypointResources(resources={"tpu": "1"})}),  # type: ignore[dict-item]
     ("entrypoint_label_selector", {"resources": EntrypointResources(label_selector={"a": 1})}),  # type: ignore[dict-item]
 ]
+
+
+def test_only_our_own_names_are_reserved() -> None:
+    env_vars = {"AIR_QUALITY_API_URL": "http://air", "air_storage": "x"}
+    request = JobRequest("x", runtime_env={"env_vars": env_vars}, metadata={"air_quality": "good"})
+
+    submission = prepared(request).submission
+
+    assert submission.runtime_env["env_vars"].items() >= env_vars.items()
+    assert submission.metadata["air_quality"] == "good"
 
 
 @pytest.mark.parametrize(("name", "fields"), BAD)

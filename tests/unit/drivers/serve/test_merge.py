@@ -221,7 +221,7 @@ def test_applications_do_not_get_the_jobs_secrets() -> None:
 def test_applications_are_not_told_of_the_task_that_rolls_them_out() -> None:
     """It is another one in each try: what serves already would begin anew."""
     variables = {"AIR_CONTEXT": "AIRFLOW_CTX_DAG_ID,TRACEPARENT", "AIRFLOW_CTX_DAG_ID": "a", "TRACEPARENT": "00-1-2-01"}
-    own = {"AIRFLOW_CTX_DAG_OWNER": "the author's", "STAGE": "test"}
+    own = {"AIRFLOW_CTX_DAG_OWNER": "the author's", "STAGE": "test", "AIR_QUALITY_API_URL": "http://air"}
 
     kept = merge.runtime_env_of_applications({"py_modules": ["drivers", "payload"], "env_vars": {**variables, **own}})
 
