@@ -129,6 +129,10 @@ def read_by_ray() -> dict[str, Any]:
             table = rows.table(rows.schema.names)
             numbers = [value - 2**60 for value in table.column("id").to_pylist()]
             found[str(count)] = [rows.count(), numbers == list(range(count)), list(map(str, rows.schema.types))]
+    with open(os.path.join(os.environ["TMPDIR"], "rows.json"), "w") as file:
+        file.write('[{"id": 1152921504606846977}, {"id": 2}]')
+    with entities.opened({"uri": file.name}, "datasets.train") as rows:
+        found["array"] = rows.table(["id"]).column("id").to_pylist()
     try:
         with entities.opened({"reader": "loops:no_flights"}, "datasets.train"):
             pass
@@ -147,6 +151,7 @@ def test_entities_that_a_reader_gives_keep_ids_types_and_order(submit: Submit) -
     types = ["int64", "string", "timestamp[us, tz=UTC]", "double"]
     assert found["0"] == [0, True, types]
     assert found["1000"] == [1000, True, types]
+    assert found["array"] == [2**60 + 1, 2]
     kind, said = found["absent"]
     assert kind == "ConfigurationProblem"
     assert said.startswith("datasets.train: loops:no_flights cannot read")
