@@ -132,11 +132,9 @@ def test_a_join_that_finds_its_plan_imports_no_feast(place: Path, tmp_path: Path
     """The plan comes of whoever has Feast at hand; the next join takes seconds less."""
     by_sql = (place / "registry.db").read_bytes().startswith(b"SQLite")  # whose state only Feast tells
     if not by_sql:
-        plan.keep(
-            str(place / "repo"),
-            str(tmp_path / "runs"),
-            compiling.compiled(feast.FeatureStore(str(place / "repo")), "delay_v1"),
-        )
+        repo = str(place / "repo")
+        made = compiling.compiled(feast.FeatureStore(repo), "delay_v1")
+        plan.keep(repo, str(tmp_path / "runs"), [made], plan.version_of(repo))
     rows = entities(place, [("AA", day(3)), ("UA", day(9))], "planned")
     told = json.dumps({"repo": str(place / "repo"), "runs": str(tmp_path / "runs"), "rows": rows})
     here = Path(__file__).parents[2]

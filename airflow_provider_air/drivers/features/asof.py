@@ -11,7 +11,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Collection, Dict, Iterator, List, Tuple
 
 import pyarrow
 
@@ -35,13 +35,22 @@ class Side:
     :param read: takes names of columns, and gives batches of those in this order
     :param count: says how many rows there are
     :param where: where they are, for a message
+    :param partitions: columns of text that folders tell, in which numbers are written, too
     """
 
-    def __init__(self, schema: Any, read: Callable[[List[str]], Batches], count: Callable[[], int], where: str) -> None:
+    def __init__(
+        self,
+        schema: Any,
+        read: Callable[[List[str]], Batches],
+        count: Callable[[], int],
+        where: str,
+        partitions: Collection[str] = (),
+    ) -> None:
         self.schema = schema
         self.read = read
         self.count = count
         self.where = where
+        self.partitions = partitions
 
     def table(self, columns: List[str]) -> Any:
         """Read columns whole."""
@@ -89,7 +98,8 @@ class JoinedView:
 
     def _compared(self, rows: Side, own: str, raw: str) -> str:
         what = "the key %s of feature view %s" % (own, self.plan.view)
-        return key_columns.compared_as(rows.schema.field(own).type, self._type(raw), what)
+        told = own in rows.partitions, raw in self._side.partitions
+        return key_columns.compared_as(rows.schema.field(own).type, self._type(raw), what, told)
 
     @property
     def feature_types(self) -> List[Any]:
@@ -135,6 +145,8 @@ def joined(
         time, while the batches are read
     """
     each = [JoinedView(n, plan, side, rows, time) for n, (plan, side) in enumerate(views) if plan.features]
+    if not each:  # such as of a service that only computes
+        return pyarrow.schema([]), iter(())
     fields = [
         pyarrow.field(name_of(view.plan.view, feature, full_feature_names), kind)
         for view in each

@@ -42,9 +42,8 @@ def apply(run: Run) -> Dict[str, Any]:
     """Register what the repository defines, as ``feast apply`` does."""
     store = feast_store.opened(os.getcwd())
     importlib.import_module("feast.repo_operations").apply_total(store.config, pathlib.Path.cwd(), False)
-    store = feast_store.opened(os.getcwd())
-    _keep_plans(run, store)
-    return _registered(store)
+    _keep_plans(run)
+    return _registered(feast_store.opened(os.getcwd()))
 
 
 def materialize(run: Run) -> Dict[str, Any]:
@@ -63,20 +62,24 @@ def materialize(run: Run) -> Dict[str, Any]:
         else:
             _check_watermarks(store, views)
             store.materialize_incremental(end, views)
-        _keep_plans(run, store)
+        _keep_plans(run)
     except feast_store.feast().errors.FeatureViewNotFoundException as error:
         raise ConfigurationProblem("feature_views: %s" % error) from error
     return {**_registered(store), "end": end.isoformat(), "materialized_until": _watermarks(store)}
 
 
-def _keep_plans(run: Run, store: Any) -> None:
+def _keep_plans(run: Run) -> None:
     """Keep the services' plans for the joins to come, since Feast is at hand here; what fails is said by the join."""
     storage = run.config.get("storage_path")
     if storage is None:
         return
+    version = plan.version_of(os.getcwd())
+    store = feast_store.opened(os.getcwd())  # anew: who registers something meanwhile changes the version
+    plans = []
     for service in store.list_feature_services():
         with contextlib.suppress(ConfigurationProblem, Unavailable):
-            plan.keep(os.getcwd(), storage, compiling.compiled(store, service.name))
+            plans.append(compiling.compiled(store, service.name))
+    plan.keep(os.getcwd(), storage, plans, version)
 
 
 def freshness(run: Run) -> Dict[str, Any]:

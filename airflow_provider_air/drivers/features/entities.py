@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from typing import Any, Dict, Iterator, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import pyarrow
 import pyarrow.parquet
@@ -35,8 +35,10 @@ def opened(spec: Dict[str, Any], field: str, needed: Sequence[str] = ()) -> Iter
     kind = "reader" if "reader" in spec else spec.get("format") or datasets.format_of(uris[0])
     by_web = any(uri.startswith(("http://", "https://")) for uri in uris)
     if kind in datasets.READERS and not spec.get("options") and not by_web:
-        yield opened_places([Place(files.absolute(uri), kind) for uri in uris], field, needed)
-        return
+        side = _by_arrow([Place(files.absolute(uri), kind) for uri in uris], field, needed)
+        if side is not None:
+            yield side
+            return
     folder = tempfile.mkdtemp(prefix="air-entities-")
     try:
         _by_ray(spec, field, folder)
@@ -73,8 +75,18 @@ def check_names(columns: Sequence[str], features: Sequence[str], field: str) -> 
         raise ConfigurationProblem("%s: the columns %s have names of features" % (field, ", ".join(taken)))
 
 
+def _by_arrow(places: List[Place], field: str, needed: Sequence[str]) -> Optional[Side]:
+    """Open what Arrow reads; None is JSON that it does not, such as a file that is one array."""
+    try:
+        return opened_places(places, field, needed)
+    except ConfigurationProblem as error:
+        if "JSON parse error" not in str(error):
+            raise
+        return None
+
+
 def _by_ray(spec: Dict[str, Any], field: str, folder: str) -> None:
-    """Write what a reader of the author's own gives to the node's disk, in its order."""
+    """Write what Ray Data reads, or a reader of the author's own gives, to the node's disk, in its order."""
     import ray.data
 
     context = ray.data.DataContext.get_current()

@@ -71,6 +71,8 @@ def _asked(rows: Side, keys: List[str], time: str, field: str) -> Any:
         for name in ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
     }
     table = rows.table([*keys, time])
+    for key in set(keys) & set(rows.partitions):
+        table = table.set_column(table.column_names.index(key), key, _integers(table.column(key)))
     unit = arrow_types.unit_of(table.schema.field(time).type)
     instants = [arrow_types.instants(chunk, unit, "%s: %s" % (field, time)) for chunk in table.column(time).chunks]
     times = pyarrow.chunked_array(instants, pyarrow.int64()).cast(pyarrow.timestamp(unit, "UTC"))
@@ -87,3 +89,12 @@ def _asked(rows: Side, keys: List[str], time: str, field: str) -> Any:
         if asked[key].dtype in nullable.values() and not asked[key].isna().any():
             asked[key] = asked[key].to_numpy(dtype=asked[key].dtype.numpy_dtype)
     return asked, pyarrow.array(frame[ROW].to_numpy(), pyarrow.int64())
+
+
+def _integers(told: Any) -> Any:
+    """Give a hive partition's values as a store has them: as integers, where all are written so, or else as text."""
+    try:
+        found = told.cast(pyarrow.int64())
+    except pyarrow.ArrowInvalid:
+        return told
+    return found if found.cast(told.type).equals(told) else told

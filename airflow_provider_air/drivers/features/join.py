@@ -107,8 +107,9 @@ def _planned(run: Run, wish: Wish, store: feast_store.Lazily) -> JoinPlan:
     if made is not None:
         how = "the plan of the registry's state is there"
     else:
+        version = plan.version_of(wish.repo)
         made = compiling.compiled(store(), wish.service)
-        plan.keep(wish.repo, wish.storage, made)
+        plan.keep(wish.repo, wish.storage, [made], version)
         how = "the plan is compiled from the registry"
     message = "%s: %s, in %.1f s" % (wish.service, how, time.monotonic() - began)
     run.records.tell("progress", message=message, phase="plan")

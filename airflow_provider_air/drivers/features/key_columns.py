@@ -2,7 +2,8 @@
 How two columns of join keys are compared: as SQL for both sides, so that a key is the same on both or on neither.
 
 A missing key equals a missing key, and NaN is one: so Feast's file store (dask, pandas) has it. An integer that a float
-cannot tell from its neighbour equals no float.
+cannot tell from its neighbour equals no float. Of a hive partition nobody knows whether it is a number: the text equals
+the integer that is written so.
 """
 
 from __future__ import annotations
@@ -21,19 +22,22 @@ BOOLEANS, BYTES = "BOOLEAN", "BLOB"
 _NOTHING = {TEXTS: "''", BOOLEANS: "false", BYTES: "''::BLOB"}
 
 
-def compared_as(left: Any, right: Any, what: str) -> str:
+def compared_as(left: Any, right: Any, what: str, partitions: Tuple[bool, bool] = (False, False)) -> str:
     """
     Say as what two columns of keys are compared.
 
     :param left: an Arrow type, ``right`` another
     :param what: both columns' names, for a message
+    :param partitions: whether the left one is a hive partition's, and the right one
     :raises ConfigurationProblem: they can have no value in common, or are no keys at all
     """
-    classes = {_class_of(left), _class_of(right)} - {"NULL"}
+    given = [_class_of(left), _class_of(right)]
+    classes = set(given) - {"NULL"}
     if not classes:
         return TEXTS
     if len(classes) == 1 and None not in classes:
         return str(classes.pop())
+    classes = {each for each, is_told in zip(given, partitions) if not (is_told and each == TEXTS)} - {"NULL"}
     if classes <= {INTEGERS, LARGE_INTEGERS, NUMBERS}:
         return LARGE_INTEGERS if LARGE_INTEGERS in classes else INTEGERS
     raise ConfigurationProblem(
@@ -59,7 +63,11 @@ def in_sql(column: str, kind: Any, compared: str) -> Tuple[str, str]:
     if _class_of(kind) == "NULL":
         return "%s::%s" % (nothing, _sql_type(compared)), "1"
     missing, value, alone = "%s IS NULL" % column, "%s::%s" % (column, _sql_type(compared)), "false"
-    if _class_of(kind) == NUMBERS:
+    if _class_of(kind) == TEXTS and compared != TEXTS:
+        number = "TRY_CAST(%s AS %s)" % (column, compared)
+        alone = "(%s IS NULL OR %s::VARCHAR <> %s)" % (number, number, column)
+        value = number
+    elif _class_of(kind) == NUMBERS:
         missing = "(%s OR isnan(%s))" % (missing, column)
         value = "%s::DOUBLE + 0.0" % column  # both zeros are one
         if compared != NUMBERS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from typing import Any, Dict, List, Optional
 
 import pyarrow.parquet
@@ -10,8 +11,9 @@ import pyarrow.parquet
 from ..data import files
 from ..data.staging import StagedOutput
 
-# As many readers as this find a file each, where there are rows enough for all; and no file is larger.
+# As many readers as this find a file each, where there are rows enough for all; more where the cluster has more CPUs.
 FILES = 16
+# No file is larger.
 FEWEST_ROWS = 10_000
 FILE_BYTES = 128 * 1024**2
 
@@ -38,7 +40,7 @@ class PartWriter:
         """Begin, or begin anew, to write about so many rows; raises what the storage raises."""
         self._stack.close()
         self.parts, self.rows, self.values, self._file = [], 0, {}, None
-        self._most_rows = max(FEWEST_ROWS, -(-rows // FILES))
+        self._most_rows = max(FEWEST_ROWS, -(-rows // _readers()))
         files.make_folder(self._filesystem, self._folder)
 
     def write(self, table: Any) -> None:
@@ -86,3 +88,11 @@ class PartWriter:
     def _close(self) -> None:
         self._file = None
         self._stack.close()
+
+
+def _readers() -> int:
+    """Say how many may read at once, as far as that is known: a join alone needs no cluster, and joins none."""
+    ray = sys.modules.get("ray")
+    if ray is None or not ray.is_initialized():
+        return FILES
+    return max(FILES, int(ray.cluster_resources().get("CPU", 0)))

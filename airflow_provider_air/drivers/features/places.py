@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import functools
-import itertools
 import os
 from dataclasses import dataclass
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Collection, FrozenSet, List, Optional, Sequence, Tuple
 
 import pyarrow
 import pyarrow.dataset
@@ -18,8 +18,8 @@ from ..wire import outages
 from ..wire.problems import ConfigurationProblem
 from .asof import BATCH_ROWS, Batches, Side
 
-# So many files are looked at for a schema that all of them share; Arrow itself looks at the first.
-LOOKED_AT = 64
+# So many files at once are looked at for a schema that all of them share: each costs a request or two.
+LOOKING = 32
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Place:
         """
         Open it with Arrow; raises what Arrow raises.
 
+        :param schema: what its files and partitions are; by default what the first file is, without partitions
         :param only: the paths of some of its files
         """
         filesystem, path = self._located()
@@ -50,11 +51,19 @@ class Place:
             schema,
             filesystem=filesystem,
             format=self.kind,
-            partitioning="hive",
+            # Left to itself, Arrow makes numbers of values that all look like some: 0042 would be 42.
+            partitioning=None if schema is None else pyarrow.dataset.HivePartitioning(schema),
             partition_base_dir=self.base or self._base(filesystem, path),
         )
 
-    def _base(self, filesystem: Any, path: str) -> Optional[str]:
+    def partitions(self, paths: Collection[str]) -> List[str]:
+        """Name the columns that the folders of these files tell."""
+        base = self.base or self._base(*self._located())
+        folders = sorted({os.path.dirname(path)[len(base) :] for path in paths})
+        segments = [segment.partition("=") for folder in folders for segment in folder.split("/")]
+        return list(dict.fromkeys(name for name, told, _ in segments if told))
+
+    def _base(self, filesystem: Any, path: str) -> str:
         # Of a file alone Arrow would take the whole path for partitions, of a folder what is below it.
         is_file = filesystem.get_file_info(path).type == pyarrow.fs.FileType.File
         return os.path.dirname(path) if is_file else path
@@ -72,19 +81,6 @@ class Place:
         return filesystem, path.rstrip("/")
 
 
-@dataclass(frozen=True)
-class Piece:
-    """One file of a place, as it is read by a process of its own."""
-
-    place: Place
-    path: str
-
-    def read(self, schema: Any, columns: List[str]) -> Batches:
-        """Read columns of it, as what all files of the place are."""
-        dataset = self.place.dataset(schema, [self.path])
-        return iter(dataset.scanner(columns=columns, batch_size=BATCH_ROWS).to_reader())
-
-
 def opened_places(places: List[Place], field: str, needed: Sequence[str] = ()) -> Side:
     """
     Open places as one side of a join, in the order of their files.
@@ -94,21 +90,36 @@ def opened_places(places: List[Place], field: str, needed: Sequence[str] = ()) -
     :raises ConfigurationProblem: absent data, files without a common schema
     :raises Unavailable: the storage is away
     """
-    places, schema, where = described(places, field, needed)
-    found = [place.dataset(schema) for place in places]
+    told = described(places, field, needed)
+    found = [place.dataset(told.schema) for place in told.places]
 
     def read(columns: List[str]) -> Batches:
         for dataset in found:
             yield from dataset.scanner(columns=columns, batch_size=BATCH_ROWS).to_reader()
 
-    return Side(schema, read, lambda: sum(dataset.count_rows() for dataset in found), where)
+    return Side(told.schema, read, lambda: sum(dataset.count_rows() for dataset in found), told.where, told.partitions)
 
 
-def described(places: List[Place], field: str, needed: Sequence[str] = ()) -> Tuple[List[Place], Any, str]:
+@dataclass(frozen=True)
+class Described:
+    """
+    What some places have in common.
+
+    :param schema: of all their files, and of their partitions, which are text, as Ray Data reads them
+    :param where: where they are, for a message
+    :param partitions: the columns that no file has, but folders tell
+    """
+
+    places: List[Place]
+    schema: Any
+    where: str
+    partitions: FrozenSet[str]
+
+
+def described(places: List[Place], field: str, needed: Sequence[str] = ()) -> Described:
     """
     Find the schema that all files of some places share.
 
-    :return: the places, with their partitions; the schema; where they are, for a message
     :raises ConfigurationProblem: absent data, files without a common schema
     :raises Unavailable: the storage is away
     """
@@ -117,22 +128,31 @@ def described(places: List[Place], field: str, needed: Sequence[str] = ()) -> Tu
         if not place.endpoint:
             files.must_exist(place.uri, field)
     look = functools.partial(_look, places, needed)
-    found = outages.asked(look, "%s: cannot read %s" % (field, where))
+    found, schemas, names = outages.asked(look, "%s: cannot read %s" % (field, where))
     try:
-        schema = pyarrow.unify_schemas([each for _, each in found], promote_options="permissive").remove_metadata()
+        schema = pyarrow.unify_schemas(schemas, promote_options="permissive").remove_metadata()
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
         raise ConfigurationProblem("%s: the files of %s have no common schema: %s" % (field, where, error)) from error
-    return [place for place, _ in found], schema, where
+    partitions = [name for name in names if name not in schema.names]
+    schema = pyarrow.schema([*schema, *(pyarrow.field(name, pyarrow.string()) for name in partitions)])
+    return Described(found, schema, where, frozenset(partitions))
 
 
-def _look(places: List[Place], needed: Sequence[str]) -> List[Tuple[Place, Any]]:
-    found = []
-    for place in places:
-        dataset = place.dataset()
-        if not set(needed) <= set(dataset.schema.names) and "=" in place.uri:
+def _look(places: List[Place], needed: Sequence[str]) -> Tuple[List[Place], List[Any], List[str]]:
+    """Give the places, with their partitions; the schemas of all files; the names of the partitions."""
+    found, names = [], []
+    datasets = [place.dataset() for place in places]
+    # A column may hold nothing but nulls in the first file, or smaller numbers, and be absent from all but the last.
+    fragments = (fragment for dataset in datasets for fragment in dataset.get_fragments())
+    with concurrent.futures.ThreadPoolExecutor(LOOKING) as pool:
+        physical = pool.map(lambda fragment: fragment.physical_schema.remove_metadata(), fragments)
+        schemas = list(dict.fromkeys([*physical, *(dataset.schema.remove_metadata() for dataset in datasets)]))
+    columns = {name for schema in schemas for name in schema.names}
+    for place, dataset in zip(places, datasets):
+        partitions = place.partitions(dataset.files)
+        if not set(needed) <= {*columns, *partitions} and "=" in place.uri:
             place = place.above()
-            dataset = place.dataset()
-        # A column may hold nothing but nulls in the first file, or smaller numbers.
-        schemas = [one.physical_schema for one in itertools.islice(dataset.get_fragments(), LOOKED_AT)]
-        found.append((place, pyarrow.unify_schemas([*schemas, dataset.schema], promote_options="permissive")))
-    return found
+            partitions = place.partitions(dataset.files)
+        found.append(place)
+        names += [name for name in partitions if name not in names]
+    return found, schemas, names

@@ -120,22 +120,28 @@ def kept(repo: str, storage: Optional[str], service: str) -> Optional[JoinPlan]:
     :param storage: URI below which plans are kept, or None
     :return: None where there is none, or where the registry is none that can be told so
     """
-    uri = _place(repo, storage, service)
-    if uri is None:
+    version = version_of(repo)
+    if storage is None or version is None:
         return None
     with contextlib.suppress(ConfigurationProblem, Unavailable):  # then it is compiled, which says what is wrong
-        data = files.read(*files.open_uri(uri, "storage"))
+        data = files.read(*files.open_uri(_place(storage, version, service), "storage"))
         return _read(data) if data else None
     return None
 
 
-def keep(repo: str, storage: Optional[str], plan: JoinPlan) -> None:
-    """Keep a plan for the next join; a storage that does not take it costs that one a few seconds."""
-    uri = _place(repo, storage, plan.feature_service)
-    if uri is not None:
+def keep(repo: str, storage: Optional[str], plans: List[JoinPlan], version: Optional[str]) -> None:
+    """
+    Keep plans for the next join; a storage that does not take them costs that one a few seconds.
+
+    :param version: the registry's before the plans were compiled: where it is another now, they may be of either, and
+        are not kept
+    """
+    if storage is None or version is None or version_of(repo) != version:
+        return
+    for each in plans:
         with contextlib.suppress(ConfigurationProblem, Unavailable, OSError):
-            filesystem, path = files.open_uri(uri, "storage")
-            files.write(filesystem, path, json.dumps({"version": VERSION, **asdict(plan)}).encode())
+            filesystem, path = files.open_uri(_place(storage, version, each.feature_service), "storage")
+            files.write(filesystem, path, json.dumps({"version": VERSION, **asdict(each)}).encode())
 
 
 def _read(data: bytes) -> Optional[JoinPlan]:
@@ -150,16 +156,17 @@ def _read(data: bytes) -> Optional[JoinPlan]:
         return None
 
 
-def _place(repo: str, storage: Optional[str], service: str) -> Optional[str]:
-    version = _version(repo)
-    if storage is None or version is None:
-        return None
+def _place(storage: str, version: str, service: str) -> str:
     name = hashlib.sha256(json.dumps([version, service]).encode()).hexdigest()[:32]
     return files.join(files.absolute(storage), FOLDER, name + ".json")
 
 
-def _version(repo: str) -> Optional[str]:
-    """Tell a registry from what it was before: by the bytes of its file, and by the repository's configuration."""
+def version_of(repo: str) -> Optional[str]:
+    """
+    Tell a registry from what it was before: by the bytes of its file, and by the repository's configuration.
+
+    :return: None where the registry is none that can be told so
+    """
     told = feast_store.configuration(repo)
     registry = told.get("registry")
     options = registry if isinstance(registry, dict) else {"path": registry}

@@ -8,8 +8,8 @@ What is shuffled is Arrow's own stream of bytes, so that no type is changed on t
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from dataclasses import dataclass, replace
+from typing import Any, Collection, Dict, FrozenSet, Iterator, List, Optional, Tuple
 
 import pyarrow
 import pyarrow.compute
@@ -21,7 +21,7 @@ from ..wire.problems import ConfigurationProblem
 from . import arrow_types, asof, entities, feast_store, key_columns
 from .asof import JoinedView, Side
 from .computing import Computing
-from .places import Place, described
+from .places import Described, Place, described
 from .plan import JoinPlan, ViewPlan, name_of
 from .row_join import Wish
 
@@ -39,12 +39,14 @@ class Split:
     :param columns: its columns of keys
     :param compared: for each, what :func:`key_columns.compared_as` gave
     :param unit: of keys that are times
+    :param is_alone: whether the rows of this side meet nothing, and may be anywhere
     """
 
     columns: List[str]
     compared: List[str]
     unit: str
     partitions: int
+    is_alone: bool = False
 
     def pieces(self, table: Table, side: int) -> Table:
         """Cut a table, and give a row of :data:`PIECES` for each partition that has rows."""
@@ -58,6 +60,8 @@ class Split:
         return pyarrow.Table.from_pylist(found, PIECES)
 
     def _numbers(self, table: Table) -> Any:
+        if self.is_alone:
+            return pyarrow.array([n % self.partitions for n in range(table.num_rows)], pyarrow.int32())
         if not self.columns:  # every row meets every value
             return pyarrow.array([0] * table.num_rows, pyarrow.int32())
         kinds = [table.schema.field(name).type for name in self.columns]
@@ -82,12 +86,14 @@ class Stage:
 
     :param views: they, each with the schema of its source
     :param schema: the rows', before
+    :param partitions: the columns that hive partitions tell, of the rows and of each view's source
     :param following: how rows are cut for the next stage; None where this one is the last
     """
 
     wish: Wish
     views: List[Tuple[ViewPlan, Any]]
     schema: Any
+    partitions: List[FrozenSet[str]]
     split: Split
     following: Optional[Split]
 
@@ -97,14 +103,13 @@ class Stage:
         for side, data in zip(group.column("side").to_pylist(), group.column("data")):
             tables[side].append(pyarrow.ipc.open_stream(data.as_buffer()).read_all())
         rows = pyarrow.concat_tables(tables[0]) if tables[0] else self.schema.empty_table()
-        sources = [
-            (view, _side(pyarrow.concat_tables(tables[n]) if tables[n] else schema.empty_table(), view.view))
-            for n, (view, schema) in enumerate(self.views, 1)
-        ]
-        wish = self.wish
-        schema, batches = asof.joined(
-            _side(rows, "the rows"), wish.timestamp, sources, full_feature_names=wish.full_feature_names
-        )
+        given = _side(rows, "the rows", self.partitions[0])
+        sources = []
+        for n, (view, schema) in enumerate(self.views, 1):
+            values = pyarrow.concat_tables(tables[n]) if tables[n] else schema.empty_table()
+            sources.append((view, _side(values, view.view, self.partitions[n])))
+        full = self.wish.full_feature_names
+        schema, batches = asof.joined(given, self.wish.timestamp, sources, full_feature_names=full)
         features = pyarrow.Table.from_batches(batches, schema)
         return pyarrow.table([*rows.columns, *features.columns], schema=pyarrow.schema([*rows.schema, *schema]))
 
@@ -198,25 +203,43 @@ def joined_parts(
     """
     import ray.data
 
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    places, schema, where = _rows(wish, plan, spec, field)
-    reading, stages = _stages(wish, plan, places, schema, where)
+    reading, stages = _stages(wish, plan, _rows(wish, plan, spec, field))
     last = Written(stages[-1], plan, folder, name)
-    rows: Any = None
-    for number, stage in enumerate(stages):
-        items = reading[number].files()
-        read = ray.data.from_items(items, override_num_blocks=max(1, len(items)))
-        pieces = read.map_batches(reading[number], batch_size=1, batch_format="pyarrow")
-        met = (pieces if rows is None else rows.union(pieces)).groupby("partition", num_partitions=wish.num_partitions)
-        rows = met.map_groups(stage.cut if stage.following else last.__call__, batch_format="pyarrow")
-    found = outages.asked(rows.take_all, "%s: cannot join the rows" % field)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    before, context.raise_original_map_exception = context.raise_original_map_exception, True
+    try:
+        rows: Any = None
+        for number, stage in enumerate(stages):
+            items = reading[number].files()
+            read = ray.data.from_items(items, override_num_blocks=max(1, len(items)))
+            pieces = read.map_batches(reading[number], batch_size=1, batch_format="pyarrow")
+            met = pieces if rows is None else rows.union(pieces)
+            groups = met.groupby("partition", num_partitions=wish.num_partitions)
+            rows = groups.map_groups(stage.cut if stage.following else last.__call__, batch_format="pyarrow")
+        found = outages.asked(lambda: _taken(rows), "%s: cannot join the rows" % field)
+    finally:
+        context.raise_original_map_exception = before
     if not found:  # readers want columns
         write(folder, name + "-00000.parquet", last.finished(stages[-1].joined(PIECES.empty_table())))
         return [{"file": name + "-00000.parquet", "rows": 0, "valued": []}]
     return sorted(found, key=lambda part: str(part["file"]))
 
 
-def _rows(wish: Wish, plan: JoinPlan, spec: Dict[str, Any], field: str) -> Tuple[List[Place], Any, str]:
+def _taken(rows: Any) -> List[Dict[str, Any]]:
+    """Run the tasks; what one of them raises is raised as it was there, so that a mistake is known as one."""
+    import ray.exceptions
+
+    try:
+        found: List[Dict[str, Any]] = rows.take_all()
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, Exception):
+            raise error.cause from error
+        raise
+    return found
+
+
+def _rows(wish: Wish, plan: JoinPlan, spec: Dict[str, Any], field: str) -> Described:
     uris = [spec["uri"]] if isinstance(spec.get("uri"), str) else list(spec.get("uri") or [])
     kind = spec.get("format") or (datasets.format_of(uris[0]) if uris else None)
     if not plan.by_files or kind not in datasets.READERS or spec.get("options"):
@@ -225,49 +248,49 @@ def _rows(wish: Wish, plan: JoinPlan, spec: Dict[str, Any], field: str) -> Tuple
             "num_partitions out" % field
         )
     needed = [*plan.keys, wish.timestamp]
-    places, schema, where = described([Place(files.absolute(uri), kind) for uri in uris], field, needed)
-    datasets.check_columns(needed, schema.names, field, where)
-    entities.check_names(schema.names, plan.names(wish.full_feature_names), field)
-    return places, schema, where
+    rows = described([Place(files.absolute(uri), kind) for uri in uris], field, needed)
+    datasets.check_columns(needed, rows.schema.names, field, rows.where)
+    entities.check_names(rows.schema.names, plan.names(wish.full_feature_names), field)
+    return rows
 
 
-def _stages(
-    wish: Wish, plan: JoinPlan, places: List[Place], schema: Any, where: str
-) -> Tuple[List[Reading], List[Stage]]:
+def _stages(wish: Wish, plan: JoinPlan, told: Described) -> Tuple[List[Reading], List[Stage]]:
     """Give a stage for each set of keys, and what is read for each; raises as :func:`joined_parts` does."""
     by_keys: Dict[Tuple[str, ...], List[ViewPlan]] = {}
     for view in plan.views:
         by_keys.setdefault(tuple(sorted(key for key, _ in view.keys)), []).append(view)
-    made: List[Tuple[Split, Dict[int, Any], List[Tuple[ViewPlan, Any]], Any]] = []
+    made: List[Tuple[Split, Dict[int, Any], List[Tuple[ViewPlan, Any]], Any, List[FrozenSet[str]]]] = []
+    schema = told.schema
     for keys, views in (by_keys or {(): []}).items():
         sources = {n: _source(wish, view) for n, view in enumerate(views, 1)}
-        rows = Side(schema, lambda columns: iter(()), lambda: 0, where)
+        rows = _side(schema.empty_table(), told.where, told.partitions)
         sides = [
-            (view, Side(sources[n][1], lambda columns: iter(()), lambda: 0, view.uri))
+            (view, _side(sources[n].schema.empty_table(), view.uri, sources[n].partitions))
             for n, view in enumerate(views, 1)
         ]
         looked = [JoinedView(n, view, side, rows, wish.timestamp) for n, (view, side) in enumerate(sides)]
         cut = _split(wish, list(keys), looked)
         reads = {
-            n: (sources[n][0], sources[n][1], sources[n][1].names, _of_source(cut, list(keys), view))
+            n: (sources[n].places, sources[n].schema, sources[n].schema.names, _of_source(cut, list(keys), view))
             for n, view in enumerate(views, 1)
         }
-        made.append((cut, reads, [(view, sources[n][1]) for n, view in enumerate(views, 1)], schema))
+        partitions = [told.partitions, *(sources[n].partitions for n in sorted(sources))]
+        made.append((cut, reads, [(view, sources[n].schema) for n, view in enumerate(views, 1)], schema, partitions))
         features, _ = asof.joined(rows, wish.timestamp, sides, full_feature_names=wish.full_feature_names)
         schema = pyarrow.schema([*schema, *features])
     reading, stages = [], []
-    for number, (cut, reads, views_of, before) in enumerate(made):
-        first = {0: (places, before, before.names, cut)} if number == 0 else {}
+    for number, (cut, reads, views_of, before, partitions) in enumerate(made):
+        first = {0: (told.places, before, before.names, cut)} if number == 0 else {}
         reading.append(Reading({**first, **reads}))
         following = made[number + 1][0] if number + 1 < len(made) else None
-        stages.append(Stage(wish, views_of, before, cut, following))
+        stages.append(Stage(wish, views_of, before, partitions, cut, following))
     return reading, stages
 
 
-def _source(wish: Wish, view: ViewPlan) -> Tuple[List[Place], Any]:
-    places, schema, _ = described([entities.place_of(wish.repo, view)], "feature view %s" % view.view)
+def _source(wish: Wish, view: ViewPlan) -> Described:
+    source = described([entities.place_of(wish.repo, view)], "feature view %s" % view.view)
     wanted = {raw for _, raw in [*view.keys, *view.features]} | {view.timestamp, view.created}
-    return places, pyarrow.schema([column for column in schema if column.name in wanted])
+    return replace(source, schema=pyarrow.schema([column for column in source.schema if column.name in wanted]))
 
 
 def _split(wish: Wish, keys: List[str], views: List[JoinedView]) -> Split:
@@ -280,7 +303,7 @@ def _split(wish: Wish, keys: List[str], views: List[JoinedView]) -> Split:
                     "must be one, or leave num_partitions out" % key
                 )
     unit = arrow_types.unit_of(*(pyarrow.timestamp(view.unit) for view in views))
-    return Split(keys, [compared[key] for key in keys], unit, int(wish.num_partitions or 1))
+    return Split(keys, [compared[key] for key in keys], unit, int(wish.num_partitions or 1), not views)
 
 
 def _of_source(split: Split, keys: List[str], view: ViewPlan) -> Split:
@@ -288,11 +311,11 @@ def _of_source(split: Split, keys: List[str], view: ViewPlan) -> Split:
     return Split([raw[key] for key in keys], split.compared, split.unit, split.partitions)
 
 
-def _side(table: Table, where: str) -> Side:
+def _side(table: Table, where: str, partitions: Collection[str]) -> Side:
     def read(columns: List[str]) -> Any:
         return iter(table.select(columns).to_batches(max_chunksize=BATCH_ROWS))
 
-    return Side(table.schema, read, lambda: table.num_rows, where)
+    return Side(table.schema, read, lambda: table.num_rows, where, partitions)
 
 
 def _packed(table: Table) -> bytes:

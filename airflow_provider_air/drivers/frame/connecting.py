@@ -31,9 +31,11 @@ def connect_when_asked() -> None:
 def _prepare(ray: Any) -> None:
     for name in ASKING:
         ask = getattr(ray, name)
-        # Where it is defined, too: what a function has imported by name is found there.
+        connected = _connected_first(ray, ask)
+        # Where it is defined, too: what a function has imported by name is found there, and what Ray Data's actors
+        # hold (2.60) travels by its name, which must be that of the same object.
         for module in (ray, sys.modules[ask.__module__]):
-            setattr(module, name, _connected_first(ray, ask))
+            setattr(module, name, connected)
 
 
 def _connected_first(ray: Any, ask: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections.abc
 import importlib
 import inspect
+import re
 import typing
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
@@ -22,6 +23,8 @@ PUBLIC = ("ray.train", "ray.tune", "ray.data")
 DEPRECATED = "DEPRECATED"
 # What classes raise at arguments that they do not take.
 REFUSALS = (TypeError, ValueError, AttributeError, AssertionError, DeprecationWarning)
+# An import path without a colon.
+DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 _PLAIN = (str, bytes, int, float, bool, dict, list, tuple, set)
 
 
@@ -143,12 +146,17 @@ def _fit(value: Any, annotation: Any, home: Any, field: str) -> Any:
         return made(value, field)
     if isinstance(value, dict):
         return _of_dict(value, kinds, classes, home, field)
-    if isinstance(value, str) and (_takes(kinds, str) or not (classes or (kinds and ":" in value))):
+    if isinstance(value, str) and (_takes(kinds, str) or not (classes or _is_path(value, kinds))):
         return value
     if isinstance(value, str) or inspect.isclass(value) or inspect.isroutine(value):
         thing = found(value, field)
         return called(thing, {}, field) if kinds and _is_maker(thing, kinds, classes) else thing
     return value
+
+
+def _is_path(value: str, kinds: List[Any]) -> bool:
+    """Tell whether a text names something where no text is taken; one without a colon, where a function is."""
+    return bool(kinds) and (":" in value or (_takes_functions(kinds, []) and bool(DOTTED.fullmatch(value))))
 
 
 def _is_maker(thing: Any, kinds: List[Any], classes: List[Any]) -> bool:

@@ -99,8 +99,9 @@ def _trainable(run: Run) -> Tuple[Callable[[str], Any], List[Bundle]]:
     def trial(uri: str) -> Any:
         from . import trials
 
-        # The trial itself only waits for its Train run, whose workers ask for their own resources.
-        return _with_resources(trials.train_trial(config, build, uri), [{"CPU": 0.001}])
+        # The trial itself only waits for its Train run, whose workers ask for their own resources, maybe for every CPU.
+        # Tune refuses to reserve nothing; a byte is no share of a node.
+        return _with_resources(trials.train_trial(config, build, uri), [{"memory": 1}])
 
     return trial, bundles
 

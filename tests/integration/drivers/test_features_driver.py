@@ -129,6 +129,10 @@ def read_by_ray() -> dict[str, Any]:
             table = rows.table(rows.schema.names)
             numbers = [value - 2**60 for value in table.column("id").to_pylist()]
             found[str(count)] = [rows.count(), numbers == list(range(count)), list(map(str, rows.schema.types))]
+    with open(os.path.join(os.environ["TMPDIR"], "rows.json"), "w") as file:
+        file.write('[{"id": 1152921504606846977}, {"id": 2}]')
+    with entities.opened({"uri": file.name}, "datasets.train") as rows:
+        found["array"] = rows.table(["id"]).column("id").to_pylist()
     try:
         with entities.opened({"reader": "loops:no_flights"}, "datasets.train"):
             pass
@@ -147,7 +151,42 @@ def test_entities_that_a_reader_gives_keep_ids_types_and_order(submit: Submit) -
     types = ["int64", "string", "timestamp[us, tz=UTC]", "double"]
     assert found["0"] == [0, True, types]
     assert found["1000"] == [1000, True, types]
+    assert found["array"] == [2**60 + 1, 2]
     kind, said = found["absent"]
     assert kind == "ConfigurationProblem"
     assert said.startswith("datasets.train: loops:no_flights cannot read")
     assert (found["left"], found["keeps order"]) == ([], False)
+
+
+def joined_in_tasks() -> list[str]:
+    """Join rows with two values of one key and time, in a job."""
+    import datetime
+    import os
+    import tempfile
+
+    import pyarrow.parquet
+    from air_drivers.features import plan, ray_join, row_join  # type: ignore[import-not-found, unused-ignore]
+
+    folder = tempfile.mkdtemp()
+    rows, source = os.path.join(folder, "rows.parquet"), os.path.join(folder, "source.parquet")
+    pyarrow.parquet.write_table(pyarrow.table({"k": [1], "t": [datetime.date(2026, 1, 2)]}), rows)
+    twice = {"k": [1, 1], "t": [datetime.date(2026, 1, 1)] * 2, "f": [1, 2]}
+    pyarrow.parquet.write_table(pyarrow.table(twice), source)
+    view = plan.ViewPlan("v", source, "", [["k", "k"]], "t", None, 0.0, [["f", "f"]])
+    made = plan.JoinPlan("p", "s", "", True, [view], [], [["v", "f"]])
+    wish = row_join.Wish(folder, "s", timestamp="t", num_partitions=2)
+    try:
+        ray_join.joined_parts(wish, made, {"uri": rows}, folder, "part", "datasets.train")
+    except Exception as error:  # noqa: BLE001  # its kind is what is asked
+        return [type(error).__name__, str(error)]
+    return []
+
+
+@pytest.mark.full  # a shuffle
+def test_a_mistake_that_a_task_finds_is_the_authors_and_needs_no_retry(submit: Submit) -> None:
+    payload = function_payload(joined_in_tasks, (), {}, code_folders=[str(Path(__file__).parent)])
+
+    kind, said = submit(function.ENTRYPOINT, payload).succeeded()
+
+    assert kind == "ConfigurationProblem"
+    assert said.startswith("feature view v has several values of k=1 at 2026-01-01")

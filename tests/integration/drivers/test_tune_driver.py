@@ -80,7 +80,7 @@ def test_train_loops_are_tuned_and_the_best_config_feeds_the_next_training(submi
         "min",
         train_loop="loops:epochs",
         train_loop_config={"checkpoint_every": 2},
-        scaling_config={"num_workers": 1},
+        scaling_config={"num_workers": 1, "resources_per_worker": {"CPU": 4}},  # the whole cluster
     )
     result = TuneResult.from_value(start(submit, tmp_path, "loops", spec).succeeded())
     assert result.best_config == {"epochs": 4, "checkpoint_every": 2}

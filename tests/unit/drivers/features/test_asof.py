@@ -195,6 +195,31 @@ def test_keys_that_cannot_be_equal_are_refused_before_anything_is_read(left: Any
         found(pyarrow.table({"k": left, "t": [at(2)]}), source)
 
 
+@pytest.mark.parametrize("kind", [pyarrow.int64(), pyarrow.int8(), pyarrow.uint64(), pyarrow.float64()])
+@pytest.mark.parametrize("is_rows", [True, False])
+def test_what_a_partition_tells_equals_the_integer_that_is_written_so(kind: Any, is_rows: bool) -> None:
+    texts = pyarrow.array(["7", "0042", "a", None, "8"])
+    numbers = pyarrow.array([7, 42, None, 8], kind)
+    told, other = side(keyed(texts)), side(keyed(numbers))
+    told.partitions = {"k"}
+    rows, source = (told, other) if is_rows else (other, told)
+
+    schema, batches = asof.joined(rows, "t", [(view(), source)])
+
+    joined = pyarrow.Table.from_batches(list(batches), schema).column("f").to_pylist()
+    assert joined == ([0, None, None, 2, 3] if is_rows else [0, None, 3, 4])
+
+
+def keyed(keys: pyarrow.Array) -> pyarrow.Table:
+    return pyarrow.table({"k": keys, "t": [at(1)] * len(keys), "f": range(len(keys))})
+
+
+def test_no_views_give_no_features() -> None:
+    schema, batches = asof.joined(side(keyed(pyarrow.array(["a"]))), "t", [])
+
+    assert (schema.names, list(batches)) == ([], [])
+
+
 def test_the_value_that_was_created_last_counts() -> None:
     created = [at(1), at(3), None, at(2)]
     source = pyarrow.table({"k": [1] * 4, "t": [at(1)] * 4, "c": created, "f": ["first", "last", "never", "then"]})

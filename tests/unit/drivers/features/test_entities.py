@@ -44,6 +44,38 @@ def test_a_partition_above_the_place_is_a_column_where_it_is_needed(tmp_path: Pa
     assert rows_of(uri, "carrier").column("carrier").to_pylist() == ["AA"]
 
 
+@pytest.mark.parametrize(
+    "values", [["0042", "7"], ["3000000000", "1"], ["7"], ["a", "7"]], ids=["zero", "large", "small", "text"]
+)
+def test_a_partition_is_text_whatever_is_in_it_as_ray_reads_it(tmp_path: Path, values: list[str]) -> None:
+    for value in [*values, "__HIVE_DEFAULT_PARTITION__"]:
+        write(tmp_path / "sales" / f"store={value}" / "1.parquet", x=[1])
+
+    store = rows_of(str(tmp_path / "sales")).column("store")
+
+    assert store.type == pyarrow.string()
+    assert sorted(store.drop_null().to_pylist()) == sorted(values)
+    assert store.null_count == 1
+
+
+def test_a_column_that_files_have_is_what_they_say_also_where_a_folder_tells_it(tmp_path: Path) -> None:
+    write(tmp_path / "sales" / "store=7" / "1.parquet", x=[1], store=[7])
+    write(tmp_path / "sales" / "store=8" / "1.parquet", x=[2])
+
+    assert rows_of(str(tmp_path / "sales")).to_pydict() == {"x": [1, 2], "store": [7, 8]}
+
+
+def test_a_column_that_only_the_last_of_many_files_has_is_there(tmp_path: Path) -> None:
+    for number in range(70):
+        write(tmp_path / "rows" / f"{number:02}.parquet", x=pyarrow.array([number], pyarrow.int32()))
+    write(tmp_path / "rows" / "99.parquet", x=[2**40], y=["late"])
+
+    table = rows_of(str(tmp_path / "rows"))
+
+    assert table.column("x").to_pylist() == [*range(70), 2**40]
+    assert table.column("y").to_pylist() == [None] * 70 + ["late"]
+
+
 def test_files_whose_columns_differ_are_read_as_what_all_of_them_are(tmp_path: Path) -> None:
     write(tmp_path / "rows" / "1.parquet", x=pyarrow.nulls(1), y=pyarrow.array([1], pyarrow.int32()))
     write(tmp_path / "rows" / "2.parquet", x=["a"], y=pyarrow.array([2**40], pyarrow.int64()), z=[1.5])
@@ -67,6 +99,22 @@ def test_csv_and_json_are_read_with_an_id_as_it_is(tmp_path: Path) -> None:
 
     for name in ("rows.csv", "rows.jsonl"):
         assert rows_of(str(tmp_path / name)).column("user").to_pylist() == [1152921504606846977, None]
+
+
+def test_json_that_arrow_does_not_read_is_read_by_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "1.json").write_text('{"user": 1}\n')
+    (tmp_path / "rows" / "2.json").write_text('[{"user": 2}, {"user": 3}]')
+    asked = []
+
+    def by_ray(spec: Any, field: str, folder: str) -> None:
+        asked.append((spec["uri"], field))
+        write(Path(folder) / "0.parquet", user=[1, 2, 3])
+
+    monkeypatch.setattr(entities, "_by_ray", by_ray)
+
+    assert rows_of(str(tmp_path / "rows"), format="json").column("user").to_pylist() == [1, 2, 3]
+    assert asked == [(str(tmp_path / "rows"), "datasets.train")]
 
 
 def test_absent_rows_are_named(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow
 import pyarrow.parquet
@@ -36,6 +38,15 @@ def test_many_rows_are_in_a_file_for_each_of_many_readers(tmp_path: Path) -> Non
     assert writer.rows == 320_000
     assert (writer.values["n"], writer.values["none"]) == (320_000, 0)
     assert pyarrow.parquet.read_table(tmp_path / "out").column("n").to_pylist() == list(range(320_000))
+
+
+def test_a_cluster_of_more_cpus_finds_more_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = SimpleNamespace(is_initialized=lambda: True, cluster_resources=lambda: {"CPU": 32.0})
+    monkeypatch.setitem(sys.modules, "ray", cluster)
+
+    writer, _ = written(tmp_path / "out", 320_000, [320_000])
+
+    assert [part["rows"] for part in writer.parts] == [10_000] * 32
 
 
 def test_few_rows_are_in_one_file(tmp_path: Path) -> None:

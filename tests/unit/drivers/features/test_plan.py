@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from airflow_provider_air.drivers.features.plan import ComputedPlan, JoinPlan, ViewPlan, keep, kept
+from airflow_provider_air.drivers.features import compiling, feast_store, join
+from airflow_provider_air.drivers.features.plan import ComputedPlan, JoinPlan, ViewPlan, keep, kept, version_of
+from airflow_provider_air.drivers.features.row_join import Wish
+from airflow_provider_air.drivers.frame.running import Run
 from airflow_provider_air.drivers.wire.problems import ConfigurationProblem
 
 VIEW = ViewPlan("delays", "s3://b/delays", "", [["carrier", "carrier"]], "at", None, 3600.0, [["mean", "raw_mean"]])
@@ -25,7 +29,7 @@ def repo(tmp_path: Path) -> Path:
 
 
 def test_a_plan_that_was_kept_is_found(repo: Path, tmp_path: Path) -> None:
-    keep(str(repo), str(tmp_path / "runs"), PLAN)
+    keep(str(repo), str(tmp_path / "runs"), [PLAN], version_of(str(repo)))
 
     assert kept(str(repo), str(tmp_path / "runs"), "delay_v1") == PLAN
     assert kept(str(repo), str(tmp_path / "runs"), "delay_v2") is None
@@ -33,10 +37,35 @@ def test_a_plan_that_was_kept_is_found(repo: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("changed", ["registry.db", "repo/feature_store.yaml"])
 def test_another_registry_or_configuration_needs_another_plan(repo: Path, tmp_path: Path, changed: str) -> None:
-    keep(str(repo), str(tmp_path / "runs"), PLAN)
+    keep(str(repo), str(tmp_path / "runs"), [PLAN], version_of(str(repo)))
     with (tmp_path / changed).open("a") as file:
         file.write("\nentity_key_serialization_version: 3\n")
 
+    assert kept(str(repo), str(tmp_path / "runs"), "delay_v1") is None
+
+
+def test_a_plan_is_not_kept_where_the_registry_has_changed_since_it_was_compiled(repo: Path, tmp_path: Path) -> None:
+    before = version_of(str(repo))
+    (tmp_path / "registry.db").write_bytes(b"two")
+
+    keep(str(repo), str(tmp_path / "runs"), [PLAN], before)
+
+    assert kept(str(repo), str(tmp_path / "runs"), "delay_v1") is None
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_join_keeps_no_plan_of_a_registry_that_changes_while_it_is_compiled(
+    repo: Path, tmp_path: Path, by_hand: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compiled(store: Any, service: str) -> JoinPlan:
+        (tmp_path / "registry.db").write_bytes(b"two")
+        return PLAN
+
+    monkeypatch.setattr(compiling, "compiled", compiled)
+    monkeypatch.setattr(feast_store, "opened", lambda repo: None)
+    wish = Wish(str(repo), "delay_v1", str(tmp_path / "runs"))
+
+    assert join._planned(by_hand, wish, feast_store.Lazily(str(repo))) == PLAN
     assert kept(str(repo), str(tmp_path / "runs"), "delay_v1") is None
 
 
@@ -52,7 +81,7 @@ def test_another_registry_or_configuration_needs_another_plan(repo: Path, tmp_pa
 def test_where_the_registry_tells_no_version_nothing_is_kept(repo: Path, tmp_path: Path, registry: str) -> None:
     (repo / "feature_store.yaml").write_text(f"project: p\nregistry: {registry}\n")
 
-    keep(str(repo), str(tmp_path / "runs"), PLAN)
+    keep(str(repo), str(tmp_path / "runs"), [PLAN], version_of(str(repo)))
 
     assert kept(str(repo), str(tmp_path / "runs"), "delay_v1") is None
     assert not (tmp_path / "runs").exists()
@@ -60,7 +89,7 @@ def test_where_the_registry_tells_no_version_nothing_is_kept(repo: Path, tmp_pat
 
 @pytest.mark.parametrize("change", [{"version": 0}, {"views": [{"view": "v"}]}, {"more": 1}, None])
 def test_a_plan_that_cannot_be_read_is_none(repo: Path, tmp_path: Path, change: dict[str, object] | None) -> None:
-    keep(str(repo), str(tmp_path / "runs"), PLAN)
+    keep(str(repo), str(tmp_path / "runs"), [PLAN], version_of(str(repo)))
     (path,) = (tmp_path / "runs" / "_air_feature_plans").iterdir()
     told = json.loads(path.read_text())
     path.write_text("{" if change is None else json.dumps({**told, **change}))
@@ -69,7 +98,7 @@ def test_a_plan_that_cannot_be_read_is_none(repo: Path, tmp_path: Path, change: 
 
 
 def test_without_storage_nothing_is_kept(repo: Path) -> None:
-    keep(str(repo), None, PLAN)
+    keep(str(repo), None, [PLAN], version_of(str(repo)))
 
     assert kept(str(repo), None, "delay_v1") is None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,3 +104,11 @@ def test_without_ray_nothing_is_loaded_and_its_absence_is_told_as_ever(
 
     with pytest.raises(ModuleNotFoundError, match="No module named 'ray'"):
         imported("ray")
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_a_question_travels_by_its_name(name: str, standing_in: None) -> None:
+    """As in the actors of Ray Data, which hold some."""
+    connect_when_asked()
+
+    assert pickle.loads(pickle.dumps(getattr(imported("ray"), name))) is getattr(imported("ray.state"), name)

@@ -99,6 +99,7 @@ def test_what_is_meant_as_it_is_stays_so() -> None:
         "extra": {"name": "x", "args": {"power": 3}},
         "unknown": "any:thing",
         "engine": None,
+        "drive": "fast",
     }
     made = fitted(**plain)
     assert made == {**plain, "unknown": made["unknown"]}
@@ -106,7 +107,7 @@ def test_what_is_meant_as_it_is_stays_so() -> None:
     assert fitted(split="all")["split"] == "all"
 
 
-@pytest.mark.parametrize("spec", [f"{HERE}:double", double])
+@pytest.mark.parametrize("spec", [f"{HERE}:double", f"{HERE}.double", double])
 def test_a_function_is_not_called_where_a_function_is_taken(spec: Any) -> None:
     assert fitted(drive=spec)["drive"] is double
 
@@ -126,6 +127,7 @@ def test_a_class_is_made_only_where_its_object_is_taken() -> None:
         ({"engines": [{}, {"colour": 1}]}, ["car.engines[1]: Engine has no 'colour'"]),
         ({"by_name": {"front": {"colour": 1}}}, ["car.by_name.front: Engine has no 'colour'"]),
         ({"engine": f"{HERE}:nothing"}, ["car.engine", "'nothing'"]),
+        ({"drive": f"{HERE}.nothing"}, ["car.drive", "'nothing'"]),
         ({"engine": "V8"}, ["car.engine: 'V8' is no import path"]),
         ({"engine": {"name": f"{HERE}:engine", "args": {"colour": 1}}}, ["car.engine: engine has no 'colour'"]),
     ],

@@ -239,3 +239,16 @@ def walked() -> dict[str, Any]:
     from ray import tune
 
     return {"x": tune.grid_search([1, 2])}
+
+
+def test_a_trial_that_waits_for_a_train_run_reserves_nothing_that_the_run_may_need(
+    by_hand: Run, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray.tune")
+    by_hand.config.update(train_loop="json:dumps", scaling_config={"num_workers": 2}, param_space={})
+
+    trainable, bundles = driver._trainable(by_hand)
+
+    reserved = trainable(str(tmp_path))._resources.bundles
+    assert bundles == [{"CPU": 1.0}, {"CPU": 1.0}]
+    assert reserved == [{"memory": 1.0}]
