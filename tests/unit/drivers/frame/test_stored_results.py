@@ -62,6 +62,11 @@ def test_a_result_up_to_a_records_size_travels_where_there_is_no_storage(tmp_pat
     assert written(tmp_path, BIG) == BIG
 
 
+@pytest.mark.parametrize("value", [10**5000, {"of": [-(10**5000)]}, {10**5000: "many digits"}], ids=["1", "2", "3"])
+def test_a_number_of_more_digits_than_python_writes_travels(value: Any, tmp_path: Path) -> None:
+    assert decode(written(tmp_path, value)) == value
+
+
 def test_a_larger_one_without_storage_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(stored_results.TooLarge, match="give the task storage="):
         written(tmp_path, "x" * 4 * 1024 * 1024)
