@@ -246,7 +246,8 @@ KINDS = [
     Kind(
         "`pip` or `uv` as a `pyproject.toml`, an `uv.lock`, or the folder of a project",
         "what the project depends on; in the versions of the `uv.lock` beside it, or else from where "
-        "`[tool.uv.sources]` says; without groups for development, Ray itself, and the project's own code. Other locks are an error that names the way",
+        "`[tool.uv.sources]` says; without groups for development, Ray itself, and the project's own code. Other locks "
+        "are an error that names the way",
         {
             "pyproject": reads(
                 {"pyproject.toml": PROJECT}, "uv", "pyproject.toml", ["httpx[http2]>=0.27", "mine-core"]
