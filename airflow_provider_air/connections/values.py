@@ -47,6 +47,11 @@ def carried(value: Any, log: Log, name: str = "result") -> Any:
     return home
 
 
+def has_outputs(home: Any) -> bool:
+    """Tell whether what an XCom carries is a dict of which Airflow makes XComs by its keys (``multiple_outputs``)."""
+    return isinstance(home, dict) and TAG not in home and all(isinstance(key, str) for key in home)
+
+
 def _listed(paths: Sequence[str]) -> str:
     more = len(paths) - MOST_PATHS
     return spelled(", ".join(paths[:MOST_PATHS]) + (f" and {more} more" if more > 0 else ""))
