@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_air.contracts.connections import Connections, GoogleAccount
 
 _CONTENT_TYPE = "application/octet-stream"
+_IF_IT_STAYS = "If it stays, correct the connection's key or its identity"
 # Metadata of an object that was written as a new one: whose request it was.
 _WRITER = "air-writer"
 # A metadata server gives out a token that it has had for a while.
@@ -238,13 +239,15 @@ class GcsBucket:
             ) from error
         except GoogleAuthError as error:
             if may_pass(error):
-                raise UnavailableError(f"Google does not answer: {error}", where=where) from error
+                raise UnavailableError(f"Google does not answer: {error}", where=where, hint=_IF_IT_STAYS) from error
             raise ConfigurationError(
                 f"Google rejects the credentials: {error}", where=where, hint="Correct the connection"
             ) from error
         except exceptions.ClientError as error:
             if may_pass(error):
-                raise UnavailableError(f"Google Cloud Storage failed: {error.message}", where=where) from error
+                raise UnavailableError(
+                    f"Google Cloud Storage failed: {error.message}", where=where, hint=_IF_IT_STAYS
+                ) from error
             raise ConfigurationError(
                 f"Google Cloud Storage refuses: {error.message}", where=where, hint="Correct the storage's root"
             ) from error

@@ -292,7 +292,8 @@ class S3Bucket:
                 f"S3 rejects the credentials: {message or code}", where=where, hint="Correct the aws connection"
             )
         if is_passing:
-            return UnavailableError(f"S3 failed: {code}: {message}", where=where)
+            hint = "If it stays, look at the credentials of the aws connection"
+            return UnavailableError(f"S3 failed: {code}: {message}", where=where, hint=hint)
         return ConfigurationError(
             f"S3 refuses: {code}: {message}", where=where, hint="Correct the bucket or its region"
         )

@@ -287,7 +287,7 @@ def test_a_job_that_may_outlive_its_token_is_refused(google: GoogleTokens, lifet
 @pytest.mark.parametrize(
     ("connection", "status", "kind", "message"),
     [
-        ({}, 400, UnavailableError, "Google does not answer"),
+        ({}, 400, UnavailableError, "Google does not answer.*If it stays, correct its key or its identity"),
         ({}, 503, UnavailableError, "Google does not answer"),
         ({"keyfile_dict": "{"}, 200, ConfigurationError, "does not lead into Google: Invalid key JSON"),
         ({"keyfile_dict": '{"private_key": "x"}'}, 200, ConfigurationError, "Correct its key"),
