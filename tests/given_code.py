@@ -178,10 +178,46 @@ LOCKED = [
     "tzdata==2025.2 ; (sys_platform == 'win32')",
 ]
 PROJECT = '[project]\nname = "mine"\nversion = "0.1.0"\ndependencies = ["httpx[http2]>=0.27", "ray", "mine-core"]\n'
+SOURCES = """
+[project]
+name = "mine"
+dependencies = ["ray", "On.Git[fast]>=2; python_version < '4'", "on-a-branch", "by_url", "inner==1", "open"]
+[tool.uv.sources]
+on-git = {git = "https://g/on-git", tag = "v1", subdirectory = "lib"}
+on-a-branch = [{git = "ssh://git@g/b.git", branch = "main"}]
+by-url = {url = "https://h/by_url.whl"}
+inner = {index = "private"}
+ray = {path = "../ray"}
+[[tool.uv.index]]
+name = "private"
+url = "https://private/simple"
+explicit = true
+[[tool.uv.index]]
+name = "unused"
+url = "https://unused/simple"
+explicit = true
+[[tool.uv.index]]
+url = "https://mirror/simple"
+default = true
+"""
+FROM_SOURCES = [
+    "--index-url https://mirror/simple",
+    "--extra-index-url https://private/simple",
+    "On.Git[fast] @ git+https://g/on-git@v1#subdirectory=lib ; python_version < '4'",
+    "on-a-branch @ git+ssh://git@g/b.git@main",
+    "by_url @ https://h/by_url.whl",
+    "inner==1",
+    "open",
+]
 HASHED = "numpy==2.3.0 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n"
 
 CODE = below("code", "main.py", "lib/a.py")
 SIGNED = "https://host/a%20b/code.zip?X-Amz-Signature=ab%2Fcd&X-Amz-Expires=900"
+
+
+def in_bytes(text: str, encoding: str) -> str:
+    """Give a file's content of another encoding than UTF-8, as :func:`plant` takes it."""
+    return text.encode(encoding).decode("utf-8", "surrogateescape")
 
 
 def plant(root: Path, tree: dict[str, Any]) -> None:

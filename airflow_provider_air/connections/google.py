@@ -61,7 +61,9 @@ class ConnectedGoogle:
             yield
         except GoogleAuthError as error:
             if may_pass(error):
-                raise UnavailableError(f"Google does not answer: {error}", where=where) from error
+                raise UnavailableError(
+                    f"Google does not answer: {error}", where=where, hint="If it stays, correct its key or its identity"
+                ) from error
             raise ConfigurationError(
                 f"Google gives the connection no token: {error}", where=where, hint="Correct its key or its identity"
             ) from error

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from airflow_provider_air.contracts.runs import Log
 
 MOST_PATHS = 5
+# Beyond 64 bits.
+MOST_DECIMAL_EXPONENT = 20
 
 
 def carried(value: Any, log: Log, name: str = "result") -> Any:
@@ -43,6 +45,11 @@ def carried(value: Any, log: Log, name: str = "result") -> Any:
     if border.told:
         log.warning("These cannot leave this process, and only their text is in the XCom: %s", _listed(border.told))
     return home
+
+
+def has_outputs(home: Any) -> bool:
+    """Tell whether what an XCom carries is a dict of which Airflow makes XComs by its keys (``multiple_outputs``)."""
+    return isinstance(home, dict) and TAG not in home and all(isinstance(key, str) for key in home)
 
 
 def _listed(paths: Sequence[str]) -> str:
@@ -105,9 +112,20 @@ def _has_plain_keys(value: dict[Any, Any]) -> bool:
 def _comes_home(value: Any) -> bool:
     """Try a value's way there and back; one that could be taken for something encoded does not come home as itself."""
     try:
-        return TAG not in (sent := _sent(value)) and _is_same(_received(sent), value)
+        return not _is_vast(value) and TAG not in (sent := _sent(value)) and _is_same(_received(sent), value)
     except Exception:  # noqa: BLE001  # whatever it is, it will not be raised after the job has succeeded
         return False
+
+
+def _is_vast(value: Any) -> bool:
+    """Tell whether it is or holds a ``Decimal`` of which Airflow's serializer would make an integer, for minutes."""
+    if isinstance(value, decimal.Decimal):
+        return value.is_finite() and value.adjusted() > MOST_DECIMAL_EXPONENT
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (list, tuple, set, frozenset)):
+        return False
+    return any(map(_is_vast, value))
 
 
 def _crosses(value: Any) -> bool:

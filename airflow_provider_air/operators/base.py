@@ -321,10 +321,16 @@ class RayJobOperator(RunOperator):
 
     def done(self, context: Context, result: Any) -> Any:
         """Give the job's result, whose values Airflow takes."""
-        from airflow_provider_air.connections.values import carried
+        from airflow_provider_air.connections.values import carried, has_outputs
 
         # The job has succeeded: nothing in its value may fail the task now.
         result = carried(result, self.log)
+        if self.multiple_outputs and result is not None and not has_outputs(result):
+            self.log.warning(
+                "There are no XComs by the result's keys ('multiple_outputs'): it is no dict with text keys, or stands "
+                "for one, see load_result()"
+            )
+            self.multiple_outputs = False
         self.push_result(context, result)
         with quietly(self.log, "The events of the task's outlets do not say what has come of it"):
             tell_outlets(self.outlets, context, self.told_of_asset(result), self._facts)

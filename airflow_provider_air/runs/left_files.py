@@ -145,9 +145,11 @@ def report_path(submission_id: str) -> str:
 
 
 def _is_of(path: str, submission_id: str) -> bool:
-    """Tell whether a file is a job's result, a table of it, or its report: ``results/ID.json``, ``ID-1.parquet``."""
+    """Tell whether a file is a job's result, a part of it, or its report: ``results/ID.json``, ``ID-1.parquet``."""
     name = path.rpartition("/")[2].removeprefix(submission_id)
     stem, _, ending = name.partition(".")
     if path == report_path(submission_id):
         return True
-    return (not stem and ending == "json") or (stem[:1] == "-" and stem[1:].isdecimal() and ending == "parquet")
+    return (not stem and ending == "json") or (
+        stem[:1] == "-" and stem[1:].isdecimal() and ending in ("json", "parquet")
+    )

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from airflow_provider_air.contracts.storage import JobAccess, StoredFile
 from airflow_provider_air.drivers.wire import names as driver_names
+from airflow_provider_air.drivers.wire.error_kinds import EXPIRED, OUTAGE, kind_of
 from airflow_provider_air.errors import ConfigurationError, UnavailableError
 from airflow_provider_air.storage.credentials import check_credentials, check_lifetime
 from airflow_provider_air.storage.paths import BucketRoot
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_air.contracts.connections import Connections, GoogleAccount
 
 _CONTENT_TYPE = "application/octet-stream"
-# Request timeout, conflict, too many requests: the answers in 400 to 499 that may be others later.
-_MAY_PASS = (408, 409, 429)
+_IF_IT_STAYS = "If it stays, correct the connection's key or its identity"
 # Metadata of an object that was written as a new one: whose request it was.
 _WRITER = "air-writer"
 # A metadata server gives out a token that it has had for a while.
@@ -231,7 +231,7 @@ class GcsBucket:
                 where=where,
                 hint="Create it, or correct the storage's root",
             ) from error
-        except (exceptions.Forbidden, exceptions.Unauthorized) as error:
+        except exceptions.Forbidden as error:
             raise ConfigurationError(
                 f"Google Cloud Storage denies access: {error.message}",
                 where=where,
@@ -239,13 +239,15 @@ class GcsBucket:
             ) from error
         except GoogleAuthError as error:
             if may_pass(error):
-                raise UnavailableError(f"Google does not answer: {error}", where=where) from error
+                raise UnavailableError(f"Google does not answer: {error}", where=where, hint=_IF_IT_STAYS) from error
             raise ConfigurationError(
                 f"Google rejects the credentials: {error}", where=where, hint="Correct the connection"
             ) from error
         except exceptions.ClientError as error:
-            if error.code in _MAY_PASS:
-                raise UnavailableError(f"Google Cloud Storage failed: {error.message}", where=where) from error
+            if may_pass(error):
+                raise UnavailableError(
+                    f"Google Cloud Storage failed: {error.message}", where=where, hint=_IF_IT_STAYS
+                ) from error
             raise ConfigurationError(
                 f"Google Cloud Storage refuses: {error.message}", where=where, hint="Correct the storage's root"
             ) from error
@@ -253,8 +255,6 @@ class GcsBucket:
             raise UnavailableError(f"Google Cloud Storage does not answer: {error}", where=where) from error
 
 
-def may_pass(error: Any) -> bool:
-    """Tell whether the same call may succeed later, of what a ``GoogleAuthError`` says."""
-    from google.auth.exceptions import TransportError
-
-    return isinstance(error, TransportError) or bool(getattr(error, "retryable", False))
+def may_pass(error: Exception) -> bool:
+    """Tell whether a retry, which may bring new credentials, may succeed, of what Google's libraries raise."""
+    return kind_of(error) in (OUTAGE, EXPIRED)

@@ -18,6 +18,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from airflow_provider_air.contracts.storage import JobAccess, StoredFile
+from airflow_provider_air.drivers.wire.error_kinds import EXPIRED, OUTAGE, kind_of_aws
 from airflow_provider_air.errors import ConfigurationError, UnavailableError
 from airflow_provider_air.storage.credentials import check_credentials, check_lifetime
 from airflow_provider_air.storage.paths import BucketRoot
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 # What S3 and its kin answer where a key or a bucket is not there, or not for us.
 _ABSENT = ("NoSuchKey", "404", "NotFound")
 _DENIED = ("AccessDenied", "403", "AllAccessDisabled", "AccountProblem")
-_REJECTED = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired")
+_REJECTED = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken")
+# A retry may bring new credentials.
+_PASSING = (OUTAGE, EXPIRED)
 _TAKEN = ("PreconditionFailed", "412")
 # What one request removes at most.
 _REMOVED_AT_ONCE = 1000
@@ -247,7 +250,7 @@ class S3Bucket:
         failed = self._s3.delete_objects(Bucket=self._root.bucket, Delete=objects).get("Errors", [])
         if failed:
             code, message = str(failed[0].get("Code")), str(failed[0].get("Message") or "")
-            raise self._problem(code, message, where, is_passing=code in ("InternalError", "SlowDown"))
+            raise self._problem(code, message, where, is_passing=kind_of_aws(code) in _PASSING)
 
     def _file(self, item: Any) -> StoredFile:
         return StoredFile(self._root.path(item["Key"]), item["Size"], item["LastModified"].timestamp())
@@ -289,7 +292,8 @@ class S3Bucket:
                 f"S3 rejects the credentials: {message or code}", where=where, hint="Correct the aws connection"
             )
         if is_passing:
-            return UnavailableError(f"S3 failed: {code}: {message}", where=where)
+            hint = "If it stays, look at the credentials of the aws connection"
+            return UnavailableError(f"S3 failed: {code}: {message}", where=where, hint=hint)
         return ConfigurationError(
             f"S3 refuses: {code}: {message}", where=where, hint="Correct the bucket or its region"
         )
@@ -298,8 +302,7 @@ class S3Bucket:
 def may_pass(error: Any) -> bool:
     """Tell whether the same call may succeed later, of what AWS has answered (a botocore ``ClientError``)."""
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
-    passing = ("RequestTimeout", "Throttling", "ThrottlingException", "SlowDown")
-    return status >= 500 or status in (408, 409, 429) or _code(error) in passing
+    return kind_of_aws(_code(error), status) in _PASSING
 
 
 def _code(error: Any) -> str:

@@ -56,7 +56,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, PurePath) else value
 
 
-def _packages(value: Any, field: str, roots: Sequence[Path]) -> Any:
+def _packages(value: Any, field: str, roots: Sequence[Path], where: str | None = None) -> Any:
     """Give ``pip`` or ``uv`` with a list of packages, as Ray wants it on the cluster."""
     if isinstance(value, str):
         return packages_of(located(value, roots), field)
@@ -67,17 +67,17 @@ def _packages(value: Any, field: str, roots: Sequence[Path]) -> Any:
         raise ConfigurationError(
             f"'{field}' must be a list of packages, or the path of a file that lists them, not {value!r}"
         )
-    return expanded(value, field, lambda name: located(name, roots))
+    return expanded(value, field, lambda name: located(name, roots), where)
 
 
 def _conda(value: Any, field: str, roots: Sequence[Path]) -> Any:
     """Give ``conda`` as Ray wants it on the cluster: the content of a file; a name is that of an environment there."""
-    start = roots
+    start, where = roots, None
     if isinstance(value, str):
         if not value.endswith((".yml", ".yaml")):
             return value
         path = located(value, roots)
-        start = (path.parent,)
+        start, where = (path.parent,), str(path)
         value = _yaml(path, field)
     if not isinstance(value, dict):
         raise ConfigurationError(f"'{field}' must be an environment's name, file or content, not {value!r}")
@@ -87,7 +87,7 @@ def _conda(value: Any, field: str, roots: Sequence[Path]) -> Any:
     return {
         **value,
         "dependencies": [
-            {**item, "pip": _packages(item["pip"], f"{field}.pip", start)}
+            {**item, "pip": _packages(item["pip"], f"{field}.pip", start, where)}
             if isinstance(item, dict) and item.get("pip")
             else item
             for item in dependencies

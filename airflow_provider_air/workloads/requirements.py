@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_air.errors import ConfigurationError
-from airflow_provider_air.workloads import uv_lock
+from airflow_provider_air.workloads import uv_lock, uv_sources
 
 # What a folder of a project may hold, the most exact first.
 PROJECT_FILES = (uv_lock.LOCK_FILE, "pyproject.toml", "requirements.txt")
@@ -17,6 +18,22 @@ _OTHERS = "Write them to a requirements.txt, such as by 'poetry export', 'pipenv
 # pip's own: a comment begins a line or follows a space.
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _INCLUDE = re.compile(r"(-r|--requirement|-c|--constraint)(?:\s*=\s*|\s+|(?<=-[rc]))(\S.*)")
+# pip's own: how a file says which encoding it has.
+_CODING = re.compile(rb"#.*coding[:=]\s*([-\w.]+)")
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# Of an option, or of a package that is taken from somewhere.
+_PLACES = re.compile(
+    r"(?:-f|--find-links|-i|--index-url|--extra-index-url)(?:\s*=\s*|\s+|(?<=-[fi]))(\S+)"
+    r"|(?:(?:-e|--editable)[\s=]+)?(?:[\w.-]+\s*(?:\[[^\]]*\]\s*)?@\s*)?((?:\w+\+)?file:\S+)"
+    r"|(?:(?:-e|--editable)[\s=]+)?[\w.-]+\s*(?:\[[^\]]*\]\s*)?@\s*(\S+)"
+)
+_FILE = re.compile(r"(?:\w+\+)?file:(//)?(?=/)")
 _LOCAL = re.compile(
     r"(?:(?:-e|--editable)[\s=]+)?(\.{1,2}(?:/.*)?$|\.{1,2}\[|[^\s@:]+/|[^\s@:/]+\.(?:whl|zip|tar\.gz)$)"
 )
@@ -37,7 +54,9 @@ def packages_of(path: Path, field: str) -> list[str]:
             raise ConfigurationError(
                 f"'{field}' names a folder that lists no packages", where=str(path), hint=f"None of {PROJECT_FILES}"
             )
-        path = found[0]
+        # Many a pyproject.toml is there for tools alone.
+        is_for_tools = found[0].suffix == ".toml" and len(found) > 1 and not _has_packages(_toml(found[0], field))
+        path = found[1] if is_for_tools else found[0]
     if path.name == uv_lock.LOCK_FILE:
         return uv_lock.locked_packages(_toml(path, field), path, field, _project_beside(path, field))
     if path.suffix == ".toml":
@@ -47,17 +66,18 @@ def packages_of(path: Path, field: str) -> list[str]:
     return list(_lines(path, field, ()))
 
 
-def expanded(lines: Sequence[str], field: str, locate: Callable[[str], Path]) -> list[str]:
+def expanded(lines: Sequence[str], field: str, locate: Callable[[str], Path], where: str | None = None) -> list[str]:
     """
     Give an author's own list, with what files say that it includes by a relative path; all else is the cluster's.
 
+    :param where: the file that the list is of, which speaks of this host
     :raises ConfigurationError: such a file cannot be read, or lists what is on this host alone
     """
     packages: list[str] = []
     for line in lines:
         option, name = _include(line.strip())
         if option is None or _is_elsewhere(name) or name.startswith("/"):
-            _refuse_local(line.strip(), field)
+            _refuse_local(line.strip(), field, where)
             packages.append(line)
             continue
         _refuse_constraints(option, name, field)
@@ -68,19 +88,41 @@ def expanded(lines: Sequence[str], field: str, locate: Callable[[str], Path]) ->
 def read_text(path: Path, field: str) -> str:
     """:raises ConfigurationError: the file cannot be read as text."""
     try:
-        return path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        return _decoded(path.read_bytes())
+    except (OSError, UnicodeError, LookupError) as error:
         hint = "A relative path starts at the DAG file's folder or at that of its bundle; packages go into a list"
         raise ConfigurationError(
             f"'{field}' names a file that cannot be read: {error}", where=str(path), hint=hint
         ) from None
 
 
+def _decoded(data: bytes) -> str:
+    """Read text as pip does: by its byte order mark, or by the encoding that its first lines name; else as UTF-8."""
+    for mark, name in _MARKS:
+        if data.startswith(mark):
+            return data.decode(name)
+    named = [found for line in data.split(b"\n")[:2] if (found := _CODING.match(line))]
+    return data.decode(named[0][1].decode("ascii") if named else "utf-8")
+
+
+def _joined(text: str) -> Iterator[str]:
+    """Put lines together that a backslash continues, as pip does: a line of comment is continued by none."""
+    begun = ""
+    for line in text.splitlines():
+        is_comment = _COMMENT.match(line) is not None
+        if line.endswith("\\") and not is_comment:
+            begun += line.strip("\\")
+        else:
+            yield f"{begun} {line}" if is_comment else begun + line
+            begun = ""
+    yield begun
+
+
 def _lines(path: Path, field: str, above: tuple[Path, ...]) -> Iterator[str]:
     if path in above:
         raise ConfigurationError(f"'{field}' names a file that includes itself", where=str(path))
     # As pip does: lines are joined first, and then lose their comments.
-    for whole in read_text(path, field).replace("\r\n", "\n").replace("\\\n", "").split("\n"):
+    for whole in _joined(read_text(path, field)):
         line = _COMMENT.sub("", whole).strip()
         option, name = _include(line)
         if option is not None and not _is_elsewhere(name):
@@ -111,12 +153,27 @@ def _refuse_constraints(option: str, name: str, field: str) -> None:
 
 
 def _refuse_local(line: str, field: str, where: str | None = None) -> None:
-    if "://" not in line and "${" not in line and _LOCAL.match(line):
+    """:param where: the file that says so, which speaks of this host; an author's own list may mean the cluster's."""
+    if "${" not in line and _is_local(line, is_listed=where is None):
         raise ConfigurationError(
             f"'{field}' names {line!r}, which is on this host alone",
             where=where,
             hint="Ship it by 'py_modules', and list what it needs",
         )
+
+
+def _is_local(line: str, *, is_listed: bool) -> bool:
+    found = _PLACES.match(line)
+    if found is None:
+        return "://" not in line and _LOCAL.match(line) is not None
+    place = next(filter(None, found.groups()))
+    if place.startswith("/") or _FILE.match(place):
+        return not is_listed
+    return ":" not in place or place.startswith("file:")
+
+
+def _has_packages(content: Mapping[str, Any]) -> bool:
+    return "dependencies" in (content.get("project") or {})
 
 
 def _of_project(path: Path, field: str) -> list[str]:
@@ -129,7 +186,10 @@ def _of_project(path: Path, field: str) -> list[str]:
         raise ConfigurationError(
             f"'{field}' names a project without [project] dependencies", where=str(path), hint=_OTHERS
         )
-    return [line for line in project.get("dependencies") or () if not uv_lock.is_ray(line)]
+    wanted = [line for line in project.get("dependencies") or () if not uv_lock.is_ray(line)]
+    for line in wanted:
+        _refuse_local(line, field, str(path))
+    return uv_sources.resolved(wanted, content, path, field)
 
 
 def _project_beside(lock: Path, field: str) -> dict[str, Any] | None:

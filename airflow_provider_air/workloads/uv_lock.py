@@ -25,7 +25,7 @@ _Key = tuple[str, str]
 def is_ray(requirement: str) -> bool:
     """Tell whether a requirement is Ray itself."""
     found = re.match(r"\s*([A-Za-z0-9._-]+)", requirement)
-    return found is not None and _normal(found[1]) == "ray"
+    return found is not None and normal(found[1]) == "ray"
 
 
 def locked_packages(lock: Mapping[str, Any], path: Path, field: str, project: Mapping[str, Any] | None) -> list[str]:
@@ -40,7 +40,7 @@ def locked_packages(lock: Mapping[str, Any], path: Path, field: str, project: Ma
     """
     if lock.get("version") != 1 or not isinstance(lock.get("package"), list):
         raise _wrong(path, field, "is of a version that is not known here")
-    packages = {(_normal(one["name"]), str(one.get("version", ""))): one for one in lock["package"]}
+    packages = {(normal(one["name"]), str(one.get("version", ""))): one for one in lock["package"]}
     root = _root(packages, path, field, project)
     needed = _needed(packages, root, path, field)
     lines, indexes = [], []
@@ -56,7 +56,7 @@ def locked_packages(lock: Mapping[str, Any], path: Path, field: str, project: Ma
 def _root(packages: Mapping[_Key, Any], path: Path, field: str, project: Mapping[str, Any] | None) -> _Key:
     own = (project or {}).get("project") or {}
     if "name" in own:
-        found = [key for key in packages if key[0] == _normal(str(own["name"]))]
+        found = [key for key in packages if key[0] == normal(str(own["name"]))]
     else:
         found = [key for key, one in packages.items() if "." in _local_places(one)]
     if len(found) != 1:
@@ -65,8 +65,8 @@ def _root(packages: Mapping[_Key, Any], path: Path, field: str, project: Mapping
         match[0] for line in own.get("dependencies") or () if (match := re.match(r"[A-Za-z0-9._-]+", line.strip()))
     }
     known = (packages[found[0]].get("metadata") or {}).get("requires-dist")
-    held = {_normal(one["name"]) for one in known or ()}
-    if known is not None and (missing := sorted(name for name in asked if _normal(name) not in held)):
+    held = {normal(one["name"]) for one in known or ()}
+    if known is not None and (missing := sorted(name for name in asked if normal(name) not in held)):
         raise _wrong(path, field, f"is older than its pyproject.toml: it lacks {missing[0]}", hint="Run 'uv lock'")
     return found[0]
 
@@ -90,13 +90,13 @@ def _needed(packages: Mapping[_Key, Any], root: _Key, path: Path, field: str) ->
 
 
 def _edges(package: Mapping[str, Any], extra: str) -> Iterator[Mapping[str, Any]]:
-    if _normal(package["name"]) != "ray":
+    if normal(package["name"]) != "ray":
         optional = package.get("optional-dependencies") or {}
         yield from optional.get(extra, ()) if extra else package.get("dependencies", ())
 
 
 def _target(packages: Mapping[_Key, Any], edge: Mapping[str, Any], path: Path, field: str) -> _Key:
-    name, version = _normal(edge["name"]), edge.get("version")
+    name, version = normal(edge["name"]), edge.get("version")
     found = [key for key in packages if key[0] == name and version in (None, key[1])]
     if len(found) > 1:
         found = [key for key in found if packages[key].get("source") == edge.get("source")]
@@ -127,7 +127,7 @@ def _marker(conditions: _Conditions) -> str:
 def _line(package: Mapping[str, Any], path: Path, field: str) -> tuple[str | None, str | None]:
     """Give a package's line, none for what is code of the project, and the index it needs beside PyPI."""
     name, source = package["name"], package.get("source") or {}
-    if _normal(name) == "ray" or _local_places(package):
+    if normal(name) == "ray" or _local_places(package):
         return None, None
     if "registry" in source and "://" in source["registry"]:
         index = source["registry"].rstrip("/")
@@ -151,7 +151,8 @@ def _local_places(package: Mapping[str, Any]) -> list[str]:
     return [source[kind] for kind in ("virtual", "editable", "directory") if kind in source]
 
 
-def _normal(name: str) -> str:
+def normal(name: str) -> str:
+    """Give a package's name as all its spellings are compared."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 

@@ -175,7 +175,8 @@ def store_that_says(reply: bytes) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("status", "code", "kind", "message"),
     [
-        (400, "ExpiredToken", ConfigurationError, "S3 rejects the credentials: so it is"),
+        (400, "ExpiredToken", UnavailableError, "S3 failed: ExpiredToken: so it is"),
+        (403, "SignatureDoesNotMatch", ConfigurationError, "S3 rejects the credentials: so it is"),
         (400, "AuthorizationHeaderMalformed", ConfigurationError, "S3 refuses.*Correct the bucket or its region"),
         (409, "OperationAborted", UnavailableError, "S3 failed: OperationAborted"),
     ],
@@ -286,7 +287,7 @@ def test_a_job_that_may_outlive_its_token_is_refused(google: GoogleTokens, lifet
 @pytest.mark.parametrize(
     ("connection", "status", "kind", "message"),
     [
-        ({}, 400, ConfigurationError, "Google gives the connection no token.*Correct its key or its identity"),
+        ({}, 400, UnavailableError, "Google does not answer.*If it stays, correct its key or its identity"),
         ({}, 503, UnavailableError, "Google does not answer"),
         ({"keyfile_dict": "{"}, 200, ConfigurationError, "does not lead into Google: Invalid key JSON"),
         ({"keyfile_dict": '{"private_key": "x"}'}, 200, ConfigurationError, "Correct its key"),

@@ -10,16 +10,19 @@ from pathlib import Path, PurePosixPath
 
 from tests.given_code import (
     CODE,
+    FROM_SOURCES,
     HASHED,
     LOCK,
     LOCKED,
     PROJECT,
     SIGNED,
+    SOURCES,
     Archive,
     Given,
     Link,
     Templated,
     below,
+    in_bytes,
     names,
     reads,
     refuses,
@@ -169,6 +172,16 @@ KINDS = [
             "requirements of Windows": reads(
                 {"r.txt": "\ufeffa\r\nb \\\r\n  >=1\r\n"}, "pip", "r.txt", ["a", "b   >=1"]
             ),
+            "comments that end in a backslash": reads(
+                {"r.txt": "# C:\\\na\n  # more \\\nb \\\n# no more\nc \\"}, "pip", "r.txt", ["a", "b", "c"]
+            ),
+            "UTF-16": reads({"r.txt": in_bytes("a\r\nb # ä\n", "utf-16")}, "pip", "r.txt", ["a", "b"]),
+            "an encoding that is named": reads(
+                {"r.txt": in_bytes("# -*- coding: latin-1 -*-\na # ä\n", "latin-1")}, "pip", "r.txt", ["a"]
+            ),
+            "an encoding that nobody knows": refuses(
+                {"r.txt": "# coding: nothing-8\na"}, "cannot be read", "nothing-8", **names(pip="r.txt")
+            ),
             "includes": reads(
                 {"r/a.txt": "-r ../b.txt\na", "b.txt": "--requirement=c.txt\nb", "c.txt": "-rd.txt", "d.txt": "d"},
                 "pip",
@@ -204,14 +217,37 @@ KINDS = [
             "a folder of the worker": refuses(
                 {"r.txt": "-e ./lib"}, "'-e ./lib'", "'py_modules'", **names(pip="r.txt")
             ),
+            **{
+                f"local: {line}": refuses({"r.txt": f"a\n{line}"}, repr(line), "'py_modules'", **names(pip="r.txt"))
+                for line in (
+                    "a @ file:///work/a.whl",
+                    "a[x] @ file:///work/a.whl",
+                    "-e file:///work/a",
+                    "-e git+file:///work/a",
+                    "file:///work/a.whl",
+                    "lib @ ./lib",
+                    "--find-links ./wheels",
+                    "--find-links=wheels",
+                    "-f wheels/",
+                    "-f /work/wheels",
+                    "--index-url ./simple",
+                )
+            },
+            "what the image has": reads(
+                {},
+                "pip",
+                ["a @ file:///image/a.whl", "-f /image/wheels", "--find-links https://h/w", "b @ git+https://h/b@v1"],
+                ["a @ file:///image/a.whl", "-f /image/wheels", "--find-links https://h/w", "b @ git+https://h/b@v1"],
+            ),
             "a wheel of the worker": refuses({}, "'w/m.whl'", "'py_modules'", **names(uv=["w/m.whl"])),
             "two installers": refuses({}, "pip and uv", **names(pip=["a"], uv=["b"])),
         },
     ),
     Kind(
         "`pip` or `uv` as a `pyproject.toml`, an `uv.lock`, or the folder of a project",
-        "what the project depends on; in the versions of the `uv.lock` beside it, without groups for development, Ray "
-        "itself, and the project's own code. Other locks are an error that names the way",
+        "what the project depends on; in the versions of the `uv.lock` beside it, or else from where "
+        "`[tool.uv.sources]` says; without groups for development, Ray itself, and the project's own code. Other locks "
+        "are an error that names the way",
         {
             "pyproject": reads(
                 {"pyproject.toml": PROJECT}, "uv", "pyproject.toml", ["httpx[http2]>=0.27", "mine-core"]
@@ -222,6 +258,46 @@ KINDS = [
             "lock": reads({"uv.lock": LOCK}, "pip", "uv.lock", LOCKED),
             "project folder": reads({"p/pyproject.toml": PROJECT, "p/uv.lock": LOCK}, "uv", Path("p"), LOCKED),
             "folder of requirements": reads({"p/requirements.txt": "a"}, "pip", "p", ["a"]),
+            "folder of requirements and tools": reads(
+                {"p/requirements.txt": "a", "p/pyproject.toml": "[tool.ruff]\nline-length = 99"}, "pip", "p", ["a"]
+            ),
+            "folder of requirements and a project that reads them": reads(
+                {"p/requirements.txt": "a", "p/pyproject.toml": '[project]\nname = "p"\ndynamic = ["dependencies"]'},
+                "pip",
+                "p",
+                ["a"],
+            ),
+            "sources of uv": reads({"pyproject.toml": SOURCES}, "uv", "pyproject.toml", FROM_SOURCES),
+            "source of uv that is a folder": refuses(
+                {"pyproject.toml": PROJECT + '[tool.uv.sources]\nMine_Core = {path = "../core"}'},
+                "takes mine-core from this host alone",
+                "'py_modules'",
+                **names(uv="pyproject.toml"),
+            ),
+            "source of uv that is a member": refuses(
+                {"pyproject.toml": PROJECT + "[tool.uv.sources]\nmine-core = {workspace = true}"},
+                "takes mine-core from this host alone",
+                **names(uv="pyproject.toml"),
+            ),
+            "sources of uv by platform": refuses(
+                {
+                    "pyproject.toml": PROJECT
+                    + "[tool.uv.sources]\nmine-core = [{url = 'https://h/m', marker = 'x'}, {}]"
+                },
+                "takes mine-core from several places",
+                "uv lock",
+                **names(uv="pyproject.toml"),
+            ),
+            "index of uv that nobody knows": refuses(
+                {"pyproject.toml": PROJECT + "[tool.uv.sources]\nmine-core = {index = 'inner'}"},
+                "mine-core from the unknown index 'inner'",
+                **names(uv="pyproject.toml"),
+            ),
+            "project of a local wheel": refuses(
+                {"pyproject.toml": PROJECT.replace("mine-core", "m @ file:///work/m.whl")},
+                "on this host alone",
+                **names(uv="pyproject.toml"),
+            ),
             "folder of nothing": refuses({"p": None}, "lists no packages", "uv.lock", **names(uv="p")),
             "lock that is older": refuses(
                 {"pyproject.toml": PROJECT.replace("httpx", "polars"), "uv.lock": LOCK},
@@ -251,6 +327,9 @@ KINDS = [
                 {"environment.yaml": "dependencies: [a]"}, "conda", Path("environment.yaml"), {"dependencies": ["a"]}
             ),
             "name of an environment": reads({}, "conda", "pytorch_p310", "pytorch_p310"),
+            "environment of a local wheel": refuses(
+                {"e.yml": "dependencies:\n- pip:\n  - a @ file:///work/a.whl\n"}, "a.whl", **names(conda="e.yml")
+            ),
             "no environment": refuses({"e.yml": "just text"}, "'runtime_env.conda'", **names(conda="e.yml")),
             "no YAML": refuses({"e.yml": "a: [b"}, "'runtime_env.conda'", "YAML", **names(conda="e.yml")),
         },

@@ -328,6 +328,10 @@ ERRORS = [
             boto_is_told_503=lambda: _aws("ServiceUnavailable", 503),
             boto_is_told_to_slow_down=lambda: _aws("SlowDown", 503),
             boto_is_throttled=lambda: _aws("ThrottlingException", 400),
+            boto_is_throttled_by_STS=lambda: _aws("ThrottledException", 400),
+            boto_asks_too_often=lambda: _aws("TooManyRequestsException", 400),
+            boto_is_over_its_limit=lambda: _aws("RequestLimitExceeded", 400),
+            boto_has_another_clock=lambda: _aws("RequestTimeTooSkewed", 403),
             boto_HEAD_is_told_503=lambda: _aws("503", 503),
             metadata_server_is_late=lambda: _botocore("MetadataRetrievalError", error_msg="x"),
             Google_client_is_told_503=lambda: _google("ServiceUnavailable"),
@@ -402,6 +406,10 @@ ERRORS = [
             ),
             token_on_Google=lambda: PermissionError(errno.EACCES, GCS.format("UNAUTHENTICATED")),
             token_by_botocore=lambda: _aws("ExpiredToken", 400),
+            request_by_botocore=lambda: _aws("RequestExpired", 400),
+            HEAD_by_botocore=lambda: _aws("400", 400),
+            status_401_by_botocore=lambda: _aws("Unauthorized", 401),
+            Google_client_is_told_401=lambda: _google("Unauthorized"),
             registry_bucket_says_expired=lambda: _feast(
                 "S3RegistryBucketForbiddenAccess", "c", because=_aws("ExpiredToken", 400)
             ),

@@ -198,6 +198,8 @@ BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 INDIA = datetime.timezone(datetime.timedelta(hours=5, minutes=30))
 NOON = datetime.datetime(2026, 7, 1, 12, 0, 0, 5)
 FINE = numpy.datetime64("2026-01-02T03:04:05.123456789", "ns")
+# A float has none for the first.
+IDS = [2**53 + 1, None]
 FRAME = pandas.DataFrame(
     {
         "id": [1152921504606846977, 2],
@@ -239,6 +241,8 @@ KINDS = [
         "held as it travelled: `load_result()` and arguments of `@task.ray` give the value",
         {
             "large int": Way(2**70, ENCODED),
+            "more digits than Python writes": Way({"of": [-(10**5000)]}, ENCODED),
+            "many digits as a key": Way({10**5000: 1}, ENCODED),
             "large float": Way({"worst": 1e30}, ENCODED),
             "the largest float": Way(numpy.finfo("float64").max, ENCODED, loaded=1.7976931348623157e308),
             "complex": Way(1 - 2j, ENCODED),
@@ -357,6 +361,7 @@ KINDS = [
             "Decimal": Way(decimal.Decimal("1.10")),
             "long Decimal": Way({"sum": decimal.Decimal("1234567890.12345678901234567890")}, ENCODED),
             "large Decimal": Way(decimal.Decimal("1E+30"), ENCODED),
+            "the largest Decimal": Way([decimal.Decimal("1E+999999")], ENCODED),
             "UUID": Way(uuid.UUID(int=5)),
         },
     ),
@@ -371,13 +376,15 @@ KINDS = [
         },
     ),
     Kind(
-        "`pathlib.Path`, `UserString`",
+        "`pathlib.Path`, `UserString`, `pandas.Period` and `Interval`",
         "its text",
         {
             "Path": Way(pathlib.Path("/models/a"), loaded="/models/a"),
             "PurePath": Way({"of": [pathlib.PureWindowsPath("c:/a")]}, loaded={"of": ["c:\\a"]}),
             "Path as a key": Way({pathlib.Path("a"): 1}, loaded={"a": 1}),
             "UserString": Way(collections.UserString("ab"), loaded="ab"),
+            "Period": Way([pandas.Period("2026-01")], loaded=["2026-01"]),
+            "Interval": Way(pandas.Series({pandas.Interval(0, 1): 7}), loaded={"(0, 1]": 7}),
         },
     ),
     Kind(
@@ -445,7 +452,7 @@ KINDS = [
         },
     ),
     Kind(
-        "`pandas.Series`, `Index`; Arrow's arrays and scalars, polars' series",
+        "`pandas.Series`, `Index`, its arrays; Arrow's arrays and scalars, polars' series",
         "a list; a series with labels: a dict by label (pairs, where labels repeat)",
         {
             "series": Way(pandas.Series([1, NAN]), loaded=[1.0, None], told="result[1]"),
@@ -457,6 +464,15 @@ KINDS = [
                 loaded=[datetime.datetime(2026, 1, 2), None],
             ),
             "index": Way(pandas.Index(["a", "b"]), loaded=["a", "b"]),
+            "unique values beside a null": Way(pandas.Series(IDS, dtype="Int64").unique(), loaded=IDS),
+            "values of Arrow beside a null": Way(pandas.Series(IDS, dtype="int64[pyarrow]").values, loaded=IDS),
+            "array of integers beside a null": Way({"ids": pandas.array(IDS, dtype="Int64")}, loaded={"ids": IDS}),
+            "array of flags beside a null": Way(pandas.array([True, None], dtype="boolean"), loaded=[True, None]),
+            "array of text beside a null": Way(pandas.array(["a", None], dtype="string"), loaded=["a", None]),
+            "array of times in a zone": Way(
+                pandas.DatetimeIndex([NOON], tz="Europe/Berlin").array, loaded=[NOON.replace(tzinfo=BERLIN)]
+            ),
+            "categories": Way(pandas.Categorical(["b", "a", "b"]), loaded=["b", "a", "b"]),
             "array of Arrow": Way(pyarrow.chunked_array([[1, None]]), loaded=[1, None]),
             "scalar of Arrow": Way(pyarrow.scalar(datetime.date(2026, 1, 2)), loaded=datetime.date(2026, 1, 2)),
         },

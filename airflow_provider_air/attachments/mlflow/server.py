@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import httpx
 
-from airflow_provider_air.errors import ConfigurationError, ProtocolError, UnavailableError
+from airflow_provider_air.errors import ConfigurationError, UnavailableError
 from airflow_provider_air.tls import bundle_of, context_for
 
 T = TypeVar("T")
@@ -22,8 +22,6 @@ ANSWER_SECONDS = 20.0
 CONNECT_SECONDS = 5.0
 # Between two tries of one call.
 PAUSES_SECONDS = (0.5, 2.0, 4.0)
-
-
 # What is wrong with the request's own content, so that a part of it may be taken.
 REFUSALS = (400, 413, 422)
 
@@ -123,12 +121,20 @@ class MlflowServer:
         return self._read(answer, path)
 
     def _read(self, answer: httpx.Response, path: str) -> dict[str, Any]:
-        if answer.status_code == 200:
-            try:
-                data: dict[str, Any] = answer.json()
-            except ValueError:
-                raise ProtocolError("The address does not answer like MLflow", where=self.base_url) from None
+        try:
+            data = answer.json()
+        except ValueError:
+            data = None
+        if answer.status_code == 200 and isinstance(data, dict):
             return data
+        # MLflow itself says by a code what is not there.
+        is_strange = answer.status_code == 404 and not (isinstance(data, dict) and "error_code" in data)
+        if answer.status_code == 200 or answer.is_redirect or is_strange:
+            raise UnavailableError(
+                f"The address does not answer like MLflow to {path} ({answer.status_code})",
+                where=self.base_url,
+                hint="A proxy in front of it may be starting; if it stays, correct the address in the connection",
+            )
         if answer.status_code == 404 and "RESOURCE_DOES_NOT_EXIST" in answer.text:
             return {}
         hint = None

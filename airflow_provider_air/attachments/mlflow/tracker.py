@@ -62,8 +62,10 @@ class MlflowTracker:
         """:raises ConfigurationError: a field is wrong; the message names it."""
         if not isinstance(self.experiment, str) or not self.experiment.strip():
             raise ConfigurationError(f"MlflowTracker's 'experiment' must be a name, not {self.experiment!r}")
-        if self.register_as is not None and (not isinstance(self.register_as, str) or not self.register_as.strip()):
-            raise ConfigurationError(f"MlflowTracker's 'register_as' must be a model's name, not {self.register_as!r}")
+        if self.register_as is not None and not _is_model_name(self.register_as):
+            raise ConfigurationError(
+                f"MlflowTracker's 'register_as' must be a model's name without '/' and ':', not {self.register_as!r}"
+            )
         self._check_model()
         for key, value in self.tags.items():
             if not isinstance(key, str) or not isinstance(value, str):
@@ -123,3 +125,10 @@ class MlflowTracker:
             register_as=self.register_as,
             model={"flavor": self.flavor, "input_example": self.input_example},
         )
+
+
+def _is_model_name(value: Any) -> bool:
+    """Tell whether MLflow (3.17) takes a model's name: it would refuse it only once the training is over."""
+    if not isinstance(value, str) or not value.strip():
+        return False
+    return not set(value) & set("/:") and value != "." and not value.startswith("..")

@@ -182,28 +182,37 @@ class TectonServer:
         """
         for pause in (*pauses, None):
             try:
-                answer = self._http.post(f"{self.base_url}/api/v1/{route}", json=dict(body), timeout=seconds)
-            except httpx.HTTPError as error:
-                said = str(error) or type(error).__name__
-                failure = UnavailableError(f"Tecton does not answer: {said}", where=self.base_url)
-            else:
-                if answer.status_code < 500 and answer.status_code not in (408, 425, 429):
-                    return self._read(answer, route)
-                failure = UnavailableError(f"Tecton answered {answer.status_code} to {route}", where=self.base_url)
-            if pause is None:
-                raise failure
+                return self._read(self._send(route, body, seconds), route)
+            except UnavailableError:
+                if pause is None:
+                    raise
             time.sleep(pause)
         raise AssertionError("the last pause is None")
 
+    def _send(self, route: str, body: Mapping[str, Any], seconds: float) -> httpx.Response:
+        try:
+            return self._http.post(f"{self.base_url}/api/v1/{route}", json=dict(body), timeout=seconds)
+        except httpx.HTTPError as error:
+            said = str(error) or type(error).__name__
+            raise UnavailableError(f"Tecton does not answer: {said}", where=self.base_url) from error
+
     def _read(self, answer: httpx.Response, route: str) -> dict[str, Any]:
+        if answer.status_code >= 500 or answer.status_code in (408, 425, 429):
+            raise UnavailableError(f"Tecton answered {answer.status_code} to {route}", where=self.base_url)
         try:
             data = answer.json()
         except ValueError:
             data = None
-        if answer.is_success:
-            if not isinstance(data, dict):
-                raise ProtocolError("The address does not answer like Tecton", where=self.base_url)
+        if answer.is_success and isinstance(data, dict):
             return data
+        # Tecton itself says in JSON what is not there.
+        is_strange = answer.status_code == 404 and not isinstance(data, dict)
+        if answer.is_success or answer.is_redirect or is_strange:
+            raise UnavailableError(
+                f"The address does not answer like Tecton to {route} ({answer.status_code})",
+                where=self.base_url,
+                hint="A proxy in front of it may be starting; if it stays, correct the address in the connection",
+            )
         hint = "Check the API key of the tecton connection" if answer.status_code in (401, 403) else None
         said = (data.get("error") or data.get("message") if isinstance(data, dict) else None) or answer.text[:300]
         raise ConfigurationError(

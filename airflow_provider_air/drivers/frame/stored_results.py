@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, List, Optional
+from typing import Any, Dict, List, Optional
 
 from ..wire.names import STORAGE
 from ..wire.records import MAX_RECORD_BYTES, RecordWriter
 from ..wire.stored_results import STORED, parse, restored, told_of
-from ..wire.values import Undecoded, encode
+from ..wire.values import TAG, Undecoded, encode
 
 # What a metadata database takes without complaint. Without a storage the record's own limit counts.
 MAX_INLINE_BYTES = 1024 * 1024
 # As text in JSON, bytes are a third longer.
 MAX_INLINE_TABLE_BYTES = MAX_INLINE_BYTES * 3 // 4
+# Of what is left in a dict, whose names and files take room as well; so many files take what it had.
+MAX_PARTED_BYTES = MAX_INLINE_BYTES // 2
+MOST_PARTS = 20
 # Room for what a record holds beside its value.
 _FRAME_BYTES = 1024
 MOST_PLACES = 5
@@ -44,7 +47,11 @@ def write(records: RecordWriter, submission_id: str, value: Any, where: str) -> 
         places = ", ".join(texts[:MOST_PLACES]) + more
         message = "only the text of these travels to Airflow; write them to storage and return their URI: " + places
         records.tell("progress", message=message, phase="result", warning=True)
-    data = json.dumps(form, separators=(",", ":")).encode("utf-8")
+    data = _bytes_of(form)
+    if place is not None and len(data) > MAX_INLINE_BYTES and type(form) is dict and TAG not in form:
+        # It stays a dict, whose keys Airflow pushes one by one where it is asked to.
+        form = _parted(form, place)
+        data = _bytes_of(form)
     if len(data) <= (MAX_INLINE_BYTES if place else MAX_RECORD_BYTES - _FRAME_BYTES):
         records.write("result", value=form)
     elif place is not None:
@@ -56,27 +63,46 @@ def write(records: RecordWriter, submission_id: str, value: Any, where: str) -> 
         )
 
 
+def _bytes_of(form: Any) -> bytes:
+    return json.dumps(form, separators=(",", ":")).encode("utf-8")
+
+
+def _parted(form: Dict[str, Any], place: _Place) -> Dict[str, Any]:
+    """Put the largest values of a dict into files of their own, where few of them make it too large."""
+    parts = {name: _bytes_of(item) for name, item in form.items()}
+    rest = sum(map(len, parts.values()))
+    found = dict(form)
+    large = sorted(parts, key=lambda name: len(parts[name]), reverse=True)[:MOST_PARTS]
+    if rest - sum(len(parts[name]) for name in large) > MAX_PARTED_BYTES:
+        return form
+    for name in large:
+        if rest > MAX_PARTED_BYTES:
+            rest -= len(parts[name])
+            found[name] = place.put(parts[name], "json", is_part=True)
+    return found
+
+
 class _Place:
-    """Where one job's results are in the task's storage: ``results/ID.json``, ``results/ID-1.parquet`` ..."""
+    """Where one job's results are in the task's storage: ``results/ID.json``; parts: ``results/ID-1.parquet`` ..."""
 
     def __init__(self, root: str, submission_id: str, records: RecordWriter) -> None:
         self._root = root
         self._submission_id = submission_id
         self._records = records
-        self._tables = 0
+        self._parts = 0
 
     def keep(self, library: str, data: bytes) -> Optional[Undecoded]:
         """Put a table that is too large for a record, see :data:`~air_drivers.wire.values.Keep`."""
         if len(data) <= MAX_INLINE_TABLE_BYTES:
             return None
-        self._tables += 1
-        return self.put(data, "parquet", library)
+        return self.put(data, "parquet", library, is_part=True)
 
-    def put(self, data: bytes, ending: str, table: Optional[str] = None) -> Undecoded:
+    def put(self, data: bytes, ending: str, table: Optional[str] = None, is_part: bool = False) -> Undecoded:
         """Write a file, and give what stands for it."""
         from ..data import files
 
-        number = "-%d" % self._tables if table is not None else ""
+        self._parts += is_part
+        number = "-%d" % self._parts if is_part else ""
         name = "%s%s.%s" % (self._submission_id, number, ending)
         uri = files.join(files.absolute(self._root), "results", name)
         filesystem, path = files.open_uri(uri, "storage")

@@ -66,14 +66,18 @@ def _by_status(error: Any) -> Optional[str]:
     response = getattr(error, "response", None)
     if isinstance(response, dict):  # botocore
         code = str((response.get("Error") or {}).get("Code"))
-        status = (response.get("ResponseMetadata") or {}).get("HTTPStatusCode")
-        return _AWS_CODES.get(code) or _kind_of_status(status if isinstance(status, int) else _number(code))
+        return kind_of_aws(code, (response.get("ResponseMetadata") or {}).get("HTTPStatusCode"))
     for holder in (error, response):
         for name in ("status_code", "status", "code"):
             kind = _kind_of_code(getattr(holder, name, None))
             if kind is not None:
                 return kind
     return None
+
+
+def kind_of_aws(code: str, status: Optional[int] = None) -> Optional[str]:
+    """Give what :func:`kind_of` does, of what AWS has answered: a code, which without a body is the status, too."""
+    return _AWS_CODES.get(code) or _kind_of_status(status if isinstance(status, int) else _number(code))
 
 
 def _kind_of_code(code: Any) -> Optional[str]:
@@ -101,11 +105,15 @@ def _number(text: str) -> Optional[int]:
 
 _AWS_CODES: Dict[str, str] = {
     **dict.fromkeys(["ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"], EXPIRED),
+    # Of a HEAD, whose answer names no expired token.
+    "400": EXPIRED,
     **dict.fromkeys(
         [
+            "InternalError",
             "RequestTimeout",
             "RequestTimeTooSkewed",
             "RequestLimitExceeded",
+            "ServiceUnavailable",
             "SlowDown",
             "Throttling",
             "ThrottlingException",

@@ -7,7 +7,7 @@ import importlib.util
 import sys
 from typing import Any
 
-from .error_kinds import OUTAGE, kind_of
+from .error_kinds import EXPIRED, MISTAKE, OUTAGE, kind_of
 from .problems import ConfigurationProblem, Unavailable
 
 
@@ -18,7 +18,8 @@ def by_path(path: str, field: str) -> Any:
     :param path: where the object lives, importable from the job's working directory
     :param field: the config field the path comes from, for the message
     :raises ConfigurationProblem: the module or the name cannot be imported
-    :raises Unavailable: the module asks something, when it is imported, that is away
+    :raises Unavailable: the module asks something, when it is imported, that is away, or by expired credentials
+    :raises Exception: the module raises it, and nobody knows whether a retry can mend it
     """
     module_name, colon, name = path.partition(":")
     if not colon:
@@ -28,8 +29,12 @@ def by_path(path: str, field: str) -> Any:
     try:
         found = importlib.import_module(module_name)
     except Exception as error:
-        if kind_of(error) == OUTAGE:
-            raise Unavailable("%s: importing %r: %s: %s" % (field, module_name, type(error).__name__, error)) from error
+        kind = kind_of(error)
+        if kind in (OUTAGE, EXPIRED):
+            told = "%s: importing %r: %s: %s" % (field, module_name, type(error).__name__, error)
+            raise Unavailable(told, again=kind == OUTAGE) from error
+        if kind != MISTAKE:
+            raise
         raise ConfigurationProblem(
             "%s: cannot import %r on the cluster: %s: %s. Is the file in the code folder (working_dir), and is "
             "everything it imports installed there?" % (field, module_name, type(error).__name__, error)

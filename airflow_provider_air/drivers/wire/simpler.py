@@ -82,6 +82,11 @@ def _of_pandas(value: Any) -> Any:
         return value.to_timedelta64()
     if is_of(value, "pandas", "Index"):
         return value.tolist()
+    if is_of(value, "pandas.api.extensions", "ExtensionArray"):
+        # numpy would make floats of integers beside a null.
+        return list(value)
+    if is_of(value, "pandas", "Period", "Interval"):
+        return str(value)
     if is_of(value, "pandas", "Series"):
         return _of_series(value, pandas)
     return UNKNOWN

@@ -23,6 +23,8 @@ TAG = "__air__"
 # Deeper ones end the recursion of those who read them.
 MOST_NESTED = 100
 MOST_SPELLED_CHARACTERS = 200
+# Python refuses to write and to read the digits of longer ones: by default of over 4300, at the least of over 640.
+MOST_INT_BITS = 2000
 # Of numpy's arrays, those whose bytes mean the same elsewhere.
 ARRAY_KINDS = "biufcmMSU"
 
@@ -55,7 +57,9 @@ def encode(value: Any, where: str = "value", texts: Optional[List[str]] = None, 
 
 def _is_itself(value: Any) -> bool:
     kind = type(value)
-    return value is None or kind in (bool, int, str) or (kind is float and math.isfinite(value))
+    if kind is int:
+        return bool(value.bit_length() <= MOST_INT_BITS)
+    return value is None or kind in (bool, str) or (kind is float and math.isfinite(value))
 
 
 def _tagged(tag: str, plain: Any) -> Dict[str, Any]:
@@ -177,6 +181,7 @@ def _timedelta_form(value: datetime.timedelta) -> Dict[str, Any]:
 
 _SCALARS: Dict[Any, Callable[[Any], Any]] = {
     float: _float_form,
+    int: lambda value: _tagged("int", hex(value)),
     complex: lambda value: _tagged("complex", str(value)),
     bytes: lambda value: _tagged("bytes", _base64(value)),
     datetime.datetime: _datetime_form,
@@ -276,6 +281,7 @@ _WHOLE: Dict[str, Callable[[Dict[str, Any]], Any]] = {
 }
 _DECODERS: Dict[str, Callable[[Any], Any]] = {
     "float": float,
+    "int": lambda form: int(form, 16),
     "complex": complex,
     "bytes": base64.b64decode,
     "tuple": lambda form: tuple(decode(form)),

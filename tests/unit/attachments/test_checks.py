@@ -63,3 +63,18 @@ def test_a_query_needs_somebody_who_takes_it_over() -> None:
     for specs, inputs in (([], [raw]), ([FakeTrackerSpec("here")], [raw]), ([FakeCatalog("c")], [raw, other])):
         with pytest.raises(ConfigurationError, match=f"'{inputs[-1].name}' is SQL, which is for data sets that are"):
             check_attachments(specs, request(*inputs), "train", None)
+
+
+@pytest.mark.parametrize("name", ["team/delays", "models:/delays", "delays:1", ".", "..x", " ", 7])
+def test_a_name_that_mlflow_would_refuse_after_the_training_is_refused_before_it(name: Any) -> None:
+    with pytest.raises(ConfigurationError, match="'register_as' must be a model's name without '/' and ':'"):
+        MlflowTracker(register_as=name).validate()
+
+
+@pytest.mark.parametrize("name", ["delays", "main.team.delays", "Verspätungen 2", ".x"])
+def test_a_name_that_mlflow_takes_is_taken(name: str) -> None:
+    # It takes seconds, and each worker of a test run imports all files.
+    from mlflow.utils.validation import _validate_model_name
+
+    _validate_model_name(name)
+    MlflowTracker(register_as=name).validate()

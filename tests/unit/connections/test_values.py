@@ -254,3 +254,13 @@ def test_nothing_that_leaves_is_raised_about() -> None:
 
 def test_somebodys_own_words_are_left_alone() -> None:
     assert load_result({TAG: "of another kind", "value": 1}) == {TAG: "of another kind", "value": 1}
+
+
+def test_a_number_that_airflow_would_write_out_for_minutes_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Any] = []
+    monkeypatch.setattr("airflow.sdk.serde.serialize", tried.append)
+    value = {"of": [decimal.Decimal("1E+99999"), {decimal.Decimal("-1E+99999")}]}
+
+    assert load_result(carried(value, Lines())) == value
+    assert tried
+    assert "Decimal(" not in repr(tried)

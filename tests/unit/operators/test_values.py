@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from airflow.sdk import DAG
+from airflow.sdk.execution_time import task_runner
 
 from airflow_provider_air import load_result
 from airflow_provider_air.drivers.wire.values import encode
@@ -87,6 +91,39 @@ def test_a_small_frame_is_the_xcom(value: Any, head: FakeRayDashboard, store: St
     assert is_same(
         pushed(head, operator(), task_context(store), {"kind": "result", "value": encode(value)}, END), value
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "has_outputs"),
+    [
+        ({"rmse": 1.5, "model": b"x"}, True),
+        ({}, True),
+        ({1: 2}, False),
+        ({"__air__": "mine"}, False),
+        ({"a\0b": 1}, False),
+        ([1], False),
+        ("text", False),
+    ],
+    ids=str,
+)
+def test_there_are_xcoms_by_key_of_what_is_a_dict_at_home_and_else_the_result_alone(
+    value: Any, has_outputs: bool, head: FakeRayDashboard, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``-> dict`` of ``@task.ray`` asks for; by Airflow's own code, which fails what it cannot take apart."""
+    with DAG("d", schedule=None):
+        task = operator(multiple_outputs=True)
+    found = pushed(head, task, task_context(store), {"kind": "result", "value": encode(value)}, END)
+    xcoms: dict[str, Any] = {}
+    monkeypatch.setattr(task_runner, "_xcom_push", lambda _, key, value, **__: xcoms.update({key: value}))
+    told: Any = SimpleNamespace(task=task, is_mapped=False, xcom_push=xcoms.__setitem__)
+
+    task_runner._push_xcom_if_needed(found, told, Mock())
+
+    assert xcoms.keys() == {"return_value", *(value if has_outputs else ())}
+    assert {name: load_result(xcom) for name, xcom in xcoms.items()} == {
+        "return_value": value,
+        **(value if has_outputs else {}),
+    }
 
 
 def test_a_success_that_airflow_has_not_heard_of_comes_home_alike(head: FakeRayDashboard, store: Store) -> None:

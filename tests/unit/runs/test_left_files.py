@@ -129,7 +129,7 @@ def test_rows_of_a_run_that_is_not_over_stay_and_so_do_those_that_were_written_a
 def test_results_go_by_their_age_and_no_others_of_a_name_that_begins_alike(shelf: Shelf) -> None:
     shelf.mark("result", "air-job-1", OVER)
     kept = {"results/air-job-10.json", "results/air-job-1-more.json", "results/strange.json", "results/air-job-1.txt"}
-    for name in ("results/air-job-1.json", "results/air-job-1-1.parquet", "results/air-job-1-12.parquet", *kept):
+    for name in ("results/air-job-1.json", "results/air-job-1-1.parquet", "results/air-job-1-12.json", *kept):
         shelf.put(name)
     shelf.age(29 * DAY)
     shelf.clean()

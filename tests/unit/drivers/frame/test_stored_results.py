@@ -62,6 +62,11 @@ def test_a_result_up_to_a_records_size_travels_where_there_is_no_storage(tmp_pat
     assert written(tmp_path, BIG) == BIG
 
 
+@pytest.mark.parametrize("value", [10**5000, {"of": [-(10**5000)]}, {10**5000: "many digits"}], ids=["1", "2", "3"])
+def test_a_number_of_more_digits_than_python_writes_travels(value: Any, tmp_path: Path) -> None:
+    assert decode(written(tmp_path, value)) == value
+
+
 def test_a_larger_one_without_storage_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(stored_results.TooLarge, match="give the task storage="):
         written(tmp_path, "x" * 4 * 1024 * 1024)
@@ -168,6 +173,42 @@ def test_large_tables_are_parquet_in_the_storage(
     assert is_same(stored_results.fetched(((xcom,), {"of": xcom})), ((value,), {"of": value}))
     assert not isinstance(value, dict) or "auc" not in value or xcom["auc"] == 0.9
     assert any("is at" in record.get("message", "") for record in records)
+
+
+def test_a_large_dict_stays_one_and_what_is_large_in_it_is_in_the_storage(
+    tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(names.STORAGE, str(place))
+    value = {"metrics": {"rmse": 1.5}, "rows": [BIG], "table": LARGE, "more": {"of": LARGE, "text": BIG}, "small": 7}
+
+    xcom, _ = all_of(tmp_path, value)
+
+    assert (xcom["metrics"], xcom["small"]) == ({"rmse": 1.5}, 7)
+    assert len(str(xcom)) < 10_000
+    assert sorted(file.name for file in place.glob("results/*")) == [
+        "air-1-1.parquet",
+        "air-1-2.parquet",
+        "air-1-3.json",
+        "air-1-4.json",
+    ]
+    assert is_same(load_result(xcom), value)
+    assert is_same(load_result(xcom["more"]), value["more"])
+    assert is_same(stored_results.fetched(xcom), value)
+
+
+@pytest.mark.parametrize(
+    "value", [{str(number): "x" * 100 for number in range(20_000)}, {7: BIG}, [BIG]], ids=["many", "numbered", "a list"]
+)
+def test_what_few_files_do_not_make_small_is_one_file(
+    value: Any, tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(names.STORAGE, str(place))
+
+    xcom, _ = all_of(tmp_path, value)
+
+    assert is_stored(xcom)
+    assert [file.name for file in place.glob("results/*")] == ["air-1.json"]
+    assert load_result(xcom) == value
 
 
 def test_a_large_table_without_storage_says_what_to_do(tmp_path: Path) -> None:

@@ -1,0 +1,74 @@
+"""Where uv takes a project's packages from without a lock: ``[tool.uv.sources]`` and ``[[tool.uv.index]]``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_air.errors import ConfigurationError
+from airflow_provider_air.workloads import uv_lock
+
+# A name with its extras, its versions, its marker.
+_REQUIREMENT = re.compile(r"\s*([A-Za-z0-9._-]+)\s*(\[[^\]]*\])?([^;]*)(?:;(.*))?")
+
+
+def resolved(requirements: Iterable[str], content: Mapping[str, Any], path: Path, field: str) -> list[str]:
+    """
+    Give requirements for an installer that knows no such sources: else it would look a private name up on PyPI.
+
+    :param content: of the ``pyproject.toml``
+    :raises ConfigurationError: a source is on this host alone, or depends on the platform
+    """
+    settings = (content.get("tool") or {}).get("uv") or {}
+    sources = {uv_lock.normal(name): source for name, source in (settings.get("sources") or {}).items()}
+    indexes = {str(one.get("name", place)): one for place, one in enumerate(settings.get("index") or ())}
+    # All packages may come from these; from one that is explicit those alone that name it.
+    used = [name for name, one in indexes.items() if not one.get("explicit")]
+    lines = []
+    for line in requirements:
+        found = _REQUIREMENT.fullmatch(line)
+        source = sources.get(uv_lock.normal(found[1])) if found else None
+        if found is None or source is None:
+            lines.append(line)
+            continue
+        name, extras, _, marker = found.groups("")
+        source = _only(source, name, path, field)
+        if "index" in source:
+            if source["index"] not in indexes:
+                raise _wrong(path, field, f"takes {name} from the unknown index {source['index']!r}")
+            used += [source["index"]] if source["index"] not in used else []
+            lines.append(line)
+        else:
+            place = _place(source, name, path, field)
+            lines.append(f"{name}{extras} @ {place}" + (f" ;{marker}" if marker else ""))
+    options = (_option(indexes[name]) for name in used)
+    return [*options, *lines]
+
+
+def _only(source: Any, name: str, path: Path, field: str) -> Mapping[str, Any]:
+    if isinstance(source, list) and len(source) == 1:
+        source = source[0]
+    if not isinstance(source, Mapping) or {"marker", "extra", "group"} & source.keys():
+        hint = "Run 'uv lock': what is locked is read instead"
+        raise _wrong(path, field, f"takes {name} from several places, by conditions", hint=hint)
+    return source
+
+
+def _place(source: Mapping[str, Any], name: str, path: Path, field: str) -> str:
+    folder = f"#subdirectory={source['subdirectory']}" if "subdirectory" in source else ""
+    if "url" in source:
+        return f"{source['url']}{folder}"
+    if "git" in source:
+        commit = next((f"@{source[kind]}" for kind in ("rev", "tag", "branch") if kind in source), "")
+        return f"git+{source['git']}{commit}{folder}"
+    raise _wrong(path, field, f"takes {name} from this host alone", hint=f"Ship {name} by 'py_modules'")
+
+
+def _option(index: Mapping[str, Any]) -> str:
+    return f"{'--index-url' if index.get('default') else '--extra-index-url'} {index.get('url')}"
+
+
+def _wrong(path: Path, field: str, what: str, *, hint: str | None = None) -> ConfigurationError:
+    return ConfigurationError(f"'{field}' names a project that {what}", where=str(path), hint=hint)
