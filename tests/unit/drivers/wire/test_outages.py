@@ -119,9 +119,12 @@ def test_code_that_asks_what_is_away_when_it_is_imported_is_not_the_authors_mist
 ) -> None:
     (tmp_path / "asks_when_imported.py").write_text("raise ConnectionRefusedError(111, 'Connection refused')")
     (tmp_path / "odd_when_imported.py").write_text("raise RuntimeError('no GPU')")
+    (tmp_path / "wrong_when_imported.py").write_text("nobody_knows_this")
     monkeypatch.syspath_prepend(tmp_path)
 
     with pytest.raises(Unavailable, match=r"train_loop: importing 'asks_when_imported': .*refused"):
         imports.by_path("asks_when_imported:loop", "train_loop")
-    with pytest.raises(ConfigurationProblem, match="no GPU"):
+    with pytest.raises(RuntimeError, match="no GPU"):
         imports.by_path("odd_when_imported:loop", "train_loop")
+    with pytest.raises(ConfigurationProblem, match="nobody_knows_this"):
+        imports.by_path("wrong_when_imported:loop", "train_loop")
