@@ -19,9 +19,10 @@ from airflow_provider_air.connections.ports import (
 )
 from airflow_provider_air.contracts.clusters import ClusterRef, ClusterSpec
 from airflow_provider_air.contracts.runs import Done, Wait
-from airflow_provider_air.errors import AirError, ConfigurationError
+from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.links.ray import DASHBOARD_KEY, RayDashboardLink, push_deleted, push_made
 from airflow_provider_air.operators.base import RunOperator
+from airflow_provider_air.operators.outlets import quietly
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -109,15 +110,14 @@ class RayCreateClusterOperator(ClusterOperator):
     def done(self, context: Context, ref: ClusterRef) -> dict[str, Any]:
         """Give its name, which outlives this task: whoever deletes it is another step of the DAG."""
         page = None
-        try:
+        with quietly(self.log, f"Ray cluster {ref.name} is ready, but gives no page now"):
             page = run_ports(context, self.log).clusters(ref.backend).jobs(ref).pages()[DASHBOARD_KEY]
             context["ti"].xcom_push(key=DASHBOARD_KEY, value=page)
             self.log.info("Ray cluster %s is ready, its dashboard is at %s", ref.name, page)
-        except AirError as error:
-            self.log.warning("Ray cluster %s is ready, but gives no page now: %s", ref.name, error)
         assert self._run is not None
         created = self._run.has_made(ref)
-        push_made(context["ti"], ref, created=created, dashboard_url=page)
+        with quietly(self.log, f"Airflow's pages do not show cluster {ref.name} before a task uses it"):
+            push_made(context["ti"], ref, created=created, dashboard_url=page)
         return {**ref.to_json(), "created": created}
 
 
@@ -143,5 +143,6 @@ class RayDeleteClusterOperator(ClusterOperator):
     def done(self, context: Context, ref: ClusterRef | None) -> None:
         """Say that it is gone."""
         if ref is not None:
-            push_deleted(context["ti"], ref)
             self.log.info("Ray cluster %s is deleted", ref.name)
+            with quietly(self.log, f"Airflow's pages do not know that cluster {ref.name} is gone"):
+                push_deleted(context["ti"], ref)

@@ -140,6 +140,19 @@ def test_a_ready_cluster_is_named_at_once_and_outlives_the_task(clusters: Cluste
     assert clusters.owners[0].key.run_id == "manual__1"  # type: ignore[union-attr]
 
 
+def test_what_is_for_the_pages_alone_fails_no_task(clusters: Clusters, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = task_context(Store())
+
+    def refuse(key: str, value: Any) -> None:
+        raise RuntimeError("500: the database is locked")
+
+    monkeypatch.setattr(context["ti"], "xcom_push", refuse)
+    named = create(cluster=LocalCluster(name="mine")).execute(context)
+    assert named["created"] is True
+    assert delete().execute(context) is None
+    assert clusters.deleted == ["mine"]
+
+
 def test_a_retry_adopts_the_cluster(clusters: Clusters) -> None:
     first = create(cluster=LocalCluster()).execute(task_context(Store()))
     second = create(cluster=LocalCluster()).execute(task_context(Store(), try_number=2))
