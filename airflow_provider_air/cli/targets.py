@@ -143,8 +143,8 @@ def made_clusters(ray_conn_id: str | None = None) -> list[ListedCluster]:
     for name, where in places:
         try:
             for item in backend_of(name).list(where=where):
-                # Two connections may lead to one place.
-                made[item.ref.uid or item.ref.key] = item
+                # Two connections may lead to one place: the first one's word stays.
+                made.setdefault(item.ref.uid or item.ref.key, item)
         except AirError as error:
             sys.stderr.write(f"{error}\n")
     return list(made.values())
@@ -195,14 +195,12 @@ def cluster_of_connection(ray_conn_id: str) -> ClusterRef | None:
 
 def target_of_options(args: Namespace) -> ClusterRef:
     """
-    Name the cluster of ``--cluster`` or ``--ray-conn-id``, else of the default connection.
+    Name the cluster of ``--cluster``, where ``--ray-conn-id`` leads if that is given, too; else of a connection.
 
-    :raises ConfigurationError: there is no such cluster, or several, or both options are given
+    :raises ConfigurationError: there is no such cluster, or several
     """
-    if args.cluster and args.ray_conn_id:
-        raise ConfigurationError("Give --cluster or --ray-conn-id, not both")
     if args.cluster:
-        return made_cluster(args.cluster).ref
+        return made_cluster(args.cluster, args.ray_conn_id).ref
     ray_conn_id = args.ray_conn_id or DEFAULT_RAY_CONN_ID
     ref = cluster_of_connection(ray_conn_id)
     if ref is None:

@@ -100,7 +100,7 @@ class Following:
         try:
             status = await self._clock.in_thread(self._looking.describe, self._place)
         except UnavailableError as error:
-            status = ClusterStatus(ClusterState.UNKNOWN, str(error))
+            return ClusterStatus(ClusterState.UNKNOWN, str(error))
         if is_failure:
             self._doubted, self._doubted_until = status, now + next(self._doubts)
         return status

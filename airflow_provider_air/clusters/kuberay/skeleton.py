@@ -57,7 +57,8 @@ def fitting(said: Any, skeleton: Any, where: str) -> Any:
     if isinstance(said, (list, tuple)):
         _expect(isinstance(skeleton, list) or skeleton is None, where, skeleton, said)
         return [fitting(item, skeleton and skeleton[0], f"{where}[{at}]") for at, item in enumerate(said)]
-    _expect(skeleton is None or (isinstance(skeleton, type) and type(said) is skeleton), where, skeleton, said)
+    is_of_kind = isinstance(skeleton, type) and isinstance(said, skeleton) and not isinstance(said, bool)
+    _expect(skeleton is None or is_of_kind, where, skeleton, said)
     is_json = isinstance(said, (str, int)) or said is None or (isinstance(said, float) and math.isfinite(said))
     if not is_json:
         raise ConfigurationError(f"{where} is a {type(said).__name__}, which JSON does not have: write it as text")

@@ -274,10 +274,14 @@ def _names(event: Resource, container: str) -> bool:
     return f"{{{container}}}" in str((event.get("involvedObject") or {}).get("fieldPath"))
 
 
+# A kubelet's own words: a pod's name may have "pull" in it.
+_OF_PULL = re.compile(r"Failed to pull|pulling image|ErrImagePull|ImagePullBackOff|pull (image|access)", re.IGNORECASE)
+
+
 def _is_of_image(event: Resource) -> bool:
     """Whether a kubelet tells of an image that it does not get; by the same reasons it tells of containers."""
     reason = event.get("reason")
-    by_words = reason in ("Failed", "BackOff") and "pull" in str(event.get("message")).lower()
+    by_words = reason in ("Failed", "BackOff") and _OF_PULL.search(str(event.get("message"))) is not None
     return by_words or reason in ("InspectFailed", "ErrImageNeverPull")
 
 
@@ -294,8 +298,10 @@ _BEFORE_CONTAINERS = {
     "FailedCreatePodSandBox": (SANDBOX, "does not get its network"),
 }
 _GOES_ON = ("SuccessfulAttachVolume", "Pulling", "Pulled", "Created", "Started")
-# What lasts is tried, and told, again at least every 123 s (the kubelet's longest wait for a volume).
-TOLD_AGAIN_SECONDS = 150.0
+# What lasts is told again: every five minutes, where a kubelet has said much of a pod already.
+TOLD_AGAIN_SECONDS = 330.0
+# But a volume that another node has is told once.
+_TOLD_ONCE = "FailedAttachVolume"
 
 
 def _before_containers(pod: Resource, events: Sequence[Resource], now: float) -> Trouble | None:
@@ -303,11 +309,11 @@ def _before_containers(pod: Resource, events: Sequence[Resource], now: float) ->
     if (pod.get("status") or {}).get("phase") != "Pending" or is_over:
         return None
     went_on = max((last_seen(event) for event in events if event.get("reason") in _GOES_ON), default=0.0)
-    told_since = max(went_on, now - TOLD_AGAIN_SECONDS)
-    found = [event for event in events if event.get("reason") in _BEFORE_CONTAINERS and last_seen(event) > told_since]
-    last = max(found, key=last_seen, default=None)
-    if last is None:
+    found = [event for event in events if event.get("reason") in _BEFORE_CONTAINERS and last_seen(event) > went_on]
+    is_lasting = any(event.get("reason") == _TOLD_ONCE or last_seen(event) > now - TOLD_AGAIN_SECONDS for event in found)
+    if not is_lasting:
         return None
+    last = max(found, key=last_seen)
     kind, what = _BEFORE_CONTAINERS[str(last.get("reason"))]
     alike = [event for event in found if _BEFORE_CONTAINERS[str(event.get("reason"))][0] is kind]
     return Trouble(kind, f"{name_of(pod)} {what}: {last.get('message')}", _since(pod, alike, not_before=went_on))

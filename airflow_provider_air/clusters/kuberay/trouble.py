@@ -14,6 +14,7 @@ from airflow_provider_air.clusters.kuberay.symptoms import (
     GONE,
     OPERATOR_AWAY,
     REFUSED,
+    TOLD_AGAIN_SECONDS,
     Resource,
     Trouble,
     conditions_of,
@@ -35,8 +36,6 @@ MOST_CHARACTERS = 2000
 RAY_JOB = "RayJob"
 # While Ray starts its probes fail.
 PROBED_SECONDS = 60.0
-# What lasts is told again: every five minutes, where a kubelet has said much of a pod already.
-WARNED_SECONDS = 330.0
 # RayJobs whose cluster has all its first pods, or had them.
 PROVISIONED = ("Waiting", "Running", "Complete", "Failed")
 # The operator's own word on what it will not touch; it never looks again until somebody edits the resource.
@@ -274,7 +273,7 @@ def _last_warning(pods: Sequence[Resource], events: Sequence[Resource], *, now: 
     for pod in pods:
         last = max(events_about(pod, events), key=last_seen, default={})
         is_early = last.get("reason") == "Unhealthy" and now - (first_seen(last) or now) < PROBED_SECONDS
-        if last.get("type") == "Warning" and not is_early and now - last_seen(last) < WARNED_SECONDS:
+        if last.get("type") == "Warning" and not is_early and now - last_seen(last) < TOLD_AGAIN_SECONDS:
             found.append((last_seen(last), f"; {name_of(pod)}: {last.get('reason')}: {last.get('message')}"))
     return max(found, default=(0.0, ""))[1]
 

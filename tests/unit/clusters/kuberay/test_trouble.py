@@ -395,9 +395,8 @@ MULTI_ATTACH = shapes.pod_event("FailedAttachVolume", "Multi-Attach error for vo
         ((shapes.condition("PodReadyToStartContainers", "True", since=16),), []),
         ((), [shapes.pod_event("SuccessfulAttachVolume", "AttachVolume.Attach succeeded", since=15, is_warning=False)]),
         ((), [shapes.pod_event("Pulling", "Pulling image", since=16, is_warning=False)]),
-        ((), []),
     ],
-    ids=["ready for containers", "attached", "pulling", "told no more"],
+    ids=["ready for containers", "attached", "pulling"],
 )
 def test_a_volume_that_came_late_is_no_trouble_any_more(conditions: Any, later: Any) -> None:
     head = shapes.pod(
@@ -406,6 +405,33 @@ def test_a_volume_that_came_late_is_no_trouble_any_more(conditions: Any, later: 
     status = judged(shapes.starting_cluster(), head, events=[MULTI_ATTACH, *later], after=190)
     assert status.state is ClusterState.STARTING
     assert "does not get its volumes" not in status.message
+
+
+def test_a_volume_that_another_node_keeps_is_told_once_and_fails_all_the_same() -> None:
+    head = shapes.pod(shapes.waiting("ContainerCreating"))
+    assert judged(shapes.starting_cluster(), head, events=[MULTI_ATTACH], after=170).state is ClusterState.STARTING
+    for later in (190, 600):
+        status = judged(shapes.starting_cluster(), head, events=[MULTI_ATTACH], after=later)
+        assert (status.state, "Multi-Attach" in status.message) == (ClusterState.FAILED, True)
+
+
+@pytest.mark.parametrize("every", [12, 30, 60, 250])
+def test_what_is_told_each_time_in_other_words_counts_from_its_first_time_on(every: int) -> None:
+    """A network plug-in's errors name each sandbox, so none of its events is old."""
+    head = shapes.pod(shapes.waiting("ContainerCreating"))
+    events = [
+        shapes.pod_event("FailedCreatePodSandBox", f"sandbox {number}: no address", since=5 + number * every)
+        for number in range(1 + 185 // every)
+    ]
+    assert judged(shapes.starting_cluster(), head, events=events, after=170).state is ClusterState.STARTING
+    assert judged(shapes.starting_cluster(), head, events=events, after=190).state is ClusterState.FAILED
+
+
+def test_a_name_with_pull_in_it_is_no_trouble_with_images() -> None:
+    ended = shapes.pod(shapes.crashing())
+    words = "Back-off restarting failed container ray-head in pod pull-flights-head-x_ns(uid)"
+    back_off = shapes.pod_event("BackOff", words, since=306, until=340)
+    assert judged(shapes.starting_cluster(), ended, events=[back_off], after=342).state is ClusterState.STARTING
 
 
 def test_a_second_volume_that_does_not_come_counts_from_the_first_ones_coming_on() -> None:
