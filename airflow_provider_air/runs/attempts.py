@@ -74,6 +74,7 @@ class Attempts:
         self.key = key
         self._ports = ports
         self._has_next = has_next
+        self._told: set[str] = set()
         self.is_refused = False
         """Airflow took no word of this try, which has a next one: that one may have all by now."""
         self.ledger = Ledger.from_json(ports.store.get(LEDGER_KEY))
@@ -103,12 +104,10 @@ class Attempts:
         word: OnClear = choice.word
         if choice.until is not None and choice.until < self._ports.clock.now():
             word = on_clear
-            self._ports.log.warning(
-                "The choice of %r in the Ray tab is passed over, on_clear=%r counts: nobody has heard that its clear "
-                "was done, so this may be a later one",
-                choice.word,
-                on_clear,
+            passed = (
+                "The choice of %r in the Ray tab is passed over, on_clear=%r counts: nobody has heard that its clear"
             )
+            self._ports.log.warning(f"{passed} was done, so this may be a later one", choice.word, on_clear)
         opened = self.ledger.open_try(this, on_clear=word)
         self.save(replace(opened, choice_at=choice.at))
         # Whoever dies before this leaves a choice that the ledger knows to be taken.
@@ -216,7 +215,8 @@ class Attempts:
         :param done: its good end, where it has one; its attachments are told with what has come of it
         """
         attempt = self.leave(attempt)
-        is_told = not any(entry.untold for entry in attempt.attachments)
+        # Who did not answer this try a moment ago may still be busy with what it was told then.
+        is_told = attempt.submission_id in self._told or not any(entry.untold for entry in attempt.attachments)
         if is_told or attempt.is_open or (attempt.phase in GOOD_PHASES and done is None):
             return attempt
         return self.tell(attempt, Outcome(attempt.outcome, attempt.message, None if done is None else done.result))
@@ -225,6 +225,7 @@ class Attempts:
         """Hand an outcome to the attachments; what one does not take is written down as untold."""
         if all(entry.state is None for entry in attempt.attachments):
             return attempt
+        self._told.add(attempt.submission_id)
         entries = self._ports.clock.run(told_in_time(attempt, outcome, records, self._ports))
         return self.put(attempt, attachments=entries)
 

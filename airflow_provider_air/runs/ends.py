@@ -131,14 +131,29 @@ class Collecting:
         return True
 
     def collect_again(self, attempt: Attempt) -> Done | None:
-        """Give a good end once more, of which Airflow has not heard; None where it cannot be read any more."""
+        """
+        Give a good end once more, of which Airflow has not heard; None where it cannot be read any more.
+
+        What whoever wrote the end down has not come to is done now.
+        """
+        done = self._read_again(attempt)
+        closed = self._attempts.close(attempt, done)
+        if closed is not attempt:
+            self.keeping.leave_report(closed, (self._kept_result(attempt) or {}).get("value"))
+        return done
+
+    def _kept_result(self, attempt: Attempt) -> Mapping[str, Any] | None:
+        told = kept(self._ports.store, RESULT_KEY) if attempt.result_kept else None
+        is_its_own = isinstance(told, Mapping) and told.get("submission_id") == attempt.submission_id
+        return told if is_its_own else None
+
+    def _read_again(self, attempt: Attempt) -> Done | None:
         if attempt.phase == SKIPPED:
             return Done(None, skipped=attempt.message)
         try:
             if not attempt.expects_result:
                 return Done(self._read(attempt, attempt.submission_id))
-            told = kept(self._ports.store, RESULT_KEY) if attempt.result_kept else None
-            if isinstance(told, Mapping) and told.get("submission_id") == attempt.submission_id:
+            if (told := self._kept_result(attempt)) is not None:
                 return Done(self._read(attempt, told["value"]), facts=self.keeping.facts(attempt))
             look = self._attempts.look(attempt)
             if look is not None and look.job is not None:

@@ -161,17 +161,12 @@ class Run:
         acts: dict[str, Callable[[Attempt, JobDetails | None], Wait | Done | None]] = {
             "adopt": self._wait_for_end,
             "collect": self._collecting.collect,
-            "collect_again": self._collect_again,
+            "collect_again": lambda attempt, _: self._collecting.collect_again(attempt),
             "detach": self._detach,
         }
         act, attempt = acts.get(decision.action, self._go_on), decision.attempt
         step = None if attempt is None else act(attempt, decision.job)
         return self._start() if step is None else step
-
-    def _collect_again(self, attempt: Attempt, job: JobDetails | None) -> Done | None:
-        done = self._collecting.collect_again(attempt)
-        self._attempts.close(attempt, done)
-        return done
 
     def _go_on(self, attempt: Attempt, job: JobDetails | None = None) -> Wait | Done | None:
         """Go on with an attempt of which nothing can run; None where the task now wants another cluster."""

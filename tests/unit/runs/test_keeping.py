@@ -16,7 +16,7 @@ from airflow_provider_air.runs.about import ABOUT_KEY
 from airflow_provider_air.runs.choices import CHOICE_KEY, UNHEARD_SECONDS
 from airflow_provider_air.runs.history import EARLIER_KEY, HISTORY_KEY, MOST_EARLIER_BYTES, shortened
 from airflow_provider_air.runs.keeping import steps_at_end
-from airflow_provider_air.runs.ledger import kept
+from airflow_provider_air.runs.ledger import AttachmentEntry, kept
 from airflow_provider_air.storage.shared_folder import SharedFolder
 from tests.fakes.ray_dashboard import FakeRayDashboard
 from tests.unit.runs.conftest import Task
@@ -140,6 +140,22 @@ def test_a_report_lies_with_the_attempt(task: Task, head: FakeRayDashboard, tmp_
     assert documents["ledger"]["attempts"][0]["phase"] == "SUCCEEDED"
     assert documents["history"]["submission_id"] == name
     assert documents["task"]["task_id"] == "train"
+
+
+def test_a_worker_that_dies_while_it_tells_of_the_end_leaves_the_report_to_the_next_try(
+    task: Task, head: FakeRayDashboard, tmp_path: Any
+) -> None:
+    task.report = lambda documents: "<html></html>"
+    folder = SharedFolder(str(tmp_path))
+    ended(task, head, storage=lambda: folder)
+    (tmp_path / "results" / f"{task.attempts[0].submission_id}-report.html").unlink()
+    spec = {"kind": "gone", "fields": {}}
+    task.change_last(attachments=(AttachmentEntry(spec, {"run_id": "r"}, untold="It is told last"),))
+
+    again = task.run(2, storage=lambda: folder).begin()
+
+    assert isinstance(again, Done)
+    assert (tmp_path / "results" / f"{task.attempts[0].submission_id}-report.html").exists()
 
 
 def test_a_report_that_cannot_be_made_is_warned_about_once(task: Task, head: FakeRayDashboard, tmp_path: Any) -> None:

@@ -224,6 +224,39 @@ def test_who_dies_before_the_trackers_are_told_leaves_that_to_the_next_try(
     assert isinstance(step, Done) == (status == "SUCCEEDED")
 
 
+class Refusing(FakeTracker):
+    """Takes no end, and counts who comes with one."""
+
+    asked = 0
+
+    def on_end(self, attempt: AttemptInfo, state: Mapping[str, Any], outcome: Outcome) -> None:
+        self.asked += 1
+        raise ConnectionError("away")
+
+
+def test_a_tracker_that_is_away_is_told_of_an_end_once_by_a_try(bench: Bench) -> None:
+    """It may still be busy with what it was told: an outcome without records must not come in between."""
+    tracker = SERVERS["refusing"] = Refusing()
+    bench.plan = {"attachments": lambda: (FakeTrackerSpec("refusing"),)}
+
+    def world() -> None:
+        bench.clusters.ready(only_cluster(bench))
+        job = new_job(bench)
+        job.run()
+        job.end("FAILED")
+
+    try:
+        with meanwhile(world), pytest.raises(JobFailedError):
+            step = bench.run(max_tries=0).begin()
+            while isinstance(step, Wait):
+                run = bench.run(max_tries=0)
+                step = run.resume(run.wait(step))
+    finally:
+        del SERVERS["refusing"]
+    assert tracker.asked == 1
+    assert "away" in bench.attempts[0]["attachments"][0]["untold"]
+
+
 async def died(*given: Any) -> Any:
     raise KeyboardInterrupt
 
