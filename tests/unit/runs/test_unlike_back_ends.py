@@ -86,11 +86,11 @@ class Bench:
         ports = Ports(self.store, None, backend, self.log, RealClock(), admission, self.store)  # type: ignore[arg-type]
         return Run(Plan("train", target, lambda info: request, **self.plan), Try(KEY, try_number, max_tries), ports)
 
-    def go_on(self, run: Run, step: Wait | Done) -> Any:
+    def go_on(self, run: Run, step: Wait | Done, max_tries: int = 2) -> Any:
         """Wait in place for each step, every one taken by another process."""
         while isinstance(step, Wait):
             event = run.wait(Wait.from_json(json.loads(json.dumps(step.to_json()))))
-            run = self.run()
+            run = self.run(max_tries=max_tries)
             step = run.resume(json.loads(json.dumps(event)))
         return step.result
 
@@ -247,10 +247,7 @@ def test_a_tracker_that_is_away_is_told_of_an_end_once_by_a_try(bench: Bench) ->
 
     try:
         with meanwhile(world), pytest.raises(JobFailedError):
-            step = bench.run(max_tries=0).begin()
-            while isinstance(step, Wait):
-                run = bench.run(max_tries=0)
-                step = run.resume(run.wait(step))
+            bench.go_on(bench.run(), bench.run(max_tries=0).begin(), max_tries=0)
     finally:
         del SERVERS["refusing"]
     assert tracker.asked == 1
