@@ -45,7 +45,7 @@ DELETE_SECONDS = 900.0
 GIB = 1024**3
 
 
-Made = Mapping[str, ListedCluster]
+Made = Mapping[tuple[Any, ...], ListedCluster]
 
 
 @command
@@ -142,11 +142,16 @@ def describe_connection(ray_conn_id: str, made: Made) -> dict[str, Any]:
     if ref is None:
         message = "each task that uses this connection starts a cluster of its own"
         return {**empty, "connection": ray_conn_id, "state": "on demand", "expires_in": "", "message": message}
-    return describe_cluster(ref, ray_conn_id, made.get(ref.key))
+    return describe_cluster(ref, ray_conn_id, made.get(_found_by(ref)))
 
 
 def _made() -> Made:
-    return {listed.ref.key: listed for listed in made_clusters()}
+    return {_found_by(listed.ref): listed for listed in made_clusters()}
+
+
+def _found_by(ref: ClusterRef) -> tuple[Any, ...]:
+    """Give what a cluster is found by: two connections may name one, and say different things of how it is reached."""
+    return (ref.backend, ref.name, ref.details.get("namespace"))
 
 
 def _ask(ref: ClusterRef, status: ClusterStatus) -> tuple[str, list[Node]]:

@@ -28,7 +28,12 @@ _MADE = Arg(("name",), help="Name of a cluster that was made by this provider; l
 _WHERE = Arg(("--ray-conn-id",), help="A connection that leads to it, where several have the name", default=None)
 _JOB = Arg(("submission_id",), help="Submission id of the job")
 _CONNECTION = Arg(("--ray-conn-id",), help="The ray connection (default: ray_default)", default=None)
-_CLUSTER = Arg(("--cluster",), help="Name of a local cluster of this host, instead of a connection", default=None)
+_CLUSTER = Arg(
+    ("--cluster",),
+    help="Name of a cluster that was made by this provider, such as a local one of this host; with --ray-conn-id the "
+    "one of this name where that connection leads",
+    default=None,
+)
 _OPTIONAL_NAME = Arg(("name",), nargs="?", help="Id of a ray connection (default: ray_default)", default=None)
 _AS_JOB = Arg(("--job",), help="The cluster of one task alone, where the connection names none", action="store_true")
 _MINE = Arg(("--mine",), help="Only jobs of this Airflow deployment", action="store_true")

@@ -16,6 +16,7 @@ from airflow_provider_air.clusters.kuberay.kinds import EVENT, POD, RAY_CLUSTER,
 from airflow_provider_air.clusters.kuberay.opening import dated
 from airflow_provider_air.clusters.kuberay.places import Place, head_service, token_secret
 from airflow_provider_air.clusters.kuberay.reaching import transport_of
+from airflow_provider_air.clusters.kuberay.surroundings import OF_USE
 from airflow_provider_air.clusters.kuberay.trouble import awaited_pods, judge, ray_cluster_name, worst_of
 from airflow_provider_air.contracts.clusters import ClusterState, ClusterStatus
 from airflow_provider_air.drivers.wire.texts import shortened, unstyled
@@ -133,7 +134,8 @@ class Looking:
         if place.kind is RAY_JOB and (cluster := ray_cluster_name(resource)) is not None:
             about.append(f"involvedObject.kind={RAY_CLUSTER.name},involvedObject.name={cluster}")
         awaited = awaited_pods(resource, pods)
-        about += [f"involvedObject.kind={POD.name}"] if len(awaited) > MOST_PODS else map(_of_uid, awaited)
+        of_all = f"involvedObject.kind={POD.name},{OF_USE}"
+        about += [of_all] if len(awaited) > MOST_PODS else map(_of_uid, awaited)
         found: list[Resource] = []
         for fields in about:
             found += kube.list_all(partial(_events, place.namespace, fields))[0]

@@ -308,7 +308,10 @@ def _restrict(cluster: Mapping[str, Any], spec: KubeRayCluster) -> None:
         if combined(spec, fields).security_context == RESTRICTED:
             pod = group["template"]["spec"]
             for container in [*pod["containers"], *pod.get("initContainers", ())]:
-                container["securityContext"] = {**restricted_container(), **container.get("securityContext", {})}
+                own = container.get("securityContext", {})
+                # With these Kubernetes refuses what restricted demands.
+                if not own.get("privileged") and "SYS_ADMIN" not in (own.get("capabilities") or {}).get("add", ()):
+                    container["securityContext"] = {**restricted_container(), **own}
 
 
 def _fill_container(container: dict[str, Any], version: str | None) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # Two lists each time, whoever many wait.
 AROUND_SECONDS = 20.0
 # Most of what goes well says nothing of what does not; the nodes' autoscaler's word, which does, is no warning either.
-OF_NO_USE = ("Pulled", "Created", "Killing", "CreatedHeadPod", "CreatedWorkerPod", "CreatedService")
+OF_NO_USE = ("Scheduled", "Pulled", "Created", "Killing", "CreatedHeadPod", "CreatedWorkerPod", "CreatedService")
 OF_USE = ",".join(f"reason!={reason}" for reason in OF_NO_USE)
 
 

@@ -69,8 +69,8 @@ def test_a_database_that_cannot_be_read_does_not_hide_the_clusters_of_this_host(
     assert json.loads(cli.run(*args)) == []
 
 
-def put_shared(kube: KubeApi, cli: Cli, namespace: str) -> None:
-    """Have a cluster ``shared`` of ours in a namespace, and a connection that leads there."""
+def put_shared(kube: KubeApi, cli: Cli, namespace: str, **more: str) -> None:
+    """Have a cluster ``shared`` of ours in a namespace, and a connection that leads there and says more of it."""
     marks = Marks.of(ClusterOwner("air"), "hash", scope="global")
     kube.put("rayclusters", "shared", namespace=namespace)
     kube.resources["rayclusters", namespace, "shared"]["metadata"] |= {
@@ -84,7 +84,7 @@ def put_shared(kube: KubeApi, cli: Cli, namespace: str) -> None:
         "users": [{"name": "u", "user": {"token": "a-long-token-of-a-test"}}],
     }
     cli.add_connection(f"kube_{namespace}", conn_type="kubernetes", extra=json.dumps({"kube_config": config}))
-    cluster = {"kubernetes_conn_id": f"kube_{namespace}", "namespace": namespace}
+    cluster = {"kubernetes_conn_id": f"kube_{namespace}", "namespace": namespace, **more}
     cli.add_connection(f"ray_{namespace}", extra=json.dumps({"backend": "kuberay", "cluster": cluster}))
 
 
@@ -95,6 +95,13 @@ def test_what_was_made_is_listed_wherever_a_connection_leads(cli: Cli) -> None:
         rows = {row["name"]: row for row in cli.rows("clusters", "list")}
 
     assert (rows["shared"]["back_end"], rows["shared"]["owner"]) == ("kuberay", "air")
+
+
+def test_whose_a_cluster_is_is_known_however_its_connection_has_it_reached(cli: Cli) -> None:
+    with KubeApi("a-long-token-of-a-test") as kube:
+        put_shared(kube, cli, "team", name="shared", dashboard_url="https://ray.example/{name}")
+        rows = {row["connection"]: row for row in cli.rows("clusters", "list")}
+    assert rows["ray_team"]["owner"] == "air"
 
 
 def test_of_two_clusters_of_one_name_the_one_that_is_meant_is_deleted(cli: Cli) -> None:

@@ -83,7 +83,7 @@ def test_stop_of_an_ended_job_tells_how_it_ended(cli: Cli, dashboard: FakeRayDas
     [
         (("logs", "nobody"), "The cluster does not know this job .nobody."),
         (("stop", "nobody"), "The cluster does not know this job .nobody."),
-        (("list", "--cluster", "a", "--ray-conn-id", "b"), "not both"),
+        (("list", "--cluster", "a", "--ray-conn-id", "b"), "There is no Airflow connection 'b'"),
         (("list", "--cluster", "nobody"), "There is no cluster 'nobody'"),
         (("list", "--ray-conn-id", "nobody"), "There is no Airflow connection 'nobody'"),
     ],

@@ -157,12 +157,19 @@ def test_a_part_of_a_gpu_wants_cuda_too() -> None:
 def test_restricted_is_said_of_all_containers_of_the_author_too() -> None:
     pod = {
         "containers": [{}, {"name": "logs", "image": "logs:1", "securityContext": {"runAsUser": 7}}],
-        "initContainers": [{"name": "data", "image": "data:1"}],
+        "initContainers": [
+            {"name": "data", "image": "data:1"},
+            {"name": "sysctl", "image": "s:1", "securityContext": {"privileged": True}},
+        ],
     }
     group = WorkerGroup(security_context="restricted", template={"spec": pod})
     made = cluster_manifest(KubeRayCluster(worker_groups=[group]), "first", MARKS)["spec"]
     restricted = made["workerGroupSpecs"][0]["template"]["spec"]
-    contexts = [one["securityContext"] for one in (*restricted["containers"], *restricted["initContainers"])]
+    *contexts, privileged = [
+        one["securityContext"] for one in (*restricted["containers"], *restricted["initContainers"])
+    ]
+    # Kubernetes refuses it along with what restricted demands.
+    assert privileged == {"privileged": True}
     assert len(contexts) == 3
     assert all(one["allowPrivilegeEscalation"] is False and one["runAsNonRoot"] is True for one in contexts)
     assert contexts[1]["runAsUser"] == 7
