@@ -99,9 +99,9 @@ def test_what_was_made_is_listed_wherever_a_connection_leads(cli: Cli) -> None:
 
 def test_whose_a_cluster_is_is_known_however_its_connection_has_it_reached(cli: Cli) -> None:
     with KubeApi("a-long-token-of-a-test") as kube:
-        put_shared(kube, cli, "team", name="shared", dashboard_url="https://ray.example/{name}")
+        put_shared(kube, cli, "own", name="shared", dashboard_url="https://ray.example/{name}")
         rows = {row["connection"]: row for row in cli.rows("clusters", "list")}
-    assert rows["ray_team"]["owner"] == "air"
+    assert rows["ray_own"]["owner"] == "air"
 
 
 def test_of_two_clusters_of_one_name_the_one_that_is_meant_is_deleted(cli: Cli) -> None:
