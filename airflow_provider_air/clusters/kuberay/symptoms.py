@@ -310,7 +310,9 @@ def _before_containers(pod: Resource, events: Sequence[Resource], now: float) ->
         return None
     went_on = max((last_seen(event) for event in events if event.get("reason") in _GOES_ON), default=0.0)
     found = [event for event in events if event.get("reason") in _BEFORE_CONTAINERS and last_seen(event) > went_on]
-    is_lasting = any(event.get("reason") == _TOLD_ONCE or last_seen(event) > now - TOLD_AGAIN_SECONDS for event in found)
+    is_lasting = any(
+        event.get("reason") == _TOLD_ONCE or last_seen(event) > now - TOLD_AGAIN_SECONDS for event in found
+    )
     if not is_lasting:
         return None
     last = max(found, key=last_seen)
