@@ -9,7 +9,9 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from tests.given_code import (
+    BY_PLATFORM,
     CODE,
+    FROM_BY_PLATFORM,
     FROM_SOURCES,
     HASHED,
     LOCK,
@@ -286,6 +288,33 @@ KINDS = [
                 },
                 "takes mine-core from several places",
                 "uv lock",
+                **names(uv="pyproject.toml"),
+            ),
+            "indexes of uv by platform": reads(
+                {"pyproject.toml": BY_PLATFORM}, "uv", "pyproject.toml", FROM_BY_PLATFORM
+            ),
+            "index of uv that nobody knows, by platform": refuses(
+                {
+                    "pyproject.toml": PROJECT
+                    + "[tool.uv.sources]\nmine-core = [{index = 'inner', marker = \"os_name == 'nt'\"}]"
+                },
+                "mine-core from the unknown index 'inner'",
+                **names(uv="pyproject.toml"),
+            ),
+            "source of uv by platform": refuses(
+                {
+                    "pyproject.toml": PROJECT
+                    + "[tool.uv.sources]\nmine-core = {git = 'https://g/m', marker = \"os_name == 'nt'\"}"
+                },
+                "takes mine-core from several places",
+                **names(uv="pyproject.toml"),
+            ),
+            "an index of uv and another place": refuses(
+                {
+                    "pyproject.toml": PROJECT
+                    + "[tool.uv.sources]\nmine-core = [{index = 'inner', marker = 'x'}, {url = 'https://h/m'}]"
+                },
+                "takes mine-core from several places",
                 **names(uv="pyproject.toml"),
             ),
             "index of uv that nobody knows": refuses(
