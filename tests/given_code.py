@@ -199,9 +199,13 @@ explicit = true
 [[tool.uv.index]]
 url = "https://mirror/simple"
 default = true
+[[tool.uv.index]]
+url = "https://h/wheels.html"
+format = "flat"
 """
 FROM_SOURCES = [
     "--index-url https://mirror/simple",
+    "--find-links https://h/wheels.html",
     "--extra-index-url https://private/simple",
     "On.Git[fast] @ git+https://g/on-git@v1#subdirectory=lib ; python_version < '4'",
     "on-a-branch @ git+ssh://git@g/b.git@main",

@@ -20,8 +20,10 @@ def resolved(requirements: Iterable[str], content: Mapping[str, Any], path: Path
     """
     Give requirements for an installer that knows no such sources: else it would look a private name up on PyPI.
 
+    Addresses are given as they are written, those of this host's folders, too.
+
     :param content: of the ``pyproject.toml``
-    :raises ConfigurationError: a source is on this host alone, or is no index and depends on the platform
+    :raises ConfigurationError: a source is of this host alone by its kind, or is no index and depends on the platform
     """
     settings = (content.get("tool") or {}).get("uv") or {}
     sources = {uv_lock.normal(name): source for name, source in (settings.get("sources") or {}).items()}
@@ -77,6 +79,8 @@ def _place(source: Mapping[str, Any], name: str, path: Path, field: str) -> str:
 
 
 def _option(index: Mapping[str, Any]) -> str:
+    if index.get("format") == "flat":
+        return f"--find-links {index.get('url')}"
     return f"{'--index-url' if index.get('default') else '--extra-index-url'} {index.get('url')}"
 
 
