@@ -6,11 +6,22 @@ import re
 
 from airflow_provider_air.errors import ConfigurationError
 
-_PLACE = re.compile(r"([^:\[\]]*|\[[^\]]*\])(:\d*)?")
+# A host with its port; some addresses name several.
+_ONE = r"(?:[^:,\[\]]*|\[[^\]]*\])(?::\d*)?"
+_PLACE = re.compile(rf"{_ONE}(?:,{_ONE})*")
+# What stands for a value that is not shown: of a shell, also with a default, of templates, formats and masks. None
+# holds an @, for an address could be inside.
+_PLACEHOLDER = re.compile(
+    r"\$?\{\{[^{}@]*\}\}|\$\{(?:[^{}@]|\$\{[^{}@]*\})+\}|\$\w+|\$\([^()@]*\)"
+    r"|\{[^{}@:/\s\"'`]*\}|%(?:\(\w+\))?s|\*{3}"
+)
+_ANY = "\0"
 # Each address in a text, also one inside of another one.
-_ADDRESS = re.compile(r"(?<![A-Za-z0-9+.-])(?=([A-Za-z][A-Za-z0-9+.-]*://[^\s\"'`]*))")
-# A variable in the place of a password, or of a token: what it stands for is not shown.
-_VARIABLE = re.compile(r"(?<=://)(?:[^\s:@/]*:)?(?:\$\w+|\$\{\w+\}):?@")
+_ADDRESS = re.compile(r"(?<![A-Za-z0-9])(?=([A-Za-z0-9][A-Za-z0-9+.-]{0,31}://[^\s\"'`]*))")
+# Users that everybody knows: the first of Git, the others of package indexes, for whom a keyring has the password.
+_PUBLIC = "git|oauth2accesstoken|aws|VssSessionToken|__token__|_json_key(?:_base64)?"
+# Credentials that show none: a placeholder as the password, or as the token, or a public user alone.
+_SHOWS_NONE = re.compile(rf"(?:(?<=://)|(?<!\S)(?://)?)(?:(?:[^\s:@/]*:)?{_ANY}+:?|(?:{_PUBLIC}):?)@")
 
 
 def is_bare(url: str) -> bool:
@@ -32,14 +43,19 @@ def is_bare(url: str) -> bool:
 
 def are_bare(text: str, *, is_proxy: bool = False) -> bool:
     """
-    Tell whether all addresses in a text are, see :func:`is_bare`; one with a shell's ``${VARIABLE}`` inside is.
+    Tell whether all addresses in a text are, see :func:`is_bare`.
+
+    One is, too, with a placeholder for what is secret, such as a shell's ``${VARIABLE}``, or with a user that everybody
+    knows.
 
     :param is_proxy: its words are addresses, also without a scheme
     """
+    # Elsewhere a placeholder is a host or a port.
+    text = _SHOWS_NONE.sub("", _PLACEHOLDER.sub(_ANY, text)).replace(_ANY, "0")
     found = [match.group(1) for match in _ADDRESS.finditer(text)]
     if is_proxy:
         found += text.split()
-    return all(is_bare(_VARIABLE.sub("", address)) for address in found)
+    return all(is_bare(address) for address in found)
 
 
 def is_proxy(variable: str) -> bool:

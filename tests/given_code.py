@@ -199,15 +199,52 @@ explicit = true
 [[tool.uv.index]]
 url = "https://mirror/simple"
 default = true
+[[tool.uv.index]]
+url = "https://h/wheels.html"
+format = "flat"
 """
 FROM_SOURCES = [
     "--index-url https://mirror/simple",
+    "--find-links https://h/wheels.html",
     "--extra-index-url https://private/simple",
     "On.Git[fast] @ git+https://g/on-git@v1#subdirectory=lib ; python_version < '4'",
     "on-a-branch @ git+ssh://git@g/b.git@main",
     "by_url @ https://h/by_url.whl",
     "inner==1",
     "open",
+]
+# As uv's guide to PyTorch has it.
+BY_PLATFORM = """
+[project]
+name = "mine"
+dependencies = ["torch>=2.7", "torchvision", "triton"]
+[tool.uv.sources]
+torch = [
+    { index = "cpu", marker = "sys_platform == 'nowhere'" },
+    { index = "cuda", marker = "sys_platform != 'nowhere'" },
+]
+torchvision = [{ index = "cpu", marker = "sys_platform == 'nowhere'" }]
+triton = { index = "xpu", marker = "sys_platform == 'nowhere'" }
+[[tool.uv.index]]
+name = "cpu"
+url = "https://download.pytorch.org/whl/cpu"
+explicit = true
+[[tool.uv.index]]
+name = "cuda"
+url = "https://download.pytorch.org/whl/cu128"
+explicit = true
+[[tool.uv.index]]
+name = "xpu"
+url = "https://download.pytorch.org/whl/xpu"
+explicit = true
+"""
+FROM_BY_PLATFORM = [
+    "--extra-index-url https://download.pytorch.org/whl/cu128",
+    "--extra-index-url https://download.pytorch.org/whl/cpu",
+    "--extra-index-url https://download.pytorch.org/whl/xpu",
+    "torch>=2.7",
+    "torchvision",
+    "triton",
 ]
 HASHED = "numpy==2.3.0 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n"
 

@@ -75,7 +75,9 @@ def _changed_dict(value: dict[Any, Any]) -> dict[Any, Any]:
         return value
     found = copy.copy(value)
     found.clear()
-    found.update(pairs)
+    # A Counter's update would count the pairs.
+    for key, item in pairs:
+        found[key] = item
     return found
 
 

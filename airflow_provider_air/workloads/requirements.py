@@ -187,9 +187,10 @@ def _of_project(path: Path, field: str) -> list[str]:
             f"'{field}' names a project without [project] dependencies", where=str(path), hint=_OTHERS
         )
     wanted = [line for line in project.get("dependencies") or () if not uv_lock.is_ray(line)]
-    for line in wanted:
+    lines = uv_sources.resolved(wanted, content, path, field)
+    for line in lines:
         _refuse_local(line, field, str(path))
-    return uv_sources.resolved(wanted, content, path, field)
+    return lines
 
 
 def _project_beside(lock: Path, field: str) -> dict[str, Any] | None:

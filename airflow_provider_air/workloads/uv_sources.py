@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from packaging.markers import Marker
+
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.workloads import uv_lock
 
@@ -18,8 +20,10 @@ def resolved(requirements: Iterable[str], content: Mapping[str, Any], path: Path
     """
     Give requirements for an installer that knows no such sources: else it would look a private name up on PyPI.
 
+    Addresses are given as they are written, those of this host's folders, too.
+
     :param content: of the ``pyproject.toml``
-    :raises ConfigurationError: a source is on this host alone, or depends on the platform
+    :raises ConfigurationError: a source is of this host alone by its kind, or is no index and depends on the platform
     """
     settings = (content.get("tool") or {}).get("uv") or {}
     sources = {uv_lock.normal(name): source for name, source in (settings.get("sources") or {}).items()}
@@ -34,22 +38,30 @@ def resolved(requirements: Iterable[str], content: Mapping[str, Any], path: Path
             lines.append(line)
             continue
         name, extras, _, marker = found.groups("")
-        source = _only(source, name, path, field)
-        if "index" in source:
-            if source["index"] not in indexes:
-                raise _wrong(path, field, f"takes {name} from the unknown index {source['index']!r}")
-            used += [source["index"]] if source["index"] not in used else []
+        entries = source if isinstance(source, list) else [source]
+        if all(isinstance(entry, Mapping) and "index" in entry for entry in entries):
+            # All, for the cluster may be another platform; uv takes a package from the first index that has it.
+            for entry in sorted(entries, key=_is_for_another_platform):
+                if entry["index"] not in indexes:
+                    raise _wrong(path, field, f"takes {name} from the unknown index {entry['index']!r}")
+                used += [entry["index"]] if entry["index"] not in used else []
             lines.append(line)
         else:
-            place = _place(source, name, path, field)
+            place = _place(_only(entries, name, path, field), name, path, field)
             lines.append(f"{name}{extras} @ {place}" + (f" ;{marker}" if marker else ""))
     options = (_option(indexes[name]) for name in used)
     return [*options, *lines]
 
 
-def _only(source: Any, name: str, path: Path, field: str) -> Mapping[str, Any]:
-    if isinstance(source, list) and len(source) == 1:
-        source = source[0]
+def _is_for_another_platform(source: Mapping[str, Any]) -> bool:
+    try:
+        return "marker" in source and not Marker(source["marker"]).evaluate()
+    except ValueError:  # it is none
+        return True
+
+
+def _only(entries: list[Any], name: str, path: Path, field: str) -> Mapping[str, Any]:
+    source = entries[0] if len(entries) == 1 else None
     if not isinstance(source, Mapping) or {"marker", "extra", "group"} & source.keys():
         hint = "Run 'uv lock': what is locked is read instead"
         raise _wrong(path, field, f"takes {name} from several places, by conditions", hint=hint)
@@ -67,6 +79,8 @@ def _place(source: Mapping[str, Any], name: str, path: Path, field: str) -> str:
 
 
 def _option(index: Mapping[str, Any]) -> str:
+    if index.get("format") == "flat":
+        return f"--find-links {index.get('url')}"
     return f"{'--index-url' if index.get('default') else '--extra-index-url'} {index.get('url')}"
 
 

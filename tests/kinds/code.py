@@ -9,7 +9,9 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from tests.given_code import (
+    BY_PLATFORM,
     CODE,
+    FROM_BY_PLATFORM,
     FROM_SOURCES,
     HASHED,
     LOCK,
@@ -287,6 +289,67 @@ KINDS = [
                 "takes mine-core from several places",
                 "uv lock",
                 **names(uv="pyproject.toml"),
+            ),
+            "indexes of uv by platform": reads(
+                {"pyproject.toml": BY_PLATFORM}, "uv", "pyproject.toml", FROM_BY_PLATFORM
+            ),
+            "index of uv that nobody knows, by platform": refuses(
+                {
+                    "pyproject.toml": PROJECT
+                    + "[tool.uv.sources]\nmine-core = [{index = 'inner', marker = \"os_name == 'nt'\"}]"
+                },
+                "mine-core from the unknown index 'inner'",
+                **names(uv="pyproject.toml"),
+            ),
+            "source of uv by platform": refuses(
+                {
+                    "pyproject.toml": PROJECT
+                    + "[tool.uv.sources]\nmine-core = {git = 'https://g/m', marker = \"os_name == 'nt'\"}"
+                },
+                "takes mine-core from several places",
+                **names(uv="pyproject.toml"),
+            ),
+            "an index of uv and another place": refuses(
+                {
+                    "pyproject.toml": PROJECT
+                    + "[tool.uv.sources]\nmine-core = [{index = 'inner', marker = 'x'}, {url = 'https://h/m'}]"
+                },
+                "takes mine-core from several places",
+                **names(uv="pyproject.toml"),
+            ),
+            **{
+                f"index of uv on this host: {index}": refuses(
+                    {"pyproject.toml": f"{PROJECT}\n[[tool.uv.index]]\n{index}"},
+                    line,
+                    "on this host alone",
+                    "'py_modules'",
+                    **names(uv="pyproject.toml"),
+                )
+                for index, line in {
+                    'url = "wheels"\nformat = "flat"': "'--find-links wheels'",
+                    'url = "/work/wheels"\nformat = "flat"': "'--find-links /work/wheels'",
+                    'url = "file:///work/wheels"\nformat = "flat"': "'--find-links file:///work/wheels'",
+                    'url = "../simple"': "'--extra-index-url ../simple'",
+                    'url = "./simple"\ndefault = true': "'--index-url ./simple'",
+                }.items()
+            },
+            **{
+                f"source of uv on this host: {source}": refuses(
+                    {"pyproject.toml": f"{PROJECT}\n[tool.uv.sources]\nmine-core = {{{source}}}"},
+                    "'mine-core @ ",
+                    "on this host alone",
+                    **names(uv="pyproject.toml"),
+                )
+                for source in ('url = "file:///work/m.whl"', 'git = "file:///work/m"', 'git = "../m"')
+            },
+            "a local place that a source of uv replaces": reads(
+                {
+                    "pyproject.toml": PROJECT.replace("mine-core", "m @ file:///work/m.whl")
+                    + '\n[tool.uv.sources]\nm = {git = "https://g/m"}'
+                },
+                "uv",
+                "pyproject.toml",
+                ["httpx[http2]>=0.27", "m @ git+https://g/m"],
             ),
             "index of uv that nobody knows": refuses(
                 {"pyproject.toml": PROJECT + "[tool.uv.sources]\nmine-core = {index = 'inner'}"},

@@ -23,6 +23,8 @@ from airflow_provider_air.errors import ConfigurationError
         "HTTPS://sesame@host",
         "git+https://sesame@github.com/o/r",
         "//me:sesame@host",
+        "mongodb://h1:27017,me:sesame@h2:27017/db",
+        "mongodb://h1:27017,me:ses/ame@h2:27017/db",
     ],
 )
 def test_they_are_refused_and_not_repeated(url: str) -> None:
@@ -45,6 +47,8 @@ def test_they_are_refused_and_not_repeated(url: str) -> None:
         "/mnt/a@b:c/d",
         "//host/path",
         "git+ssh://git@github.com/o/r.git",
+        "mongodb://h1:27017,h2:27017/db?x=a@b",
+        "mongodb://[::1]:27017,h2/db?x=a@b",
     ],
 )
 def test_what_is_none_passes(url: str) -> None:
@@ -63,6 +67,20 @@ def test_what_is_none_passes(url: str) -> None:
         "https://login.example.com/?next=https://me:sesame@host",
         "https://me:sesame@${HOST}/x",
         "redis://:sesame@cache:6379/0",
+        "https://ghp_sesame@github.com/o/r",
+        "git+https://git:sesame@github.com/o/r",
+        "https://oauth2accesstoken:sesame@europe-python.pkg.dev/p/r/simple",
+        "$SCHEME://me:sesame@host ",
+        "{scheme}://me:sesame@host",
+        "https://me:ses${A}ame@host",
+        "https://me:${A}sesame@host/a@b",
+        "https://me:%sesame@host",
+        "https://${USER}:sesame@host",
+        "${URL:-https://me:sesame@host}",
+        "$(curl https://me:sesame@host)",
+        "{{ url or 'https://me:sesame@host' }}",
+        "{url: https://me:sesame@host}",
+        "http://me:ses/ame@${HOST}",
     ],
 )
 def test_they_are_found_anywhere_in_a_text(text: str) -> None:
@@ -79,7 +97,52 @@ def test_they_are_found_anywhere_in_a_text(text: str) -> None:
         "git+ssh://git@github.com/o/r.git",
         "python -m x --uri s3://bucket/a@b --mail me@host",
         "http://a:1,http://b:2",
+        "https://me:${TOKEN:-x}@host https://me:${TOKEN:-${OTHER:-}}@host https://me:${TOKEN:?is missing}@host",
+        "https://me:$(cat /run/secrets/token)@host",
+        "${URL:-https://me:${TOKEN}@host}",
+        "http://localhost:${PORT}/x?mail=a@b",
+        "https://$HOST:$PORT/a@b http://${HOST}:80${N}/a@b",
+        "mongodb://app:${PW}@h1:27017,h2:27017/db?x=a@b",
+        "f'postgresql://app:{pw}@db/x' f'http://{host}:{port}/a@b'",
+        "f'postgresql://app:{os.environ[\"PW\"]}@db/x'",
+        "'postgresql://app:{}@db/x'.format(pw), 'postgresql://app:%s@db/x' % pw, 'postgresql://%(user)s:%(pw)s@db/x'",
+        "redis://:{{pw}}@h redis://:{{ var.value.pw }}@h https://me:${{ secrets.pw }}@h",
+        "postgresql://app:***@db/x",
+        "git+https://git@github.com/org/repo@v1",
+        "--index-url https://oauth2accesstoken@europe-python.pkg.dev/p/r/simple",
+        "https://__token__:@host/simple https://aws@host/simple https://_json_key_base64@host/simple",
     ],
 )
 def test_what_is_none_in_a_text_passes(text: str) -> None:
     assert are_bare(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "proxy:3128",
+        "${U}:${PW}@proxy:3128",
+        "user:${PW}@proxy:3128",
+        "$TOKEN@proxy:3128",
+        "//user:$PW@proxy",
+        "http://user:${PW}@proxy:3128",
+        "${HOST}:${PORT}/a@b",
+    ],
+)
+def test_a_proxy_without_a_literal_password_passes(text: str) -> None:
+    assert are_bare(text, is_proxy=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "me:sesame@proxy:3128",
+        "${U}:sesame@proxy:3128",
+        "me:sesame@${HOST}:${PORT}",
+        "//me:sesame@proxy",
+        "sesame@proxy",
+        "user:${PW}@proxy me:sesame@proxy",
+    ],
+)
+def test_a_literal_password_of_a_proxy_is_found(text: str) -> None:
+    assert not are_bare(text, is_proxy=True)

@@ -47,6 +47,15 @@ GIVEN: dict[str, tuple[Any, Any]] = {
     "set": ({pendulum.date(2026, 7, 1)}, {datetime.date(2026, 7, 1)}),
     "named tuple": (Span(PENDULUM, 1), Span(MOMENT, 1)),
     "ordered": (collections.OrderedDict(b=PENDULUM, a=1), collections.OrderedDict(b=MOMENT, a=1)),
+    "ordered by keys": (collections.OrderedDict({PENDULUM: 1, "a": 2}), collections.OrderedDict({MOMENT: 1, "a": 2})),
+    "counter": (
+        collections.Counter({pendulum.date(2026, 7, 1): 3, "a": 1}),
+        collections.Counter({datetime.date(2026, 7, 1): 3, "a": 1}),
+    ),
+    "with a default": (
+        collections.defaultdict(list, {PENDULUM: [PENDULUM]}),
+        collections.defaultdict(list, {MOMENT: [MOMENT]}),
+    ),
 }
 
 

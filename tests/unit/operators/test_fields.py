@@ -81,11 +81,17 @@ def test_credentials_in_an_address_are_refused_in_all_that_ray_shows(submission:
 
 def test_addresses_without_credentials_are_sent() -> None:
     environment = {
-        "pip": ["--extra-index-url https://me:${INDEX_TOKEN}@host/simple", "a @ git+ssh://git@github.com/o/r"],
-        "env_vars": {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "a,b:1", "DATABASE": "postgresql://db/x"},
+        "pip": ["--extra-index-url https://me:${INDEX_TOKEN}@host/simple", "a @ git+https://git@github.com/o/r@v1"],
+        "env_vars": {
+            "HTTPS_PROXY": "${U}:${PW}@proxy:3128",
+            "http_proxy": "http://proxy:3128",
+            "NO_PROXY": "a,b:1",
+            "DATABASE": "postgresql://app:${PW:-x}@db/x",
+            "MONGO": "mongodb://h1:27017,h2:27017/db?x=a@b",
+        },
     }
 
-    check_sent(PreparedJob(JobSubmission("x", "curl http://host:8000/a@b", environment, {"mail": "me@host"})))
+    check_sent(PreparedJob(JobSubmission("x", "curl http://host:${PORT}/a@b", environment, {"mail": "me@host"})))
 
 
 def test_what_only_looks_like_a_secret_is_let_through() -> None:
