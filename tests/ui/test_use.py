@@ -114,6 +114,30 @@ def test_a_comparison_follows_the_run_that_is_looked_at_while_it_lives(
     assert least <= len(asked) <= most
 
 
+def test_a_comparison_goes_on_where_the_task_is_cleared(open_page: Open) -> None:
+    compared = json.loads((UI / "fixtures" / "compare.json").read_text())
+    compared["runs"][1] |= {"run_id": "run", "state": "success"}
+    view = json.loads((UI / "fixtures" / "trained.json").read_text())
+    view["hashes"] = dict.fromkeys(view["sections"], "h")
+
+    def before(page: Page) -> None:
+        page.clock.install()
+        page.route("**/air/api/compare/**", lambda route: route.fulfill(json=compared))
+        page.route("**/air/api/task/**", lambda route: route.fulfill(json=view))
+
+    made = open_page("trained", before=before)
+    made.frame.get_by_role("button", name=re.compile("^Compare")).click()
+    expect(made.frame.get_by_text("this run", exact=True)).to_be_visible()
+    made.pass_seconds(35)
+    ended = len(made.requests("/api/compare/"))
+    view["sections"]["task"]["state"] = compared["runs"][1]["state"] = "running"
+    made.frame.get_by_role("button", name="Clear", exact=True).click()
+    made.frame.get_by_role("button", name="Clear it").click()
+    expect(made.frame.locator(".said")).to_contain_text("Cleared")
+    made.pass_seconds(35)
+    assert ended + 3 <= len(made.requests("/api/compare/")) <= ended + 5
+
+
 def test_zoom_scroll_and_choices_stay_when_news_come(open_page: Open) -> None:
     made = open_page("train", before=lambda page: page.clock.install())
     frame = made.frame
