@@ -81,13 +81,19 @@ def read_words(session: Session, path: TaskPath, facts: TaskFacts, stamps: Stamp
         )
         asked_at = mapping(request).get("asked_at")
         answer = next((told for told in answers if mapping(told).get("asked_at") == asked_at), None)
-    return words_of(request, answer, _gone(session, path) if facts.state in OVER else frozenset())
+    return words_of(request, answer, _gone(session, path, facts.started_at) if facts.state in OVER else frozenset())
 
 
-def _gone(session: Session, path: TaskPath) -> frozenset[tuple[str, str]]:
+def _gone(session: Session, path: TaskPath, started_at: float | None) -> frozenset[tuple[str, str]]:
+    """Give what was deleted since a task began: a run that is cleared still has the notes of its first pass."""
     notes = session.scalars(
         select(XCom.value)
-        .where(XCom.dag_id == path.dag_id, XCom.run_id == path.run_id, XCom.key == DELETED_KEY)
+        .where(
+            XCom.dag_id == path.dag_id,
+            XCom.run_id == path.run_id,
+            XCom.key == DELETED_KEY,
+            XCom.timestamp >= datetime.fromtimestamp(started_at or 0.0, UTC),
+        )
         .limit(MOST_NOTES)
     )
     refs: list[Any] = [mapping(mapping(told).get("cluster")) for told in notes]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -163,8 +164,17 @@ def test_the_page_of_a_task_that_is_over_shows_what_was_asked_there(site: Airflo
 
 def test_a_cluster_that_its_run_has_deleted_is_gone(site: AirflowSite) -> None:
     ref = ClusterRef("local", "torn", {"host": "h"})
-    add(site, "asked_torn", ref, state="success")
+    begun = datetime.now(UTC)
+    used = add(site, "asked_torn", ref, state="success")
+    used.change(start_date=begun)
     assert section(site, "asked_torn")["is_gone"] is False
     deletes = site.add_task("asked_torn", task_id="delete", state="success", operator="RayDeleteClusterOperator")
     deletes.push(DELETED_KEY, {"version": 1, "cluster": ref.to_json()})
+    assert section(site, "asked_torn")["is_gone"] is True
+    # The run is cleared: until the delete task begins anew, what it noted stays.
+    used.change(start_date=datetime.now(UTC))
+    assert section(site, "asked_torn")["is_gone"] is False
+    deletes.push(DELETED_KEY, {"version": 1, "cluster": ref.to_json()})
+    assert section(site, "asked_torn")["is_gone"] is True
+    used.change(start_date=None)
     assert section(site, "asked_torn")["is_gone"] is True
