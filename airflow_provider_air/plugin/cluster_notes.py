@@ -18,6 +18,7 @@ from airflow_provider_air.plugin.reading import where_is
 from airflow_provider_air.runs.cluster_requests import ANSWER_KEY, REQUEST_KEY
 
 if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
     from airflow_provider_air.pages.documents import TaskFacts
@@ -30,15 +31,16 @@ NOTES_DAYS = 7
 CLOCKS_DIFFER = timedelta(minutes=1)
 
 
+def dags_with_notes(session: Session, dag_ids: Collection[str]) -> set[str]:
+    """Give those of some DAGs of which :func:`read_notes` gives any: few of all, as it is."""
+    return set(session.scalars(select(XCom.dag_id).where(*_is_note(dag_ids)).distinct()))
+
+
 def read_notes(session: Session, dag_ids: Collection[str]) -> list[ClusterNote]:
     """Read which clusters tasks of some DAGs have made or found for others, and deleted; newest first."""
     rows = session.execute(
         select(XCom.dag_id, XCom.run_id, XCom.task_id, XCom.map_index, XCom.value, XCom.timestamp, XCom.key)
-        .where(
-            XCom.key.in_((MADE_KEY, DELETED_KEY)),
-            XCom.dag_id.in_(dag_ids),
-            XCom.timestamp >= datetime.now(UTC) - timedelta(days=NOTES_DAYS),
-        )
+        .where(*_is_note(dag_ids))
         .order_by(XCom.timestamp.desc())
         .limit(MOST_NOTES)
     )
@@ -46,6 +48,14 @@ def read_notes(session: Session, dag_ids: Collection[str]) -> list[ClusterNote]:
         ClusterNote(*row[:5], at=row.timestamp.timestamp(), is_deleted=row.key == DELETED_KEY)  # type: ignore[misc]
         for row in rows
     ]
+
+
+def _is_note(dag_ids: Collection[str]) -> tuple[ColumnElement[bool], ...]:
+    return (
+        XCom.key.in_((MADE_KEY, DELETED_KEY)),
+        XCom.dag_id.in_(dag_ids),
+        XCom.timestamp >= datetime.now(UTC) - timedelta(days=NOTES_DAYS),
+    )
 
 
 def runs_that_left(session: Session, notes: Sequence[ClusterNote]) -> set[tuple[str, str]]:
