@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -59,21 +60,17 @@ def _is_note(dag_ids: Collection[str]) -> tuple[ColumnElement[bool], ...]:
 
 
 def runs_that_left(session: Session, notes: Sequence[ClusterNote]) -> set[tuple[str, str]]:
-    """Give those DAG runs of some notes in which a task that was to delete a cluster has failed."""
+    """Give those DAG runs of some notes in which a task that was to delete a cluster has failed, and none will come."""
     names = list({(note.dag_id, note.run_id) for note in notes})
     if not names:
         return set()
-    rows = session.execute(
-        select(TI.dag_id, TI.run_id)
-        .where(
-            tuple_(TI.dag_id, TI.run_id).in_(names),
-            TI.operator == "RayDeleteClusterOperator",
-            TI.state.in_(("failed", "upstream_failed")),
-        )
-        .distinct()
-        .limit(len(names))
-    )
-    return {(row.dag_id, row.run_id) for row in rows}
+    states = defaultdict(set)
+    chosen = select(TI.dag_id, TI.run_id, TI.state).distinct()
+    deletes = (tuple_(TI.dag_id, TI.run_id).in_(names), TI.operator == "RayDeleteClusterOperator")
+    for row in session.execute(chosen.where(*deletes)):
+        states[row.dag_id, row.run_id].add(row.state)
+    # Which task is to delete which cluster is not stored.
+    return {run for run, known in states.items() if known <= set(OVER) and known & {"failed", "upstream_failed"}}
 
 
 def read_words(session: Session, path: TaskPath, facts: TaskFacts, stamps: Stamps) -> ClusterWords:
