@@ -79,11 +79,11 @@ def read_words(session: Session, path: TaskPath, facts: TaskFacts, stamps: Stamp
     if REQUEST_KEY in stamps.xcoms:
         request = session.scalar(select(XCom.value).where(*where_is(XCom, path), XCom.key == REQUEST_KEY))
         # All who wait on the cluster in one process share a look, so that the answer may be another task's: to a
-        # request that all of them hold, and of no more than its cluster.
+        # request that all of them hold, and of no more than its cluster. It comes soon after it: the oldest first.
         answers = session.scalars(
             select(XCom.value)
             .where(XCom.key == ANSWER_KEY, XCom.timestamp >= stamps.xcoms[REQUEST_KEY] - CLOCKS_DIFFER)
-            .order_by(XCom.timestamp.desc())
+            .order_by(XCom.timestamp)
             .limit(MOST_ANSWERS)
         )
         asked_at = mapping(request).get("asked_at")

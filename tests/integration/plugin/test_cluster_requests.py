@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -152,6 +152,19 @@ def test_the_page_hears_what_was_asked_and_what_another_of_the_same_process_answ
     waits.push(ANSWER_KEY, {"asked_at": asked["asked_at"], "said": "it is kept"})
     told = section(site, "asked_page")
     assert (told["asked"]["answer"], told["expires_at"], told["is_gone"]) == ("it is kept", asked["until"], False)
+
+
+def test_answers_to_later_requests_hide_no_earlier_one(site: AirflowSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_air.plugin.cluster_notes.MOST_ANSWERS", 2)
+    monkeypatch.setattr("airflow_provider_air.plugin.cluster_notes.CLOCKS_DIFFER", timedelta(0))
+    waits = add(site, "asked_first", ClusterRef("local", "first", {"host": "h"}))
+    ask(site, "asked_first", {"action": "extend", "seconds": 3600.0})
+    asked_at = section(site, "asked_first")["asked"]["asked_at"]
+    waits.push(ANSWER_KEY, {"asked_at": asked_at, "said": "it is kept"})
+    for number in range(3):
+        later = site.add_task("asked_later", task_id=f"t{number}")
+        later.push(ANSWER_KEY, {"asked_at": asked_at + number + 1.0, "said": "of another"})
+    assert section(site, "asked_first")["asked"]["answer"] == "it is kept"
 
 
 def test_the_page_of_a_task_that_is_over_shows_what_was_asked_there(site: AirflowSite) -> None:
