@@ -42,14 +42,16 @@ def clusters_view(
     :param now: epoch seconds
     :param cut: whether, and by how many, task instances were left out
     :param notes: of tasks that made or deleted clusters, newest first
-    :param left: DAG runs in which a task that was to delete a cluster has failed
+    :param left: DAG runs in which a task that was to delete a cluster has failed, and none is to come
     """
     rows = [(task_row(documents, summary), documents) for documents, summary in told]
+    clusters = _clusters(told, notes)
+    used = {cluster_key(cluster) for cluster in clusters if cluster["used_by"]}
     return {
-        "clusters": _clusters(told, notes)[:MOST_CLUSTERS],
+        "clusters": clusters[:MOST_CLUSTERS],
         "jobs": [row for row, _ in rows][:MOST_JOBS],
         "stuck": [stuck for row, documents in rows if (stuck := _stuck(row, documents.progress, now))][:MOST_LEFT],
-        "cleanup": [*_leftovers(told, runs, now), *_not_deleted(notes, left)][:MOST_LEFT],
+        "cleanup": [*_leftovers(told, runs, now), *_not_deleted(notes, left, used)][:MOST_LEFT],
         "cut": cut,
     }
 
@@ -99,12 +101,14 @@ def _made(
     return [(note, cluster) for note, cluster in known if not _is_before(note.at, cluster, deleted)]
 
 
-def _not_deleted(notes: Sequence[ClusterNote], left: Collection[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Give the clusters that a DAG run has made, and failed to delete."""
+def _not_deleted(
+    notes: Sequence[ClusterNote], left: Collection[tuple[str, str]], used: Collection[tuple[Any, ...]]
+) -> list[dict[str, Any]]:
+    """Give the clusters that a DAG run has made, and failed to delete, and that nobody uses."""
     return [
         _left("cluster", cluster["name"], "the task that was to delete it has failed", cluster["name"], None)
         for note, cluster in _made(notes, _deleted(notes))
-        if note.is_made and (note.dag_id, note.run_id) in left
+        if note.is_made and (note.dag_id, note.run_id) in left and cluster_key(cluster) not in used
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from airflow_provider_air.plugin.reading import where_is
 from airflow_provider_air.runs.cluster_requests import ANSWER_KEY, REQUEST_KEY
 
 if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
     from airflow_provider_air.pages.documents import TaskFacts
@@ -30,15 +32,16 @@ NOTES_DAYS = 7
 CLOCKS_DIFFER = timedelta(minutes=1)
 
 
+def dags_with_notes(session: Session, dag_ids: Collection[str]) -> set[str]:
+    """Give those of some DAGs of which :func:`read_notes` gives any: few of all, as it is."""
+    return set(session.scalars(select(XCom.dag_id).where(*_is_note(dag_ids)).distinct()))
+
+
 def read_notes(session: Session, dag_ids: Collection[str]) -> list[ClusterNote]:
     """Read which clusters tasks of some DAGs have made or found for others, and deleted; newest first."""
     rows = session.execute(
         select(XCom.dag_id, XCom.run_id, XCom.task_id, XCom.map_index, XCom.value, XCom.timestamp, XCom.key)
-        .where(
-            XCom.key.in_((MADE_KEY, DELETED_KEY)),
-            XCom.dag_id.in_(dag_ids),
-            XCom.timestamp >= datetime.now(UTC) - timedelta(days=NOTES_DAYS),
-        )
+        .where(*_is_note(dag_ids))
         .order_by(XCom.timestamp.desc())
         .limit(MOST_NOTES)
     )
@@ -48,22 +51,26 @@ def read_notes(session: Session, dag_ids: Collection[str]) -> list[ClusterNote]:
     ]
 
 
+def _is_note(dag_ids: Collection[str]) -> tuple[ColumnElement[bool], ...]:
+    return (
+        XCom.key.in_((MADE_KEY, DELETED_KEY)),
+        XCom.dag_id.in_(dag_ids),
+        XCom.timestamp >= datetime.now(UTC) - timedelta(days=NOTES_DAYS),
+    )
+
+
 def runs_that_left(session: Session, notes: Sequence[ClusterNote]) -> set[tuple[str, str]]:
-    """Give those DAG runs of some notes in which a task that was to delete a cluster has failed."""
+    """Give those DAG runs of some notes in which a task that was to delete a cluster has failed, and none will come."""
     names = list({(note.dag_id, note.run_id) for note in notes})
     if not names:
         return set()
-    rows = session.execute(
-        select(TI.dag_id, TI.run_id)
-        .where(
-            tuple_(TI.dag_id, TI.run_id).in_(names),
-            TI.operator == "RayDeleteClusterOperator",
-            TI.state.in_(("failed", "upstream_failed")),
-        )
-        .distinct()
-        .limit(len(names))
-    )
-    return {(row.dag_id, row.run_id) for row in rows}
+    states = defaultdict(set)
+    chosen = select(TI.dag_id, TI.run_id, TI.state).distinct()
+    deletes = (tuple_(TI.dag_id, TI.run_id).in_(names), TI.operator == "RayDeleteClusterOperator")
+    for row in session.execute(chosen.where(*deletes)):
+        states[row.dag_id, row.run_id].add(row.state)
+    # Which task is to delete which cluster is not stored.
+    return {run for run, known in states.items() if known <= set(OVER) and known & {"failed", "upstream_failed"}}
 
 
 def read_words(session: Session, path: TaskPath, facts: TaskFacts, stamps: Stamps) -> ClusterWords:
@@ -72,22 +79,28 @@ def read_words(session: Session, path: TaskPath, facts: TaskFacts, stamps: Stamp
     if REQUEST_KEY in stamps.xcoms:
         request = session.scalar(select(XCom.value).where(*where_is(XCom, path), XCom.key == REQUEST_KEY))
         # All who wait on the cluster in one process share a look, so that the answer may be another task's: to a
-        # request that all of them hold, and of no more than its cluster.
+        # request that all of them hold, and of no more than its cluster. It comes soon after it: the oldest first.
         answers = session.scalars(
             select(XCom.value)
             .where(XCom.key == ANSWER_KEY, XCom.timestamp >= stamps.xcoms[REQUEST_KEY] - CLOCKS_DIFFER)
-            .order_by(XCom.timestamp.desc())
+            .order_by(XCom.timestamp)
             .limit(MOST_ANSWERS)
         )
         asked_at = mapping(request).get("asked_at")
         answer = next((told for told in answers if mapping(told).get("asked_at") == asked_at), None)
-    return words_of(request, answer, _gone(session, path) if facts.state in OVER else frozenset())
+    return words_of(request, answer, _gone(session, path, facts.started_at) if facts.state in OVER else frozenset())
 
 
-def _gone(session: Session, path: TaskPath) -> frozenset[tuple[str, str]]:
+def _gone(session: Session, path: TaskPath, started_at: float | None) -> frozenset[tuple[str, str]]:
+    """Give what was deleted since a task began: a run that is cleared still has the notes of its first pass."""
     notes = session.scalars(
         select(XCom.value)
-        .where(XCom.dag_id == path.dag_id, XCom.run_id == path.run_id, XCom.key == DELETED_KEY)
+        .where(
+            XCom.dag_id == path.dag_id,
+            XCom.run_id == path.run_id,
+            XCom.key == DELETED_KEY,
+            XCom.timestamp >= datetime.fromtimestamp(started_at or 0.0, UTC),
+        )
         .limit(MOST_NOTES)
     )
     refs: list[Any] = [mapping(mapping(told).get("cluster")) for told in notes]

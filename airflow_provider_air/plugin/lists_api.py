@@ -26,7 +26,7 @@ from airflow_provider_air.pages.summary import summary_of
 from airflow_provider_air.pages.task_view import history_of
 from airflow_provider_air.plugin.access import READS_TASK, AccessDep, readable_dags, with_readable_part
 from airflow_provider_air.plugin.answers import Made, SectionCache, answer_whole
-from airflow_provider_air.plugin.cluster_notes import read_notes, runs_that_left
+from airflow_provider_air.plugin.cluster_notes import dags_with_notes, read_notes, runs_that_left
 from airflow_provider_air.plugin.listing import (
     COLUMNS,
     kept_at,
@@ -90,10 +90,9 @@ def clusters(session: SessionDep, user: GetUserDep, known: Known) -> Response:
     newest = [documents for documents in _recent(session, dag_ids) if path_of(documents) not in seen]
     found = _readable([*alive, *newest], user)
     told, left_out = _with_summaries(session, found)
-    may_be_told = with_readable_part(
-        with_readable_part(dag_ids, DagAccessEntity.TASK_INSTANCE, user), DagAccessEntity.XCOM, user
-    )
-    notes = read_notes(session, may_be_told)
+    # An auth manager may ask a server of each DAG: only those that have something to tell.
+    tasks = with_readable_part(dags_with_notes(session, dag_ids), DagAccessEntity.TASK_INSTANCE, user)
+    notes = read_notes(session, with_readable_part(tasks, DagAccessEntity.XCOM, user))
     left = runs_that_left(session, notes)
     view = clusters_view(told, _states_of_runs(session, found), time.time(), left_out, notes, left)
     return answer_whole(view, known)

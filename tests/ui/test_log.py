@@ -94,6 +94,34 @@ def test_where_airflow_gives_no_token_the_last_lines_are_not_shown_again(open_pa
     expect(made.frame.locator(".log-text")).to_have_text(lines(0, 1, 2, 3))
 
 
+def test_where_airflow_refuses_the_token_the_log_is_read_anew(open_page: Open) -> None:
+    log = Log([entry(0), entry(1)])
+    refused: list[str] = []
+
+    def answer(route: Route) -> None:
+        if "token=2" in route.request.url:
+            refused.append(route.request.url)
+            route.fulfill(status=400, json={"detail": "Bad Signature. Please use only the tokens provided by the API."})
+        else:
+            log.answer(route)
+
+    made = opened(open_page, answer)
+    expect(made.frame.locator(".log-line")).to_have_count(2)
+    log.entries += [entry(2)]
+    made.pass_seconds(12)
+    log.entries += [entry(3)]
+    made.pass_seconds(12)
+    expect(made.frame.locator(".log-text")).to_have_text(lines(0, 1, 2, 3))
+    assert len(refused) == 1
+
+
+def test_a_refusal_for_another_reason_is_said(open_page: Open) -> None:
+    made = opened(open_page, lambda route: route.fulfill(status=400, json={"detail": "no such handler"}))
+    expect(made.frame.get_by_text("no such handler")).to_be_visible()
+    made.pass_seconds(12)
+    assert len(made.requests("/logs/")) == 1
+
+
 def test_with_airflows_state_the_log_is_read_anew(open_page: Open) -> None:
     log = Log([entry(0), entry(2)])
     made = opened(open_page, log.answer)

@@ -114,6 +114,30 @@ def test_a_comparison_follows_the_run_that_is_looked_at_while_it_lives(
     assert least <= len(asked) <= most
 
 
+def test_a_comparison_goes_on_where_the_task_is_cleared(open_page: Open) -> None:
+    compared = json.loads((UI / "fixtures" / "compare.json").read_text())
+    compared["runs"][1] |= {"run_id": "run", "state": "success"}
+    view = json.loads((UI / "fixtures" / "trained.json").read_text())
+    view["hashes"] = dict.fromkeys(view["sections"], "h")
+
+    def before(page: Page) -> None:
+        page.clock.install()
+        page.route("**/air/api/compare/**", lambda route: route.fulfill(json=compared))
+        page.route("**/air/api/task/**", lambda route: route.fulfill(json=view))
+
+    made = open_page("trained", before=before)
+    made.frame.get_by_role("button", name=re.compile("^Compare")).click()
+    expect(made.frame.get_by_text("this run", exact=True)).to_be_visible()
+    made.pass_seconds(35)
+    ended = len(made.requests("/api/compare/"))
+    view["sections"]["task"]["state"] = compared["runs"][1]["state"] = "running"
+    made.frame.get_by_role("button", name="Clear", exact=True).click()
+    made.frame.get_by_role("button", name="Clear it").click()
+    expect(made.frame.locator(".said")).to_contain_text("Cleared")
+    made.pass_seconds(35)
+    assert ended + 3 <= len(made.requests("/api/compare/")) <= ended + 5
+
+
 def test_zoom_scroll_and_choices_stay_when_news_come(open_page: Open) -> None:
     made = open_page("train", before=lambda page: page.clock.install())
     frame = made.frame
@@ -219,12 +243,13 @@ def test_a_choice_is_taken_back_where_airflow_does_not_clear(
     assert [outcome["body"]["is_cleared"] for outcome in outcomes] == taken_back
 
 
-def shared_cluster(page: Page, **more: Any) -> None:
-    """Have the fixture's cluster be one that others may use, too."""
-    view = json.loads((UI / "fixtures" / "train.json").read_text())
+def shared_cluster(page: Page, **more: Any) -> dict[str, Any]:
+    """Have the fixture's cluster be one that others may use, too; give the view, which may be changed."""
+    view: dict[str, Any] = json.loads((UI / "fixtures" / "train.json").read_text())
     view["sections"]["cluster"] |= {"is_own": False, **more}
     view["hashes"] = dict.fromkeys(view["sections"], "h")
     page.route("**/air/api/task/**", lambda route: route.fulfill(json=view))
+    return view
 
 
 def test_what_is_asked_of_a_cluster_is_sent_and_what_came_of_it_is_shown(open_page: Open, site: str) -> None:
@@ -241,6 +266,32 @@ def test_what_is_asked_of_a_cluster_is_sent_and_what_came_of_it_is_shown(open_pa
     [call] = calls(made.page, site)[before:]
     assert call["path"] == "/air/api/cluster-request/dag/run/train/-1"
     assert call["body"] == {"action": "extend", "seconds": 14400}
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_the_page_of_a_task_that_is_over_asks_for_a_while_what_came_of_it(open_page: Open, is_answered: bool) -> None:
+    asked: dict[str, Any] = {"action": "end", "by": "ada", "asked_at": 1764439980.0, "answer": None}
+    views: list[dict[str, Any]] = []
+
+    def before(page: Page) -> None:
+        page.clock.install()
+        views.append(shared_cluster(page, asked=asked))
+        views[0]["sections"]["task"]["state"] = "success"
+
+    made = open_page("train", before=before)
+    note = made.frame.get_by_text("To end it was asked by ada")
+    expect(note).to_contain_text("nobody has answered yet")
+    made.pass_seconds(31)
+    assert 6 <= len(made.requests("/api/task/")) <= 8
+    if is_answered:
+        asked["answer"] = "the cluster was asked to go"
+    else:
+        views[0]["now"] += 120.0
+    made.pass_seconds(15)
+    expect(note).to_contain_text("the cluster was asked to go" if is_answered else "nobody has answered yet")
+    ended = len(made.requests("/api/task/"))
+    made.pass_seconds(30)
+    assert len(made.requests("/api/task/")) == ended
 
 
 @pytest.mark.parametrize("gone", [{"is_gone": True}, {"expires_at": 1764439999.0}, {"expires_at": None}], ids=str)

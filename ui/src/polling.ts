@@ -33,6 +33,8 @@ export interface Source<T> {
   everySeconds?: number | ((value: T) => number | undefined);
   /** A larger answer is a problem. */
   mostBytes?: number;
+  /** Whether what is known may be why the request was refused: it is then made once more, as where nothing is known. */
+  isStale?: (known: T, problem: Problem) => boolean;
   /** Whether an answer tells anything that was not known; each does where this is not said. */
   isNews?: (answer: unknown) => boolean;
   /** Changes when something else is asked for. */
@@ -120,11 +122,11 @@ class Poller<T> {
 
   private async once(source: Source<T>, request: AbortController): Promise<void> {
     try {
-      const answer = await this.fetched(source, request);
+      const { known, answer } = await this.fetched(source, request);
       if (request.signal.aborted) {
         return;
       }
-      const value = source.merge(this.polled.value, answer);
+      const value = source.merge(known, answer);
       this.failures = 0;
       this.quiet = source.isNews?.(answer) === false ? this.quiet + 1 : 0;
       const isLive = source.isLive(value);
@@ -149,8 +151,17 @@ class Poller<T> {
     this.changed();
   }
 
-  private fetched(source: Source<T>, abort: AbortController): Promise<unknown> {
-    return request(source.url(this.polled.value), { signal: abort.signal }, source.mostBytes);
+  private async fetched(source: Source<T>, abort: AbortController): Promise<{ known: T | null; answer: unknown }> {
+    const known = this.polled.value;
+    const get = (of: T | null) => request(source.url(of), { signal: abort.signal }, source.mostBytes);
+    try {
+      return { known, answer: await get(known) };
+    } catch (error) {
+      if (known !== null && error instanceof Problem && source.isStale?.(known, error)) {
+        return { known: null, answer: await get(null) };
+      }
+      throw error;
+    }
   }
 
   private later(seconds: number): void {

@@ -243,3 +243,25 @@ def test_what_a_task_has_noted_of_a_cluster_is_an_xcom(site: AirflowSite, refusi
     for entity in ("XCOM", "TASK_INSTANCE", None):
         refusing["entity"] = entity
         assert "canary-cluster" not in site.client("viewer").get("/air/api/clusters").text
+
+
+def test_only_of_dags_that_have_something_to_tell_is_it_asked_who_may_read_them(
+    site: AirflowSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.api_fastapi.app import get_auth_manager
+
+    site.add_task("tells", task_id="create").push("air_cluster_made", {"version": 1})
+    site.add_task("silent", operator="BashOperator")
+    assert site.app is not None
+    manager, asked = get_auth_manager(), []
+    usual = manager.is_authorized_dag
+
+    def is_authorized_dag(**question: Any) -> bool:
+        if question.get("access_entity") is not None:
+            asked.append(question["details"].id)
+        return bool(usual(**question))
+
+    monkeypatch.setattr(manager, "is_authorized_dag", is_authorized_dag)
+    assert site.client("viewer").get("/air/api/clusters").status_code == 200
+    assert "tells" in asked
+    assert "silent" not in asked

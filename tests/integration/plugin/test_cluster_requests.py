@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -153,6 +154,19 @@ def test_the_page_hears_what_was_asked_and_what_another_of_the_same_process_answ
     assert (told["asked"]["answer"], told["expires_at"], told["is_gone"]) == ("it is kept", asked["until"], False)
 
 
+def test_answers_to_later_requests_hide_no_earlier_one(site: AirflowSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_air.plugin.cluster_notes.MOST_ANSWERS", 2)
+    monkeypatch.setattr("airflow_provider_air.plugin.cluster_notes.CLOCKS_DIFFER", timedelta(0))
+    waits = add(site, "asked_first", ClusterRef("local", "first", {"host": "h"}))
+    ask(site, "asked_first", {"action": "extend", "seconds": 3600.0})
+    asked_at = section(site, "asked_first")["asked"]["asked_at"]
+    waits.push(ANSWER_KEY, {"asked_at": asked_at, "said": "it is kept"})
+    for number in range(3):
+        later = site.add_task("asked_later", task_id=f"t{number}")
+        later.push(ANSWER_KEY, {"asked_at": asked_at + number + 1.0, "said": "of another"})
+    assert section(site, "asked_first")["asked"]["answer"] == "it is kept"
+
+
 def test_the_page_of_a_task_that_is_over_shows_what_was_asked_there(site: AirflowSite) -> None:
     ref = ClusterRef("local", "outlived", {"host": "h"})
     add(site, "asked_ended", ref, state="success")
@@ -163,8 +177,17 @@ def test_the_page_of_a_task_that_is_over_shows_what_was_asked_there(site: Airflo
 
 def test_a_cluster_that_its_run_has_deleted_is_gone(site: AirflowSite) -> None:
     ref = ClusterRef("local", "torn", {"host": "h"})
-    add(site, "asked_torn", ref, state="success")
+    begun = datetime.now(UTC)
+    used = add(site, "asked_torn", ref, state="success")
+    used.change(start_date=begun)
     assert section(site, "asked_torn")["is_gone"] is False
     deletes = site.add_task("asked_torn", task_id="delete", state="success", operator="RayDeleteClusterOperator")
     deletes.push(DELETED_KEY, {"version": 1, "cluster": ref.to_json()})
+    assert section(site, "asked_torn")["is_gone"] is True
+    # The run is cleared: until the delete task begins anew, what it noted stays.
+    used.change(start_date=datetime.now(UTC))
+    assert section(site, "asked_torn")["is_gone"] is False
+    deletes.push(DELETED_KEY, {"version": 1, "cluster": ref.to_json()})
+    assert section(site, "asked_torn")["is_gone"] is True
+    used.change(start_date=None)
     assert section(site, "asked_torn")["is_gone"] is True

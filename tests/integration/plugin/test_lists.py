@@ -131,6 +131,23 @@ def test_a_cluster_that_a_task_has_made_is_there_until_a_task_has_deleted_it(sit
     assert (left["name"], left["why"]) == ("made-1", "the task that was to delete it has failed")
 
 
+def test_a_cluster_whose_deletion_may_be_yet_to_come_is_not_left(site: AirflowSite) -> None:
+    create = site.add_task("several", task_id="create", state="success", operator="RayCreateClusterOperator")
+    create.push("air_cluster_made", {"version": 1, "cluster": {**OWN, "name": "several-1"}, "created": True})
+    site.add_task("several", task_id="first.delete", state="upstream_failed", operator="RayDeleteClusterOperator")
+    second = site.add_task("several", task_id="second.delete", state=None, operator="RayDeleteClusterOperator")
+
+    def left() -> list[str]:
+        found = site.client("viewer").get("/air/api/clusters").json()["cleanup"]
+        return [item["name"] for item in found if item["name"] == "several-1"]
+
+    assert left() == []
+    second.change(state="deferred")
+    assert left() == []
+    second.change(state="success")
+    assert left() == ["several-1"]
+
+
 def test_a_task_is_held_against_its_earlier_runs(site: AirflowSite) -> None:
     for number in range(40):
         at = NOW + timedelta(days=number)

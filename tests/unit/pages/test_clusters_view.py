@@ -102,6 +102,8 @@ def test_a_cluster_whose_deletion_failed_is_left() -> None:
     (left,) = view(notes=notes, left={("d", "r")})["cleanup"]
     assert (left["name"], left["why"]) == ("shared", "the task that was to delete it has failed")
     assert view(notes=notes)["cleanup"] == []
+    user: Told = (documents(attempt(cluster=SHARED)), {})
+    assert view(user, notes=notes, left={("d", "r")})["cleanup"] == []
 
 
 def test_a_note_that_names_no_cluster_is_passed_over() -> None:

@@ -19,7 +19,7 @@ const MOST = 8;
 /** As often as the curves of a task that lives are written. */
 const EVERY_SECONDS = 10;
 
-function sourceOf(place: Place, metric: string | null, runs: string[] | null): Source<CompareView> {
+function sourceOf(place: Place, metric: string | null, runs: string[] | null, isLive: boolean): Source<CompareView> {
   const query = new URLSearchParams({ this: place.runId });
   if (metric !== null) {
     query.set("metric", metric);
@@ -28,7 +28,8 @@ function sourceOf(place: Place, metric: string | null, runs: string[] | null): S
   const url = `${place.base}api/compare/${path(place.dagId, place.taskId, place.mapIndex)}?${query}`;
   const lives = (view: CompareView) => (view.runs ?? []).some((run) => run.run_id === place.runId && !hasEnded(run.state));
   return {
-    key: url,
+    // A task that is cleared lives again.
+    key: `${url} ${isLive}`,
     url: () => url,
     merge: (_known, answer) => (answer ?? {}) as CompareView,
     isLive: (view) => (view.unread ?? 0) > 0 || lives(view),
@@ -37,10 +38,10 @@ function sourceOf(place: Place, metric: string | null, runs: string[] | null): S
 }
 
 export function Compare() {
-  const { place } = usePage();
+  const { place, isLive } = usePage();
   const [metric, setMetric] = useState<string | null>(null);
   const [picked, setPicked] = useState<string[] | null>(null);
-  const source = useMemo(() => sourceOf(place, metric, picked), [place, metric, picked]);
+  const source = useMemo(() => sourceOf(place, metric, picked, isLive), [place, metric, picked, isLive]);
   const polled = usePolled(source);
   const view = polled.value;
   if (!view) {

@@ -85,6 +85,8 @@ export function LogTail() {
       key: `${of} ${isLive}`,
       url: (known) => (known?.of === of && known.token !== null ? `${url}&token=${encodeURIComponent(known.token)}` : url),
       mostBytes: MOST_BYTES,
+      // Airflow refuses a token that it did not sign, or not with the secret key that it has now.
+      isStale: (known, problem) => problem.status === 400 && known.of === of && known.token !== null,
       merge: (known, answer) => logOf(of, known, answer),
       isLive: (log) => isLive || log.isMore,
       everySeconds: (log) => Math.max(EVERY_SECONDS, (log.lines.at(-1)?.at ?? 0) / LINES_A_SECOND),

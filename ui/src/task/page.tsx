@@ -7,7 +7,7 @@ import type { Place } from "../place";
 import { nowHere, usePolled } from "../polling";
 import type { TaskView } from "../types";
 import { Body } from "./body";
-import { PageContext, sourceOf, type Page } from "./view";
+import { PageContext, lives, sourceOf, type Page } from "./view";
 
 export function TaskPage({ place }: { place: Place }) {
   const [tryNumber, setTry] = useState<number | null>(null);
@@ -22,7 +22,8 @@ export function TaskPage({ place }: { place: Place }) {
     const now = view.now ?? nowHere();
     const skew = now - (polled.heardAt ?? now);
     const sections = view.sections ?? {};
-    return { place, sections, now, skew, isLive: polled.isLive, isReport: false, tryNumber, again: polled.again };
+    const isLive = polled.isLive && lives(view, tryNumber);
+    return { place, sections, now, skew, isLive, isReport: false, tryNumber, again: polled.again };
   }, [view, polled.isLive, tryNumber]);
   if (!page) {
     return polled.problem ? <Trouble polled={polled} /> : <Skeleton />;

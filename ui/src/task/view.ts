@@ -9,6 +9,9 @@ import type { Sections, TaskView } from "../types";
 import { hasEnded } from "../words";
 
 const SELDOM_SECONDS = 15;
+/** Within a minute who waits on a cluster does what was asked of it; the next clean-up answers to no page. */
+const MOST_ANSWER_SECONDS = 120;
+const ANSWER_EVERY_SECONDS = 5;
 
 export interface Asked {
   tryNumber: number | null;
@@ -49,6 +52,18 @@ export function merged(known: TaskView | null, answer: unknown): TaskView {
   return { ...view, hashes, sections: { ...Object.fromEntries(kept), ...view.sections } };
 }
 
+/** Whether the try that is shown may still change: one that was, does not any more. */
+export function lives(view: TaskView, tryNumber: number | null): boolean {
+  const task = view.sections?.task;
+  return !hasEnded(task?.state) && (tryNumber === null || tryNumber === task?.try_number);
+}
+
+/** Whether somebody may yet answer what was asked of the cluster, which may well outlive the task. */
+function awaitsAnswer(view: TaskView): boolean {
+  const asked = view.sections?.cluster?.asked;
+  return asked !== undefined && !asked.answer && (view.now ?? 0) - (asked.asked_at ?? 0) < MOST_ANSWER_SECONDS;
+}
+
 export function sourceOf(place: Place, asked: Asked): Source<TaskView> {
   const wanted = new URLSearchParams();
   if (asked.tryNumber !== null) {
@@ -66,13 +81,14 @@ export function sourceOf(place: Place, asked: Asked): Source<TaskView> {
       return `${at}?${query}`;
     },
     merge: merged,
-    // A class of one's own over an operator of ours is known for ours once it has begun.
-    everySeconds: (view) => (view.sections?.task?.is_ours === false ? SELDOM_SECONDS : undefined),
-    isNews: (answer) => Object.keys((answer as TaskView | null)?.sections ?? {}).length > 0,
-    isLive: (view) => {
-      const task = view.sections?.task;
-      // A try that was, does not change any more.
-      return !hasEnded(task?.state) && (asked.tryNumber === null || asked.tryNumber === task?.try_number);
+    everySeconds: (view) => {
+      if (lives(view, asked.tryNumber)) {
+        // A class of one's own over an operator of ours is known for ours once it has begun.
+        return view.sections?.task?.is_ours === false ? SELDOM_SECONDS : undefined;
+      }
+      return awaitsAnswer(view) ? ANSWER_EVERY_SECONDS : undefined;
     },
+    isNews: (answer) => Object.keys((answer as TaskView | null)?.sections ?? {}).length > 0,
+    isLive: (view) => lives(view, asked.tryNumber) || awaitsAnswer(view),
   };
 }
