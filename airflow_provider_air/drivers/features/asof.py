@@ -87,9 +87,7 @@ class JoinedView:
 
     def __init__(self, number: int, plan: ViewPlan, side: Side, rows: Side, time: str) -> None:
         self.number, self.plan, self._side = number, plan, side
-        wanted = [*(raw for _, raw in plan.keys), plan.timestamp, *(raw for _, raw in plan.features)]
-        wanted += [plan.created] if plan.created else []
-        datasets.check_columns(wanted, side.schema.names, "feature view %s" % plan.view, side.where)
+        datasets.check_columns(plan.columns, side.schema.names, "feature view %s" % plan.view, side.where)
         self.compared = [self._compared(rows, own, raw) for own, raw in plan.keys]
         self.unit = arrow_types.unit_of(rows.schema.field(time).type, self._type(plan.timestamp))
 

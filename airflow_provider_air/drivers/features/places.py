@@ -6,8 +6,9 @@ import concurrent.futures
 import dataclasses
 import functools
 import os
+import urllib.parse
 from dataclasses import dataclass
-from typing import Any, Collection, FrozenSet, List, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
 import pyarrow
 import pyarrow.dataset
@@ -61,7 +62,7 @@ class Place:
         base = self.base or self._base(*self._located())
         folders = sorted({os.path.dirname(path)[len(base) :] for path in paths})
         segments = [segment.partition("=") for folder in folders for segment in folder.split("/")]
-        return list(dict.fromkeys(name for name, told, _ in segments if told))
+        return list(dict.fromkeys(urllib.parse.unquote(name) for name, told, _ in segments if told))  # as Arrow does
 
     def _base(self, filesystem: Any, path: str) -> str:
         # Of a file alone Arrow would take the whole path for partitions, of a folder what is below it.
@@ -81,16 +82,19 @@ class Place:
         return filesystem, path.rstrip("/")
 
 
-def opened_places(places: List[Place], field: str, needed: Sequence[str] = ()) -> Side:
+def opened_places(
+    places: List[Place], field: str, needed: Sequence[str] = (), only: Optional[Collection[str]] = None
+) -> Side:
     """
     Open places as one side of a join, in the order of their files.
 
     :param field: what is read, for a message
     :param needed: columns that a partition above a place may tell, too
+    :param only: the columns that will be read, see :func:`described`
     :raises ConfigurationProblem: absent data, files without a common schema
     :raises Unavailable: the storage is away
     """
-    told = described(places, field, needed)
+    told = described(places, field, needed, only)
     found = [place.dataset(told.schema) for place in told.places]
 
     def read(columns: List[str]) -> Batches:
@@ -116,10 +120,13 @@ class Described:
     partitions: FrozenSet[str]
 
 
-def described(places: List[Place], field: str, needed: Sequence[str] = ()) -> Described:
+def described(
+    places: List[Place], field: str, needed: Sequence[str] = (), only: Optional[Collection[str]] = None
+) -> Described:
     """
     Find the schema that all files of some places share.
 
+    :param only: the columns that will be read, by default all; others are left out where their types differ
     :raises ConfigurationProblem: absent data, files without a common schema
     :raises Unavailable: the storage is away
     """
@@ -129,6 +136,7 @@ def described(places: List[Place], field: str, needed: Sequence[str] = ()) -> De
             files.must_exist(place.uri, field)
     look = functools.partial(_look, places, needed)
     found, schemas, names = outages.asked(look, "%s: cannot read %s" % (field, where))
+    schemas = schemas if only is None else _without_differing(schemas, only)
     try:
         schema = pyarrow.unify_schemas(schemas, promote_options="permissive").remove_metadata()
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
@@ -136,6 +144,16 @@ def described(places: List[Place], field: str, needed: Sequence[str] = ()) -> De
     partitions = [name for name in names if name not in schema.names]
     schema = pyarrow.schema([*schema, *(pyarrow.field(name, pyarrow.string()) for name in partitions)])
     return Described(found, schema, where, frozenset(partitions))
+
+
+def _without_differing(schemas: List[Any], read: Collection[str]) -> List[Any]:
+    """Leave out the columns that nobody reads and whose types differ; the others are told where one is missing."""
+    kinds: Dict[str, Any] = {}
+    for schema in schemas:
+        for column in schema:
+            kinds.setdefault(column.name, set()).add(column.type)
+    kept = {name for name, several in kinds.items() if name in read or len(several) == 1}
+    return [pyarrow.schema([column for column in schema if column.name in kept]) for schema in schemas]
 
 
 def _look(places: List[Place], needed: Sequence[str]) -> Tuple[List[Place], List[Any], List[str]]:

@@ -288,9 +288,8 @@ def _stages(wish: Wish, plan: JoinPlan, told: Described) -> Tuple[List[Reading],
 
 
 def _source(wish: Wish, view: ViewPlan) -> Described:
-    source = described([entities.place_of(wish.repo, view)], "feature view %s" % view.view)
-    wanted = {raw for _, raw in [*view.keys, *view.features]} | {view.timestamp, view.created}
-    return replace(source, schema=pyarrow.schema([column for column in source.schema if column.name in wanted]))
+    source = described([entities.place_of(wish.repo, view)], "feature view %s" % view.view, only=view.columns)
+    return replace(source, schema=pyarrow.schema([each for each in source.schema if each.name in view.columns]))
 
 
 def _split(wish: Wish, keys: List[str], views: List[JoinedView]) -> Split:

@@ -76,6 +76,16 @@ def test_what_partitions_tell_meets_the_integers_that_are_written_so(tmp_path: P
     ]
 
 
+def test_columns_of_a_source_that_nobody_reads_may_differ_over_its_files(tmp_path: Path) -> None:
+    rows = write(tmp_path / "rows.parquet", store=[7, 8], t=[LATE] * 2)
+    for number, note in ((7, "a"), (8, 1)):
+        write(tmp_path / "stores" / f"{number}.parquet", store=[number], t=[EARLY], f=[number], note=[note])
+
+    found = pyarrow.concat_tables(joined(rows, planned(view("stores", str(tmp_path / "stores"), "store"))))
+
+    assert sorted(found.column("stores").to_pylist()) == [7, 8]
+
+
 def test_a_service_without_views_joins_nothing_in_as_many_tasks(tmp_path: Path) -> None:
     uri = write(tmp_path / "rows.parquet", t=[LATE] * 4, x=[1, 2, 3, 4])
 
