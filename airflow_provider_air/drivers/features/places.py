@@ -8,7 +8,7 @@ import functools
 import os
 import urllib.parse
 from dataclasses import dataclass
-from typing import Any, Collection, Dict, FrozenSet, List, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, List, Optional, Sequence, Tuple
 
 import pyarrow
 import pyarrow.dataset
@@ -57,12 +57,17 @@ class Place:
             partition_base_dir=self.base or self._base(filesystem, path),
         )
 
-    def partitions(self, paths: Collection[str]) -> List[str]:
-        """Name the columns that the folders of these files tell."""
+    def partitions(self, paths: Collection[str]) -> Dict[str, str]:
+        """Name the columns that the folders of these files tell; of each a text that is a padded integer, or ""."""
         base = self.base or self._base(*self._located())
         folders = sorted({os.path.dirname(path)[len(base) :] for path in paths})
         segments = [segment.partition("=") for folder in folders for segment in folder.split("/")]
-        return list(dict.fromkeys(urllib.parse.unquote(name) for name, told, _ in segments if told))  # as Arrow does
+        found: Dict[str, str] = {}
+        for quoted, told, value in dict.fromkeys(segments):
+            if told:
+                name, text = urllib.parse.unquote(quoted), urllib.parse.unquote(value)  # as Arrow does
+                found[name] = found.get(name) or (text if _is_padded(text) else "")
+        return found
 
     def _base(self, filesystem: Any, path: str) -> str:
         # Of a file alone Arrow would take the whole path for partitions, of a folder what is below it.
@@ -80,6 +85,14 @@ class Place:
             return filesystem, self.uri.partition("://")[2].rstrip("/")
         filesystem, path = files.located(self.uri)
         return filesystem, path.rstrip("/")
+
+
+def _is_padded(text: str) -> bool:
+    """Whether a text reads as an integer that is not written so: 07."""
+    try:
+        return str(int(text)) != text
+    except ValueError:
+        return False
 
 
 def opened_places(
@@ -111,13 +124,13 @@ class Described:
 
     :param schema: of all their files, and of their partitions, which are text, as Ray Data reads them
     :param where: where they are, for a message
-    :param partitions: the columns that no file has, but folders tell
+    :param partitions: the columns that no file has, but folders tell, see :meth:`Place.partitions`
     """
 
     places: List[Place]
     schema: Any
     where: str
-    partitions: FrozenSet[str]
+    partitions: Dict[str, str]
 
 
 def described(
@@ -141,9 +154,9 @@ def described(
         schema = pyarrow.unify_schemas(schemas, promote_options="permissive").remove_metadata()
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
         raise ConfigurationProblem("%s: the files of %s have no common schema: %s" % (field, where, error)) from error
-    partitions = [name for name in names if name not in schema.names]
+    partitions = {name: padded for name, padded in names.items() if name not in schema.names}
     schema = pyarrow.schema([*schema, *(pyarrow.field(name, pyarrow.string()) for name in partitions)])
-    return Described(found, schema, where, frozenset(partitions))
+    return Described(found, schema, where, partitions)
 
 
 def _without_differing(schemas: List[Any], read: Collection[str]) -> List[Any]:
@@ -156,9 +169,9 @@ def _without_differing(schemas: List[Any], read: Collection[str]) -> List[Any]:
     return [pyarrow.schema([column for column in schema if column.name in kept]) for schema in schemas]
 
 
-def _look(places: List[Place], needed: Sequence[str]) -> Tuple[List[Place], List[Any], List[str]]:
-    """Give the places, with their partitions; the schemas of all files; the names of the partitions."""
-    found, names = [], []
+def _look(places: List[Place], needed: Sequence[str]) -> Tuple[List[Place], List[Any], Dict[str, str]]:
+    """Give the places, with their partitions; the schemas of all files; the partitions."""
+    found, names = [], {}  # type: List[Place], Dict[str, str]
     datasets = [place.dataset() for place in places]
     # A column may hold nothing but nulls in the first file, or smaller numbers, and be absent from all but the last.
     fragments = (fragment for dataset in datasets for fragment in dataset.get_fragments())
@@ -172,5 +185,5 @@ def _look(places: List[Place], needed: Sequence[str]) -> Tuple[List[Place], List
             place = place.above()
             partitions = place.partitions(dataset.files)
         found.append(place)
-        names += [name for name in partitions if name not in names]
+        names.update({name: names.get(name) or padded for name, padded in partitions.items()})
     return found, schemas, names
