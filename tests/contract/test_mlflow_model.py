@@ -177,7 +177,9 @@ def working_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
         del sys.modules[name]
 
 
-FULL = [pytest.param(path, marks=pytest.mark.full) for path in ("parts.loading:load", "scaling:load_estimator")]
+FULL = [
+    pytest.param(path, marks=pytest.mark.full) for path in ("parts.loading:load", "scaling:load_estimator", "lambda")
+]
 
 
 @pytest.mark.parametrize("flavor", ["scaling:load", None, *FULL])
@@ -185,9 +187,14 @@ def test_the_authors_code_travels_with_the_model(
     tracked: Log, tmp_path: Path, working_dir: Path, flavor: str | None
 ) -> None:
     (tmp_path / "checkpoint").mkdir()
-    if flavor is None:
+    if flavor in (None, "lambda"):
+        import cloudpickle
+
         estimator = importlib.import_module("scaling").Scaler()
-        (tmp_path / "checkpoint" / "model.pkl").write_bytes(pickle.dumps(estimator))
+        if flavor:
+            estimator.twice = lambda frame: 2 * estimator.predict(frame)
+        (tmp_path / "checkpoint" / "model.pkl").write_bytes(cloudpickle.dumps(estimator))
+        flavor = None
 
     told = tracked(tmp_path / "checkpoint", **({"flavor": flavor} if flavor else {}))
 

@@ -21,7 +21,7 @@ class ColumnsMissing(Exception):
 
 
 class CategoriesMissing(Exception):
-    """The model was trained on categories that it does not keep."""
+    """The model was trained on categories that it does not keep, or that the input's values cannot be."""
 
 
 class ModelMissing(FileNotFoundError):
@@ -50,11 +50,33 @@ class LightGBM:
         self._booster = getattr(saved, "booster_", saved)
         self._features = features or self._booster.feature_name()
         self._output = output_column
+        self._kept = [_values(values) for values in self._booster.pandas_categorical or ()]
+        self._categorical = set(self._categorical_features()) if self._kept else set()
 
     def __call__(self, batch: Any) -> Any:
         """Add the prediction to a pandas batch."""
-        frame = _numbers(_select(batch, self._features), bool(self._booster.pandas_categorical))
-        return _put(batch, self._output, self._booster.predict(frame))
+        frame = _select(batch, self._features)
+        return _put(batch, self._output, self._booster.predict(_typed(frame, self._categories(frame))))
+
+    def _categorical_features(self) -> List[str]:
+        known = self._booster.dump_model(num_iteration=1)["feature_infos"]
+        names = zip(self._booster.feature_name(), self._features)
+        return [name for own, name in names if known.get(own, {}).get("values")]
+
+    def _categories(self, frame: Any) -> Dict[str, Any]:
+        """Find the columns whose categories are kept, since LightGBM (4.7) keeps them by their order alone."""
+        if not self._kept:
+            return {}
+        texts = [name for name in frame.columns if not _is_number(frame[name])]
+        # Ordered categories are numbers to the trees, and numbers that are categories by their codes are not kept.
+        for names in ([name for name in frame.columns if name in {*texts, *self._categorical}], texts):
+            if len(names) == len(self._kept):
+                return dict(zip(names, self._kept))
+        raise CategoriesMissing(
+            "checkpoint: the model keeps the categories of %d columns, not saying of which, and those of the input may "
+            "be %s; give just these columns as texts or dictionaries"
+            % (len(self._kept), ", ".join(map(repr, texts)) or "none")
+        )
 
 
 class XGBoost:
@@ -78,19 +100,19 @@ class XGBoost:
         self._booster = saved.get_booster() if hasattr(saved, "get_booster") else saved
         self._features = features or self._booster.feature_names
         self._output = output_column
-        self._has_categories = "c" in (self._booster.feature_types or ())
-        self._categories = _categories(self._booster) if self._has_categories else []
+        self._types = self._booster.feature_types or ()
+        self._kept = _kept_categories(self._booster) if "c" in self._types else {}
 
     def __call__(self, batch: Any) -> Any:
         """Add the prediction to a pandas batch."""
-        frame = _numbers(_select(batch, self._features or list(batch.columns)), self._has_categories)
-        for name in frame.select_dtypes("category"):
-            if name not in self._categories:
+        frame = _select(batch, self._features or list(batch.columns))
+        for name, kind in zip(frame.columns, self._types):
+            if kind == "c" and name not in self._kept and not _is_number(frame[name]):
                 raise CategoriesMissing(
                     "checkpoint: the model keeps no categories of the column %r, so what its texts stand for is not "
                     "known; train it on a data frame with XGBoost 3.1 or newer, or give the numbers" % name
                 )
-        data = self._xgboost.DMatrix(frame, enable_categorical=True)
+        data = self._xgboost.DMatrix(_typed(frame, self._kept), enable_categorical=True)
         return _put(batch, self._output, self._booster.predict(data))
 
 
@@ -217,26 +239,66 @@ def _put(batch: Any, output: str, found: Any) -> Any:
     return batch
 
 
-def _numbers(frame: Any, has_categories: bool) -> Any:
+def _typed(frame: Any, categories: Dict[str, Any]) -> Any:
     """
-    Give columns of numbers as floats, since those of Arrow's are refused as they are.
+    Give columns of numbers and truth values as floats, since those of Arrow's are refused as they are.
 
-    :param has_categories: of the model; then categories stay, and texts become some
+    :param categories: of each column that holds some those that the model keeps, as Arrow has them
     """
     import pandas
 
-    def column(series: Any) -> Any:
-        if not has_categories or pandas.api.types.is_numeric_dtype(series):
-            return series.astype("float64")
-        return series if series.dtype == "category" else series.astype(object).astype("category")
+    def column(name: str) -> Any:
+        return _category(frame[name], categories[name]) if name in categories else frame[name].astype("float64")
 
-    return pandas.DataFrame({name: column(frame[name]) for name in frame.columns}, index=frame.index)
+    return pandas.DataFrame({name: column(name) for name in frame.columns}, index=frame.index)
 
 
-def _categories(booster: Any) -> List[str]:
-    """Name the columns whose categories a booster of XGBoost keeps, as 3.1 does."""
+def _category(series: Any, kept: Any) -> Any:
+    """Give a column as categories of the type that the model keeps: of another type none would be found."""
+    import pandas
+    import pyarrow
+
+    values = series.astype(object)
+    if pyarrow.types.is_null(kept.type):
+        return values.astype("category")
+    try:
+        values = pyarrow.array(values.where(series.notna(), None)).cast(kept.type)
+    except pyarrow.ArrowException as error:
+        raise CategoriesMissing(
+            "input: the model's categories of the column %r are of the type %s, which its values are not: %s"
+            % (series.name, kept.type, error)
+        ) from None
+    if values.null_count == len(values):  # XGBoost (3.2) takes no column without a category
+        found = pandas.Categorical([None] * len(values), kept.to_pandas())
+    else:
+        found = values.dictionary_encode().to_pandas()
+    return pandas.Series(found, index=series.index)
+
+
+def _is_number(series: Any) -> bool:
+    """Whether a column holds numbers, truth values, or nothing at all, and no categories."""
+    from pandas.api import types
+
+    if series.dtype == "category":
+        return False
+    is_empty = series.dtype == object and bool(series.isna().all())
+    return is_empty or bool(types.is_numeric_dtype(series) or types.is_bool_dtype(series))
+
+
+def _values(categories: List[Any]) -> Any:
+    """Give categories as Arrow has them; those of several types are nulls."""
+    import pyarrow
+
+    try:
+        return pyarrow.array(categories)
+    except pyarrow.ArrowException:
+        return pyarrow.nulls(len(categories))
+
+
+def _kept_categories(booster: Any) -> Dict[str, Any]:
+    """Give the categories of each column of which a booster of XGBoost keeps them, as 3.1 does."""
     kept = booster.get_categories(export_to_arrow=True).to_arrow() if hasattr(booster, "get_categories") else ()
-    return [name for name, values in kept if values is not None]
+    return {name: values for name, values in kept if values is not None}
 
 
 def _of_numpy(frame: Any) -> Any:

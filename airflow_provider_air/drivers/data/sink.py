@@ -168,19 +168,33 @@ def _partitions(table: Any, by: List[str]) -> Iterator[Tuple[str, Any]]:
         yield "", table
         return
     rest = table.drop_columns(by)
+    plain = pyarrow.table([_plain(column) for column in rest.columns], rest.column_names)
     parts = [_folders(table.column(name), name) for name in by]
     folders = pyarrow.compute.binary_join_element_wise(*parts, pyarrow.scalar("", pyarrow.large_string()))
     found = folders.unique()
     # By number: NaN is equal to nothing, and different values may have one folder.
     numbers = pyarrow.compute.index_in(folders, value_set=found)
     for number, folder in enumerate(found.to_pylist()):
-        yield folder, rest.filter(pyarrow.compute.equal(numbers, number))
+        part = plain.filter(pyarrow.compute.equal(numbers, number))
+        yield folder, schemas.cast(part, rest.schema)
+
+
+# What Arrow (25) does not filter by, count or look up, and what holds the same values.
+_PLAIN = {"string_view": pyarrow.large_string(), "binary_view": pyarrow.large_binary()}
+
+
+def _plain(column: Any) -> Any:
+    kind = _PLAIN.get(str(column.type))
+    return column if kind is None else column.cast(kind)
 
 
 def _folders(column: Any, name: str) -> Any:
     """Give the folder of each value of one column."""
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    column = _plain(column)
+    if types.is_decimal(column.type) and column.type.bit_width < 128:
+        column = column.cast(pyarrow.decimal128(column.type.precision, column.type.scale))
     if types.is_float16(column.type):
         column = column.cast(pyarrow.float32())  # Arrow does not count these
     if types.is_floating(column.type):

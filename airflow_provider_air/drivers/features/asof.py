@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 import tempfile
-from typing import Any, Callable, Collection, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import pyarrow
 
@@ -35,7 +36,8 @@ class Side:
     :param read: takes names of columns, and gives batches of those in this order
     :param count: says how many rows there are
     :param where: where they are, for a message
-    :param partitions: columns of text that folders tell, in which numbers are written, too
+    :param partitions: columns of text that folders tell, in which numbers are written, too, each with a padded integer
+        that is among its values, or ""
     """
 
     def __init__(
@@ -44,13 +46,13 @@ class Side:
         read: Callable[[List[str]], Batches],
         count: Callable[[], int],
         where: str,
-        partitions: Collection[str] = (),
+        partitions: Optional[Dict[str, str]] = None,
     ) -> None:
         self.schema = schema
         self.read = read
         self.count = count
         self.where = where
-        self.partitions = partitions
+        self.partitions = partitions or {}
 
     def table(self, columns: List[str]) -> Any:
         """Read columns whole."""
@@ -87,9 +89,7 @@ class JoinedView:
 
     def __init__(self, number: int, plan: ViewPlan, side: Side, rows: Side, time: str) -> None:
         self.number, self.plan, self._side = number, plan, side
-        wanted = [*(raw for _, raw in plan.keys), plan.timestamp, *(raw for _, raw in plan.features)]
-        wanted += [plan.created] if plan.created else []
-        datasets.check_columns(wanted, side.schema.names, "feature view %s" % plan.view, side.where)
+        datasets.check_columns(plan.columns, side.schema.names, "feature view %s" % plan.view, side.where)
         self.compared = [self._compared(rows, own, raw) for own, raw in plan.keys]
         self.unit = arrow_types.unit_of(rows.schema.field(time).type, self._type(plan.timestamp))
 
@@ -100,6 +100,18 @@ class JoinedView:
         what = "the key %s of feature view %s" % (own, self.plan.view)
         told = own in rows.partitions, raw in self._side.partitions
         return key_columns.compared_as(rows.schema.field(own).type, self._type(raw), what, told)
+
+    def warn_of_padded(self, rows: Side) -> None:
+        """Tell of partitions' texts that equal none of the integers that they are compared with."""
+        for (own, raw), how in zip(self.plan.keys, self.compared):
+            padded = rows.partitions.get(own) or self._side.partitions.get(raw)
+            if padded and how != key_columns.TEXTS:
+                print(
+                    "the key %s of feature view %s: the partition's text %s equals no integer, not %d either; name the "
+                    "folder so, or make both sides text" % (own, self.plan.view, padded, int(padded)),
+                    file=sys.stderr,
+                    flush=True,
+                )
 
     @property
     def feature_types(self) -> List[Any]:
@@ -147,6 +159,8 @@ def joined(
     each = [JoinedView(n, plan, side, rows, time) for n, (plan, side) in enumerate(views) if plan.features]
     if not each:  # such as of a service that only computes
         return pyarrow.schema([]), iter(())
+    for view in each:
+        view.warn_of_padded(rows)
     fields = [
         pyarrow.field(name_of(view.plan.view, feature, full_feature_names), kind)
         for view in each

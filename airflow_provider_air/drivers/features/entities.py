@@ -55,7 +55,7 @@ def source(repo: str, view: ViewPlan) -> Side:
     :raises ConfigurationProblem: absent data, files without a common schema
     :raises Unavailable: the storage is away
     """
-    return opened_places([place_of(repo, view)], "feature view %s" % view.view)
+    return opened_places([place_of(repo, view)], "feature view %s" % view.view, only=view.columns)
 
 
 def place_of(repo: str, view: ViewPlan) -> Place:

@@ -6,8 +6,9 @@ import concurrent.futures
 import dataclasses
 import functools
 import os
+import urllib.parse
 from dataclasses import dataclass
-from typing import Any, Collection, FrozenSet, List, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, List, Optional, Sequence, Tuple
 
 import pyarrow
 import pyarrow.dataset
@@ -56,12 +57,17 @@ class Place:
             partition_base_dir=self.base or self._base(filesystem, path),
         )
 
-    def partitions(self, paths: Collection[str]) -> List[str]:
-        """Name the columns that the folders of these files tell."""
+    def partitions(self, paths: Collection[str]) -> Dict[str, str]:
+        """Name the columns that the folders of these files tell; of each a text that is a padded integer, or ""."""
         base = self.base or self._base(*self._located())
         folders = sorted({os.path.dirname(path)[len(base) :] for path in paths})
         segments = [segment.partition("=") for folder in folders for segment in folder.split("/")]
-        return list(dict.fromkeys(name for name, told, _ in segments if told))
+        found: Dict[str, str] = {}
+        for quoted, told, value in dict.fromkeys(segments):
+            if told:
+                name, text = urllib.parse.unquote(quoted), urllib.parse.unquote(value)  # as Arrow does
+                found[name] = found.get(name) or (text if _is_padded(text) else "")
+        return found
 
     def _base(self, filesystem: Any, path: str) -> str:
         # Of a file alone Arrow would take the whole path for partitions, of a folder what is below it.
@@ -81,16 +87,27 @@ class Place:
         return filesystem, path.rstrip("/")
 
 
-def opened_places(places: List[Place], field: str, needed: Sequence[str] = ()) -> Side:
+def _is_padded(text: str) -> bool:
+    """Whether a text reads as an integer that is not written so: 07."""
+    try:
+        return str(int(text)) != text
+    except ValueError:
+        return False
+
+
+def opened_places(
+    places: List[Place], field: str, needed: Sequence[str] = (), only: Optional[Collection[str]] = None
+) -> Side:
     """
     Open places as one side of a join, in the order of their files.
 
     :param field: what is read, for a message
     :param needed: columns that a partition above a place may tell, too
+    :param only: the columns that will be read, see :func:`described`
     :raises ConfigurationProblem: absent data, files without a common schema
     :raises Unavailable: the storage is away
     """
-    told = described(places, field, needed)
+    told = described(places, field, needed, only)
     found = [place.dataset(told.schema) for place in told.places]
 
     def read(columns: List[str]) -> Batches:
@@ -107,19 +124,22 @@ class Described:
 
     :param schema: of all their files, and of their partitions, which are text, as Ray Data reads them
     :param where: where they are, for a message
-    :param partitions: the columns that no file has, but folders tell
+    :param partitions: the columns that no file has, but folders tell, see :meth:`Place.partitions`
     """
 
     places: List[Place]
     schema: Any
     where: str
-    partitions: FrozenSet[str]
+    partitions: Dict[str, str]
 
 
-def described(places: List[Place], field: str, needed: Sequence[str] = ()) -> Described:
+def described(
+    places: List[Place], field: str, needed: Sequence[str] = (), only: Optional[Collection[str]] = None
+) -> Described:
     """
     Find the schema that all files of some places share.
 
+    :param only: the columns that will be read, by default all; others are left out where their types differ
     :raises ConfigurationProblem: absent data, files without a common schema
     :raises Unavailable: the storage is away
     """
@@ -129,18 +149,29 @@ def described(places: List[Place], field: str, needed: Sequence[str] = ()) -> De
             files.must_exist(place.uri, field)
     look = functools.partial(_look, places, needed)
     found, schemas, names = outages.asked(look, "%s: cannot read %s" % (field, where))
+    schemas = schemas if only is None else _without_differing(schemas, only)
     try:
         schema = pyarrow.unify_schemas(schemas, promote_options="permissive").remove_metadata()
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
         raise ConfigurationProblem("%s: the files of %s have no common schema: %s" % (field, where, error)) from error
-    partitions = [name for name in names if name not in schema.names]
+    partitions = {name: padded for name, padded in names.items() if name not in schema.names}
     schema = pyarrow.schema([*schema, *(pyarrow.field(name, pyarrow.string()) for name in partitions)])
-    return Described(found, schema, where, frozenset(partitions))
+    return Described(found, schema, where, partitions)
 
 
-def _look(places: List[Place], needed: Sequence[str]) -> Tuple[List[Place], List[Any], List[str]]:
-    """Give the places, with their partitions; the schemas of all files; the names of the partitions."""
-    found, names = [], []
+def _without_differing(schemas: List[Any], read: Collection[str]) -> List[Any]:
+    """Leave out the columns that nobody reads and whose types differ; the others are told where one is missing."""
+    kinds: Dict[str, Any] = {}
+    for schema in schemas:
+        for column in schema:
+            kinds.setdefault(column.name, set()).add(column.type)
+    kept = {name for name, several in kinds.items() if name in read or len(several) == 1}
+    return [pyarrow.schema([column for column in schema if column.name in kept]) for schema in schemas]
+
+
+def _look(places: List[Place], needed: Sequence[str]) -> Tuple[List[Place], List[Any], Dict[str, str]]:
+    """Give the places, with their partitions; the schemas of all files; the partitions."""
+    found, names = [], {}  # type: List[Place], Dict[str, str]
     datasets = [place.dataset() for place in places]
     # A column may hold nothing but nulls in the first file, or smaller numbers, and be absent from all but the last.
     fragments = (fragment for dataset in datasets for fragment in dataset.get_fragments())
@@ -154,5 +185,5 @@ def _look(places: List[Place], needed: Sequence[str]) -> Tuple[List[Place], List
             place = place.above()
             partitions = place.partitions(dataset.files)
         found.append(place)
-        names += [name for name in partitions if name not in names]
+        names.update({name: names.get(name) or padded for name, padded in partitions.items()})
     return found, schemas, names

@@ -45,6 +45,12 @@ class ViewPlan:
     ttl_seconds: float
     features: List[List[str]]
 
+    @property
+    def columns(self) -> List[str]:
+        """The columns of the source that are read."""
+        raws = [raw for _, raw in [*self.keys, *self.features]]
+        return [*raws, self.timestamp, *([self.created] if self.created else [])]
+
 
 @dataclass(frozen=True)
 class ComputedPlan:

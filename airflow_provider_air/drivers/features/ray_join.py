@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import Any, Collection, Dict, FrozenSet, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import pyarrow
 import pyarrow.compute
@@ -86,14 +86,15 @@ class Stage:
 
     :param views: they, each with the schema of its source
     :param schema: the rows', before
-    :param partitions: the columns that hive partitions tell, of the rows and of each view's source
+    :param partitions: the columns that hive partitions tell, of the rows and of each view's source, without padded
+        integers, of which the driver tells once
     :param following: how rows are cut for the next stage; None where this one is the last
     """
 
     wish: Wish
     views: List[Tuple[ViewPlan, Any]]
     schema: Any
-    partitions: List[FrozenSet[str]]
+    partitions: List[Dict[str, str]]
     split: Split
     following: Optional[Split]
 
@@ -259,7 +260,7 @@ def _stages(wish: Wish, plan: JoinPlan, told: Described) -> Tuple[List[Reading],
     by_keys: Dict[Tuple[str, ...], List[ViewPlan]] = {}
     for view in plan.views:
         by_keys.setdefault(tuple(sorted(key for key, _ in view.keys)), []).append(view)
-    made: List[Tuple[Split, Dict[int, Any], List[Tuple[ViewPlan, Any]], Any, List[FrozenSet[str]]]] = []
+    made: List[Tuple[Split, Dict[int, Any], List[Tuple[ViewPlan, Any]], Any, List[Dict[str, str]]]] = []
     schema = told.schema
     for keys, views in (by_keys or {(): []}).items():
         sources = {n: _source(wish, view) for n, view in enumerate(views, 1)}
@@ -274,7 +275,7 @@ def _stages(wish: Wish, plan: JoinPlan, told: Described) -> Tuple[List[Reading],
             n: (sources[n].places, sources[n].schema, sources[n].schema.names, _of_source(cut, list(keys), view))
             for n, view in enumerate(views, 1)
         }
-        partitions = [told.partitions, *(sources[n].partitions for n in sorted(sources))]
+        partitions = [dict.fromkeys(each.partitions, "") for each in (told, *sources.values())]
         made.append((cut, reads, [(view, sources[n].schema) for n, view in enumerate(views, 1)], schema, partitions))
         features, _ = asof.joined(rows, wish.timestamp, sides, full_feature_names=wish.full_feature_names)
         schema = pyarrow.schema([*schema, *features])
@@ -288,9 +289,8 @@ def _stages(wish: Wish, plan: JoinPlan, told: Described) -> Tuple[List[Reading],
 
 
 def _source(wish: Wish, view: ViewPlan) -> Described:
-    source = described([entities.place_of(wish.repo, view)], "feature view %s" % view.view)
-    wanted = {raw for _, raw in [*view.keys, *view.features]} | {view.timestamp, view.created}
-    return replace(source, schema=pyarrow.schema([column for column in source.schema if column.name in wanted]))
+    source = described([entities.place_of(wish.repo, view)], "feature view %s" % view.view, only=view.columns)
+    return replace(source, schema=pyarrow.schema([each for each in source.schema if each.name in view.columns]))
 
 
 def _split(wish: Wish, keys: List[str], views: List[JoinedView]) -> Split:
@@ -311,7 +311,7 @@ def _of_source(split: Split, keys: List[str], view: ViewPlan) -> Split:
     return Split([raw[key] for key in keys], split.compared, split.unit, split.partitions)
 
 
-def _side(table: Table, where: str, partitions: Collection[str]) -> Side:
+def _side(table: Table, where: str, partitions: Dict[str, str]) -> Side:
     def read(columns: List[str]) -> Any:
         return iter(table.select(columns).to_batches(max_chunksize=BATCH_ROWS))
 

@@ -32,12 +32,15 @@ def paths(module: str = "") -> List[str]:
 
 
 def is_used_by(model: Any) -> bool:
-    """Whether a model is, or holds, something that the author's code defines."""
+    """Whether a model is, or holds, something that the author's code defines, as far as a pickle can tell."""
     authors = set(_authors())
     if not authors:
         return False
     seen = _Seen()
-    seen.dump(model)
+    try:
+        seen.dump(model)
+    except Exception:
+        return True  # such as a lambda, which cloudpickle writes: it may use what the author has imported
     return bool(authors & seen.modules)
 
 

@@ -189,19 +189,7 @@ KINDS = pandas.DataFrame({"kind": pandas.Categorical(["a", "b", "c"] * 20), "a":
 @pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
 @pytest.mark.parametrize("kind", [pyarrow.string(), pyarrow.dictionary(pyarrow.int32(), pyarrow.string())], ids=str)
 def test_categories_are_those_of_the_training_whichever_a_batch_has(name: str, kind: Any, tmp_path: Path) -> None:
-    import lightgbm
-    import xgboost
-
-    wanted = KINDS["kind"].cat.codes * 10
-    if name == "lightgbm":
-        settings = {"verbosity": -1, "num_threads": 1, "min_data_in_leaf": 2, "min_data_per_group": 1, "cat_smooth": 0}
-        model: Any = lightgbm.train(settings, lightgbm.Dataset(KINDS, wanted), 3)
-        model.save_model(tmp_path / "model.txt")
-        expected = model.predict(KINDS)[[2, 1]]
-    else:
-        model = xgboost.train({"nthread": 1}, xgboost.DMatrix(KINDS, wanted, enable_categorical=True), 3)
-        model.save_model(tmp_path / "model.ubj")
-        expected = model.predict(xgboost.DMatrix(KINDS, enable_categorical=True))[[2, 1]]
+    expected = of_kinds(name, KINDS, tmp_path)(KINDS)[[2, 1]]
     given = pyarrow.table({"kind": pyarrow.array(["c", "b", None]).cast(kind), "a": [2, 1, None]})
     found = predicted(name, tmp_path, given)
     assert numpy.allclose(found.column("prediction")[:2], expected)
@@ -219,6 +207,93 @@ def test_categories_that_a_model_does_not_keep_are_told(tmp_path: Path) -> None:
     assert predicted("xgboost", tmp_path, pyarrow.table({"kind": [1], "a": [1]})).num_rows == 1
     with pytest.raises(CategoriesMissing, match="the model keeps no categories of the column 'kind'"):
         predicted("xgboost", tmp_path, pyarrow.table({"kind": ["b"], "a": [1]}))
+
+
+def of_kinds(name: str, frame: pandas.DataFrame, folder: Path) -> Any:
+    """Train on a data frame, whose ``kind`` tells the label, and save the model; give what predicts another one."""
+    import lightgbm
+    import xgboost
+
+    wanted = frame["kind"].cat.codes * 10
+    if name == "lightgbm":
+        settings = {"verbosity": -1, "num_threads": 1, "min_data_in_leaf": 2, "min_data_per_group": 1, "cat_smooth": 0}
+        model: Any = lightgbm.train(settings, lightgbm.Dataset(frame, wanted), 3)
+        model.save_model(folder / "model.txt")
+        return model.predict
+    model = xgboost.train({"nthread": 1}, xgboost.DMatrix(frame, wanted, enable_categorical=True), 3)
+    model.save_model(folder / "model.ubj")
+    return lambda given: model.predict(xgboost.DMatrix(given, enable_categorical=True))
+
+
+FLAGS = KINDS.assign(flag=[True, False] * 30)
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+@pytest.mark.parametrize("absent", ["flag", "a", "kind"])
+def test_truth_values_and_columns_of_nothing_are_no_categories(name: str, absent: str, tmp_path: Path) -> None:
+    predict = of_kinds(name, FLAGS, tmp_path)
+    given = FLAGS[:4].assign(**{absent: None})
+    expected = given.astype(dict.fromkeys(("flag", "a"), "float64")).astype({"kind": FLAGS["kind"].dtype})
+    table = pyarrow.Table.from_pandas(given, preserve_index=False)
+    assert table.schema.field(absent).type == pyarrow.null()
+    found = predicted(name, tmp_path, table).column("prediction")
+    assert numpy.allclose(found, predict(expected))
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        pyarrow.array([12, 10, None, 11]),
+        pyarrow.array([12, 10, None, 11], pyarrow.int16()),
+        pyarrow.array([12, 10, None, 11], pyarrow.float64()),
+        pyarrow.array([12, 10, None, 11]).dictionary_encode(),
+        pyarrow.array(["12", "10", None, "11"]),
+    ],
+    ids=lambda given: str(given.type),
+)
+@pytest.mark.parametrize("kept", ["int64", "int32"])
+def test_integers_that_are_categories_are_those_of_the_training(
+    name: str, given: Any, kept: str, tmp_path: Path
+) -> None:
+    kind = pandas.Series([10, 11, 12] * 20, dtype=kept).astype("category")
+    predict = of_kinds(name, KINDS.assign(kind=kind), tmp_path)
+    expected = pandas.DataFrame({"kind": pandas.Categorical([12, 10, None, 11], kind.cat.categories), "a": [1.0] * 4})
+    found = predicted(name, tmp_path, pyarrow.table({"kind": given, "a": [1.0] * 4})).column("prediction")
+    assert numpy.allclose(found, predict(expected))
+
+
+def test_integers_that_are_categories_are_found_beside_texts_that_are(tmp_path: Path) -> None:
+    frame = KINDS.assign(kind=pandas.Categorical([10, 11, 12] * 20), other=pandas.Categorical(["x", "y"] * 30))
+    predict = of_kinds("lightgbm", frame, tmp_path)
+    table = pyarrow.table({"other": ["y", "x"], "kind": [11, 12], "a": [1.0, 2.0]})
+    expected = pandas.DataFrame(
+        {
+            "kind": pandas.Categorical([11, 12], frame["kind"].cat.categories),
+            "a": [1.0, 2.0],
+            "other": pandas.Categorical(["y", "x"]),
+        }
+    )
+    assert numpy.allclose(predicted("lightgbm", tmp_path, table).column("prediction"), predict(expected))
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+def test_values_that_no_category_can_be_are_told(name: str, tmp_path: Path) -> None:
+    of_kinds(name, KINDS.assign(kind=pandas.Categorical([10, 11, 12] * 20)), tmp_path)
+    with pytest.raises(CategoriesMissing, match="the model's categories of the column 'kind' are of the type int64"):
+        predicted(name, tmp_path, pyarrow.table({"kind": ["b"], "a": [1]}))
+
+
+def test_columns_of_which_nobody_knows_the_categories_are_told(tmp_path: Path) -> None:
+    kind = pandas.Categorical([10, 11, 12] * 20, ordered=True)
+    predict = of_kinds("lightgbm", KINDS.assign(kind=kind), tmp_path)
+    table = pyarrow.table({"kind": pyarrow.array([12, 10]), "a": [1.0, 1.0]})
+    with pytest.raises(CategoriesMissing, match=r"keeps the categories of 1 columns, .* may be none; give"):
+        predicted("lightgbm", tmp_path, table)
+    table = table.set_column(0, "kind", table.column("kind").dictionary_encode())
+    found = predicted("lightgbm", tmp_path, table).column("prediction")
+    expected = pandas.DataFrame({"kind": pandas.Categorical([12, 10], [10, 11, 12], ordered=True), "a": [1.0, 1.0]})
+    assert numpy.allclose(found, predict(expected))
 
 
 @pytest.mark.parametrize("name", ["lightgbm", "sklearn", "xgboost"])

@@ -141,6 +141,7 @@ def test_each_combination_of_partition_values_has_its_folder(tmp_path: Path) -> 
 
 
 NAN = float("nan")
+DECIMALS = [pyarrow.decimal32(5, 2), pyarrow.decimal64(5, 2), pyarrow.decimal256(40, 2)]
 HALVES = pyarrow.array(numpy.array([0.5, 1.5, 0.5], "float16"))
 
 
@@ -159,6 +160,9 @@ HALVES = pyarrow.array(numpy.array([0.5, 1.5, 0.5], "float16"))
         ([decimal.Decimal("1.20"), decimal.Decimal("1.30")], ["1.20", "1.30"]),
         (pyarrow.array([1, 2], pyarrow.timestamp("ns")), [f"1970-01-01 00:00:00.00000000{n}" for n in (1, 2)]),
         (pyarrow.array([b"a", b"b"], pyarrow.binary(1)), ["b%27a%27", "b%27b%27"]),
+        (pyarrow.array([b"a", None], pyarrow.binary_view()), ["b%27a%27", sink.NULL_FOLDER]),
+        (pyarrow.array(["a", None, "a"], pyarrow.string_view()), ["a", sink.NULL_FOLDER, "a"]),
+        *((pyarrow.array([decimal.Decimal("1.20"), None], kind), ["1.20", sink.NULL_FOLDER]) for kind in DECIMALS),
     ],
     ids=str,
 )
@@ -174,6 +178,14 @@ def test_each_row_is_in_one_folder_whatever_it_is_partitioned_by(
     }
     assert read == {row: f"p={folder}" for row, folder in enumerate(folders)}
     assert sum(part["rows"] for part in found.parts) == len(folders)
+
+
+def test_what_is_not_partitioned_by_keeps_its_type(tmp_path: Path) -> None:
+    table = pyarrow.table({"p": [1, 2], "x": pyarrow.array(["a", None], pyarrow.string_view())})
+    found = written(tmp_path, [[table]], partition_by=["p"])
+    assert found.schema() == pyarrow.schema([("x", pyarrow.string_view())])
+    tables = [pyarrow.parquet.ParquetFile(tmp_path / part["file"]).read() for part in found.parts]
+    assert [table.column("x").to_pylist() for table in tables] == [["a"], [None]]
 
 
 def test_files_hold_no_more_rows_than_asked(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ def test_what_a_partition_tells_equals_the_integer_that_is_written_so(kind: Any,
     texts = pyarrow.array(["7", "0042", "a", None, "8"])
     numbers = pyarrow.array([7, 42, None, 8], kind)
     told, other = side(keyed(texts)), side(keyed(numbers))
-    told.partitions = {"k"}
+    told.partitions = {"k": ""}
     rows, source = (told, other) if is_rows else (other, told)
 
     schema, batches = asof.joined(rows, "t", [(view(), source)])

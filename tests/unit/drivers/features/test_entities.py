@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from airflow_provider_air.drivers.features import entities
+from airflow_provider_air.drivers.features.plan import ViewPlan
 from airflow_provider_air.drivers.wire.problems import ConfigurationProblem
 
 
@@ -33,6 +35,12 @@ def test_a_hive_partition_is_a_column(tmp_path: Path) -> None:
     (tmp_path / "flights" / "_SUCCESS").touch()
 
     assert rows_of(str(tmp_path / "flights")).to_pydict() == {"x": [1, 2], "carrier": ["AA", "UA"]}
+
+
+def test_a_partitions_name_is_what_was_quoted(tmp_path: Path) -> None:
+    write(tmp_path / "flights" / "the%20carrier%3D=A%2FA" / "1.parquet", x=[1])
+
+    assert rows_of(str(tmp_path / "flights")).to_pydict() == {"x": [1], "the carrier=": ["A/A"]}
 
 
 @pytest.mark.parametrize("place", ["", "1.parquet"])
@@ -91,6 +99,19 @@ def test_files_without_a_common_schema_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigurationProblem, match=r"datasets.train: the files of .* have no common schema"):
         rows_of(uris)
+
+
+def test_columns_of_a_source_that_nobody_reads_may_differ_over_its_files(tmp_path: Path) -> None:
+    for number, note in enumerate(["a", 1]):
+        write(tmp_path / "source" / f"{number}.parquet", k=[number], t=["2026-01-01"], f=[1.5], note=[note], more=[0])
+    view = ViewPlan("v", str(tmp_path / "source"), "", [["k", "k"]], "t", None, 0.0, [["f", "f"]])
+
+    side = entities.source("/repo", view)
+
+    assert side.schema.names == ["k", "t", "f", "more"]
+    assert side.table(view.columns).to_pydict() == {"k": [0, 1], "f": [1.5, 1.5], "t": ["2026-01-01"] * 2}
+    with pytest.raises(ConfigurationProblem, match=r"feature view v: the files of .* have no common schema"):
+        entities.source("/repo", dataclasses.replace(view, features=[["f", "note"]]))
 
 
 def test_csv_and_json_are_read_with_an_id_as_it_is(tmp_path: Path) -> None:

@@ -56,7 +56,9 @@ def joined(uri: str, plan: JoinPlan) -> list[pyarrow.Table]:
     raise AssertionError("no stage is the last")
 
 
-def test_what_partitions_tell_meets_the_integers_that_are_written_so(tmp_path: Path) -> None:
+def test_what_partitions_tell_meets_the_integers_that_are_written_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for store in ("7", "0042", "8"):
         write(tmp_path / "rows" / f"store={store}" / "1.parquet", t=[LATE], user=["a"], x=[store])
     stores = view("stores", write(tmp_path / "stores.parquet", store=[7, 42, 8], t=[EARLY] * 3, f=[1, 2, 3]), "store")
@@ -74,6 +76,33 @@ def test_what_partitions_tell_meets_the_integers_that_are_written_so(tmp_path: P
         ("7", "7", 1, 5),
         ("8", "8", 3, 5),
     ]
+    told = "the key store of feature view stores: the partition's text 0042 equals no integer, not 42 either"
+    assert capsys.readouterr().err.count(told) == 1, "once for all tasks"
+
+
+@pytest.mark.parametrize(
+    ("folder", "keys", "is_told"), [("07", [7], True), ("7", [7], False), ("07", ["7"], False), ("a", [7], False)]
+)
+def test_a_padded_integer_of_a_partition_is_told_where_integers_are_compared_with_it(
+    tmp_path: Path, folder: str, keys: list[Any], is_told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = write(tmp_path / "rows.parquet", store=keys, t=[LATE])
+    write(tmp_path / "stores" / "store=9" / "1.parquet", t=[EARLY], f=[9])
+    write(tmp_path / "stores" / f"store={folder}" / "1.parquet", t=[EARLY], f=[1])
+
+    joined(rows, planned(view("stores", str(tmp_path / "stores"), "store")))
+
+    assert ("text 07 equals no integer, not 7 either" in capsys.readouterr().err) is is_told
+
+
+def test_columns_of_a_source_that_nobody_reads_may_differ_over_its_files(tmp_path: Path) -> None:
+    rows = write(tmp_path / "rows.parquet", store=[7, 8], t=[LATE] * 2)
+    for number, note in ((7, "a"), (8, 1)):
+        write(tmp_path / "stores" / f"{number}.parquet", store=[number], t=[EARLY], f=[number], note=[note])
+
+    found = pyarrow.concat_tables(joined(rows, planned(view("stores", str(tmp_path / "stores"), "store"))))
+
+    assert sorted(found.column("stores").to_pylist()) == [7, 8]
 
 
 def test_a_service_without_views_joins_nothing_in_as_many_tasks(tmp_path: Path) -> None:
