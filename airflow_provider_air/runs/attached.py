@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,8 +32,6 @@ TELLING_SECONDS = 60.0
 # A success may come with a model's files; no cluster waits for that.
 UPLOADING_SECONDS = 900.0
 NOT_YET = "It is told last, and has not been so far"
-# Opening one may read an Airflow connection, and the line to Airflow of ``dag.test()`` is for one thread (3.3.2).
-_OPENING = threading.Lock()
 # What our drivers are told, in their payload.
 CONFIG_FILE = "config.json"
 
@@ -138,8 +135,7 @@ class Attached:
         if entry.state is None or not _waits_for(entry, outcome):
             return entry
         try:
-            with _OPENING:
-                attachment = registry.from_json(entry.spec).open(self._connections)
+            attachment = registry.from_json(entry.spec).open(self._connections)
             if records:
                 attachment.on_records(attempt, entry.state, records)
             more = attachment.on_end(attempt, entry.state, outcome)
