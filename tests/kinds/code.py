@@ -222,16 +222,16 @@ KINDS = [
             **{
                 f"local: {line}": refuses({"r.txt": f"a\n{line}"}, repr(line), "'py_modules'", **names(pip="r.txt"))
                 for line in (
-                    "a @ file:///work/a.whl",
-                    "a[x] @ file:///work/a.whl",
-                    "-e file:///work/a",
-                    "-e git+file:///work/a",
-                    "file:///work/a.whl",
+                    "a @ file:///here/a.whl",
+                    "a[x] @ file:///here/a.whl",
+                    "-e file:///here/a",
+                    "-e git+file:///here/a",
+                    "file:///here/a.whl",
                     "lib @ ./lib",
                     "--find-links ./wheels",
                     "--find-links=wheels",
                     "-f wheels/",
-                    "-f /work/wheels",
+                    "-f /here/wheels",
                     "--index-url ./simple",
                 )
             },
@@ -327,8 +327,8 @@ KINDS = [
                 )
                 for index, line in {
                     'url = "wheels"\nformat = "flat"': "'--find-links wheels'",
-                    'url = "/work/wheels"\nformat = "flat"': "'--find-links /work/wheels'",
-                    'url = "file:///work/wheels"\nformat = "flat"': "'--find-links file:///work/wheels'",
+                    'url = "/here/wheels"\nformat = "flat"': "'--find-links /here/wheels'",
+                    'url = "file:///here/wheels"\nformat = "flat"': "'--find-links file:///here/wheels'",
                     'url = "../simple"': "'--extra-index-url ../simple'",
                     'url = "./simple"\ndefault = true': "'--index-url ./simple'",
                 }.items()
@@ -340,11 +340,11 @@ KINDS = [
                     "on this host alone",
                     **names(uv="pyproject.toml"),
                 )
-                for source in ('url = "file:///work/m.whl"', 'git = "file:///work/m"', 'git = "../m"')
+                for source in ('url = "file:///here/m.whl"', 'git = "file:///here/m"', 'git = "../m"')
             },
             "a local place that a source of uv replaces": reads(
                 {
-                    "pyproject.toml": PROJECT.replace("mine-core", "m @ file:///work/m.whl")
+                    "pyproject.toml": PROJECT.replace("mine-core", "m @ file:///here/m.whl")
                     + '\n[tool.uv.sources]\nm = {git = "https://g/m"}'
                 },
                 "uv",
@@ -357,7 +357,7 @@ KINDS = [
                 **names(uv="pyproject.toml"),
             ),
             "project of a local wheel": refuses(
-                {"pyproject.toml": PROJECT.replace("mine-core", "m @ file:///work/m.whl")},
+                {"pyproject.toml": PROJECT.replace("mine-core", "m @ file:///here/m.whl")},
                 "on this host alone",
                 **names(uv="pyproject.toml"),
             ),
@@ -391,7 +391,7 @@ KINDS = [
             ),
             "name of an environment": reads({}, "conda", "pytorch_p310", "pytorch_p310"),
             "environment of a local wheel": refuses(
-                {"e.yml": "dependencies:\n- pip:\n  - a @ file:///work/a.whl\n"}, "a.whl", **names(conda="e.yml")
+                {"e.yml": "dependencies:\n- pip:\n  - a @ file:///here/a.whl\n"}, "a.whl", **names(conda="e.yml")
             ),
             "no environment": refuses({"e.yml": "just text"}, "'runtime_env.conda'", **names(conda="e.yml")),
             "no YAML": refuses({"e.yml": "a: [b"}, "'runtime_env.conda'", "YAML", **names(conda="e.yml")),

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import pytest
@@ -172,6 +173,14 @@ class LastTold(FakeTracker):
         super().on_end(attempt, state, outcome)
 
 
+def job_that_ends(bench: Bench, status: str) -> None:
+    """Have the cluster come up, and the job on it run and end."""
+    bench.clusters.ready(only_cluster(bench))
+    job = new_job(bench)
+    job.run()
+    job.end(status)
+
+
 @pytest.fixture
 def told(bench: Bench) -> Iterator[LastTold]:
     made = SERVERS["last"] = LastTold(bench)
@@ -184,14 +193,11 @@ def told(bench: Bench) -> Iterator[LastTold]:
 def test_trackers_are_told_once_the_end_is_written_down_and_the_cluster_has_gone(
     bench: Bench, told: LastTold, status: str
 ) -> None:
-    def world() -> None:
-        bench.clusters.ready(only_cluster(bench))
-        job = new_job(bench)
-        job.run()
-        job.end(status)
-
     run = bench.run()
-    with meanwhile(world), nullcontext() if status == "SUCCEEDED" else pytest.raises(JobFailedError):
+    with (
+        meanwhile(partial(job_that_ends, bench, status)),
+        nullcontext() if status == "SUCCEEDED" else pytest.raises(JobFailedError),
+    ):
         bench.go_on(run, run.begin())
 
     assert told.seen == [(status, True)]
@@ -203,16 +209,10 @@ def test_trackers_are_told_once_the_end_is_written_down_and_the_cluster_has_gone
 def test_who_dies_before_the_trackers_are_told_leaves_that_to_the_next_try(
     bench: Bench, told: LastTold, status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def world() -> None:
-        bench.clusters.ready(only_cluster(bench))
-        job = new_job(bench)
-        job.run()
-        job.end(status)
-
     run = bench.run()
     with monkeypatch.context() as patched:
         patched.setattr("airflow_provider_air.runs.attempts.told_in_time", died)
-        with meanwhile(world), pytest.raises(KeyboardInterrupt):
+        with meanwhile(partial(job_that_ends, bench, status)), pytest.raises(KeyboardInterrupt):
             bench.go_on(run, run.begin())
     assert (bench.attempts[0]["phase"], bench.calls("delete")) == (status, bench.calls("ensure"))
     assert told.seen == []
@@ -239,14 +239,8 @@ def test_a_tracker_that_is_away_is_told_of_an_end_once_by_a_try(bench: Bench) ->
     tracker = SERVERS["refusing"] = Refusing()
     bench.plan = {"attachments": lambda: (FakeTrackerSpec("refusing"),)}
 
-    def world() -> None:
-        bench.clusters.ready(only_cluster(bench))
-        job = new_job(bench)
-        job.run()
-        job.end("FAILED")
-
     try:
-        with meanwhile(world), pytest.raises(JobFailedError):
+        with meanwhile(partial(job_that_ends, bench, "FAILED")), pytest.raises(JobFailedError):
             bench.go_on(bench.run(), bench.run(max_tries=0).begin(), max_tries=0)
     finally:
         del SERVERS["refusing"]
