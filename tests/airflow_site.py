@@ -32,6 +32,17 @@ DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
 
+# Headers by which a browser says that another site asks.
+OF_OTHER_SITES = (
+    {"origin": "https://evil.example"},
+    {"origin": "null"},
+    {"sec-fetch-site": "cross-site"},
+    {"sec-fetch-site": "same-site"},
+    {"sec-fetch-site": "none"},
+    {"origin": "http://testserver", "sec-fetch-site": "cross-site"},
+)
+
+
 class AirflowSite:
     """
     The whole application, as ``airflow api-server`` serves it, and its database.

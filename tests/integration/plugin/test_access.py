@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 
 from airflow_provider_air.plugin.app import fastapi_app
 from airflow_provider_air.runs.choices import CHOICE_KEY, UNHEARD_SECONDS, Choice
-from tests.airflow_site import AirflowSite, StoredTask
+from tests.airflow_site import OF_OTHER_SITES, AirflowSite, StoredTask
 
 POLICY = "default-src 'none'; script-src 'self'"
 # To each route that takes a word, one that it takes.
@@ -123,18 +123,7 @@ def test_a_choice_is_stored_as_the_engine_reads_it_and_audited(site: AirflowSite
         assert "resume" in str(row.extra)
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"origin": "https://evil.example"},
-        {"origin": "null"},
-        {"sec-fetch-site": "cross-site"},
-        {"sec-fetch-site": "same-site"},
-        {"sec-fetch-site": "none"},
-        {"origin": "http://testserver", "sec-fetch-site": "cross-site"},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("headers", OF_OTHER_SITES, ids=str)
 def test_another_site_changes_nothing(site: AirflowSite, headers: dict[str, str]) -> None:
     client = site.client("op", headers=headers)
     assert client.request("POST", "/air/api/clear-choice/guarded/r/t/-1", json=CHOICE).status_code == 403
