@@ -87,10 +87,15 @@ class Case:
         )
 
     def wait_watched(self) -> None:
-        """Wait until a trigger watches the job: one that has not begun hears nothing of a person's word (3.3.2)."""
-        self.wait_state("deferred")
-        # Not that a trigger has begun: that may be an earlier one, of the wait for the cluster.
+        """
+        Wait until a trigger watches the job, which has to chatter.
+
+        A trigger that has not begun hears nothing of a person's word (3.3.2).
+        """
+        # The worker may have shown the first lines itself, and there was an earlier trigger if the cluster was awaited.
         self.wait_logged("job 1 is here")
+        self.wait_state("deferred")
+        self.wait_more_lines(20)
 
     def wait_run_end(self) -> None:
         """Wait until the run has ended, too: Airflow may forget a task that is cleared just before that."""

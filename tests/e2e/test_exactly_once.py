@@ -144,7 +144,7 @@ def clear_after_failure_resumes(lab: RayLab) -> None:
 
 def task_marked_failed_while_deferred(lab: RayLab) -> None:
     with lab.case("once_deferred_retried") as case:
-        case.start()
+        case.start(chatter=1)
         case.wait_watched()
         case.wait_ledger("start 1")
         case.mark_failed()
@@ -165,7 +165,7 @@ def task_marked_failed_while_running(lab: RayLab) -> None:
 
 def run_marked_failed_while_deferred(lab: RayLab) -> None:
     with lab.case("once_deferred_retried") as case:
-        case.start()
+        case.start(chatter=1)
         case.wait_watched()
         case.wait_ledger("start 1")
         case.api.set_run_state(case.dag_id, case.run_id, "failed")

@@ -68,7 +68,7 @@ def test_nothing_is_left_of_a_last_try(
     says: str,
 ) -> None:
     with lonely_lab.case(dag_id) as case:
-        case.start()
+        case.start(chatter=1)
         case.wait_ledger("start 1")
         name = _cluster_of(case)
         if harm is None:

@@ -12,9 +12,9 @@ import numpy as np
 from airflow.sdk import DAG, task
 
 from airflow_provider_air import LocalCluster, RayClusterTaskGroup, RaySubmitJobOperator
+from tests.e2e.ledger_job import ENTRYPOINT
 from tests.e2e.moved import OperatorWithMovedTrigger
 
-SCRIPT = Path(__file__).parents[1] / "ledger_job.sh"
 FOLDER = "{{ dag_run.conf['folder'] }}"
 STORE = 256 * 1024 * 1024
 # Written by a test in the middle of its job: this file then says something else, as an edited one does.
@@ -24,7 +24,7 @@ IS_EDITED = Path(os.environ.get("AIR_LOCAL_HOME", os.devnull), "edited").exists(
 def job(operator: type[RaySubmitJobOperator] = RaySubmitJobOperator, **options: Any) -> None:
     ray: dict[str, Any] = {} if "cluster" in options else {"ray_conn_id": "{{ dag_run.conf['ray_conn_id'] }}"}
     settings: dict[str, Any] = {
-        "entrypoint": f"sh {SCRIPT} {FOLDER} 0 0",
+        "entrypoint": ENTRYPOINT,
         "retry_delay": timedelta(0),
         "deferral_grace_seconds": 0,
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, task
@@ -11,9 +10,8 @@ from airflow.sdk import DAG, task
 from airflow_provider_air import RaySubmitJobOperator
 from tests.e2e.crashing import CrashingRunTrigger
 from tests.e2e.first_trigger import OperatorWithBadTrigger
+from tests.e2e.ledger_job import ENTRYPOINT
 
-SCRIPT = Path(__file__).parents[1] / "ledger_job.sh"
-CONF = "{{ dag_run.conf['folder'] }} {{ dag_run.conf.get('lines', 0) }} {{ dag_run.conf.get('chatter', 0) }}"
 WAYS: dict[str, dict[str, Any]] = {
     "once_deferred": {},
     "once_deferred_retried": {"retries": 2},
@@ -33,7 +31,7 @@ def job(operator: type[RaySubmitJobOperator], **options: Any) -> None:
     operator(
         task_id="job",
         ray_conn_id="{{ dag_run.conf['ray_conn_id'] }}",
-        entrypoint=f"sh {SCRIPT} {CONF}",
+        entrypoint=ENTRYPOINT,
         retry_delay=timedelta(0),
         # Not in place first: what is deferred is what these runs are about.
         deferral_grace_seconds=0,
