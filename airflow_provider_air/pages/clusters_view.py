@@ -33,6 +33,7 @@ def clusters_view(
     cut: int,
     notes: Sequence[ClusterNote] = (),
     left: Collection[tuple[str, str]] = (),
+    changeable: Collection[str] = (),
 ) -> dict[str, Any]:
     """
     Give the view of clusters and jobs.
@@ -43,9 +44,10 @@ def clusters_view(
     :param cut: whether, and by how many, task instances were left out
     :param notes: of tasks that made or deleted clusters, newest first
     :param left: DAG runs in which a task that was to delete a cluster has failed, and none is to come
+    :param changeable: DAGs of which the person may change task instances, and so ask something of their clusters
     """
     rows = [(task_row(documents, summary), documents) for documents, summary in told]
-    clusters = _clusters(told, notes)
+    clusters = [_with_asks(cluster, changeable, now) for cluster in _clusters(told, notes)]
     used = {cluster_key(cluster) for cluster in clusters if cluster["used_by"]}
     return {
         "clusters": clusters[:MOST_CLUSTERS],
@@ -66,16 +68,34 @@ def _clusters(told: Sequence[Told], notes: Sequence[ClusterNote]) -> list[dict[s
         is_used = row["phase"] in OPEN
         if seen is None or (not is_used and (_was_left(documents) or _is_before(row["started_at"], seen, deleted))):
             continue
-        known = found.setdefault(cluster_key(seen), {**seen, "used_by": []})
+        known = found.setdefault(cluster_key(seen), {**seen, "used_by": [], "seen_by": []})
         page = known["dashboard_url"] or seen["dashboard_url"]
         known |= {**newer(known, seen), "dashboard_url": page}
+        known["seen_by"].append(_key(row))
         if is_used:
             known["used_by"].append({**_key(row), "phase": row["phase"]})
     for note, cluster in _made(notes, deleted):
-        known = found.setdefault(cluster_key(cluster), {**cluster, "used_by": []})
+        known = found.setdefault(cluster_key(cluster), {**cluster, "used_by": [], "seen_by": []})
         known["dashboard_url"] = known["dashboard_url"] or cluster["dashboard_url"]
         known.setdefault("made_by", {**_key(vars(note)), "at": note.at, "created": note.is_made})
+        if note.is_made:
+            known.setdefault("maker", _key(vars(note)))
     return list(found.values())
+
+
+def _with_asks(cluster: dict[str, Any], changeable: Collection[str], now: float) -> dict[str, Any]:
+    """
+    Say by ``asks`` of which task instance a person may ask something of a cluster; None where of none.
+
+    A task's own goes with the task. One that never expires, and that no task here has started, is somebody else's.
+    """
+    shown = {part: value for part, value in cluster.items() if part not in ("maker", "seen_by")}
+    maker, expires_at = cluster.get("maker"), cluster["expires_at"]
+    is_ours = maker is not None if expires_at is None else expires_at > now
+    # Who made it first: there the next clean-up looks, also where nobody waits.
+    keys = [*([maker] if maker else ()), *map(_key, cluster["used_by"]), *cluster["seen_by"]]
+    may = [key for key in keys if key["dag_id"] in changeable] if is_ours and not cluster["is_own"] else []
+    return {**shown, "asks": may[0] if may else None}
 
 
 def _was_left(documents: TaskDocuments) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from airflow_provider_air.links.ray import DELETED_KEY, MADE_KEY
 from airflow_provider_air.pages.attempts import OVER
 from airflow_provider_air.pages.cluster_words import ClusterNote, ClusterWords, words_of
 from airflow_provider_air.pages.lenient import mapping, name
-from airflow_provider_air.plugin.reading import where_is
+from airflow_provider_air.plugin.reading import TaskPath, where_is
 from airflow_provider_air.runs.cluster_requests import ANSWER_KEY, REQUEST_KEY
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from airflow_provider_air.pages.documents import TaskFacts
-    from airflow_provider_air.plugin.reading import Stamps, TaskPath
+    from airflow_provider_air.plugin.reading import Stamps
 
 MOST_NOTES, MOST_ANSWERS = 400, 200
 # What a task has made before that is gone, or known by those that use it.
@@ -78,17 +79,37 @@ def read_words(session: Session, path: TaskPath, facts: TaskFacts, stamps: Stamp
     request, answer = None, None
     if REQUEST_KEY in stamps.xcoms:
         request = session.scalar(select(XCom.value).where(*where_is(XCom, path), XCom.key == REQUEST_KEY))
-        # All who wait on the cluster in one process share a look, so that the answer may be another task's: to a
-        # request that all of them hold, and of no more than its cluster. It comes soon after it: the oldest first.
-        answers = session.scalars(
-            select(XCom.value)
-            .where(XCom.key == ANSWER_KEY, XCom.timestamp >= stamps.xcoms[REQUEST_KEY] - CLOCKS_DIFFER)
-            .order_by(XCom.timestamp)
-            .limit(MOST_ANSWERS)
-        )
-        asked_at = mapping(request).get("asked_at")
-        answer = next((told for told in answers if mapping(told).get("asked_at") == asked_at), None)
+        answer = _answer_to(session, request, stamps.xcoms[REQUEST_KEY])
     return words_of(request, answer, _gone(session, path, facts.started_at) if facts.state in OVER else frozenset())
+
+
+def read_requests(session: Session, paths: Collection[TaskPath]) -> dict[TaskPath, ClusterWords]:
+    """Read what was asked of clusters by some task instances, whoever has answered; those of which nothing was."""
+    if not paths:
+        return {}
+    names = tuple_(XCom.dag_id, XCom.run_id, XCom.task_id, XCom.map_index)
+    rows = session.execute(
+        select(XCom.dag_id, XCom.run_id, XCom.task_id, XCom.map_index, XCom.value, XCom.timestamp)
+        .where(names.in_([astuple(path) for path in paths]), XCom.key == REQUEST_KEY)
+        .limit(len(paths))
+    ).all()
+    return {
+        TaskPath(*row[:4]): words_of(row.value, _answer_to(session, row.value, row.timestamp), frozenset())
+        for row in rows
+    }
+
+
+def _answer_to(session: Session, request: Any, asked: datetime) -> Any:
+    # All who wait on the cluster in one process share a look, so that the answer may be another task's: to a
+    # request that all of them hold, and of no more than its cluster. It comes soon after it: the oldest first.
+    answers = session.scalars(
+        select(XCom.value)
+        .where(XCom.key == ANSWER_KEY, XCom.timestamp >= asked - CLOCKS_DIFFER)
+        .order_by(XCom.timestamp)
+        .limit(MOST_ANSWERS)
+    )
+    asked_at = mapping(request).get("asked_at")
+    return next((told for told in answers if mapping(told).get("asked_at") == asked_at), None)
 
 
 def _gone(session: Session, path: TaskPath, started_at: float | None) -> frozenset[tuple[str, str]]:

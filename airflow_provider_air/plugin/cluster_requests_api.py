@@ -53,14 +53,14 @@ class Wish(BaseModel):
 )
 def cluster_request(path: TaskPathDep, wish: Wish, session: SessionDep, user: GetUserDep) -> dict[str, int]:
     """
-    Ask something of the cluster that a task instance uses, of all who wait on it and of the task that made it.
+    Ask something of the cluster that a task instance uses or made, of all who wait on it and of the task that made it.
 
     :return: ``{"told": how many task instances}``
     :raises HTTPException: 404 where there is no such task instance, or it has no cluster; 409 where the cluster is the
         task's own, and goes with it
     """
     found = read_many(session, select(*COLUMNS).where(*where_is(TI, path)).limit(1))
-    ref = _ref_of(found[0].ledger) if found else None
+    ref = (_ref_of(found[0].ledger) or _made_by(session, path)) if found else None
     if ref is None:
         raise HTTPException(404, "There is no such task instance, or it has asked for no cluster yet")
     if ref.owned:
@@ -87,6 +87,21 @@ def _ref_of(ledger: Any) -> ClusterRef | None:
         return None
 
 
+def _made_by(session: Session, path: TaskPath) -> ClusterRef | None:
+    """Give the cluster that the result of a task instance names."""
+    value = session.scalar(select(XCom.value).where(*where_is(XCom, path), XCom.key == XCOM_RETURN_KEY))
+    return _named_by(value)
+
+
+def _named_by(result: Any) -> ClusterRef | None:
+    if not isinstance(result, Mapping) or not {"backend", "name"} <= result.keys():
+        return None
+    try:
+        return ClusterRef.from_json(result)
+    except ProtocolError:
+        return None
+
+
 def _makers(session: Session, path: TaskPath, request: ClusterRequest) -> list[TaskPath]:
     """Give the task instances of the DAG run whose result names the cluster: those that made it, or found it."""
     rows = session.execute(
@@ -94,12 +109,8 @@ def _makers(session: Session, path: TaskPath, request: ClusterRequest) -> list[T
         .where(XCom.dag_id == path.dag_id, XCom.run_id == path.run_id, XCom.key == XCOM_RETURN_KEY)
         .limit(MOST_RESULTS)
     )
-    found = []
-    for row in rows:
-        if isinstance(row.value, Mapping) and {"backend", "name"} <= row.value.keys():
-            try:
-                is_it = request.is_about(ClusterRef.from_json(row.value), 0.0)
-            except ProtocolError:
-                continue
-            found += [TaskPath(path.dag_id, path.run_id, row.task_id, row.map_index)] if is_it else []
-    return found
+    return [
+        TaskPath(path.dag_id, path.run_id, row.task_id, row.map_index)
+        for row in rows
+        if (ref := _named_by(row.value)) is not None and request.is_about(ref, 0.0)
+    ]

@@ -18,15 +18,22 @@ from fastapi import APIRouter, HTTPException, Query, Response
 from sqlalchemy import and_, not_, or_, select, tuple_
 
 from airflow_provider_air.pages.attempts import OVER, attempt_of, own
+from airflow_provider_air.pages.cluster_words import with_words
 from airflow_provider_air.pages.clusters_view import clusters_view
 from airflow_provider_air.pages.compare_view import compare_view, compared_run, series_of
 from airflow_provider_air.pages.lenient import mapping
 from airflow_provider_air.pages.run_view import Told, run_view
 from airflow_provider_air.pages.summary import summary_of
 from airflow_provider_air.pages.task_view import history_of
-from airflow_provider_air.plugin.access import READS_TASK, AccessDep, readable_dags, with_readable_part
+from airflow_provider_air.plugin.access import (
+    READS_TASK,
+    AccessDep,
+    readable_dags,
+    with_changeable_tasks,
+    with_readable_part,
+)
 from airflow_provider_air.plugin.answers import Made, SectionCache, answer_whole
-from airflow_provider_air.plugin.cluster_notes import dags_with_notes, read_notes, runs_that_left
+from airflow_provider_air.plugin.cluster_notes import dags_with_notes, read_notes, read_requests, runs_that_left
 from airflow_provider_air.plugin.listing import (
     COLUMNS,
     kept_at,
@@ -94,8 +101,21 @@ def clusters(session: SessionDep, user: GetUserDep, known: Known) -> Response:
     tasks = with_readable_part(dags_with_notes(session, dag_ids), DagAccessEntity.TASK_INSTANCE, user)
     notes = read_notes(session, with_readable_part(tasks, DagAccessEntity.XCOM, user))
     left = runs_that_left(session, notes)
-    view = clusters_view(told, _states_of_runs(session, found), time.time(), left_out, notes, left)
+    changeable = with_changeable_tasks({one.facts.dag_id for one in found} | {note.dag_id for note in notes}, user)
+    view = clusters_view(told, _states_of_runs(session, found), time.time(), left_out, notes, left, changeable)
+    view["clusters"] = _with_requests(session, view["clusters"], user)
     return answer_whole(view, known)
+
+
+def _with_requests(session: Session, clusters: Sequence[dict[str, Any]], user: Any) -> list[dict[str, Any]]:
+    """Add what was asked of clusters, where the person may see it: it is an XCom of the task by which they may ask."""
+    paths = [TaskPath(**cluster["asks"]) if cluster["asks"] else None for cluster in clusters]
+    words = read_requests(session, {path for path in paths if path is not None})
+    readable = with_readable_part({path.dag_id for path in words}, DagAccessEntity.XCOM, user)
+    return [
+        with_words(cluster, words[path]) if path in words and path.dag_id in readable else cluster
+        for cluster, path in zip(clusters, paths, strict=True)
+    ]
 
 
 def _readable(found: Sequence[TaskDocuments], user: Any) -> list[TaskDocuments]:

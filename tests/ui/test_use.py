@@ -308,6 +308,37 @@ def test_a_cluster_says_who_has_made_it(open_page: Open) -> None:
     expect(card.get_by_role("link", name="Ray dashboard")).to_be_visible()
 
 
+def test_a_cluster_is_ended_where_all_are_listed(open_page: Open, site: str) -> None:
+    made = open_page("clusters")
+    card = made.frame.locator(".panel", has_text="Made by")
+    # Others are a task's own, or were there before.
+    assert made.frame.get_by_role("button", name=re.compile("Keep longer|End cluster")).count() == 2
+    before = len(calls(made.page, site))
+    card.get_by_role("button", name="End cluster").click()
+    dialog = made.frame.get_by_role("dialog", name="End this cluster?")
+    expect(dialog).to_contain_text("All that runs on ray-flights ends with it")
+    dialog.get_by_role("button", name="End it").click()
+    expect(card.get_by_role("status")).to_contain_text("nobody could be asked")
+    [call] = calls(made.page, site)[before:]
+    run = "scheduled__2025-11-29T18%3A00%3A00%2B00%3A00"
+    assert call["path"] == f"/air/api/cluster-request/flight_delays/{run}/gpu.create_cluster/-1"
+    assert call["body"] == {"action": "end"}
+
+
+def test_a_list_of_clusters_says_what_was_asked_of_one_that_goes(open_page: Open) -> None:
+    view = json.loads((UI / "fixtures" / "clusters.json").read_text())
+    asked = {
+        "action": "end",
+        "by": "ada",
+        "asked_at": 1764439980.0,
+        "answer": "the cluster ray-flights was asked to go",
+    }
+    view["clusters"] = [{**view["clusters"][0], "is_gone": True, "asked": asked}]
+    made = open_page("clusters", before=lambda page: page.route("**/air/api/clusters*", lambda r: r.fulfill(json=view)))
+    expect(made.frame.get_by_text("To end it was asked by ada")).to_contain_text("was asked to go")
+    assert made.frame.get_by_role("button", name=re.compile("Keep longer|End cluster")).count() == 0
+
+
 def test_of_a_mapped_task_that_one_alone_is_stopped(open_page: Open, site: str) -> None:
     made = open_page("train", path="/outer/air/task/dag/run/train/3")
     before = len(calls(made.page, site))

@@ -284,8 +284,9 @@ export interface ClustersView {
   version?: number;
   now?: number;
   hash?: string;
-  /** `made_by`: the task that has made it for others, or found it there. */
+  /** `made_by`: the task that has made it for others, or found it there; `asks`: by which the reader may ask of it. */
   clusters?: (ClusterSection & {
+    asks?: Maybe<TaskKey>;
     used_by?: (TaskKey & { phase?: string })[];
     made_by?: TaskKey & { at?: number; created?: boolean };
   })[];

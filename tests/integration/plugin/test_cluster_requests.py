@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_air.contracts.clusters import ClusterRef, ClusterRequest
-from airflow_provider_air.links.ray import DELETED_KEY
+from airflow_provider_air.links.ray import DELETED_KEY, MADE_KEY
 from airflow_provider_air.runs.cluster_requests import ANSWER_KEY, LONGEST_SECONDS, REQUEST_KEY
 from airflow_provider_air.runs.ledger import LEDGER_KEY, Ledger
 from tests.airflow_site import OF_OTHER_SITES, AirflowSite, StoredTask
@@ -61,6 +61,51 @@ def test_who_made_it_is_told_for_the_clean_up(site: AirflowSite) -> None:
     request = asked_of(maker)
     assert request is not None
     assert request.action == "end"
+
+
+def test_it_can_be_asked_by_who_made_it_alone_who_has_no_job(site: AirflowSite) -> None:
+    ref = ClusterRef("local", "unused", {"host": "h"})
+    maker = site.add_task("asked_made", state="success", operator="RayCreateClusterOperator")
+    maker.push("return_value", {**ref.to_json(), "created": True})
+    assert ask(site, "asked_made", {"action": "end"}).json() == {"told": 1}
+    request = asked_of(maker)
+    assert request is not None
+    assert request.is_about(ref, time.time() - 1)
+
+
+def test_a_result_that_names_no_cluster_asks_nothing(site: AirflowSite) -> None:
+    for number, result in enumerate([None, 3, {"backend": "local"}]):
+        other = site.add_task(f"asked_result_{number}", state="success")
+        other.push("return_value", result)
+        assert ask(site, f"asked_result_{number}", {"action": "end"}).status_code == 404
+
+
+def card(site: AirflowSite, name: str, role: str = "op") -> Any:
+    """Give what the page of all clusters shows of one."""
+    clusters = site.client(role).get("/air/api/clusters").json()["clusters"]
+    (found,) = [cluster for cluster in clusters if cluster["name"] == name]
+    return found
+
+
+def test_the_page_of_all_clusters_says_by_whom_something_is_asked_and_what_was(site: AirflowSite) -> None:
+    ref = ClusterRef("local", "listed", {"host": "h"})
+    maker = site.add_task("asked_listed", task_id="create", state="success", operator="RayCreateClusterOperator")
+    maker.push("return_value", {**ref.to_json(), "created": True})
+    maker.push(MADE_KEY, {"version": 1, "cluster": ref.to_json(), "created": True, "dashboard_url": None})
+    waits = add(site, "asked_listed", ref)
+    by = {"dag_id": "asked_listed", "run_id": "r", "task_id": "create", "map_index": -1}
+    assert card(site, "listed")["asks"] == by
+    # Who may only look.
+    assert card(site, "listed", "viewer")["asks"] is None
+
+    word = {"action": "extend", "seconds": 3600.0}
+    sent = site.client("op").request("POST", "/air/api/cluster-request/asked_listed/r/create/-1", json=word)
+    assert sent.json() == {"told": 2}
+    asked = card(site, "listed")["asked"]
+    assert (asked["action"], asked["by"], asked["answer"]) == ("extend", "op", None)
+    waits.push(ANSWER_KEY, {"asked_at": asked["asked_at"], "said": "it is kept"})
+    told = card(site, "listed")
+    assert (told["asked"]["answer"], told["expires_at"], told["is_gone"]) == ("it is kept", asked["until"], False)
 
 
 def test_a_tasks_own_cluster_goes_with_it(site: AirflowSite) -> None:

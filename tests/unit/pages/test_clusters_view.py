@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from airflow_provider_air.pages.cluster_words import ClusterNote
@@ -17,10 +18,14 @@ SHARED = {"backend": "local", "name": "shared", "details": {}, "owned": False}
 
 
 def view(
-    *told: Any, runs: dict[tuple[str, str], str] | None = None, notes: tuple[ClusterNote, ...] = (), left: Any = ()
+    *told: Any,
+    runs: dict[tuple[str, str], str] | None = None,
+    notes: tuple[ClusterNote, ...] = (),
+    left: Any = (),
+    changeable: Any = ("d",),
 ) -> dict[str, Any]:
     """Give the view of some task instances, each with the summary of its history."""
-    return clusters_view(told, runs or RUNS, NOW, 0, notes, left)
+    return clusters_view(told, runs or RUNS, NOW, 0, notes, left, changeable)
 
 
 def note(task_id: str = "create", at: float = 500.0, **more: Any) -> ClusterNote:
@@ -116,3 +121,40 @@ def test_a_cluster_has_its_dashboard_whoever_tells_of_it() -> None:
     later = documents(attempt(cluster=SHARED), live={"submission_id": "air-1", "cluster": {"seen_at": 50.0}})
     (cluster,) = view(first, (later, {}))["clusters"]
     assert (cluster["dashboard_url"], cluster["seen_at"]) == ("https://ray/", 50.0)
+
+
+def uses(task_id: str, state: str = "deferred", expires_at: float | None = NOW + 60, **cluster: Any) -> Told:
+    """Give a task that uses a cluster, which was seen."""
+    of = replace(facts(state=state), task_id=task_id)
+    phase = "SUCCEEDED" if state == "success" else "submitted"
+    made = documents(attempt(phase, cluster={**SHARED, **cluster}), of=of)
+    seen = {"name": cluster.get("name", "shared"), "seen_at": 1.0, "expires_at": expires_at}
+    return made, {"submission_id": "air-1", "cluster": seen}
+
+
+def asked_by(*told: Told, **more: Any) -> str | None:
+    (cluster,) = view(*told, **more)["clusters"]
+    assert not {"seen_by", "maker"} & cluster.keys()
+    return None if cluster["asks"] is None else str(cluster["asks"]["task_id"])
+
+
+def test_of_a_shared_cluster_something_is_asked_by_who_made_it_else_by_who_uses_it_else_by_who_used_it() -> None:
+    one, two = uses("one", "success"), uses("two")
+    assert asked_by(one) == "one"
+    assert asked_by(one, two) == "two"
+    assert asked_by(one, two, notes=(note(),)) == "create"
+    # Found by a later one: the request is looked for where it was made.
+    assert asked_by(one, two, notes=(note("finds", 600.0, created=False), note())) == "create"
+    assert asked_by(one, two, notes=(note("finds", 600.0, created=False),)) == "two"
+
+
+def test_of_one_that_nobody_uses_it_is_asked_by_who_made_it() -> None:
+    assert asked_by(notes=(note(),)) == "create"
+    assert asked_by(notes=(note("finds", created=False),)) is None
+
+
+def test_nothing_is_asked_of_what_is_a_tasks_own_or_others_or_over_or_of_another_dag() -> None:
+    assert asked_by(uses("one", owned=True)) is None
+    assert asked_by(uses("one", expires_at=None)) is None
+    assert asked_by(uses("one", expires_at=NOW - 1)) is None
+    assert asked_by(uses("one"), changeable=("e",)) is None

@@ -8,6 +8,7 @@ import { Trouble } from "../parts/trouble";
 import { tabOf, type Place } from "../place";
 import { nowHere, usePolled, wholeAt, type Source } from "../polling";
 import { columnsOf, taskName } from "../run/page";
+import { AskOfCluster } from "../task/cluster_actions";
 import { Skeleton } from "../task/page";
 import { Said, clean } from "../text";
 import type { ClustersView, JobRow, TaskKey } from "../types";
@@ -42,6 +43,7 @@ export function ClustersPage({ place }: { place: Place }) {
               <ClusterCard key={`${at} ${cluster.name}`} cluster={cluster} skew={skew}>
                 {cluster.made_by && <MadeBy place={place} task={cluster.made_by} skew={skew} />}
                 <Users place={place} users={cluster.used_by ?? []} />
+                <AskOfCluster cluster={cluster} place={placeToAsk(place, cluster)} skew={skew} again={polled.again} />
               </ClusterCard>
             ))}
           </div>
@@ -53,6 +55,17 @@ export function ClustersPage({ place }: { place: Place }) {
       </div>
     </>
   );
+}
+
+type Cluster = NonNullable<ClustersView["clusters"]>[number];
+
+/** The task instance by which something is asked of a cluster: that one says whether this person may. */
+function placeToAsk(place: Place, { asks, is_gone: isGone }: Cluster): Place | null {
+  if (!asks || isGone) {
+    return null;
+  }
+  const { dag_id: dagId = "", run_id: runId = "", task_id: taskId = "", map_index: mapIndex = -1 } = asks;
+  return { ...place, dagId, runId, taskId, mapIndex };
 }
 
 function TaskLink({ place, task }: { place: Place; task: TaskKey }) {
@@ -89,7 +102,7 @@ function Stuck({ place, stuck, now }: { place: Place; stuck: NonNullable<Cluster
   );
 }
 
-function MadeBy({ place, task, skew }: { place: Place; task: NonNullable<NonNullable<ClustersView["clusters"]>[number]["made_by"]>; skew: number }) {
+function MadeBy({ place, task, skew }: { place: Place; task: NonNullable<Cluster["made_by"]>; skew: number }) {
   return (
     <p class="note">
       {task.created ? "Made by" : "Found by"} <TaskLink place={place} task={task} /> <Ago at={task.at} skew={skew} />

@@ -9,6 +9,17 @@ import { Said } from "../text";
 import type { ClusterSection } from "../types";
 import { usePage } from "./view";
 
+/** What a person may ask of it, as of which task instance, and by which clock. */
+interface Asking {
+  cluster: ClusterSection;
+  /** Of the task instance by which it is asked; null where nothing can be asked. */
+  place: Place | null;
+  /** Server's clock minus ours. */
+  skew: number;
+  /** Look at once what came of it. */
+  again: () => void;
+}
+
 const HOURS = [1, 4, 12, 24, 72];
 
 interface Wish {
@@ -25,8 +36,7 @@ async function ask(place: Place, wish: Wish): Promise<string> {
 }
 
 /** What was asked last, and what came of it. */
-function Asked({ cluster }: { cluster: ClusterSection }) {
-  const { skew } = usePage();
+function Asked({ cluster, skew }: { cluster: ClusterSection; skew: number }) {
   const asked = cluster.asked;
   if (!asked) {
     return null;
@@ -41,31 +51,37 @@ function Asked({ cluster }: { cluster: ClusterSection }) {
   );
 }
 
+/** On a task's page. */
 export function ClusterActions({ cluster }: { cluster: ClusterSection }) {
   const page = usePage();
+  // A task's own cluster goes with the task; one that never expires was there before, and is nobody's to end here.
+  const isAlive = !cluster.is_gone && isNumber(cluster.expires_at) && cluster.expires_at > page.now;
+  const may = !page.isReport && page.sections.task?.may?.clear && cluster.is_own === false && isAlive;
+  return <AskOfCluster cluster={cluster} place={may ? page.place : null} skew={page.skew} again={page.again} />;
+}
+
+export function AskOfCluster({ cluster, place, skew, again }: Asking) {
   const [open, setOpen] = useState<"extend" | "end" | null>(null);
   const [hours, setHours] = useState(HOURS[1] as number);
   const [said, say] = useState<{ text: string; isBad?: boolean } | null>(null);
-  // A task's own cluster goes with the task; one that never expires was there before, and is nobody's to end here.
-  const isAlive = !cluster.is_gone && isNumber(cluster.expires_at) && cluster.expires_at > page.now;
-  if (page.isReport || !page.sections.task?.may?.clear || cluster.is_own !== false || !isAlive) {
-    return cluster.asked ? <Asked cluster={cluster} /> : null;
+  if (place === null) {
+    return cluster.asked ? <Asked cluster={cluster} skew={skew} /> : null;
   }
   const done = async (wish: Wish) => {
     setOpen(null);
     say({ text: "Asking…" });
     try {
-      say({ text: await ask(page.place, wish) });
+      say({ text: await ask(place, wish) });
     } catch (error) {
       const problem = error as Problem;
       say({ text: `${problem.status === 403 ? "Airflow does not allow you that" : "That did not work"}: ${problem.message}`, isBad: true });
     }
-    page.again();
+    again();
   };
   const close = () => setOpen(null);
   return (
     <div class="cluster-actions">
-      <Asked cluster={cluster} />
+      <Asked cluster={cluster} skew={skew} />
       <button type="button" class="button" onClick={() => setOpen("extend")}>
         Keep longer
       </button>{" "}
@@ -78,7 +94,7 @@ export function ClusterActions({ cluster }: { cluster: ClusterSection }) {
       {open === "extend" && (
         <Dialog title="Keep this cluster longer?" onClose={close}>
           <label class="field">
-            For another{" "}
+            Keep <Said text={cluster.name} most={60} /> for another{" "}
             <select value={hours} onChange={(event) => setHours(Number(event.currentTarget.value))}>
               {HOURS.map((each) => (
                 <option key={each} value={each}>
@@ -92,7 +108,9 @@ export function ClusterActions({ cluster }: { cluster: ClusterSection }) {
       )}
       {open === "end" && (
         <Dialog title="End this cluster?" onClose={close}>
-          <p>All that runs on it ends with it, also the jobs of others.</p>
+          <p>
+            All that runs on <Said text={cluster.name} most={60} /> ends with it, also the jobs of others.
+          </p>
           <DialogButtons yes="End it" onYes={() => void done({ action: "end" })} onNo={close} isDanger />
         </Dialog>
       )}
