@@ -31,6 +31,7 @@ from airflow_provider_air.workloads.train import TrainResult, TrainSpec
 from tests.fakes.attachment import FakeConnections
 from tests.fakes.task_context import Store, Supervisor, supervised, task_context
 from tests.integration.drivers.conftest import CODE, DriverJob, Submit
+from tests.uv import uv
 
 pytestmark = [pytest.mark.integration, pytest.mark.full]
 ROWS = 200
@@ -42,6 +43,8 @@ rows = pandas.read_parquet(sys.argv[2])
 names = model.metadata.get_input_schema().input_names()
 print(json.dumps({"names": names, "predictions": list(map(float, model.predict(rows[names])))}))
 """
+DEPENDENCIES = "import sys, mlflow; print(mlflow.pyfunc.get_model_dependencies(sys.argv[1]))"
+ABSENT = "from importlib.util import find_spec; print([find_spec('ray'), find_spec('airflow_provider_air')])"
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +127,7 @@ def test_what_a_training_has_registered_is_loaded_by_all_and_predicts_the_same(
     assert result.best_checkpoint_metrics is not None
     assert tracked.registry.metrics(version)["l2"] == result.best_checkpoint_metrics["l2"]
     tracked.registry.promote(version, "champion", instead_of=None)
-    expected = by_a_fresh_process(mlflow_url, f"models:/{tracked.name}@champion", data / "part.parquet", tmp_path)
+    expected = by_a_fresh_environment(mlflow_url, f"models:/{tracked.name}@champion", data / "part.parquet", tmp_path)
     assert len(set(expected)) > 1
 
     for predictor, uri in (("lightgbm", f"models:/{tracked.name}@champion"), ("mlflow", f"models:/{tracked.name}/1")):
@@ -140,18 +143,25 @@ def test_what_a_training_has_registered_is_loaded_by_all_and_predicts_the_same(
     assert numpy.allclose(by_an_application(mlflow_url, tracked, cluster, data, monkeypatch), expected)
 
 
-def by_a_fresh_process(url: str, uri: str, rows: Path, folder: Path) -> list[float]:
-    (folder / "fresh").mkdir()
+def by_a_fresh_environment(url: str, uri: str, rows: Path, folder: Path) -> list[float]:
+    """Have what the model says that it needs, as MLflow reads it, and nothing else; Ray and this package are not."""
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), "MLFLOW_TRACKING_URI": url}
-    command = [sys.executable, "-c", LOAD, uri, str(rows)]
-    done = subprocess.run(
-        command, env=env, cwd=folder / "fresh", capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
+    needed = _output([sys.executable, "-c", DEPENDENCIES, uri], env, folder)
+    python = folder / "fresh" / "bin" / "python"
+    _output([uv(), "venv", "--quiet", f"--python={sys.executable}", str(python.parents[1])], None, folder)
+    _output([uv(), "pip", "install", "--quiet", f"--python={python}", "--requirements", needed], None, folder)
+    assert _output([str(python), "-c", ABSENT], env, folder) == "[None, None]"
+    told = json.loads(_output([str(python), "-c", LOAD, uri, str(rows)], env, folder))
     assert told["names"] == ["a", "b"]
     predictions: list[float] = told["predictions"]
     return predictions
+
+
+def _output(command: list[str], env: dict[str, str] | None, folder: Path) -> str:
+    """Give the last line that it prints."""
+    done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return (done.stdout.splitlines() or [""])[-1]
 
 
 def by_an_application(
@@ -206,10 +216,7 @@ def test_the_author_says_how_a_checkpoint_is_loaded(mlflow_url: str, submit: Sub
     assert result.model is not None
     assert (result.model.get("flavor"), result.model.get("signature")) == ("python_function", True), result.model
     pandas.DataFrame({"x": [1.0, 2.0, 3.0]}).to_parquet(tmp_path / "x.parquet")
-    done = subprocess.run(
-        [sys.executable, "-c", LOAD, f"models:/{tracked.name}/{version.version}", str(tmp_path / "x.parquet")],
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MLFLOW_TRACKING_URI": mlflow_url},
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == {"names": ["x"], "predictions": [3.0, 6.0, 9.0]}
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MLFLOW_TRACKING_URI": mlflow_url}
+    uri = f"models:/{tracked.name}/{version.version}"
+    told = _output([sys.executable, "-c", LOAD, uri, str(tmp_path / "x.parquet")], env, tmp_path)
+    assert json.loads(told) == {"names": ["x"], "predictions": [3.0, 6.0, 9.0]}

@@ -17,6 +17,7 @@ from pathlib import Path
 from tests.kubernetes.node import cache
 from tests.kubernetes.node.archives import ImageConfig, write_archive
 from tests.kubernetes.node.progress import stage
+from tests.uv import uv
 
 REPOSITORY = Path(__file__).parents[3]
 SUITE = "bookworm"
@@ -81,16 +82,15 @@ def _build(folder: Path) -> None:
 
 def _install(rootfs: Path, constraints: Path) -> None:
     """Put wheels, scripts and the user in: by ``uv`` from here, as the image has neither pip nor our certificates."""
-    uv = shutil.which("uv") or str(REPOSITORY / ".uv-bootstrap/bin/uv")
     locked = _run(
-        uv, "export", "--quiet", "--frozen", "--all-extras", "--all-groups", "--no-emit-project", "--no-hashes"
+        uv(), "export", "--quiet", "--frozen", "--all-extras", "--all-groups", "--no-emit-project", "--no-hashes"
     )
     constraints.write_text(locked)
     packages = rootfs / f"usr/local/lib/{PYTHON}/dist-packages"
     version = PYTHON.removeprefix("python")
     # Copies: what is compiled and packed here must not be uv's own cache by hard links.
     options = ("--python", sys.executable, "--python-version", version, "--link-mode", "copy", "--compile-bytecode")
-    _run(uv, "pip", "install", "--target", str(packages), *options, "-c", str(constraints), *requirements())
+    _run(uv(), "pip", "install", "--target", str(packages), *options, "-c", str(constraints), *requirements())
     shutil.rmtree(packages / "bin", ignore_errors=True)  # they name the Python of this machine
     for script, text in SCRIPTS.items():
         path = rootfs / "usr/local/bin" / script
