@@ -13,6 +13,8 @@ T = TypeVar("T")
 
 # How long what does not answer is asked again before a worker leaves it to the next try.
 PATIENCE_SECONDS = 45.0
+# Where it was asked patiently already, or little time is left.
+SHORT_PATIENCE_SECONDS = 5.0
 
 
 def backoff_seconds(first: float, ceiling: float, factor: float = 2.0) -> Iterator[float]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_air import waiting
 from airflow_provider_air.errors import ClusterUnreachableError, UnavailableError
-from airflow_provider_air.waiting import PATIENCE_SECONDS, backoff_seconds
+from airflow_provider_air.waiting import PATIENCE_SECONDS, SHORT_PATIENCE_SECONDS, backoff_seconds
 
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.jobs import JobBackend
@@ -38,6 +38,17 @@ def patiently(ask: Callable[[], T], clock: Clock, seconds: float = PATIENCE_SECO
     :raises UnavailableError: nobody did
     """
     return waiting.patiently(ask, patience_seconds=seconds, now=clock.now, sleep=clock.sleep)
+
+
+def patience_within(deadline: float | None, now: float) -> float:
+    """
+    Give for how many seconds a clean-up is tried beside an end that is known: it must not take the task's time.
+
+    :param deadline: of the task, at which Airflow's alarm would fail it; epoch seconds
+    """
+    if deadline is None or deadline <= now:
+        return PATIENCE_SECONDS
+    return min(PATIENCE_SECONDS, max(SHORT_PATIENCE_SECONDS, (deadline - now) / 2))
 
 
 def stop_and_wait(jobs: JobBackend, job: JobDetails, clock: Clock) -> JobDetails | None:

@@ -28,11 +28,10 @@ from airflow_provider_air.errors import (
     TaskReplacedError,
     UnavailableError,
 )
-from airflow_provider_air.runs.asking import patiently, refused_now, stop_and_wait
+from airflow_provider_air.runs.asking import patience_within, patiently, refused_now, stop_and_wait
 from airflow_provider_air.runs.attached import to_be_told, told_in_time
 from airflow_provider_air.runs.choices import CHOICE_KEY, Choice
 from airflow_provider_air.runs.ledger import (
-    GOOD_PHASES,
     LEDGER_KEY,
     MOST_KEPT_CHARACTERS,
     Attempt,
@@ -41,19 +40,16 @@ from airflow_provider_air.runs.ledger import (
 )
 from airflow_provider_air.runs.names import owns
 from airflow_provider_air.runs.silence import GONE_STATES
-from airflow_provider_air.waiting import PATIENCE_SECONDS
+from airflow_provider_air.waiting import PATIENCE_SECONDS, SHORT_PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.jobs import JobBackend, JobLook
     from airflow_provider_air.contracts.names import TaskKey
-    from airflow_provider_air.contracts.runs import Done
     from airflow_provider_air.ray_api.models import JobDetails
     from airflow_provider_air.runs.plan import Try
     from airflow_provider_air.runs.ports import Ports
 
 T = TypeVar("T")
-# Where its jobs were asked for patiently already.
-SHORT_PATIENCE_SECONDS = 5.0
 # How long a cluster is asked for what a person has cleared: the task's own time goes by meanwhile.
 CLEARED_PATIENCE_SECONDS = 20.0
 EARLIER = Outcome("STOPPED", "A later try ended it")
@@ -208,18 +204,21 @@ class Attempts:
         )
         return self.tell(self.leave(attempt), outcome, records)
 
-    def close(self, attempt: Attempt, done: Done | None = None) -> Attempt:
+    def close(self, attempt: Attempt, result: Any = None) -> Attempt:
         """
         Do for an attempt whose end is written down what whoever wrote it may not have come to.
 
-        :param done: its good end, where it has one; its attachments are told with what has come of it
+        :param result: of a good end, as its attachments are told
         """
         attempt = self.leave(attempt)
+        told = Outcome(attempt.outcome, attempt.message, result)
+        return attempt if self.is_told(attempt) else self.tell(attempt, told)
+
+    def is_told(self, attempt: Attempt) -> bool:
+        """Whether its attachments have heard of its end, as far as this try can do something about it."""
         # Who did not answer this try a moment ago may still be busy with what it was told then.
-        is_told = attempt.submission_id in self._told or not any(entry.untold for entry in attempt.attachments)
-        if is_told or attempt.is_open or (attempt.phase in GOOD_PHASES and done is None):
-            return attempt
-        return self.tell(attempt, Outcome(attempt.outcome, attempt.message, None if done is None else done.result))
+        is_done = attempt.is_open or attempt.submission_id in self._told
+        return is_done or not any(entry.untold for entry in attempt.attachments)
 
     def tell(self, attempt: Attempt, outcome: Outcome, records: Sequence[dict[str, Any]] = ()) -> Attempt:
         """Hand an outcome to the attachments; what one does not take is written down as untold."""
@@ -283,7 +282,8 @@ class Attempts:
         # A failed clean-up never hides a result.
         with self._ports.contained(f"Cluster {ref.name} could not be deleted now, its expiry will"):
             attempt = self._announced(attempt, "left")
-            self.patiently(lambda: self.backend(ref).delete(ref))
+            patience = patience_within(attempt.deadline, self._ports.clock.now())
+            self.patiently(lambda: self.backend(ref).delete(ref), patience)
             return self.put(attempt, cluster_left=True)
         return attempt
 

@@ -26,7 +26,7 @@ from airflow_provider_air.ray_api.models import JobDetails, JobStatus
 from airflow_provider_air.runs.asking import refused_now
 from airflow_provider_air.runs.failures import exit_code_of, failure_of_end, find_end
 from airflow_provider_air.runs.keeping import Keeping
-from airflow_provider_air.runs.ledger import SKIPPED, Attempt, keep, kept
+from airflow_provider_air.runs.ledger import GOOD_PHASES, SKIPPED, Attempt, keep, kept
 from airflow_provider_air.runs.lines import log_entries
 from airflow_provider_air.runs.plan import Collected, Plan
 
@@ -137,10 +137,41 @@ class Collecting:
         What whoever wrote the end down has not come to is done now.
         """
         done = self._read_again(attempt)
-        closed = self._attempts.close(attempt, done)
+        if done is None:
+            self._attempts.close(self._attempts.put(attempt, phase="RESULT_LOST", outcome="LOST"))
+            return None
+        closed = self._attempts.close(attempt, done.result)
         if closed is not attempt:
             self.keeping.leave_report(closed, (self._kept_result(attempt) or {}).get("value"))
         return done
+
+    def close(self, attempt: Attempt, *, is_last: bool) -> None:
+        """
+        Do for an attempt whose end is written down what whoever wrote it may not have come to; asks no cluster for it.
+
+        :param is_last: nobody will collect it again, so its attachments are told of a good end without its result, too
+        """
+        is_good_end, done = attempt.phase in GOOD_PHASES, None
+        if is_good_end and not self._attempts.is_told(attempt):
+            with self._ports.contained(f"The result of {attempt.submission_id} cannot be read for its attachments"):
+                done = self._at_hand(attempt)
+        if is_good_end and done is None and not is_last:
+            self._attempts.leave(attempt)
+        else:
+            self._attempts.close(attempt, None if done is None else done.result)
+
+    def _at_hand(self, attempt: Attempt) -> Done | None:
+        """
+        Give a good end by what is kept of it; None where its result is not.
+
+        :raises AirError: it cannot be read
+        """
+        if attempt.phase == SKIPPED:
+            return Done(None, skipped=attempt.message)
+        if not attempt.expects_result:
+            return Done(self._read(attempt, attempt.submission_id))
+        told = self._kept_result(attempt)
+        return None if told is None else Done(self._read(attempt, told["value"]), facts=self.keeping.facts(attempt))
 
     def _kept_result(self, attempt: Attempt) -> Mapping[str, Any] | None:
         told = kept(self._ports.store, RESULT_KEY) if attempt.result_kept else None
@@ -148,13 +179,9 @@ class Collecting:
         return told if is_its_own else None
 
     def _read_again(self, attempt: Attempt) -> Done | None:
-        if attempt.phase == SKIPPED:
-            return Done(None, skipped=attempt.message)
         try:
-            if not attempt.expects_result:
-                return Done(self._read(attempt, attempt.submission_id))
-            if (told := self._kept_result(attempt)) is not None:
-                return Done(self._read(attempt, told["value"]), facts=self.keeping.facts(attempt))
+            if (done := self._at_hand(attempt)) is not None:
+                return done
             look = self._attempts.look(attempt)
             if look is not None and look.job is not None:
                 records = self._records(attempt, look.job)
@@ -162,7 +189,6 @@ class Collecting:
         except ResultLostError as error:
             self._ports.log.warning("%s", error)
         self._ports.log.warning("Job %s succeeded, but its result is gone: running it again", attempt.submission_id)
-        self._attempts.put(attempt, phase="RESULT_LOST")
         return None
 
     def _records(self, attempt: Attempt, job: JobDetails) -> list[dict[str, Any]]:

@@ -8,8 +8,8 @@ stopped: nothing that it holds is ever rebuilt. Readers leave out fields that th
 When is a try a person's clear, and when Airflow's retry? A clear rewrites ``max_tries`` of each task instance that it
 clears, to the tries so far and the task's ``retries``; a retry does not (Airflow 3.3). The run's own clear number
 changes with a clear of *any* task of the run, so alone it says nothing. Together they do where ``retries`` were edited
-just so that a clear leaves ``max_tries`` as it was. Ambiguous stays an edit of ``retries`` along with a clear of
-another task: it is taken for a clear, so what runs is stopped and begun anew.
+just so that a clear leaves ``max_tries`` as it was. Ambiguous stays such an edit along with a clear of another task: it
+is taken for a clear, so what runs is stopped and begun anew.
 """
 
 from __future__ import annotations

@@ -182,6 +182,6 @@ class Try:
         known = (numbers.get(name) is not None for name in self.numbers)
         if self.retries is None or self.clear_number is None or not all(known):
             return False
-        is_edited = self.retries != numbers["retries"] or self.max_tries == self.try_number - 1 + self.retries
-        is_later = numbers["clear_number"] < self.clear_number and numbers["try_number"] < self.try_number
-        return bool(is_edited and is_later)
+        # What a clear after one of the tries since then would have left.
+        is_rewritten = numbers["try_number"] <= self.max_tries - self.retries < self.try_number
+        return bool(is_rewritten and numbers["clear_number"] < self.clear_number)

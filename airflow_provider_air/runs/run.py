@@ -66,7 +66,7 @@ class Run:
         self._ports = ports
         self._attempts = Attempts(this.key, ports, has_next=this.has_next)
         self._collecting = Collecting(plan, self._attempts, ports)
-        self._settling = Settling(self._attempts, ports)
+        self._settling = Settling(self._attempts, self._collecting, ports)
         self._kill = Kill(self._attempts, ports, has_next=this.has_next)
         self._began = ports.clock.now()
 
@@ -378,7 +378,7 @@ class Run:
         for last in self._attempts.ledger.attempts[-1:]:
             # Its end may have been interrupted once it was written down.
             if not last.is_open:
-                self._attempts.close(last)
+                self._collecting.close(last, is_last=not self._this.has_next)
 
     @contextmanager
     def _ending_unless_unavailable(self, attempt: Attempt) -> Iterator[None]:

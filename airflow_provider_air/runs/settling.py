@@ -18,6 +18,7 @@ from airflow_provider_air.waiting import PATIENCE_SECONDS
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.jobs import JobLook, Loss
     from airflow_provider_air.ray_api.models import JobDetails
+    from airflow_provider_air.runs.ends import Collecting
     from airflow_provider_air.runs.ports import Ports
 
 
@@ -43,8 +44,9 @@ START = Decision("start")
 class Settling:
     """What one try settles."""
 
-    def __init__(self, attempts: Attempts, ports: Ports) -> None:
+    def __init__(self, attempts: Attempts, collecting: Collecting, ports: Ports) -> None:
         self._attempts = attempts
+        self._collecting = collecting
         self._ports = ports
 
     def settle(self) -> Decision:
@@ -60,7 +62,7 @@ class Settling:
         if current is None or not (current.is_open or current.phase in GOOD_PHASES):
             # Whoever wrote down its end may have died before its cluster was left.
             for last in attempts.ledger.attempts[-1:]:
-                attempts.close(last)
+                self._collecting.close(last, is_last=True)
             return START
         if current.phase in GOOD_PHASES:
             return Decision("collect_again", current)

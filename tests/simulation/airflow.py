@@ -318,7 +318,10 @@ class Airflow:
     @property
     def may_mean_a_clear(self) -> bool:
         """Whether Airflow may tell a task of a clear of another one as if it were its own, or of its own too late."""
-        return self.world.dag.has_other_retries and self.sibling_clears > self.epoch
+        # An edit leaves one or the other; a clear of this task would have left what max_tries was, by that number.
+        fewest = min(self.world.dag.retries, 2 - self.world.dag.retries)
+        is_hidden = self.world.dag.has_other_retries and self.max_tries - fewest <= self.try_number
+        return is_hidden and self.sibling_clears > self.epoch
 
     def _is_terminated(self, group: Group) -> bool:
         """Whether a worker, or a trigger of it, was told to stop its task."""

@@ -16,6 +16,7 @@ from airflow_provider_air.errors import UnavailableError
 from tests.simulation.airflow import AirflowAwayError
 from tests.simulation.kernel import Group
 from tests.simulation.remote import FOR_EVER, Cluster, ExistingSim, JobScript, OwnedSim, PerAttemptSim
+from tests.simulation.rules import CUT_OFF
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -152,7 +153,7 @@ def _cut(world: World, event: Event, group: Group | None) -> None:
     group = group or (world.airflow.worker.group if world.airflow.worker else None)
     if group is not None:
         for of in ("remote", "control"):
-            world.reason("a host was cut off", seconds=event.seconds, of=of)
+            world.reason(CUT_OFF, seconds=event.seconds, of=of)
         group.cut(event.seconds)
 
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 DOUBLED = 1000
 LEDGER_KEY = "air_ledger"
+CUT_OFF = "a host was cut off"
 GRACE_SECONDS = 300.0
 LINE = re.compile(r"^([0-9a-f]{8}):(\d+)\s*$")
 
@@ -177,6 +178,7 @@ class Rules:
         now = self.world.kernel.now
         silent = max(cluster.refused_until, cluster.down_until, cluster.strange_until) > now - 60.0
         nobody_reads = cluster.refused_until > now or (silent and self._had_a_deadline())
+        nobody_reads = nobody_reads or self.world.airflow.may_mean_a_clear
         if not self.world.scenario.shape.expects_result or nobody_reads or self._is_on_behalf_of_a_person():
             return
         for job in cluster.jobs.values():
@@ -353,6 +355,9 @@ class Rules:
         may_have_died = any(worker.terminated for worker in airflow.workers) or bool(
             self.world.reasons_within(0.0, math.inf, "worker", "airflow")
         )
+        # Who reaches nobody at the end can neither tell nor write down that it could not.
+        lately = self.world.reasons_within(airflow.finished_at - 120.0, airflow.finished_at, "remote")
+        may_have_died = may_have_died or CUT_OFF in lately
         taken = (None,) if may_have_died else (None, NOT_YET)
         # Who died between making the run and writing it down leaves one that nobody can know of.
         return any(entry.get("untold") not in taken or entry.get("state") is None for entry in entries)

@@ -77,9 +77,8 @@ HIDDEN = [
     ((2, 5, 3, 4), (5, 5, 1, 9)),
     # The edit came before the first try.
     ((1, 1, 0, 0), (2, 1, 0, 1)),
-    # A try that died early came between, or another edit.
+    # A try that died early came between.
     ((1, 1, 1, 0), (3, 1, 0, 1)),
-    ((1, 2, 2, 0), (2, 2, 0, 2)),
 ]
 NO_CLEARS = [
     ((1, 2, 2, 0), (2, 2, 2, 0)),
@@ -88,6 +87,10 @@ NO_CLEARS = [
     ((3, 4, 2, 1), (4, 4, 2, 2)),
     # Only the DAG was edited.
     ((1, 2, 2, 0), (2, 2, 1, 0)),
+    # And another task was cleared: of this one a clear would have made another number.
+    ((1, 2, 2, 0), (2, 2, 0, 2)),
+    ((1, 2, 2, 0), (2, 2, 5, 1)),
+    ((3, 4, 2, 1), (4, 4, 3, 2)),
     # The same try once more.
     ((1, 2, 2, 0), (1, 2, 2, 1)),
     ((3, 4, 2, 1), (3, 4, 1, 2)),

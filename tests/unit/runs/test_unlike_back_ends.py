@@ -13,7 +13,13 @@ from typing import Any
 import pytest
 
 from airflow_provider_air.contracts.attachments import Outcome
-from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterSpec, ClusterState, ClusterStatus
+from airflow_provider_air.contracts.clusters import (
+    ClusterBackend,
+    ClusterRef,
+    ClusterSpec,
+    ClusterState,
+    ClusterStatus,
+)
 from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import AttemptInfo, Done, Wait
@@ -22,9 +28,11 @@ from airflow_provider_air.errors import (
     ConfigurationError,
     JobFailedError,
     JobLostError,
+    UnavailableError,
 )
 from airflow_provider_air.runs import silence
 from airflow_provider_air.runs.admission import Admission, OwnPlaces
+from airflow_provider_air.runs.asking import patience_within
 from airflow_provider_air.runs.clock import RealClock
 from airflow_provider_air.runs.ledger import LEDGER_KEY
 from airflow_provider_air.runs.plan import Plan, Try
@@ -222,6 +230,98 @@ def test_who_dies_before_the_trackers_are_told_leaves_that_to_the_next_try(
     assert told.seen == [(status, True)]
     assert bench.attempts[0]["attachments"][0]["told"] == status
     assert isinstance(step, Done) == (status == "SUCCEEDED")
+
+
+def dies_before_it_tells(bench: Bench, status: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Have a worker come to the written end of its job, and no further; give its run."""
+
+    def ended(*given: Any) -> None:
+        raise error
+
+    run = bench.run()
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.clusters, "delete", ended)
+        with meanwhile(partial(job_that_ends, bench, status)), pytest.raises(error):
+            in_one_process(run)
+    assert bench.attempts[0]["phase"] == status
+    return run
+
+
+def in_one_process(run: Run) -> None:
+    step = run.begin()
+    while isinstance(step, Wait):
+        step = run.resume(run.wait(step))
+
+
+class AlarmError(BaseException):
+    """Airflow's, when the task's time is over."""
+
+
+@pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED"])
+def test_an_alarm_while_the_cluster_is_being_left_keeps_no_tracker_from_being_told(
+    bench: Bench, told: LastTold, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = dies_before_it_tells(bench, status, AlarmError, monkeypatch)
+
+    run.expire()
+
+    assert told.seen == [(status, True)]
+    assert bench.attempts[0]["attachments"][0]["told"] == status
+
+
+@pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED"])
+def test_who_clears_a_task_whose_trackers_were_not_told_leaves_none_in_the_dark(
+    bench: Bench, told: LastTold, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dies_before_it_tells(bench, status, KeyboardInterrupt, monkeypatch)
+
+    step = bench.run(2, max_tries=3).begin()
+
+    assert isinstance(step, Wait)
+    assert told.seen == [(status, True)]
+    (first, second) = bench.attempts
+    assert (first["attachments"][0]["told"], second["attachments"][0]["told"]) == (status, None)
+
+
+def test_a_result_that_is_gone_is_told_as_lost_where_its_success_was_not_told(
+    bench: Bench, told: LastTold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dies_before_it_tells(bench, "SUCCEEDED", KeyboardInterrupt, monkeypatch)
+
+    def gone(value: Any, collected: Any) -> Any:
+        raise ValueError("it is no JSON")
+
+    bench.plan = {**bench.plan, "read_result": gone}
+    assert isinstance(bench.run(2).begin(), Wait)
+    assert bench.attempts[0]["attachments"][0]["told"] == "LOST"
+    assert [attempt["phase"] for attempt in bench.attempts] == ["RESULT_LOST", "intended"]
+
+
+@pytest.mark.parametrize(
+    ("seconds_left", "patience"), [(None, 45.0), (-1.0, 45.0), (3600.0, 45.0), (40.0, 20.0), (4.0, 5.0)]
+)
+def test_a_cluster_that_cannot_be_deleted_takes_no_time_that_the_task_needs(
+    seconds_left: float | None, patience: float
+) -> None:
+    assert patience_within(None if seconds_left is None else 1000.0 + seconds_left, 1000.0) == patience
+
+
+def test_a_success_whose_cluster_cannot_be_deleted_is_given_before_the_tasks_time_is_over(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(ref: ClusterRef) -> None:
+        raise UnavailableError("nobody answers")
+
+    monkeypatch.setattr(bench.clusters, "delete", away)
+    monkeypatch.setattr("airflow_provider_air.runs.asking.SHORT_PATIENCE_SECONDS", 0.1)
+    bench.plan = {"timeout_seconds": 8.0}
+    run = bench.run()
+    with meanwhile(partial(job_that_ends, bench, "SUCCEEDED")):
+        result = bench.go_on(run, run.begin())
+
+    assert time.time() < bench.attempts[0]["deadline"]
+    assert result == bench.attempts[0]["submission_id"]
+    assert any("could not be deleted now" in line for line in bench.log.lines)
 
 
 class Refusing(FakeTracker):
