@@ -463,5 +463,5 @@ async def test_a_head_is_reached_by_the_proxy_with_both_tokens_and_logs_come_in_
     assert "Ray runtime started" in client.send(api.pod_log(namespace, head, "ray-head", lines=500))
     assert client.send(api.list_events(namespace, seen[-1].resource["metadata"]["uid"])).items
     told = {event["reason"] for event in client.send(api.list_page(EVENT, namespace, fields=surroundings.OF_USE)).items}
-    assert "Scheduled" in told
+    assert "Started" in told
     assert not told & set(surroundings.OF_NO_USE)
