@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from airflow_api import AirflowApi, wait_for
 from playwright.sync_api import expect
 
+from airflow_provider_air.clusters.local.backend import LocalBackend
 from airflow_provider_air.runs.ledger import LEDGER_KEY
 from tests.e2e.ray_lab import RayLab
 from tests.ui.conftest import browser, context  # noqa: F401  # fixtures
@@ -23,35 +28,45 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-DAG = "pages"
+DAG, GOING = "pages", "pages_of_a_cluster_that_goes"
 PATIENCE_SECONDS = 420.0
 PATIENCE_MS = PATIENCE_SECONDS * 1000
 SHOTS = os.environ.get("AIR_SCREENSHOTS", "")
+# Of each task: its state, and what is there to be read when its cluster is gone.
+KEPT: list[tuple[str, str, list[str], list[str]]] = [
+    ("ray.predict", "Succeeded", ["Rows", "Data", "Result", "Cluster", "Where the time went"], ["400", "double"]),
+    ("ray.deploy", "Succeeded", ["Applications", "Roll-out", "Result"], ["greeter", "Greeter", "running"]),
+    ("ray.fails", "Failed", ["Attempts"], ["exit code 3"]),
+]
 
 
 class Watched:
-    """One run of the DAG of ``dags/ray_pages.py``, and a browser that looks at it."""
+    """One run of a DAG of ``dags/ray_pages.py``, which a browser looks at."""
 
-    def __init__(self, lab: RayLab, folder: Path, run_id: str) -> None:
+    def __init__(self, lab: RayLab, folder: Path, conf: dict[str, str], dag_id: str = DAG) -> None:
         self.api: AirflowApi = lab.api
+        self.dag_id = dag_id
         self.cluster = lab.transport.base_url
         self.folder = folder
-        self.run_id = run_id
+        self.api.wait_dag(dag_id)
+        self.run_id = self.api.trigger(dag_id, {"folder": str(folder), **conf})
 
     def task_page(self, task_id: str) -> str:
         return f"{self.run_page().removesuffix('/plugin/ray-run')}/tasks/{task_id}/plugin/ray"
 
     def run_page(self) -> str:
-        return f"{self.api.base_url}/dags/{DAG}/runs/{quote(self.run_id, safe='')}/plugin/ray-run"
+        return f"{self.api.base_url}/dags/{self.dag_id}/runs/{quote(self.run_id, safe='')}/plugin/ray-run"
 
-    def progress(self) -> dict[str, Any]:
-        return self.api.xcom(DAG, self.run_id, "train", "progress") or {}
+    def progress(self, task_id: str = "train") -> dict[str, Any]:
+        return self.api.xcom(self.dag_id, self.run_id, task_id, "progress") or {}
 
     def ledger(self, task_id: str) -> dict[str, Any]:
-        return dict(self.api.state_store(DAG, self.run_id, task_id)[LEDGER_KEY])
+        return dict(self.api.state_store(self.dag_id, self.run_id, task_id)[LEDGER_KEY])
 
     def wait(self, task_id: str, *states: str, try_number: int = 0) -> dict[str, Any]:
-        return self.api.wait_task_state(DAG, self.run_id, task_id, states, PATIENCE_SECONDS, min_try_number=try_number)
+        return self.api.wait_task_state(
+            self.dag_id, self.run_id, task_id, states, PATIENCE_SECONDS, min_try_number=try_number
+        )
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +75,7 @@ def watched(ray_lab: RayLab) -> Iterator[Watched]:
     folder = ray_lab.new_folder()
     connection = {"conn_type": "ray", "host": ray_lab.transport.base_url, "password": ray_lab.transport.token}
     ray_lab.api.call("POST", "/connections", json={"connection_id": folder.name, **connection})
-    ray_lab.api.wait_dag(DAG)
-    run_id = ray_lab.api.trigger(DAG, {"ray_conn_id": folder.name, "folder": str(folder)})
-    yield Watched(ray_lab, folder, run_id)
+    yield Watched(ray_lab, folder, {"ray_conn_id": folder.name})
     (folder / "go").touch()
 
 
@@ -182,8 +195,7 @@ def test_a_person_clears_a_success_so_that_it_resumes(watched: Watched, context:
 @pytest.mark.full  # a training more
 def test_a_person_stops_a_job(watched: Watched, ray_lab: RayLab, context: BrowserContext) -> None:  # noqa: F811
     folder = ray_lab.new_folder()
-    conf = {"ray_conn_id": watched.folder.name, "folder": str(folder)}
-    other = Watched(ray_lab, folder, ray_lab.api.trigger(DAG, conf))
+    other = Watched(ray_lab, folder, {"ray_conn_id": watched.folder.name})
     wait_for(other.progress, lambda told: (told.get("step") or 0) >= 9, "nine epochs are told", PATIENCE_SECONDS)
     made = opened(context, other.task_page("train"))
     made.frame.get_by_role("button", name="Stop", exact=True).click()
@@ -198,6 +210,53 @@ def test_a_person_stops_a_job(watched: Watched, ray_lab: RayLab, context: Browse
         PATIENCE_SECONDS,
     )
     assert with_end
+
+
+@pytest.mark.full  # a cluster more
+def test_predictions_and_an_application_are_watched_and_what_they_were_is_there_when_their_cluster_is_gone(
+    ray_lab: RayLab,
+    context: BrowserContext,  # noqa: F811
+) -> None:
+    folder = ray_lab.new_folder()
+    (folder / "numbers").mkdir()
+    for part in range(40):
+        numbers = pyarrow.table({"number": list(range(10 * part, 10 * part + 10))})
+        pyarrow.parquet.write_table(numbers, folder / "numbers" / f"{part:02}.parquet")
+    going = Watched(ray_lab, folder, {}, GOING)
+
+    wait_for(
+        lambda: going.progress("ray.predict"), lambda told: told.get("status") == "RUNNING", "it runs", PATIENCE_SECONDS
+    )
+    made = opened(context, going.task_page("ray.predict"), shot="predict")
+    expect(state_of(made.frame)).to_contain_text("Running", timeout=PATIENCE_MS)
+    (folder / "go").touch()
+    # How many rows are told before the end is Ray Data's choice.
+    expect(state_of(made.frame)).to_contain_text("Succeeded", timeout=PATIENCE_MS)
+    expect(made.frame.get_by_role("heading", name="Rows", exact=True)).to_be_visible()
+
+    going.wait("ray.called", "running", "deferred")
+    made = opened(context, going.task_page("ray.deploy"), shot="deploy")
+    expect(state_of(made.frame)).to_contain_text("Succeeded", timeout=PATIENCE_MS)
+    curl = made.frame.get_by_text(re.compile("^curl ")).first.inner_text()
+    answer = subprocess.run(["sh", "-c", curl], capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(answer.stdout)["text"] == "Hello, you!"
+    (folder / "called").touch()
+
+    assert going.api.wait_run(GOING, going.run_id, timeout_seconds=PATIENCE_SECONDS) == "failed"
+    name = going.ledger("ray.predict")["attempts"][-1]["cluster"]["name"]
+    wait_for(lambda: {one.ref.name for one in LocalBackend().list()}, lambda left: name not in left, "it is gone", 120)
+    for theme in ("light", "dark"):
+        # As Airflow keeps what a person chose.
+        context.add_init_script(f"try {{ localStorage.setItem('theme', '{theme}') }} catch {{}}")
+        for task_id, state, headings, words in KEPT:
+            made = opened(context, going.task_page(task_id), shot=f"gone-{task_id}-{theme}")
+            expect(made.frame.locator("html")).to_have_attribute("data-theme", theme)
+            expect(state_of(made.frame)).to_contain_text(state)
+            for heading in headings:
+                expect(made.frame.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+            for word in words:
+                expect(made.frame.locator("body")).to_contain_text(word)
+            assert is_unhurt(made)
 
 
 def _jobs(lab: RayLab) -> list[Any]:

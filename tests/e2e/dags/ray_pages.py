@@ -1,14 +1,27 @@
-"""What people watch in Airflow's pages: a training, a search, an inference, a job that fails, and a task of others."""
+"""
+What people watch in Airflow's pages: a training, a search, a job that fails, and a task of others; and, on a cluster
+that goes with them, predictions, an application, and a job that fails.
+"""
 
 from __future__ import annotations
 
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from airflow.sdk import dag, task
 
-from airflow_provider_air import RaySubmitJobOperator, RayTrainOperator, RayTuneOperator
+from airflow_provider_air import (
+    LocalCluster,
+    RayBatchInferenceOperator,
+    RayClusterTaskGroup,
+    RayServeDeployOperator,
+    RaySubmitJobOperator,
+    RayTrainOperator,
+    RayTuneOperator,
+    SmokeTest,
+)
 
 RAY = "{{ dag_run.conf['ray_conn_id'] }}"
 FOLDER = "{{ dag_run.conf['folder'] }}"
@@ -35,6 +48,20 @@ def attempt(config: dict) -> None:
 
     for step in range(5):
         ray.tune.report({"error": abs(config["x"] - 3) / (step + 1)})
+
+
+class Slowly:
+    """Doubles a number; slowly, until the test lets go, but never still: blocks before it would not be written."""
+
+    def __init__(self, folder: str) -> None:
+        self.go = Path(folder, "go")
+
+    def __call__(self, batch: Any) -> Any:
+        end = time.monotonic() + 8
+        while not self.go.exists() and time.monotonic() < end:
+            time.sleep(0.1)
+        batch["double"] = batch["number"] * 2
+        return batch
 
 
 @dag(schedule=None, catchup=False)
@@ -75,4 +102,36 @@ def pages():
     others()
 
 
+@dag(schedule=None, catchup=False)
+def pages_of_a_cluster_that_goes():
+    with RayClusterTaskGroup(
+        "ray", cluster=LocalCluster(num_cpus=3, object_store_memory_bytes=256 * 1024 * 1024), default_args=SPARE
+    ):
+        predict = RayBatchInferenceOperator(
+            task_id="predict",
+            predictor=Slowly,
+            predictor_args={"folder": FOLDER},
+            input_uri=f"{FOLDER}/numbers",
+            output_uri=f"{FOLDER}/doubles",
+            batch_size=10,
+        )
+        deploy = RayServeDeployOperator(
+            task_id="deploy",
+            working_dir=str(Path(__file__).parents[3] / "dags" / "serving"),
+            import_path="greeter:build",
+            application="greeter",
+            route_prefix="/greeter",
+            args={"greeting": "Hello"},
+            smoke_test=SmokeTest(path="?name=Ada", json_subset={"text": "Hello, Ada!"}),
+        )
+        called = RaySubmitJobOperator(
+            task_id="called", entrypoint=["sh", "-c", 'until [ -e "$0/called" ]; do sleep 0.2; done', FOLDER]
+        )
+        fails = RaySubmitJobOperator(
+            task_id="fails", entrypoint="echo 'ERROR: no rows'; exit 3", deferral_grace_seconds=300, retries=0
+        )
+        predict >> deploy >> called >> fails
+
+
 pages()
+pages_of_a_cluster_that_goes()
