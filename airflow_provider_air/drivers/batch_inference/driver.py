@@ -84,7 +84,8 @@ def _tell_committed(run: Run, result: Dict[str, Any], dataset: Any, written: Any
         "inputs": [{"name": "input", "rows": read, "schema": _columns(lambda: dataset.schema(fetch_if_missing=False))}],
         "outputs": [{"name": "output", "uri": result["uri"], "rows": rows, "schema": _columns(written.schema)}],
     }
-    message = "%d rows are committed in %d files" % (rows, result["files"])
+    files = result["files"]
+    message = "%d rows are committed in %d file%s" % (rows, files, "" if files == 1 else "s")
     batch = {"rows": read, "total_rows": read}
     run.records.tell("progress", message=message, phase="committed", data=data, batch=batch)
 
