@@ -99,6 +99,7 @@ def submitted(bench: Bench, try_number: int = 1) -> tuple[Run, Wait]:
 # The cluster goes from under the job
 
 
+@pytest.mark.full
 def test_a_cluster_that_is_deleted_under_its_job_is_lost_soon_and_the_next_try_works(bench: Bench) -> None:
     bench.request = ticking(600)
 

@@ -215,6 +215,7 @@ class Supervisor:
         self.process.wait(60)
 
 
+@pytest.mark.full
 def test_nothing_of_a_node_stays_whether_it_is_stopped_or_killed(tmp_path: Path, kube: Node) -> None:
     tables = nft_tables()
     killed = Supervisor(tmp_path / "killed.log")

@@ -229,6 +229,7 @@ def test_a_namespace_that_is_going_takes_nothing_and_says_so(bench: Bench) -> No
         bench.kube.admin.patch("configmaps", "held", bench.namespace, {"metadata": {"finalizers": None}})
 
 
+@pytest.mark.full
 def test_without_an_operator_a_start_says_that_nobody_looks_at_it(bench: Bench) -> None:
     bench.kube.scale_operator(0)
     try:
