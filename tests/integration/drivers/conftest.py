@@ -72,7 +72,7 @@ class DriverJob:
     def _told(self, code: int, kind: str) -> str:
         details = self.ended().details()
         end = self.records()[-1]
-        assert (details.exit_code, end["kind"], end["error"]["type"]) == (code, "end", kind)
+        assert (details.exit_code, end["kind"], end["error"]["type"]) == (code, "end", kind), details.message
         return str(end["error"]["message"])
 
     def records(self) -> list[dict[str, Any]]:
