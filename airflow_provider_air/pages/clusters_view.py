@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.pages.attempts import ENDED, OVER, attempt_of, attempts_of
@@ -33,7 +33,7 @@ def clusters_view(
     cut: int,
     notes: Sequence[ClusterNote] = (),
     left: Collection[tuple[str, str]] = (),
-    changeable: Collection[str] = (),
+    may_change: Callable[[str], bool] = lambda dag_id: False,
 ) -> dict[str, Any]:
     """
     Give the view of clusters and jobs.
@@ -44,10 +44,10 @@ def clusters_view(
     :param cut: whether, and by how many, task instances were left out
     :param notes: of tasks that made or deleted clusters, newest first
     :param left: DAG runs in which a task that was to delete a cluster has failed, and none is to come
-    :param changeable: DAGs of which the person may change task instances, and so ask something of their clusters
+    :param may_change: whether the person may change a DAG's task instances, and so ask something of their clusters
     """
     rows = [(task_row(documents, summary), documents) for documents, summary in told]
-    clusters = [_with_asks(cluster, changeable, now) for cluster in _clusters(told, notes)]
+    clusters = [_with_asks(cluster, may_change, now) for cluster in _clusters(told, notes)]
     used = {cluster_key(cluster) for cluster in clusters if cluster["used_by"]}
     return {
         "clusters": clusters[:MOST_CLUSTERS],
@@ -83,7 +83,7 @@ def _clusters(told: Sequence[Told], notes: Sequence[ClusterNote]) -> list[dict[s
     return list(found.values())
 
 
-def _with_asks(cluster: dict[str, Any], changeable: Collection[str], now: float) -> dict[str, Any]:
+def _with_asks(cluster: dict[str, Any], may_change: Callable[[str], bool], now: float) -> dict[str, Any]:
     """
     Say by ``asks`` of which task instance a person may ask something of a cluster; None where of none.
 
@@ -94,8 +94,8 @@ def _with_asks(cluster: dict[str, Any], changeable: Collection[str], now: float)
     is_ours = maker is not None if expires_at is None else expires_at > now
     # Who made it first: there the next clean-up looks, also where nobody waits.
     keys = [*([maker] if maker else ()), *map(_key, cluster["used_by"]), *cluster["seen_by"]]
-    may = [key for key in keys if key["dag_id"] in changeable] if is_ours and not cluster["is_own"] else []
-    return {**shown, "asks": may[0] if may else None}
+    can_be_asked = is_ours and not cluster["is_own"]
+    return {**shown, "asks": next((key for key in keys if can_be_asked and may_change(key["dag_id"])), None)}
 
 
 def _was_left(documents: TaskDocuments) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from airflow_provider_air.links.ray import DELETED_KEY, MADE_KEY
 from airflow_provider_air.pages.attempts import OVER
 from airflow_provider_air.pages.cluster_words import ClusterNote, ClusterWords, words_of
 from airflow_provider_air.pages.lenient import mapping, name
-from airflow_provider_air.plugin.reading import TaskPath, where_is
+from airflow_provider_air.plugin.reading import TaskPath, where_among, where_is
 from airflow_provider_air.runs.cluster_requests import ANSWER_KEY, REQUEST_KEY
 
 if TYPE_CHECKING:
@@ -87,10 +86,9 @@ def read_requests(session: Session, paths: Collection[TaskPath]) -> dict[TaskPat
     """Read what was asked of clusters by some task instances, whoever has answered; those of which nothing was."""
     if not paths:
         return {}
-    names = tuple_(XCom.dag_id, XCom.run_id, XCom.task_id, XCom.map_index)
     rows = session.execute(
         select(XCom.dag_id, XCom.run_id, XCom.task_id, XCom.map_index, XCom.value, XCom.timestamp)
-        .where(names.in_([astuple(path) for path in paths]), XCom.key == REQUEST_KEY)
+        .where(where_among(XCom, paths), XCom.key == REQUEST_KEY)
         .limit(len(paths))
     ).all()
     return {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.models.task_state_store import TaskStateStoreModel as State
 from airflow.models.taskinstance import TaskInstance as TI
 from airflow.models.xcom import XComModel as XCom
-from sqlalchemy import Text, and_, cast, exists, func, null, or_, select, tuple_
+from sqlalchemy import Text, and_, cast, exists, func, null, or_, select
 from sqlalchemy.orm import aliased
 
 from airflow_provider_air.links.ray import DASHBOARD_KEY
@@ -21,7 +21,7 @@ from airflow_provider_air.pages.documents import TaskDocuments
 from airflow_provider_air.pages.lenient import mapping
 from airflow_provider_air.pages.summary import summary_of
 from airflow_provider_air.plugin.answers import Made, SectionCache
-from airflow_provider_air.plugin.reading import FACTS, OURS, TaskPath, facts_of, loaded, read_kept
+from airflow_provider_air.plugin.reading import FACTS, OURS, TaskPath, facts_of, loaded, read_kept, where_among
 from airflow_provider_air.runs.history import HISTORY_KEY
 from airflow_provider_air.runs.ledger import LEDGER_KEY
 from airflow_provider_air.runs.progress import PROGRESS_KEY
@@ -141,13 +141,11 @@ def kept_at(session: Session, paths: Sequence[TaskPath]) -> dict[TaskPath, datet
     """Give when the history of each task instance that has a kept one was written, in their order."""
     if not paths:
         return {}
-    names = tuple_(State.dag_id, State.run_id, State.task_id, State.map_index)
-    wanted = [(path.dag_id, path.run_id, path.task_id, path.map_index) for path in paths]
     # The first chunk is written last, so it tells of all.
     rows = session.execute(
         select(State.dag_id, State.run_id, State.task_id, State.map_index, State.updated_at)
-        .where(names.in_(wanted), State.key == HISTORY_KEY)
-        .limit(len(wanted))
+        .where(where_among(State, paths), State.key == HISTORY_KEY)
+        .limit(len(paths))
     )
     stamps = {TaskPath(*row[:4]): row[4] for row in rows}
     return {path: stamps[path] for path in paths if path in stamps}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
@@ -45,7 +46,7 @@ from airflow_provider_air.plugin.listing import (
 )
 from airflow_provider_air.plugin.pages import LOGGED_IN
 from airflow_provider_air.plugin.paths import RUN, Known, Metrics, map_index_of
-from airflow_provider_air.plugin.reading import TaskPath, epoch, facts_of, read_all, read_kept
+from airflow_provider_air.plugin.reading import TaskPath, epoch, facts_of, read_all, read_kept, where_among
 from airflow_provider_air.runs.history import HISTORY_KEY
 from airflow_provider_air.runs.ledger import LEDGER_KEY
 
@@ -101,8 +102,9 @@ def clusters(session: SessionDep, user: GetUserDep, known: Known) -> Response:
     tasks = with_readable_part(dags_with_notes(session, dag_ids), DagAccessEntity.TASK_INSTANCE, user)
     notes = read_notes(session, with_readable_part(tasks, DagAccessEntity.XCOM, user))
     left = runs_that_left(session, notes)
-    changeable = with_changeable_tasks({one.facts.dag_id for one in found} | {note.dag_id for note in notes}, user)
-    view = clusters_view(told, _states_of_runs(session, found), time.time(), left_out, notes, left, changeable)
+    # As above: only those of which something could be asked.
+    may_change = cache(lambda dag_id: bool(with_changeable_tasks({dag_id}, user)))
+    view = clusters_view(told, _states_of_runs(session, found), time.time(), left_out, notes, left, may_change)
     view["clusters"] = _with_requests(session, view["clusters"], user)
     return answer_whole(view, known)
 
@@ -236,12 +238,10 @@ def _drawn(session: Session, path: TaskPath, written: datetime, metrics: Sequenc
 def _values(session: Session, paths: Sequence[TaskPath]) -> dict[TaskPath, Mapping[str, Any]]:
     if not paths:
         return {}
-    names = tuple_(XCom.dag_id, XCom.run_id, XCom.task_id, XCom.map_index)
-    wanted = [(path.dag_id, path.run_id, path.task_id, path.map_index) for path in paths]
     rows = session.execute(
         select(XCom.dag_id, XCom.run_id, XCom.task_id, XCom.map_index, XCom.key, XCom.value)
-        .where(names.in_(wanted), XCom.key.in_(VALUES_KEYS))
-        .limit(len(VALUES_KEYS) * len(wanted))
+        .where(where_among(XCom, paths), XCom.key.in_(VALUES_KEYS))
+        .limit(len(VALUES_KEYS) * len(paths))
     ).all()
     found: dict[TaskPath, Mapping[str, Any]] = {}
     for row in rows:

@@ -7,8 +7,8 @@ Only the keys that are ours, each bounded; of an XCom, its JSON alone: no class 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from datetime import datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from airflow.models.taskinstance import TaskInstance as TI
 from airflow.models.taskinstancehistory import TaskInstanceHistory as OldTry
 from airflow.models.xcom import XCOM_RETURN_KEY
 from airflow.models.xcom import XComModel as XCom
-from sqlalchemy import Text, bindparam, cast, func, select
+from sqlalchemy import Text, bindparam, cast, func, select, tuple_
 from sqlalchemy import inspect as sa_inspect
 
 import airflow_provider_air
@@ -222,6 +222,12 @@ def where_is(table: Any, path: TaskPath) -> tuple[Any, ...]:
         table.task_id == path.task_id,
         table.map_index == path.map_index,
     )
+
+
+def where_among(table: Any, paths: Collection[TaskPath]) -> Any:
+    """Give the condition that chooses the rows of some task instances in a table."""
+    names = tuple_(table.dag_id, table.run_id, table.task_id, table.map_index)
+    return names.in_([astuple(path) for path in paths])
 
 
 def epoch(at: datetime | None) -> float | None:

@@ -178,7 +178,6 @@ class Rules:
         now = self.world.kernel.now
         silent = max(cluster.refused_until, cluster.down_until, cluster.strange_until) > now - 60.0
         nobody_reads = cluster.refused_until > now or (silent and self._had_a_deadline())
-        nobody_reads = nobody_reads or self.world.airflow.may_mean_a_clear
         if not self.world.scenario.shape.expects_result or nobody_reads or self._is_on_behalf_of_a_person():
             return
         for job in cluster.jobs.values():
@@ -191,7 +190,8 @@ class Rules:
 
     def _is_on_behalf_of_a_person(self) -> bool:
         airflow, group = self.world.airflow, self.world.kernel.thread.group
-        return airflow.state in ("restarting", *FINAL) or airflow.is_excused(group)
+        is_told_so = airflow.state in ("restarting", *FINAL) or airflow.is_excused(group)
+        return is_told_so or airflow.may_mean_a_clear
 
     def on_success(self, result: Any, worker: Worker) -> None:
         """The task returns."""

@@ -51,7 +51,7 @@ def attempt(config: dict) -> None:
 
 
 class Slowly:
-    """Doubles a number; slowly, until the test lets go, but never still: blocks before it would not be written."""
+    """Doubles a number; until the test lets go, it takes some seconds for each batch."""
 
     def __init__(self, folder: str) -> None:
         self.go = Path(folder, "go")

@@ -25,7 +25,7 @@ def view(
     changeable: Any = ("d",),
 ) -> dict[str, Any]:
     """Give the view of some task instances, each with the summary of its history."""
-    return clusters_view(told, runs or RUNS, NOW, 0, notes, left, changeable)
+    return clusters_view(told, runs or RUNS, NOW, 0, notes, left, changeable.__contains__)
 
 
 def note(task_id: str = "create", at: float = 500.0, **more: Any) -> ClusterNote:
