@@ -7,7 +7,9 @@ environment (:mod:`air_drivers.wire.names`) and by a payload folder that travels
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import ctypes
 import importlib
 import json
 import os
@@ -15,7 +17,7 @@ import sys
 import threading
 import time
 import traceback
-from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol
+from typing import Any, Callable, Dict, Iterator, List, NoReturn, Optional, Protocol
 
 from ..wire.names import (
     EXIT_CONFIGURATION,
@@ -139,7 +141,7 @@ def _opened() -> Run:
 @contextlib.contextmanager
 def running(*openers: Opener) -> Iterator[Run]:
     """
-    Frame a driver's work; writes the ``end`` record and exits with the code that tells the outcome.
+    Frame a driver's work; writes the ``end`` record and ends the process with the code that tells the outcome.
 
     Exit codes: 0 succeeded, or skipped; 1 the user's code raised (traceback in the job's log), or what it gave
     ``sys.exit``; 64 the author must fix something; 69 something that the job needs was away; 75 the not-after time
@@ -183,8 +185,27 @@ def running(*openers: Opener) -> Iterator[Run]:
         _tell_of_threads()
     if not is_finished:
         os._exit(code)  # else the tracker would go on at Python's exit
-    if code:
-        sys.exit(code)
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """
+    End the process as Python does, its threads first, but do not take the interpreter apart.
+
+    Threads of native libraries (Ray's, Arrow's) may still run then, and crash now and then: a job whose work is done
+    would be FAILED to Ray.
+    """
+    for end in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]
+        try:
+            end()
+        except BaseException:
+            traceback.print_exc()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    with contextlib.suppress(Exception):
+        ctypes.CDLL(None).fflush(None)  # what C libraries have printed
+    os._exit(code & 0xFF)
 
 
 def _end_by(run: Run, error: BaseException) -> int:

@@ -149,3 +149,31 @@ def test_a_tracker_does_not_hold_the_job_past_its_own_time(folder: Path, run: Pr
     assert done.returncode == 0, done.stderr
     assert "in time" in done.stderr
     assert time.time() < before + SEEN_SECONDS + 3
+
+
+# A process that crashes where it is taken apart, as one whose native threads still run then now and then does.
+CRASHING = """
+import atexit, ctypes, sys, threading
+from air_drivers.frame import running
+
+libc = ctypes.CDLL(None)
+libc.__cxa_atexit(ctypes.cast(libc.abort, ctypes.c_void_p), None, None)
+atexit.register(print, "at the exit")
+with running.running() as run:
+    threading.Timer(0.1, print, ["by a thread"]).start()
+    libc.printf(b"by C" + bytes([10]))
+    %s
+"""
+
+
+@pytest.mark.parametrize(
+    ("work", "code"), [("pass", 0), ("raise KeyError('y')", 1), ("sys.exit(5)", 5), ("sys.exit(300)", 44)]
+)
+def test_the_end_of_a_process_changes_no_outcome_and_loses_no_word(
+    folder: Path, run: Process, work: str, code: int
+) -> None:
+    done = run("-c", CRASHING % work, AIR_PAYLOAD="")
+
+    assert done.returncode == code, done.stderr
+    assert done.stdout.index("by a thread") < done.stdout.index("at the exit")
+    assert "by C" in done.stdout
