@@ -26,6 +26,11 @@ def ensure(spec: LocalCluster, name: str) -> ClusterRef:
     return BACKEND.ensure(named, BACKEND.find(named), owner=OWNER)
 
 
+def known() -> set[str]:
+    """Give the names of the local clusters that are there in any way."""
+    return {listed.ref.name for listed in BACKEND.list()}
+
+
 def delete(ref: ClusterRef) -> None:
     """Delete a cluster, and wait until nothing of it is left."""
     wait_until_gone(BACKEND, ref, timeout_seconds=300)

@@ -104,7 +104,7 @@ class Facts:
         batch: dict[str, Any] = dict(self._batch)
         if batch:
             rate = self._rate.shown(points)
-            batch |= {"rows_per_second": _speed(rate), "rate": rate}
+            batch |= {"rows_per_second": _speed(rate, self._is_read()), "rate": rate}
         serve = {"applications": list(self._applications.values()), "steps": self._steps}
         found = {
             "progress": self._progress,
@@ -115,6 +115,9 @@ class Facts:
             "outputs": list(self._data["outputs"].values()),
         }
         return {name: value for name, value in found.items() if value}
+
+    def _is_read(self) -> bool:
+        return 0 < self._batch.get("total_rows", 0) <= self._batch.get("rows", 0)
 
     @property
     def features(self) -> Mapping[str, Any]:
@@ -153,13 +156,15 @@ def _moment(record: Mapping[str, Any]) -> float | None:
     return at if is_finite(at) else None
 
 
-def _speed(rate: list[list[float | None]]) -> float | None:
-    """Give rows per second over the last half minute that there is something of."""
-    if len(rate) < 2:
+def _speed(rate: list[list[float | None]], is_done: bool) -> float | None:
+    """Give rows per second over the last half minute that there is something of; over all of it where it is done."""
+    points = [(at or 0.0, rows or 0.0) for at, rows in rate]
+    # From where the count fell, there it began anew.
+    begun = max((place for place in range(1, len(points)) if points[place][1] < points[place - 1][1]), default=0)
+    points = points[begun:]
+    if len(points) < 2:
         return None
-    (end, last) = rate[-1]
-    began, first = next((pair for pair in rate if (end or 0.0) - (pair[0] or 0.0) <= RATE_SECONDS), rate[-2])
-    if (began, first) == (end, last):
-        began, first = rate[-2]
-    seconds = (end or 0.0) - (began or 0.0)
-    return round(((last or 0.0) - (first or 0.0)) / seconds, 3) if seconds > 0 else None
+    end, last = points[-1]
+    recent = [point for point in points[:-1] if is_done or end - point[0] <= RATE_SECONDS]
+    began, first = recent[0] if recent else points[-2]
+    return round((last - first) / (end - began), 3) if end > began else None

@@ -13,8 +13,8 @@ import psutil
 import pytest
 from airflow_api import AirflowApi, wait_for
 
-from airflow_provider_air.clusters.local.backend import LocalBackend
 from airflow_provider_air.drivers.wire.names import SUBMISSION_ID
+from tests import clusters
 from tests.e2e.ray_lab import PATIENCE_SECONDS, RayLab, Scenario
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
@@ -73,11 +73,6 @@ class GroupRun:
         return "\n".join([str(self.states()), str(self.ledger()), *logs])
 
 
-def clusters() -> set[str]:
-    """Give the local clusters that are there in any way."""
-    return {listed.ref.name for listed in LocalBackend().list()}
-
-
 def _submission_id(process: psutil.Process) -> str:
     try:
         return process.environ().get(SUBMISSION_ID, "")
@@ -94,7 +89,7 @@ def killed_run_stops_all_and_a_clear_finishes_it_on_a_new_cluster(lab: RayLab) -
         wait_for(run.drivers, lambda found: len(found) >= 4, "their drivers are known", PATIENCE_SECONDS)
         run.api.set_run_state(DAG_ID, run.run_id, "failed")
         run.api.wait_task_state(DAG_ID, run.run_id, TEARDOWN, {"success"}, PATIENCE_SECONDS)
-        wait_for(clusters, lambda alive: before not in alive, f"{before} is gone", PATIENCE_SECONDS)
+        wait_for(clusters.known, lambda alive: before not in alive, f"{before} is gone", PATIENCE_SECONDS)
         assert run.drivers() == []
         run.wait_end("failed")
         stopped = run.ledger()
@@ -109,7 +104,7 @@ def killed_run_stops_all_and_a_clear_finishes_it_on_a_new_cluster(lab: RayLab) -
     # What was stopped starts once more, and no input fails that was seen before.
     expected = {number: 1 + stopped[number] + (number in FAIL_ONCE and number not in stopped) for number in range(6)}
     assert run.ledger() == Counter(expected)
-    assert run.cluster() not in clusters()
+    assert run.cluster() not in clusters.known()
 
 
 def function_gives_the_same_on_a_worker_and_on_ray(lab: RayLab) -> None:
@@ -148,7 +143,7 @@ def test_each_input_gives_one_result_by_one_job_and_those_that_fail_once_by_two(
     run.wait_end("success")
     assert run.results() == [number * number for number in range(count)]
     assert run.ledger() == Counter({number: 2 if number in FAIL_ONCE else 1 for number in range(count)})
-    assert run.cluster() not in clusters()
+    assert run.cluster() not in clusters.known()
 
 
 @pytest.mark.full
@@ -171,10 +166,10 @@ def test_who_waits_on_a_cluster_does_what_a_person_asks_of_it_on_its_page(lonely
         assert answer["said"].startswith(f"the cluster {name} is kept until ")
 
         _ask(run, action="end")
-        wait_for(clusters, lambda alive: name not in alive, f"{name} is gone", PATIENCE_SECONDS)
+        wait_for(clusters.known, lambda alive: name not in alive, f"{name} is gone", PATIENCE_SECONDS)
         # A cluster that a person has ended is no cluster that was lost: nobody makes it anew behind their back.
         run.wait_end("failed")
-        assert name not in clusters()
+        assert name not in clusters.known()
     finally:
         (folder / "hold").unlink()
 
@@ -189,4 +184,4 @@ def _ask(run: GroupRun, **wish: Any) -> None:
 
 
 def _expires_at(name: str) -> float:
-    return next(listed.expires_at or 0.0 for listed in LocalBackend().list() if listed.ref.name == name)
+    return next(listed.expires_at or 0.0 for listed in clusters.BACKEND.list() if listed.ref.name == name)

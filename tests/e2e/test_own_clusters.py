@@ -13,9 +13,9 @@ from airflow_api import wait_for
 from airflow_stack import AirflowStack
 
 from airflow_provider_air.clusters.local import processes
-from airflow_provider_air.clusters.local.backend import LocalBackend
 from airflow_provider_air.clusters.local.home import ClusterHome
 from airflow_provider_air.contracts.clusters import ClusterRef
+from tests import clusters
 from tests.e2e.ray_lab import PATIENCE_SECONDS, Case, RayLab
 from tests.requirements import needs
 
@@ -39,12 +39,8 @@ def _change_token(home: ClusterHome, stack: AirflowStack) -> None:
     stack.restart("triggerer")
 
 
-def _clusters() -> set[str]:
-    return {listed.ref.name for listed in LocalBackend().list()}
-
-
 def _is_gone(name: str) -> bool:
-    return name not in _clusters() and not processes.of_cluster(ClusterHome.of(name).folder)
+    return name not in clusters.known() and not processes.of_cluster(ClusterHome.of(name).folder)
 
 
 def _wait_gone(name: str) -> None:
@@ -83,12 +79,12 @@ def test_nothing_is_left_of_a_last_try(
 
 
 def test_nothing_is_left_of_a_group_whose_setup_fails(lonely_lab: RayLab) -> None:
-    before = _clusters()
+    before = clusters.known()
     with lonely_lab.case("group_broken") as case:
         case.start()
         assert case.api.wait_run(case.dag_id, case.run_id, timeout_seconds=PATIENCE_SECONDS) == "failed"
         assert "object store" in case.log(task_id="ray.create_cluster")
-    wait_for(_clusters, before.issuperset, "nothing is left of the cluster that could not start", PATIENCE_SECONDS)
+    wait_for(clusters.known, before.issuperset, "nothing is left of the cluster that could not start", PATIENCE_SECONDS)
 
 
 @pytest.mark.full
@@ -110,5 +106,5 @@ def test_a_job_is_adopted_on_a_host_that_was_renamed(
             case.judge("start 1", "end 1", try_number=2)
         finally:
             airflow_stack.restart("scheduler")
-            LocalBackend().delete(ClusterRef.from_json(case.attempts()[-1]["cluster"]))
+            clusters.BACKEND.delete(ClusterRef.from_json(case.attempts()[-1]["cluster"]))
             _wait_gone(_cluster_of(case))

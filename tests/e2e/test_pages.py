@@ -17,8 +17,8 @@ import pytest
 from airflow_api import AirflowApi, wait_for
 from playwright.sync_api import expect
 
-from airflow_provider_air.clusters.local.backend import LocalBackend
 from airflow_provider_air.runs.ledger import LEDGER_KEY
+from tests import clusters
 from tests.e2e.ray_lab import RayLab
 from tests.ui.conftest import browser, context  # noqa: F401  # fixtures
 from tests.ui.site import Visit, new_visit
@@ -244,7 +244,7 @@ def test_predictions_and_an_application_are_watched_and_what_they_were_is_there_
 
     assert going.api.wait_run(GOING, going.run_id, timeout_seconds=PATIENCE_SECONDS) == "failed"
     name = going.ledger("ray.predict")["attempts"][-1]["cluster"]["name"]
-    wait_for(lambda: {one.ref.name for one in LocalBackend().list()}, lambda left: name not in left, "it is gone", 120)
+    wait_for(clusters.known, lambda left: name not in left, "it is gone", 120)
     for theme in ("light", "dark"):
         # As Airflow keeps what a person chose.
         context.add_init_script(f"try {{ localStorage.setItem('theme', '{theme}') }} catch {{}}")

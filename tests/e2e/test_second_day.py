@@ -8,8 +8,8 @@ from concurrent.futures import Future
 import pytest
 from airflow_api import wait_for
 
-from airflow_provider_air.clusters.local.backend import LocalBackend
 from airflow_provider_air.hooks.results import load_result
+from tests import clusters
 from tests.e2e.ray_lab import PATIENCE_SECONDS, Case, RayLab, Scenario
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
@@ -77,12 +77,12 @@ def test_every_task_ends_as_people_expect(scenario: Scenario, running: dict[Scen
 @pytest.mark.full  # a head for each of thirteen tasks
 @pytest.mark.timeout(3600)
 def test_every_task_ends_as_people_expect_on_a_cluster_of_its_own(lonely_lab: RayLab) -> None:
-    before = {listed.ref.name for listed in LocalBackend().list()}
+    before = clusters.known()
     with lonely_lab.case("second_day_own") as case:
         case.start()
         judge(case, ENDS, STARTS, within_seconds=2700)
     wait_for(
-        lambda: {listed.ref.name for listed in LocalBackend().list()},
+        clusters.known,
         before.issuperset,
         "no cluster is left",
         PATIENCE_SECONDS,

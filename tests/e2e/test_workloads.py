@@ -13,10 +13,10 @@ import psutil
 import pytest
 from airflow_api import AirflowApi, wait_for
 
-from airflow_provider_air.clusters.local.backend import LocalBackend
 from airflow_provider_air.clusters.local.home import ClusterHome
 from airflow_provider_air.drivers.wire.names import SUBMISSION_ID
 from airflow_provider_air.runs.ledger import LEDGER_KEY
+from tests import clusters
 from tests.e2e.ray_lab import RayLab, Scenario
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -132,7 +132,7 @@ def test_a_training_resumes_after_its_whole_head_was_killed(lonely_lab: RayLab) 
     assert result["resumed_from"]
     # Asked to go, it is gone soon.
     wait_for(
-        lambda: {listed.ref.name for listed in LocalBackend().list()},
+        clusters.known,
         lambda alive: mine not in alive,
         f"{mine} is gone",
         PATIENCE_SECONDS,

@@ -222,6 +222,28 @@ def test_a_batch_inference_has_its_blocks_and_a_rate() -> None:
     assert shown["progress"] == {"at": 1004.0, "done": 400}
 
 
+@pytest.mark.parametrize(
+    ("rows", "total", "rate"),
+    [
+        ([0, 400, 400], 1000, 0.0),
+        # All is read, and the last records tell nothing new: over all the time that it took.
+        ([0, 1000, 1000], 1000, 10.0),
+        ([0, 500, 500, 1000, 1000], 1000, 5.0),
+        # An attempt that began anew counts alone.
+        ([0, 600, 0, 500], 1000, 10.0),
+        ([0, 600, 0, 1000, 1000], 1000, 10.0),
+        ([600, 0], 1000, None),
+        ([500], 500, None),
+    ],
+)
+def test_the_rate_of_a_batch_inference_is_of_now_and_at_its_end_of_all(
+    rows: list[int], total: int, rate: float | None
+) -> None:
+    batches = [progress(50 * n, batch={"rows": count, "total_rows": total}) for n, count in enumerate(rows)]
+
+    assert told(batches)["batch"]["rows_per_second"] == rate
+
+
 def test_a_roll_out_has_its_steps_and_its_applications_as_they_are_now() -> None:
     deployments = [{"name": "Model", "status": "UPDATING", "replicas": 0, "target": 2}]
     serve = {"name": "app--1", "application": "app", "status": "DEPLOYING", "deployments": deployments}
