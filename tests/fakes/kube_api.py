@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Any
 
 from aiohttp import web
@@ -71,6 +73,8 @@ class KubeApi(LoopbackServer):
         self.is_mute = False
         self.is_endless = False
         self.page_items = 100
+        self.ahead_seconds = 0.0
+        """By how much its clock is ahead of ours."""
         self._events: list[tuple[int, str, str, dict[str, Any]]] = []
         self._changed = asyncio.Condition()
 
@@ -106,7 +110,11 @@ class KubeApi(LoopbackServer):
     async def _open(self) -> None:
         app = web.Application(client_max_size=256 * 1024 * 1024)
         app.router.add_route("*", "/{all:.*}", self._answer)
+        app.on_response_prepare.append(self._tell_time)
         _, self._port = await self._listen(app)
+
+    async def _tell_time(self, request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = formatdate(time.time() + self.ahead_seconds, usegmt=True)
 
     async def _put(self, plural: str, namespace: str, name: str, uid: str | None, more: Mapping[str, Any]) -> None:
         async with self._changed:
@@ -194,7 +202,8 @@ class KubeApi(LoopbackServer):
         if request.method == "POST" and (plural, namespace, name) in self.resources:
             message = f'{plural}.ray.io "{name}" already exists'
             return _failure(409, "AlreadyExists", message, name=name, kind=plural)
-        await self._put(plural, namespace, name, None, {key: body[key] for key in body if key != "metadata"})
+        old = self.resources.get((plural, namespace, name), {}) if request.method == "PATCH" else {}
+        await self._put(plural, namespace, name, None, _patched(old, body))
         return web.json_response(self.resources[plural, namespace, name], status=201)
 
     async def _delete(self, plural: str, namespace: str, name: str, body: Mapping[str, Any]) -> web.Response:
@@ -233,6 +242,15 @@ class KubeApi(LoopbackServer):
 
 def _failure(code: int, reason: str, message: str, **details: Any) -> web.Response:
     return web.json_response(status(code, reason, message, **details), status=code)
+
+
+def _patched(old: Any, patch: Any) -> Any:
+    """Give what a merge patch (RFC 7396) makes of a resource."""
+    if not isinstance(patch, Mapping):
+        return patch
+    known = old if isinstance(old, Mapping) else {}
+    changed = {key: _patched(known.get(key), value) for key, value in patch.items() if value is not None}
+    return {**{key: value for key, value in known.items() if key not in patch}, **changed}
 
 
 def _is_selected(resource: Mapping[str, Any], selector: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -107,7 +106,7 @@ class KubeRayBackend:
             there, now = kube.send(wanted)
             if there is None:
                 try:
-                    there = self._making.create(spec, place, kube, owner=owner, attempt=attempt)
+                    there = self._making.create(spec, place, kube, owner=owner, attempt=attempt, server_now=now)
                 except AlreadyExistsError:
                     # Somebody else was quicker, or a reply of ours was lost.
                     there, now = kube.send(wanted)
@@ -174,9 +173,10 @@ class KubeRayBackend:
                         raise
 
     def _extend_once(self, place: Place, seconds: float, kube: KubeClient) -> None:
-        resource = kube.send(api.get(place.kind, place.namespace, place.name))
+        # By the server's clock, which the clean-up judges it by.
+        resource, now = kube.send(dated(api.get(place.kind, place.namespace, place.name)))
         marks = Marks.read(resource) if resource is not None and place.is_meant(resource) else None
-        until = time.time() + seconds
+        until = now + seconds
         if resource is None or marks is None or (marks.leased_until or 0.0) >= until:
             return
         metadata = resource["metadata"]

@@ -42,17 +42,21 @@ class Making:
         *,
         owner: ClusterOwner,
         attempt: AttemptInfo | None,
+        server_now: float,
     ) -> Resource:
         """
         Create the resource; the job that it is for is named in an annotation.
 
         A plain create, since server-side apply would take over one that somebody else has just made.
 
+        :param server_now: epoch seconds by the server's clock, just now
         :raises AlreadyExistsError: there is one of this name
         :raises ConfigurationError: it is refused, or the user lacks a permission
         :raises UnavailableError: whether it was created is not known
         """
-        manifest = resource_of(spec, place.kind.name, place.name, owner, attempt, time.time())
+        now = time.time()
+        skew = server_now - now
+        manifest = resource_of(spec, place.kind.name, place.name, owner, attempt, now, skew_seconds=skew)
         self._check_permissions(manifest, place, kube)
         try:
             written = kube.send(api.create(place.kind, place.namespace, manifest))

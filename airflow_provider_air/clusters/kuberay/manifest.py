@@ -134,23 +134,32 @@ def job_manifest(spec: KubeRayCluster, name: str, marks: Marks, *, deadlines: De
 
 
 def resource_of(
-    spec: KubeRayCluster, kind: str, name: str, owner: ClusterOwner, attempt: AttemptInfo | None, now: float
+    spec: KubeRayCluster,
+    kind: str,
+    name: str,
+    owner: ClusterOwner,
+    attempt: AttemptInfo | None,
+    now: float,
+    *,
+    skew_seconds: float = 0.0,
 ) -> dict[str, Any]:
     """
     Give what is created for somebody, with its marks.
 
     :param kind: ``RayCluster``, or ``RayJob`` for an attempt, which must be said then
-    :param now: epoch seconds, from which its time to live counts
+    :param now: epoch seconds by our clock, as the attempt's moments are
+    :param skew_seconds: by how much the kube-apiserver's clock is ahead of ours: the clean-up judges expiries by that
     :raises ConfigurationError: manifest and fields contradict each other, or KubeRay would refuse it
     """
+    made_at = now + skew_seconds
     if kind == "RayJob":
         assert attempt is not None
         deadlines = deadlines_of(spec, attempt.not_after, now, starts_until=attempt.starts_until)
         # What KubeRay ends by itself is not to be taken away before.
-        ends = now + deadlines.active + deadlines.ttl_after_finished
+        ends = made_at + deadlines.active + deadlines.ttl_after_finished
         marks = Marks.of(owner, spec.fingerprint(), ends, attempt.submission_id)
         return job_manifest(spec, name, marks, deadlines=deadlines)
-    expires_at = None if spec.ttl_seconds is None else now + spec.ttl_seconds
+    expires_at = None if spec.ttl_seconds is None else made_at + spec.ttl_seconds
     scope = spec.scope if spec.name is not None or spec.scope != "global" else None
     idle = spec.idle_timeout_seconds
     marks = Marks.of(owner, spec.fingerprint(), expires_at, scope=scope, idle_timeout_seconds=idle)

@@ -34,7 +34,8 @@ class Marks:
 
     :param owner: for whom it was made first; who adopts it does not become that
     :param spec_hash: the spec's fingerprint
-    :param expires_at: epoch seconds after which nobody needs it, or None
+    :param expires_at: epoch seconds after which nobody needs it, or None; this and ``leased_until`` by the
+        kube-apiserver's clock, whoever writes them
     :param submission_id: of the job that it was made for, or None
     :param scope: who may share it: ``dag_run``, ``dag``, ``global``; None for one of a task alone
     :param idle_timeout_seconds: how long it stays when nobody counts on it any more, or None

@@ -13,9 +13,11 @@ from airflow_provider_air.clusters.kuberay.backend import KubeRayBackend
 from airflow_provider_air.clusters.kuberay.marks import Marks
 from airflow_provider_air.clusters.kuberay.spec import KubeRayCluster
 from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef, ClusterState, ClusterStatus
+from airflow_provider_air.contracts.names import TaskKey
+from airflow_provider_air.contracts.runs import AttemptInfo
 from airflow_provider_air.errors import ConfigurationError
 from tests.fakes.connections import DictConnections
-from tests.fakes.kube_api import GivenAccess, KubeApi
+from tests.fakes.kube_api import Fault, GivenAccess, KubeApi
 from tests.unit.clusters.kuberay import shapes
 
 OWNER = ClusterOwner("tests")
@@ -115,3 +117,39 @@ def test_what_nobody_has_looked_at_yet_is_adopted(kube: KubeApi) -> None:
     with pytest.raises(ConfigurationError, match="another spec"):
         ensured(kube, replace(SPEC, image="ray:2.55.0"))
     assert kube.count("DELETE", "") == kube.count("GET", "/events") == 0
+
+
+# Expiries and leases are by the server's clock, as the clean-up judges them
+
+ALL_RULES = {"status": {"resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]}}
+TTL_SECONDS, LEASE_SECONDS = 1800.0, 900.0
+KEY = TaskKey("tests", "flights", "first", "train")
+
+
+@pytest.mark.parametrize("ahead_seconds", [3600.0, -3600.0])
+def test_a_worker_whose_clock_is_wrong_writes_until_when_a_cluster_is_wanted(
+    kube: KubeApi, ahead_seconds: float
+) -> None:
+    kube.ahead_seconds = ahead_seconds
+    kube.fail(Fault("POST", "selfsubjectrulesreviews", 201, ALL_RULES))
+    found = backend(kube)
+
+    found.extend(ensured(kube, replace(SPEC, ttl_seconds=TTL_SECONDS)), LEASE_SECONDS)
+
+    (listed,) = found.list(where=SPEC)
+    assert listed.expires_at == pytest.approx(listed.seen_at + TTL_SECONDS, abs=10)
+    assert listed.leased_until == pytest.approx(listed.seen_at + LEASE_SECONDS, abs=10)
+
+
+def test_the_deadlines_of_a_task_are_by_its_own_clock_and_the_expiry_is_not(kube: KubeApi) -> None:
+    kube.ahead_seconds = 3600.0
+    kube.fail(Fault("POST", "selfsubjectrulesreviews", 201, ALL_RULES))
+    found, alone = backend(kube), replace(SPEC, name=None)
+    attempt = AttemptInfo(KEY, "job", "", 0, 1, "", "", not_after=time.time() + 7200)
+
+    ref = found.ensure(alone, found.name_of(alone, KEY, attempt), owner=ClusterOwner("tests", KEY), attempt=attempt)
+
+    spec = kube.resources["rayjobs", "ns", ref.name]["spec"]
+    assert spec["activeDeadlineSeconds"] == pytest.approx(7200 + 300, abs=10)
+    (listed,) = found.list(where=SPEC)
+    assert listed.expires_at == pytest.approx(listed.seen_at + 7200 + 300 + 600, abs=20)
