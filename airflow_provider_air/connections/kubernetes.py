@@ -12,8 +12,8 @@ import base64
 import binascii
 import contextlib
 import importlib.util
-import io
 import json
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.log import mask_secret
 
+from airflow_provider_air.addresses import check_bare
 from airflow_provider_air.connections.base import extra_of, get_connection
+from airflow_provider_air.connections.exec_plug_ins import fill_credentials
 from airflow_provider_air.contracts.connections import KubernetesServer
 from airflow_provider_air.errors import AirError, ConfigurationError, MissingExtraError, UnavailableError
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 HINT = "Create one of type 'kubernetes'"
 FIX = "Correct its kubeconfig, its context or its service account"
 FILES = ("kube_config", "kube_config_path")
+# What "kubernetes" (36.0) takes rather than an exec plug-in.
+BEFORE_EXEC = ("auth-provider", "token", "tokenFile")
 POD_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 # The package "kubernetes" (36.0) keeps the files that it makes of certificates by their content, and names one before
 # it is written: of two threads, one could read an empty file.
@@ -68,16 +72,8 @@ class ConnectedKubernetes:
         """
         fields = _Fields(extra_of(get_connection(self.conn_id, HINT)))
         where = f"connection {self.conn_id}"
-        with _reading, _explained(where):
-            server = _server_of(fields, where)
-        if not server.headers and server.client_certificate is None and server.url.startswith("https://"):
-            # What goes wrong in an exec plug-in is written to the log by "kubernetes" (36.0), and asked without.
-            raise UnavailableError(
-                "The connection gives neither a token nor a client certificate",
-                where=where,
-                hint="The log says what its exec plug-in said, where it has one; else add a user to its kubeconfig",
-            )
-        return server
+        with _explained(where):
+            return _server_of(fields, where)
 
 
 class _Fields:
@@ -95,34 +91,76 @@ class _Fields:
         return str(value).strip().lower() in ("true", "1", "yes", "on") if isinstance(value, str) else bool(value)
 
 
-def _load(fields: _Fields, configuration: Any, where: str) -> bool:
+class _Loaded:
     """
-    Fill a configuration of our own; True where it is that of the pod in which this process runs.
+    What a connection leads to, in a configuration of our own.
 
     Without one, "kubernetes" sets its process-wide default and reads it back: of two threads that open two
     connections, one could send its token to the other's server.
-    """
-    from kubernetes import config
 
-    given = [name for name in (*FILES, "in_cluster") if (fields.is_set if name == "in_cluster" else fields.get)(name)]
-    if len(given) > 1:
-        raise ConfigurationError(f"{' and '.join(map(repr, given))} exclude each other", where=where, hint="Give one")
-    context = fields.get("cluster_context")
-    if given == ["kube_config"]:
+    :param in_cluster: it is that of the pod in which this process runs
+    :param context: the chosen context of a kubeconfig, and the ``cluster`` and ``user`` that it names
+    :param expires_at: when what an exec plug-in has given ends, in epoch seconds
+    """
+
+    def __init__(self, fields: _Fields, where: str) -> None:
+        from kubernetes import client
+
+        self.configuration = client.Configuration()
+        self.in_cluster = False
+        self.context: Mapping[str, Any] = {}
+        self.cluster: Mapping[str, Any] = {}
+        self.user: Mapping[str, Any] = {}
+        self.expires_at: float | None = None
+        self._load(fields, where)
+
+    def _load(self, fields: _Fields, where: str) -> None:
+        from kubernetes import config
+
+        found = [
+            name for name in (*FILES, "in_cluster") if (fields.is_set if name == "in_cluster" else fields.get)(name)
+        ]
+        if len(found) > 1:
+            raise ConfigurationError(
+                f"{' and '.join(map(repr, found))} exclude each other", where=where, hint="Give one"
+            )
+        if not found or found == ["in_cluster"]:
+            try:
+                with _reading:
+                    config.load_incluster_config(client_configuration=self.configuration)
+                self.in_cluster = True
+                return
+            except config.ConfigException:
+                if found:
+                    raise
+        self._load_kubeconfig(fields, where)
+
+    def _load_kubeconfig(self, fields: _Fields, where: str) -> None:
+        from kubernetes.config import kube_config
+
         content = fields.get("kube_config")
-        config.load_kube_config_from_dict(
-            _parsed(content), context=context, client_configuration=configuration, persist_config=False
-        )
-        return False
-    if given != ["kube_config_path"]:
-        try:
-            config.load_incluster_config(client_configuration=configuration)
-            return True
-        except config.ConfigException:
-            if given:
-                raise
-    config.load_kube_config(fields.get("kube_config_path"), context=context, client_configuration=configuration)
-    return False
+        if content:
+            node = kube_config.ConfigNode("kube-config", _parsed(content))
+        else:
+            path = fields.get("kube_config_path") or kube_config.KUBE_CONFIG_DEFAULT_LOCATION
+            node = kube_config.KubeConfigMerger(path).config
+            if node is None:
+                raise kube_config.ConfigException(f"{path} is not there, or empty")
+        loader = kube_config.KubeConfigLoader(node, fields.get("cluster_context"), config_base_path=None)
+        self.context = loader.current_context["context"]
+        cluster = node["clusters"].get_with_name(self.context["cluster"])["cluster"]
+        self.cluster = cluster.value
+        name = self.context.get("user")
+        named = node["users"].get_with_name(name, safe=True) if name and node.safe_get("users") else None
+        if named is not None:
+            user = named["user"]
+            self.user = user.value
+            if "exec" in user and not any(user.safe_get(own) for own in BEFORE_EXEC):
+                folder = os.path.abspath(os.path.dirname(cluster.path)) if cluster.path else ""
+                # It may take its time, in which others are to read theirs.
+                self.expires_at = fill_credentials(user, cluster, folder, where)
+        with _reading:
+            loader.load_and_set(self.configuration)
 
 
 def _parsed(content: Any) -> Any:
@@ -132,10 +170,8 @@ def _parsed(content: Any) -> Any:
 
 
 def _server_of(fields: _Fields, where: str) -> KubernetesServer:
-    from kubernetes import client
-
-    configuration = client.Configuration()
-    in_cluster = _load(fields, configuration, where)
+    loaded = _Loaded(fields, where)
+    configuration = loaded.configuration
     headers = {
         # A token's file ends with a line break.
         str(setting["key"]).title(): " ".join(str(setting["value"]).split())
@@ -147,41 +183,55 @@ def _server_of(fields: _Fields, where: str) -> KubernetesServer:
         mask_secret(value.partition(" ")[2])
     verifies = configuration.verify_ssl and not fields.is_set("disable_verify_ssl")
     certificate, key = configuration.cert_file, configuration.key_file
-    return KubernetesServer(
-        url=str(configuration.host).rstrip("/"),
-        headers=headers,
+    server = KubernetesServer(
+        url=check_bare(str(configuration.host), "The kubeconfig's server", where=where, hint=FIX).rstrip("/"),
+        headers={**headers, **_impersonation(loaded.user, where)},
         verify=(configuration.ssl_ca_cert or True) if verifies else False,
         client_certificate=(certificate, key or certificate) if certificate else None,
         tls_server_name=getattr(configuration, "tls_server_name", None) or None,
-        proxy=_proxy_of(configuration),
-        namespace=fields.get("namespace") or _namespace_around(fields, in_cluster),
-        in_cluster=in_cluster,
-        expires_at=_end_of(headers.get("Authorization", "")),
+        proxy=_proxy_of(loaded),
+        namespace=fields.get("namespace") or _namespace_around(loaded),
+        in_cluster=loaded.in_cluster,
+        expires_at=loaded.expires_at or _end_of(headers.get("Authorization", "")),
     )
+    if not headers and certificate is None and server.url.startswith("https://"):
+        raise UnavailableError(
+            "The connection gives neither a token nor a client certificate",
+            where=where,
+            hint="Add a user to its kubeconfig",
+        )
+    return server
 
 
-def _proxy_of(configuration: Any) -> str | None:
+def _impersonation(user: Mapping[str, Any], where: str) -> dict[str, str]:
+    """Give the headers by which a user acts as another one, which "kubernetes" (36.0) leaves out."""
+    groups = user.get("as-groups") or []
+    if len(groups) > 1 or user.get("as-user-extra"):
+        raise ConfigurationError(
+            "The kubeconfig's user acts with several as-groups, or as-user-extra, which is not supported",
+            where=where,
+            hint="Use a service account that has the rights itself",
+        )
+    given = {"User": user.get("as"), "Uid": user.get("as-uid"), "Group": groups[0] if groups else None}
+    return {f"Impersonate-{name}": str(value) for name, value in given.items() if value}
+
+
+def _proxy_of(loaded: _Loaded) -> str | None:
     from requests.utils import should_bypass_proxies
 
-    if not configuration.proxy or should_bypass_proxies(configuration.host, no_proxy=configuration.no_proxy or ""):
+    found = loaded.cluster.get("proxy-url")  # "kubernetes" (36.0) leaves it out
+    around = loaded.configuration
+    if not found and not should_bypass_proxies(around.host, no_proxy=around.no_proxy or ""):
+        found = around.proxy
+    if not found:
         return None
-    return str(configuration.proxy)
+    return str(found) if "://" in str(found) else f"http://{found}"
 
 
-def _namespace_around(fields: _Fields, in_cluster: bool) -> str | None:
-    from kubernetes import config
-
-    if in_cluster:
+def _namespace_around(loaded: _Loaded) -> str | None:
+    if loaded.in_cluster:
         return POD_NAMESPACE_FILE.read_text().strip() or None if POD_NAMESPACE_FILE.exists() else None
-    content = fields.get("kube_config")
-    if isinstance(content, Mapping):
-        content = json.dumps(content)
-    contexts, current = config.list_kube_config_contexts(
-        io.StringIO(content) if content else fields.get("kube_config_path")
-    )
-    wanted = fields.get("cluster_context")
-    chosen = current if wanted is None else next(context for context in contexts if context["name"] == wanted)
-    return chosen["context"].get("namespace") or None
+    return loaded.context.get("namespace") or None
 
 
 def _end_of(authorization: str) -> float | None:

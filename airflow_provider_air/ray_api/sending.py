@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
+from airflow_provider_air.addresses import is_bare
 from airflow_provider_air.errors import AirError, ClusterUnreachableError, ConfigurationError
 from airflow_provider_air.ray_api.requests import Answer, Call
 from airflow_provider_air.tls import context_for
@@ -39,6 +40,19 @@ def _options(transport: Transport, call: Call[Any]) -> dict[str, Any]:
         "timeout": httpx.Timeout(call.timeout_seconds, connect=_connect_seconds(call)),
         "extensions": {"sni_hostname": transport.tls_server_name} if transport.tls_server_name else None,
     }
+
+
+@contextmanager
+def _proxied(transport: Transport) -> Iterator[None]:
+    """Explain a proxy that httpx cannot use: SOCKS needs a package of its own, and a text may be no address."""
+    try:
+        yield
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        if transport.proxy is None:
+            raise
+        # A proxy, other than an address, may have a password in it.
+        told = f" {transport.proxy!r} cannot be used: {error}" if is_bare(transport.proxy) else " cannot be used"
+        raise ConfigurationError(f"The proxy{told}", where=transport.base_url, hint="Use http://host:port") from None
 
 
 def _connect_seconds(call: Call[Any]) -> float:
@@ -95,7 +109,9 @@ class Sender:
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
-        self._http = httpx.Client(verify=_tls(transport), trust_env=False, proxy=transport.proxy)
+        tls = _tls(transport)
+        with _proxied(transport):
+            self._http = httpx.Client(verify=tls, trust_env=False, proxy=transport.proxy)
 
     def close(self) -> None:
         """Close the connections."""
@@ -120,13 +136,15 @@ class AsyncSender:
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
-        self._http = httpx.AsyncClient(
-            verify=_tls(transport),
-            trust_env=False,
-            proxy=transport.proxy,
-            # Each request looks at all connections that are kept, whether they still live.
-            limits=httpx.Limits(max_connections=32, max_keepalive_connections=8),
-        )
+        tls = _tls(transport)
+        with _proxied(transport):
+            self._http = httpx.AsyncClient(
+                verify=tls,
+                trust_env=False,
+                proxy=transport.proxy,
+                # Each request looks at all connections that are kept, whether they still live.
+                limits=httpx.Limits(max_connections=32, max_keepalive_connections=8),
+            )
 
     async def aclose(self) -> None:
         """Close the connections."""

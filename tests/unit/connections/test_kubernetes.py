@@ -9,22 +9,26 @@ import ssl
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from kubernetes import client as kubernetes_client
 from kubernetes.config import incluster_config, kube_config
 
 from airflow_provider_air.clusters.kuberay.client import KubeClient
+from airflow_provider_air.connections import exec_plug_ins
 from airflow_provider_air.connections import kubernetes as module
 from airflow_provider_air.connections.airflow import AirflowConnections
 from airflow_provider_air.contracts.connections import KubernetesAccess, KubernetesServer
-from airflow_provider_air.errors import ConfigurationError, MissingExtraError, UnavailableError
+from airflow_provider_air.errors import AirError, ConfigurationError, MissingExtraError, UnavailableError
 from airflow_provider_air.ray_api.requests import Call
+from airflow_provider_air.waiting import wait_until
 from tests.unit.conftest import Connect
 
 TOKEN = "sesame-of-kube"
@@ -125,6 +129,7 @@ def test_the_context_and_the_namespace_are_the_connections_own(open_: Any) -> No
         {"in_cluster": True},
         {"in_cluster": True, "kube_config_path": "/nowhere/config"},
         {"kube_config": kubeconfig({"tokenFile": "/nowhere/token"})},
+        {"kube_config": kubeconfig({"token": TOKEN}, "https://me:pass@kube:6443")},
         {"kube_config": kubeconfig({"client-certificate": "/nowhere/cert", "client-key": "/nowhere/key"})},
     ],
 )
@@ -238,6 +243,37 @@ def test_a_proxy_of_the_environment_is_used_but_where_it_is_not_to_be(
 
     monkeypatch.setenv("NO_PROXY", "kube,localhost")
     assert access.server().proxy is None
+    # A kubeconfig's own is of this one server, as kubectl has it.
+    own: dict[str, Any] = {"proxy-url": "http://127.0.0.1:3129"}
+    assert open_(kube_config=kubeconfig({"token": TOKEN}, **own)).server().proxy == "http://127.0.0.1:3129"
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "127.0.0.1:1080", "http://[::1", "gopher://a"])
+@pytest.mark.parametrize("kept", ["kubeconfig", "environment"])
+def test_a_proxy_is_used_as_written_or_named(
+    open_: Any, monkeypatch: pytest.MonkeyPatch, proxy: str, kept: str
+) -> None:
+    own = {"proxy-url": proxy} if kept == "kubeconfig" else {}
+    if kept == "environment":
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+    access = open_(kube_config=kubeconfig({"token": TOKEN}, **own))
+
+    with pytest.raises(AirError) as caught, KubeClient(access, patience_seconds=0.0) as kube:
+        kube.send(Call("GET", "/version", lambda answer: answer))
+    if proxy == "127.0.0.1:1080":
+        assert isinstance(caught.value, UnavailableError)
+    else:
+        assert isinstance(caught.value, ConfigurationError)
+        assert repr(proxy) in str(caught.value)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://me:pass4word@127.0.0.1:1080", "http://me:pass4word@[::1"])
+def test_a_password_of_a_proxy_is_told_nobody(open_: Any, proxy: str) -> None:
+    own: dict[str, Any] = {"proxy-url": proxy}
+
+    with pytest.raises(ConfigurationError, match="The proxy cannot be used") as caught:
+        KubeClient(open_(kube_config=kubeconfig({"token": TOKEN}, **own))).send(Call("GET", "/version", lambda _: None))
+    assert "pass4word" not in "".join(traceback.format_exception(caught.value))
 
 
 PLUGIN = """
@@ -267,9 +303,99 @@ def test_an_exec_plug_in_gives_a_token_at_each_call(open_: Any, tmp_path: Path) 
 def test_an_exec_plug_in_that_fails_is_an_outage_and_nobody_asks_without_a_token(open_: Any, tmp_path: Path) -> None:
     (tmp_path / "plugin.py").write_text("raise SystemExit('the cloud is away')")
 
-    with pytest.raises(UnavailableError, match="exec plug-in"):
+    with pytest.raises(UnavailableError, match=r"exec plug-in .*\. the cloud is away"):
         open_(kube_config=kubeconfig(plugin(tmp_path / "plugin.py"))).server()
     assert open_(kube_config=kubeconfig({}, "http://127.0.0.1:8001")).server().headers == {}
+    with pytest.raises(UnavailableError, match="neither a token"):
+        open_(kube_config=kubeconfig({})).server()
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ("{}", "neither a token nor"),
+        ('{"clientCertificateData": "cert"}', "neither a token nor"),
+        ("[]", "neither a token nor"),
+        ("5", "failed"),
+        ("what", "failed"),
+    ],
+)
+def test_an_exec_plug_in_that_gives_nothing_is_an_outage(open_: Any, tmp_path: Path, status: str, told: str) -> None:
+    head = '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": '
+    (tmp_path / "plugin.py").write_text(f"print({head + status + '}'!r})")
+
+    with pytest.raises(UnavailableError, match=told):
+        open_(kube_config=kubeconfig(plugin(tmp_path / "plugin.py"))).server()
+
+
+def test_an_exec_plug_in_that_is_not_there_is_named(open_: Any) -> None:
+    exec_: dict[str, Any] = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "no-such-plug-in"}}
+
+    with pytest.raises(ConfigurationError, match="'no-such-plug-in' of the kubeconfig is not on this host"):
+        open_(kube_config=kubeconfig(exec_)).server()
+
+
+# Its child holds its output open, as a helper of a cloud's command line does.
+HANGING = """
+import pathlib, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+pathlib.Path({place!r}).write_text(str(child.pid))
+time.sleep(600)
+"""
+
+
+def test_an_exec_plug_in_that_hangs_ends_after_a_while_with_all_it_has_started_and_others_do_not_wait(
+    connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exec_plug_ins, "PATIENCE_SECONDS", 3.0)
+    (tmp_path / "plugin.py").write_text(HANGING.format(place=str(tmp_path / "child")))
+    connect("slow", conn_type="kubernetes", extra={"kube_config": kubeconfig(plugin(tmp_path / "plugin.py"))})
+    connect("good", conn_type="kubernetes", extra={"kube_config": kubeconfig({"token": TOKEN})})
+    slow, good = (AirflowConnections().open("kubernetes", name) for name in ("slow", "good"))
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(slow.server)
+        assert good.server().headers == {"Authorization": f"Bearer {TOKEN}"}
+        assert not waiting.done()
+        with pytest.raises(UnavailableError, match="it did not end within 3 s"):
+            waiting.result(timeout=60)
+    child = int((tmp_path / "child").read_text())
+    wait_until(lambda: not psutil.pid_exists(child) or None, what="the plug-in's child ends", timeout_seconds=60)
+
+
+def test_an_exec_plug_in_beside_its_kubeconfig_gives_what_ends(open_: Any, tmp_path: Path) -> None:
+    script = tmp_path / "give-token"
+    script.write_text(f"#!{sys.executable}\n" + PLUGIN.format(folder=str(tmp_path)))
+    script.chmod(0o755)
+    exec_: dict[str, Any] = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "./give-token"}}
+    (tmp_path / "config").write_text(json.dumps(kubeconfig(exec_)))
+
+    server = open_(kube_config_path=str(tmp_path / "config")).server()
+
+    assert server.headers == {"Authorization": "Bearer token-1"}
+    assert server.expires_at == 1893456000.0
+
+
+def test_a_token_that_stands_there_counts_rather_than_an_exec_plug_in(open_: Any) -> None:
+    user = {"token": TOKEN, "exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "no-such-plug-in"}}
+
+    assert open_(kube_config=kubeconfig(user)).server().headers == {"Authorization": f"Bearer {TOKEN}"}
+
+
+def test_a_user_may_act_as_another_one(open_: Any) -> None:
+    user: dict[str, Any] = {"token": TOKEN, "as": "robot", "as-groups": ["ml"]}
+
+    headers = open_(kube_config=kubeconfig(user)).server().headers
+
+    assert headers == {
+        "Authorization": f"Bearer {TOKEN}",
+        "Impersonate-User": "robot",
+        "Impersonate-Group": "ml",
+    }
+    with pytest.raises(ConfigurationError, match="several as-groups"):
+        open_(kube_config=kubeconfig({**user, "as-groups": ["ml", "ops"]})).server()
+    with pytest.raises(UnavailableError, match="neither a token"):
+        open_(kube_config=kubeconfig({"as": "robot"})).server()
 
 
 def test_tokens_and_passwords_are_masked_in_logs(open_: Any) -> None:
