@@ -13,15 +13,19 @@ _PLACE = re.compile(rf"{_ONE}(?:,{_ONE})*")
 # holds an @, for an address could be inside.
 _PLACEHOLDER = re.compile(
     r"\$?\{\{[^{}@]*\}\}|\$\{(?:[^{}@]|\$\{[^{}@]*\})+\}|\$\w+|\$\([^()@]*\)"
-    r"|\{[^{}@:/\s\"'`]*\}|%(?:\(\w+\))?s|\*{3}"
+    r"|\{[^{}@:/\s\"'`]*(?:[\[(][^{}@]*[\])])?\}|%(?:\(\w+\))?s|\*{3}"
 )
 _ANY = "\0"
-# Each address in a text, also one inside of another one.
-_ADDRESS = re.compile(r"(?<![A-Za-z0-9])(?=([A-Za-z0-9][A-Za-z0-9+.-]{0,31}://[^\s\"'`]*))")
+# Each address in a text, also one inside of another one. A quote is its end, but for one in a password.
+_ADDRESS = re.compile(
+    r"(?<![A-Za-z0-9])(?=([A-Za-z0-9][A-Za-z0-9+.-]{0,31}://(?:[^\s\"'`]|[\"'`](?![,;:+)\]}>])(?=\S*@))*))"
+)
 # Users that everybody knows: the first of Git, the others of package indexes, for whom a keyring has the password.
 _PUBLIC = "git|oauth2accesstoken|aws|VssSessionToken|__token__|_json_key(?:_base64)?"
+# A shell joins what is quoted.
+_QUOTES = r"[\"'`]*"
 # Credentials that show none: a placeholder as the password, or as the token, or a public user alone.
-_SHOWS_NONE = re.compile(rf"(?:(?<=://)|(?<!\S)(?://)?)(?:(?:[^\s:@/]*:)?{_ANY}+:?|(?:{_PUBLIC}):?)@")
+_SHOWS_NONE = re.compile(rf"(?:(?<=://)|(?<!\S)(?://)?)(?:(?:[^\s:@/]*:)?{_QUOTES}{_ANY}+{_QUOTES}:?|(?:{_PUBLIC}):?)@")
 
 
 def is_bare(url: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 # By which drivers tell what is no end of the author's code.
 OWN_EXIT_CODES = (EXIT_CONFIGURATION, EXIT_UNAVAILABLE, EXIT_NOT_AFTER)
 # Scheme and host of an address without credentials, which are refused where addresses are read.
-HOST = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^/\s@\"']+(?![^/\s\"']*@)")
+HOST = re.compile(
+    r"\b[A-Za-z][A-Za-z0-9+.-]*://(?:[\w.-]+|\[[\w.:]+\])(?::\d+)?(?=[/?#;,\s\"'`)\]}>]|$)(?![^/\s\"']*@)"
+)
 
 ELSEWHERE = "Read it inside the job from a secret store, a mounted file, or the cluster's environment"
 
@@ -89,6 +92,7 @@ def check_sent(job: PreparedJob) -> None:
     sent = job.submission.to_api()
     # The names of DAG and task are no secrets, whatever somebody took for a password.
     del sent["submission_id"]
+    sent["entrypoint"] = [sent["entrypoint"], *_words(sent["entrypoint"])]
     sent["metadata"] = {name: value for name, value in sent["metadata"].items() if name not in OUR_METADATA}
     environment = dict(sent.get("runtime_env") or {})
     variables = dict(environment.get("env_vars") or {})
@@ -126,6 +130,14 @@ def check_secrets(fields: Mapping[str, Any]) -> None:
                     "can list jobs",
                     hint=f"Write ${{NAME}} in the place of it, as a variable that the cluster has. {ELSEWHERE}",
                 )
+
+
+def _words(command: str) -> list[str]:
+    """Give a command's words as its shell reads them: quotes hide what is in them; none where they do not close."""
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return []
 
 
 def redacted(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -81,6 +81,10 @@ def test_what_is_none_passes(url: str) -> None:
         "{{ url or 'https://me:sesame@host' }}",
         "{url: https://me:sesame@host}",
         "http://me:ses/ame@${HOST}",
+        "https://me:ses'ame@index/simple",
+        "--dsn postgresql://me:ses`ame@db/x",
+        "postgresql://me:s\"e'same@db/x",
+        "f'postgresql://app:{pw}ses\"ame@db/x'",
     ],
 )
 def test_they_are_found_anywhere_in_a_text(text: str) -> None:
@@ -105,6 +109,9 @@ def test_they_are_found_anywhere_in_a_text(text: str) -> None:
         "mongodb://app:${PW}@h1:27017,h2:27017/db?x=a@b",
         "f'postgresql://app:{pw}@db/x' f'http://{host}:{port}/a@b'",
         "f'postgresql://app:{os.environ[\"PW\"]}@db/x'",
+        "f\"postgresql://app:{os.environ.get('PW', '')}@db/x\" 'postgresql://app:'+pw+'@db/x'",
+        "curl 'https://me:'$PW'@host' https://me:\"$PW\"@host 'https://'$TOKEN'@host'",
+        "['http://a:1','me@host'] {'a':'http://a:1'};'me@host' (`http://a:1`)@x {\"a\":\"http://a:1\",\"b\":\"me@host\"}",
         "'postgresql://app:{}@db/x'.format(pw), 'postgresql://app:%s@db/x' % pw, 'postgresql://%(user)s:%(pw)s@db/x'",
         "redis://:{{pw}}@h redis://:{{ var.value.pw }}@h https://me:${{ secrets.pw }}@h",
         "postgresql://app:***@db/x",

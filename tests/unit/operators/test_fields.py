@@ -22,6 +22,7 @@ from airflow_provider_air.operators.submit import RaySubmitJobOperator
 from airflow_provider_air.operators.train import RayTrainOperator
 from airflow_provider_air.operators.tune import RayTuneOperator
 from airflow_provider_air.ray_api.models import JobSubmission
+from airflow_provider_air.workloads.entrypoint import command_of
 from airflow_provider_air.workloads.smoke import SmokeTest
 from tests.fakes.task_context import Store, task_context
 from tests.given_code import Templated
@@ -116,6 +117,39 @@ def test_what_is_sent_is_looked_through_but_for_the_names_of_task_and_attempt() 
         check_sent(
             PreparedJob(JobSubmission("x", "true"), rollout={"applications": [{"args": {"token": "sesame-1234"}}]})
         )
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "jdbc:sqlserver://db:1433;user=sa;password={}",
+        "https://hooks.example.com?token={}",
+        "https://hooks.example.com#{}",
+        "redis://cache:6379,password={}",
+        "amqp://[::1]:5672?password={}",
+        "redis://cache:{}",
+    ],
+)
+def test_a_secret_right_behind_a_host_is_no_part_of_its_name(address: str) -> None:
+    mask_secret("sesame-1234")
+    shown = address.format("sesame-1234")
+
+    for submission in (
+        JobSubmission("x", f"run {shown}"),
+        JobSubmission("x", "true", {"env_vars": {"URI": shown}}),
+    ):
+        with pytest.raises(ConfigurationError, match="holds a secret"):
+            check_sent(PreparedJob(submission))
+
+
+def test_quotes_hide_nothing_in_a_list_of_words() -> None:
+    mask_secret("it's-sesame")
+
+    for words, found in ((["run", "it's-sesame"], "a secret"), (["run", "https://me:it's@index"], "an address")):
+        with pytest.raises(ConfigurationError, match=f"'entrypoint' holds {found}"):
+            check_sent(PreparedJob(JobSubmission("x", command_of(words))))
+    check_sent(PreparedJob(JobSubmission("x", command_of(["run", "it's", "https://me:${TOKEN}@index"]))))
+    check_sent(PreparedJob(JobSubmission("x", "cat <<END\nit's\nEND")))
 
 
 @pytest.mark.parametrize("limit", [0, -1, True, "2", 1.5])
@@ -292,6 +326,7 @@ def test_a_weak_password_is_no_secret_where_it_names_a_host_or_an_owner() -> Non
         "AIR_CONTEXT": "AIRFLOW_CTX_DAG_OWNER",
         "AIRFLOW_CTX_DAG_OWNER": "airflow-pw",
         "MLFLOW_TRACKING_URI": "http://airflow-pw:5000/path",
+        "SERVERS": '{"a":"http://airflow-pw:5000","b":"redis://airflow-pw"} grpc://airflow-pw:80,other:80',
     }
 
     check_sent(PreparedJob(JobSubmission("x", "true", {"env_vars": variables})))
