@@ -58,7 +58,7 @@ def metrics_section(
         "series": {key: curve(series[key], MOST_POINTS) for key in chosen},
         "before": _before(before, chosen),
         "x_label": text(history.get("x_label"), 40) or "step",
-        "cut": {key: number for key, number in {"series": left_out, "points": cut.get("points")}.items() if number}
+        "cut": {key: many for key, many in {"series": left_out, "points": count(cut.get("points"))}.items() if many}
         or None,
     }
 
@@ -97,7 +97,9 @@ def batch_section(history: Mapping[str, Any]) -> dict[str, Any] | None:
     numbers = ("rows", "total_rows", "blocks", "total_blocks", "rows_per_second")
     known = {key: number(told.get(key)) for key in numbers}
     rows, total, rate = known["rows"], known["total_rows"], known["rows_per_second"]
-    left = (total - rows) / rate if rows is not None and total is not None and rate and total > rows else None
+    left = None
+    if rows is not None and total is not None and total > rows and rate is not None and rate > 0:
+        left = number((total - rows) / rate)
     return {**known, "seconds_left": left, "series": curve(told.get("rate"), MOST_POINTS)}
 
 

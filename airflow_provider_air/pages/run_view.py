@@ -16,7 +16,7 @@ from airflow_provider_air.pages.attempts import (
     task_head,
     timeline_section,
 )
-from airflow_provider_air.pages.lenient import epoch, mapping, name
+from airflow_provider_air.pages.lenient import epoch, mapping, name, number
 from airflow_provider_air.pages.summary import HOURS, Span, hours_of
 from airflow_provider_air.pages.task_view import is_ours
 
@@ -88,7 +88,7 @@ def phase(documents: TaskDocuments) -> str:
 def total(values: Iterable[float | None]) -> float | None:
     """Add up what is known; None where nothing is."""
     known = [value for value in values if value is not None]
-    return sum(known) if known else None
+    return number(sum(known)) if known else None
 
 
 def _clusters(told: Sequence[Told], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -63,4 +63,4 @@ def hours_of(spans: Iterable[Span]) -> float | None:
     for since, end, amount in known:
         counted += amount * max(0.0, end - max(since, until))
         until = max(until, end)
-    return counted / 3600 if known else None
+    return number(counted / 3600) if known else None

@@ -99,7 +99,16 @@ def answer_whole(view: Mapping[str, Any], known: Iterable[str] = ()) -> Response
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+    """Give JSON that browsers read: null for a number that is not finite, ``?`` for what is no character."""
+    try:
+        return _text(value).encode()
+    except ValueError:
+        # Views hold no such thing; where one does, it costs nobody a page that others share.
+        return _text(json.loads(json.dumps(value), parse_constant=lambda word: None)).encode(errors="replace")
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
 class SectionCache:

@@ -72,6 +72,22 @@ def test_thousands_of_other_tasks_hide_no_ray_task_of_a_run(site: AirflowSite, m
     assert (len(view["tasks"]), view["cut"]) == (4, 2)
 
 
+def test_a_history_with_numbers_beyond_all_numbers_costs_nobody_a_page(site: AirflowSite) -> None:
+    damaged = {
+        "resources": [[1.0, {"CPU total": 1e308}], [1e5, {"CPU total": 1e308}]],
+        "series": {"loss": [[1, 2.0]]},
+        "cut": {"points": float("inf"), "series": "\ud800"},
+        "batch": {"rows": 1, "total_rows": 1e300, "rows_per_second": 1e-10},
+    }
+    task = site.add_task("damaged", state="success")
+    task.set("air_ledger", ledger(cluster={**OWN, "name": "damaged-1"}))
+    task.keep("air_history", {**kept(), **damaged})
+    client = site.client("viewer")
+    for path in ("api/clusters", "api/run/damaged/r", "api/task/damaged/r/t/-1", "report/damaged/r/t/-1"):
+        assert client.get(f"/air/{path}").status_code == 200, path
+    assert client.get("/air/api/run/damaged/r").json()["cpu_hours"] is None
+
+
 def test_what_is_not_read_yet_comes_with_the_next_requests(site: AirflowSite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider_air.plugin.listing.MOST_SUMMARIES", 2)
     for number in range(5):

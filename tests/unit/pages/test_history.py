@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from airflow_provider_air.pages.history import MOST_POINTS, history_sections
 from tests.unit.pages.documents import history
 
@@ -37,7 +41,28 @@ def test_rows_left_are_counted_by_the_rate() -> None:
     section = history_sections(told)["batch"]
     assert section["seconds_left"] == 5.0
     assert section["series"] == {"x": [1.0, 6.0], "y": [0, 50]}
-    assert history_sections({"batch": {"rows": 5, "rows_per_second": 0}})["batch"]["seconds_left"] is None
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"rows": 5, "rows_per_second": 1},
+        {"rows": 5, "total_rows": 100, "rows_per_second": 0},
+        {"rows": 1, "total_rows": 100, "rows_per_second": -5},
+        {"rows": 1, "total_rows": 1e300, "rows_per_second": 1e-10},
+    ],
+    ids=str,
+)
+def test_how_long_the_rows_left_take_may_be_not_known(told: dict[str, Any]) -> None:
+    assert history_sections({"batch": told})["batch"]["seconds_left"] is None
+
+
+@pytest.mark.parametrize(
+    ("points", "shown"), [(7, {"points": 7}), (0, None), ("\ud800", None), (float("inf"), None)], ids=ascii
+)
+def test_how_many_points_are_left_out_is_a_number_or_nothing(points: Any, shown: Any) -> None:
+    told = {"series": {"loss": [[1, 2.0]]}, "cut": {"points": points}}
+    assert history_sections(told)["metrics"]["cut"] == shown
 
 
 def test_resources_share_one_time_axis() -> None:

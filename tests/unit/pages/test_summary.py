@@ -33,6 +33,10 @@ def test_what_nobody_saw_is_not_known() -> None:
     assert hours_of(summary_of({"resources": [["x", {}], 5]})["had"]["cpu_hours"]) is None
 
 
+def test_hours_that_no_number_holds_are_not_known() -> None:
+    assert hours_of([(0.0, 1e5, 1e308)]) is None
+
+
 def test_last_values_are_those_of_the_curves() -> None:
     history = {"series": {"loss": [[1, 3.0], [2, 1.0]], "nan": [[1, None]], "odd": "x", "none": []}}
     assert summary_of(history)["last"] == {"loss": 1.0, "nan": None, "odd": None, "none": None}

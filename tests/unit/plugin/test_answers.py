@@ -41,9 +41,18 @@ def test_of_a_view_that_the_browser_has_no_more_than_its_hash_is_sent() -> None:
     assert (changed["cut"], changed["hash"] == first["hash"]) == (1, False)
 
 
-def test_what_is_no_number_is_no_answer() -> None:
-    with pytest.raises(ValueError, match="JSON"):
-        answer_whole({"a": float("nan")})
+@pytest.mark.parametrize(
+    ("odd", "sent"),
+    [
+        (float("nan"), None),
+        ([1.5, float("-inf"), {"ä": float("inf")}], [1.5, None, {"ä": None}]),
+        ({"a\ud800": "ä\udfff"}, {"a?": "ä?"}),
+    ],
+    ids=ascii,
+)
+def test_what_no_browser_reads_costs_nobody_the_page(odd: Any, sent: Any) -> None:
+    assert told(answer_whole({"clusters": odd, "cut": 0}))["clusters"] == sent
+    assert told(answer(encoded({"a": odd}), []))["sections"] == {"a": sent}
 
 
 def test_what_is_kept_is_made_once_and_the_longest_unused_goes_first() -> None:
