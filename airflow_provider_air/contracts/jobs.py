@@ -112,12 +112,14 @@ class PreparedJob:
 
     :param staged: packages that go to the request's ``code_uri`` instead
     :param rollout: as in the request
+    :param context_names: the environment variables of the request's ``context_env`` that the job gets
     """
 
     submission: JobSubmission
     packages: tuple[Package, ...] = ()
     staged: tuple[Package, ...] = ()
     rollout: Mapping[str, Any] | None = None
+    context_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

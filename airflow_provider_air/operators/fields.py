@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.addresses import are_bare, is_proxy
 from airflow_provider_air.contracts.names import OUR_METADATA
-from airflow_provider_air.drivers.wire.names import CONTEXT, EXIT_CONFIGURATION, EXIT_NOT_AFTER, EXIT_UNAVAILABLE
+from airflow_provider_air.drivers.wire.names import EXIT_CONFIGURATION, EXIT_NOT_AFTER, EXIT_UNAVAILABLE
 from airflow_provider_air.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -90,13 +90,13 @@ def check_sent(job: PreparedJob) -> None:
     :raises ConfigurationError: something holds one; the message says where, not the value
     """
     sent = job.submission.to_api()
-    # The names of DAG and task are no secrets, whatever somebody took for a password.
+    # The names of DAG, task and owner are no secrets, whatever somebody took for a password.
     del sent["submission_id"]
     sent["entrypoint"] = [sent["entrypoint"], *_words(sent["entrypoint"])]
     sent["metadata"] = {name: value for name, value in sent["metadata"].items() if name not in OUR_METADATA}
     environment = dict(sent.get("runtime_env") or {})
     variables = dict(environment.get("env_vars") or {})
-    for name in str(variables.get(CONTEXT, "")).split(","):
+    for name in job.context_names:
         variables.pop(name, None)
     sent["runtime_env"] = {**environment, "env_vars": variables}
     check_secrets({**sent, "config": job.rollout})

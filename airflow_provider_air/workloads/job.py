@@ -83,7 +83,7 @@ def prepare(
     named = {**request.metadata, **metadata}
     submission = _submission(submission_id, entrypoint, environment, named, request.resources)
     _check_size(submission)
-    return PreparedJob(submission, tuple(packages), tuple(staged), request.rollout)
+    return PreparedJob(submission, tuple(packages), tuple(staged), request.rollout, tuple(context_env))
 
 
 def _submission(

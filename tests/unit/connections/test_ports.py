@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
+from airflow.sdk.log import mask_secret
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 
 from airflow_provider_air.connections.ports import (
@@ -115,6 +116,20 @@ def test_a_job_joins_the_trace_that_its_worker_records() -> None:
         told = environment_of(full_context())
 
     assert told["TRACEPARENT"] == f"00-{0xABC:032x}-{0xDEF:016x}-01"
+
+
+@pytest.mark.parametrize("records", [True, False])
+def test_an_owner_whose_name_somebody_took_for_a_password_is_no_secret(
+    head: FakeRayDashboard, connect: Connect, records: bool
+) -> None:
+    connect(host=head.url, password=head.token)
+    mask_secret("airflow-pw")
+    context = full_context(task=Told(owner="airflow-pw", email=None))
+
+    deferred(RaySubmitJobOperator(task_id="train", entrypoint="true", records=records, **DEFERS), context)
+
+    (job,) = head.jobs.values()
+    assert (job.runtime_env or {})["env_vars"]["AIRFLOW_CTX_DAG_OWNER"] == "airflow-pw"
 
 
 def test_the_jobs_environment_has_it_and_the_authors_own_wins(head: FakeRayDashboard, connect: Connect) -> None:

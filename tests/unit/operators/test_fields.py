@@ -323,13 +323,14 @@ def test_whatever_a_person_would_template_can_be(kind: type[BaseOperator]) -> No
 def test_a_weak_password_is_no_secret_where_it_names_a_host_or_an_owner() -> None:
     mask_secret("airflow-pw")
     variables = {
-        "AIR_CONTEXT": "AIRFLOW_CTX_DAG_OWNER",
         "AIRFLOW_CTX_DAG_OWNER": "airflow-pw",
         "MLFLOW_TRACKING_URI": "http://airflow-pw:5000/path",
         "SERVERS": '{"a":"http://airflow-pw:5000","b":"redis://airflow-pw"} grpc://airflow-pw:80,other:80',
     }
 
-    check_sent(PreparedJob(JobSubmission("x", "true", {"env_vars": variables})))
+    check_sent(
+        PreparedJob(JobSubmission("x", "true", {"env_vars": variables}), context_names=("AIRFLOW_CTX_DAG_OWNER",))
+    )
     for shown in ("http://mlflow:5000/airflow-pw", "http://airflow-pw@mlflow:5000", "airflow-pw"):
         with pytest.raises(ConfigurationError, match=r"env_vars\.URI"):
             check_sent(PreparedJob(JobSubmission("x", "true", {"env_vars": {"URI": shown}})))
