@@ -10,7 +10,7 @@ import json
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
 from airflow._shared.state import TaskScope
 from airflow.api_fastapi.common.db.common import SessionDep
@@ -19,11 +19,12 @@ from airflow.configuration import conf
 from airflow.models.taskinstance import TaskInstance
 from airflow.state.metastore import MetastoreBackend
 from fastapi import APIRouter, Depends, HTTPException, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
 from airflow_provider_air.pages.lenient import mapping
 from airflow_provider_air.plugin.access import CHANGES_TASK, same_origin
+from airflow_provider_air.plugin.bodies import body_of
 from airflow_provider_air.plugin.paths import TASK, TaskPathDep
 from airflow_provider_air.plugin.reading import TaskPath, loaded, where_is
 from airflow_provider_air.runs.choices import CHOICE_KEY, UNHEARD_SECONDS
@@ -46,15 +47,18 @@ class ClearOutcome(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    at: float
+    at: float = Field(allow_inf_nan=False)
     is_cleared: bool
+
+
+CHOICE, OUTCOME = body_of(ClearChoice), body_of(ClearOutcome)
 
 
 @router.post(
     f"/api/clear-choice{TASK}",
-    dependencies=[CHANGES_TASK, Depends(same_origin), Depends(action_logging("ray_clear_choice"))],
+    dependencies=[CHANGES_TASK, Depends(same_origin), CHOICE, Depends(action_logging("ray_clear_choice"))],
 )
-def clear_choice(path: TaskPathDep, choice: ClearChoice, session: SessionDep) -> dict[str, float]:
+def clear_choice(path: TaskPathDep, choice: Annotated[ClearChoice, CHOICE], session: SessionDep) -> dict[str, float]:
     """
     Write down, in the task's state store, whether the task begins afresh or resumes once it is cleared.
 
@@ -78,9 +82,9 @@ def clear_choice(path: TaskPathDep, choice: ClearChoice, session: SessionDep) ->
 @router.post(
     f"/api/clear-outcome{TASK}",
     status_code=204,
-    dependencies=[CHANGES_TASK, Depends(same_origin), Depends(action_logging("ray_clear_outcome"))],
+    dependencies=[CHANGES_TASK, Depends(same_origin), OUTCOME, Depends(action_logging("ray_clear_outcome"))],
 )
-def clear_outcome(path: TaskPathDep, outcome: ClearOutcome, session: SessionDep) -> Response:
+def clear_outcome(path: TaskPathDep, outcome: Annotated[ClearOutcome, OUTCOME], session: SessionDep) -> Response:
     """Have a choice count for as long as the cleared task waits; or take it back, since the task is not cleared."""
     scope = _scope(path)
     told = mapping(loaded(MetastoreBackend().get(scope, CHOICE_KEY, session=session)))

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exception_handlers import http_exception_handler
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
 from airflow_provider_air.plugin import actions_api, cluster_requests_api, lists_api, pages, report_api, task_api
+from airflow_provider_air.plugin.bodies import wrong_request
 from airflow_provider_air.plugin.headers import SafeHeaders
 from airflow_provider_air.plugin.shell import notice
 
@@ -39,6 +41,7 @@ def fastapi_app() -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refusal)
+    app.add_exception_handler(RequestValidationError, wrong_request)
     return app
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep
@@ -26,6 +26,7 @@ from airflow_provider_air.contracts.clusters import ClusterRef, ClusterRequest
 from airflow_provider_air.errors import ProtocolError
 from airflow_provider_air.pages.attempts import attempts_of
 from airflow_provider_air.plugin.access import CHANGES_TASK, readable_dags, same_origin, with_changeable_tasks
+from airflow_provider_air.plugin.bodies import body_of
 from airflow_provider_air.plugin.listing import COLUMNS, path_of, read_alive, read_many
 from airflow_provider_air.plugin.paths import TASK, TaskPathDep
 from airflow_provider_air.plugin.reading import TaskPath, where_is
@@ -47,11 +48,16 @@ class Wish(BaseModel):
     seconds: float = Field(default=0.0, ge=0.0, le=LONGEST_SECONDS, allow_inf_nan=False)
 
 
+WISH = body_of(Wish)
+
+
 @router.post(
     f"/api/cluster-request{TASK}",
-    dependencies=[CHANGES_TASK, Depends(same_origin), Depends(action_logging("ray_cluster_request"))],
+    dependencies=[CHANGES_TASK, Depends(same_origin), WISH, Depends(action_logging("ray_cluster_request"))],
 )
-def cluster_request(path: TaskPathDep, wish: Wish, session: SessionDep, user: GetUserDep) -> dict[str, int]:
+def cluster_request(
+    path: TaskPathDep, wish: Annotated[Wish, WISH], session: SessionDep, user: GetUserDep
+) -> dict[str, int]:
     """
     Ask something of the cluster that a task instance uses or made, of all who wait on it and of the task that made it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -87,6 +88,55 @@ def test_who_may_not_see_the_dag_is_told_nothing(
     assert answer.status_code == 403
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "canary" not in answer.text
+
+
+NO_WORDS = (
+    b"",
+    b"{",
+    b"null",
+    b"[" * 100_000,
+    b"\xff\xfe",
+    b'"\\ud800"',
+    b'{"action": "\\ud800"}',
+    b'{"action": "extend", "seconds": NaN}',
+    b'{"action": "end", "seconds": 1e999}',
+    b'{"at": NaN, "is_cleared": true}',
+    b'{"at": 1e999, "is_cleared": false}',
+    b'{"on_clear": {"a": NaN}}',
+    b'{"x\\ud800": 1}',
+    '{"ä": 1}'.encode(),
+)
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/x-www-form-urlencoded", None])
+@pytest.mark.parametrize("path", WORDS)
+def test_what_is_no_word_is_told_so_without_an_echo(site: AirflowSite, path: str, kind: str | None) -> None:
+    headers = {} if kind is None else {"content-type": kind}
+    client = site.client("op", headers=headers)
+    for body in NO_WORDS:
+        answer = client.request("POST", f"/air/api/{path}/guarded/r/t/-1", content=body)
+        assert answer.status_code == 422, body
+        assert answer.content.isascii()
+        assert [set(wrong) for wrong in answer.json()["detail"]] == [{"loc", "msg"}] * len(answer.json()["detail"])
+
+
+@pytest.mark.parametrize("path", WORDS)
+def test_a_word_counts_as_json_alone(site: AirflowSite, path: str) -> None:
+    word, client = json.dumps(WORDS[path]), site.client("op")
+    for kind in ("text/plain", "text/plain; application/json"):
+        headers = {"content-type": kind}
+        answer = client.request("POST", f"/air/api/{path}/guarded/r/t/-1", content=word, headers=headers)
+        assert answer.status_code == 422
+
+
+@pytest.mark.parametrize(("who", "status"), [(None, 401), ("viewer", 403)])
+@pytest.mark.parametrize("path", WORDS)
+def test_who_may_not_ask_is_told_that_whatever_the_word_is(
+    site: AirflowSite, path: str, who: str | None, status: int
+) -> None:
+    client = site.client(who, headers={"content-type": "application/json"})
+    for body in NO_WORDS:
+        assert client.request("POST", f"/air/api/{path}/guarded/r/t/-1", content=body).status_code == status
 
 
 @pytest.mark.parametrize("role", ["viewer", "user", "op"])
