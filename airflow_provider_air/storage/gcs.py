@@ -231,12 +231,6 @@ class GcsBucket:
                 where=where,
                 hint="Create it, or correct the storage's root",
             ) from error
-        except exceptions.Forbidden as error:
-            raise ConfigurationError(
-                f"Google Cloud Storage denies access: {error.message}",
-                where=where,
-                hint="Allow list, read and write there",
-            ) from error
         except GoogleAuthError as error:
             if may_pass(error):
                 raise UnavailableError(f"Google does not answer: {error}", where=where, hint=_IF_IT_STAYS) from error
@@ -247,6 +241,12 @@ class GcsBucket:
             if may_pass(error):
                 raise UnavailableError(
                     f"Google Cloud Storage failed: {error.message}", where=where, hint=_IF_IT_STAYS
+                ) from error
+            if isinstance(error, exceptions.Forbidden):
+                raise ConfigurationError(
+                    f"Google Cloud Storage denies access: {error.message}",
+                    where=where,
+                    hint="Allow list, read and write there",
                 ) from error
             raise ConfigurationError(
                 f"Google Cloud Storage refuses: {error.message}", where=where, hint="Correct the storage's root"

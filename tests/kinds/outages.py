@@ -9,13 +9,18 @@ themselves where these are installed here; the texts are what those said to a se
 from __future__ import annotations
 
 import errno
+import gzip
 import importlib
+import io
+import lzma
 import socket
 import ssl
 import urllib.error
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.message import Message
+from pathlib import Path
 from typing import Any
 
 from airflow_provider_air.drivers.wire.error_kinds import EXPIRED, MISTAKE, OUTAGE
@@ -96,8 +101,14 @@ def expired(**errors: Callable[[], BaseException]) -> dict[str, Raised]:
 def _opened(uri: str) -> BaseException:
     import pyarrow.fs
 
-    pyarrow.fs.FileSystem.from_uri(uri)
-    raise AssertionError(f"{uri} can be opened")
+    filesystem, path = pyarrow.fs.FileSystem.from_uri(uri)
+    return _done(filesystem.open_input_file, path)
+
+
+def _done(call: Callable[..., Any], *arguments: Any) -> BaseException:
+    """Give what a call raises."""
+    call(*arguments)
+    raise AssertionError("it was done")
 
 
 def _arrow_s3(what: str) -> OSError:
@@ -119,10 +130,11 @@ def _botocore(name: str, **fields: Any) -> BaseException:
     return error
 
 
-def _google(name: str) -> BaseException:
+def _google(name: str, reason: str | None = None) -> BaseException:
     import google.api_core.exceptions
 
-    error: BaseException = getattr(google.api_core.exceptions, name)("a message")
+    errors = [{"reason": reason, "domain": "usageLimits"}] if reason else ()
+    error: BaseException = getattr(google.api_core.exceptions, name)("a message", errors=errors)
     return error
 
 
@@ -159,8 +171,64 @@ def _sql(name: str, text: str = "a message") -> BaseException:
 def _sqlite(statement: str, place: str = ":memory:") -> BaseException:
     import sqlite3
 
-    sqlite3.connect(place).execute(statement)
-    raise AssertionError("it was run")
+    database = sqlite3.connect(place)
+    database.execute("CREATE TEMP TABLE t (id int)")
+    return _done(database.execute, statement)
+
+
+def _sqlite_by(library: str) -> BaseException:
+    """Give what SQLAlchemy or pandas makes of a function that SQLite does not know."""
+    import pandas
+    import sqlalchemy
+
+    with sqlalchemy.create_engine("sqlite://").connect() as connection:
+        if library == "pandas":
+            return _done(pandas.read_sql, "SELECT median_of(1)", connection.connection.driver_connection)
+        return _done(connection.execute, sqlalchemy.text("SELECT median_of(1)"))
+
+
+def _sqlite_says(text: str) -> BaseException:
+    """Give an error of SQLite as Python 3.9 and 3.10 have it, without its number."""
+    import sqlite3
+
+    return sqlite3.OperationalError(text)
+
+
+def _parquet(change: Callable[[bytes], bytes], codec: str = "snappy") -> BaseException:
+    """Read a file of parquet whose bytes have been changed."""
+    import pyarrow
+    import pyarrow.parquet
+
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table({"a": list(range(1000))}), file, compression=codec)
+    return _done(pyarrow.parquet.read_table, pyarrow.BufferReader(change(file.getvalue())))
+
+
+def _packed(codec: str, content: bytes = b"a,b\n1,2\n") -> BaseException:
+    """Read as a packed CSV file what is none."""
+    import pyarrow
+
+    return _done(pyarrow.CompressedInputStream(pyarrow.BufferReader(content), codec).read)
+
+
+def _orc(content: bytes) -> BaseException:
+    import pyarrow
+    import pyarrow.orc
+
+    return _done(pyarrow.orc.ORCFile, pyarrow.BufferReader(content))
+
+
+def _header() -> BaseException:
+    import requests
+
+    return _done(lambda: requests.get("http://127.0.0.1:1", headers={"Authorization": "Bearer token\n"}))
+
+
+def _answer_without_a_text() -> BaseException:
+    """Give an error whose text cannot be had, of an answer 503."""
+    import aiohttp
+
+    return aiohttp.ClientResponseError(None, (), status=503)  # type: ignore[arg-type]
 
 
 def _feast(name: str, *arguments: Any, because: BaseException | None = None) -> BaseException:
@@ -255,7 +323,12 @@ ERRORS = [
             column=lambda: _sql("UndefinedColumn"),
             schema=lambda: _sql("InvalidSchemaName"),
             table_of_SQLite=lambda: _sqlite("SELECT * FROM nowhere"),
+            column_of_SQLite=lambda: _sqlite("SELECT colour FROM t"),
             folder_of_SQLite=lambda: _sqlite("SELECT 1", "/nowhere/at/all.db"),
+            file_read_by_DuckDB=lambda: __import__("duckdb").sql("SELECT * FROM '/nowhere/*.parquet'"),
+            name_that_is_too_long=lambda: _done(Path("x" * 300).touch),
+            name_that_is_too_long_for_Arrow=lambda: _opened("file:///" + "x" * 300),
+            link_to_itself=lambda: _os(errno.ELOOP),
             database=lambda: _sql("OperationalError", 'connection failed: FATAL:  database "x" does not exist'),
             feature_service=lambda: _feast("FeatureServiceNotFoundException", "delay_v1", "flights"),
             registry_bucket=lambda: _feast("S3RegistryBucketNotExist", "b", because=_aws("404", 404)),
@@ -273,9 +346,14 @@ ERRORS = [
             denied_by_Google=lambda: PermissionError(errno.EACCES, GCS.format("PERMISSION_DENIED")),
             denied_by_botocore=lambda: _aws("AccessDenied", 403),
             forbidden_by_Google=lambda: _google("Forbidden"),
+            forbidden_by_Google_with_a_reason=lambda: _google("Forbidden", "accessDenied"),
             no_AWS_credentials=lambda: _botocore("NoCredentialsError"),
             no_Google_credentials=lambda: _google_auth("DefaultCredentialsError"),
             folder_of_another_user=lambda: PermissionError(errno.EACCES, "Permission denied: '/data'"),
+            file_system_to_read_alone=lambda: _os(errno.EROFS),
+            database_to_read_alone=lambda: _sqlite_says("attempt to write a readonly database"),
+            header_that_requests_refuses=_header,
+            header_that_httpx_refuses=lambda: __import__("httpx").LocalProtocolError("Illegal header value"),
             password=lambda: _sql("OperationalError", 'FATAL:  password authentication failed for user "feast"'),
             password_with_a_state=lambda: _sql("InvalidPassword"),
             right_to_a_table=lambda: _sql("InsufficientPrivilege"),
@@ -297,6 +375,42 @@ ERRORS = [
             build_without_Azure=lambda: NotImplementedError("not built with Azure"),
             format_of_a_file=lambda: __import__("pyarrow").ArrowInvalid("Parquet magic bytes not found in footer"),
             format_read_by_a_task=lambda: _in_a_task(ValueError("no parquet")),
+            footer_of_a_parquet_file=lambda: _parquet(lambda raw: raw[:-60] + b"\x0f" * 52 + raw[-8:]),
+            pages_of_a_parquet_file=lambda: _parquet(lambda raw: raw[:30] + b"\xff" * 300 + raw[330:]),
+            pages_packed_by_gzip=lambda: _parquet(lambda raw: raw[:40] + b"\xff" * 300 + raw[340:], "gzip"),
+            pages_packed_by_zstd=lambda: _parquet(lambda raw: raw[:40] + b"\xff" * 300 + raw[340:], "zstd"),
+            pages_packed_by_brotli=lambda: _parquet(lambda raw: raw[:40] + b"\xff" * 300 + raw[340:], "brotli"),
+            encrypted_parquet=lambda: _parquet(lambda raw: b"PARE" + raw[4:-4] + b"PARE"),
+            no_gz=lambda: _packed("gzip"),
+            no_bz2=lambda: _packed("bz2"),
+            no_zstd=lambda: _packed("zstd", b"abc" * 10),
+            no_lz4=lambda: _packed("lz4", b"abc" * 10),
+            half_of_a_gz=lambda: _packed("gzip", gzip.compress(b"a,b\n" + b"1,2\n" * 1000)[:40]),
+            no_ORC=lambda: _orc(b"abcdefghijk"),
+            an_empty_ORC=lambda: _orc(b"\x03" * 20),
+            no_gz_read_by_Python=lambda: _done(gzip.decompress, b"abcdef"),
+            no_xz=lambda: _done(lzma.decompress, b"abcdef"),
+            no_zip=lambda: _done(zipfile.ZipFile, io.BytesIO(b"abcdef")),
+            no_image=lambda: __import__("PIL.Image").Image.open(io.BytesIO(b"abc")),
+            written_though_open_to_read=lambda: _done(io.BufferedReader(io.BytesIO()).write, b"x"),
+            function_of_SQLite=lambda: _sqlite("SELECT median_of(1)"),
+            ambiguous_column_of_SQLite=lambda: _sqlite("SELECT id FROM t AS a, t AS b"),
+            token_of_SQLite=lambda: _sqlite("SELECT @"),
+            half_a_query_of_SQLite=lambda: _sqlite("SELECT"),
+            number_of_columns_of_SQLite=lambda: _sqlite("SELECT 1 UNION SELECT 1, 2"),
+            number_of_values_of_SQLite=lambda: _sqlite("INSERT INTO t VALUES (1, 2)"),
+            aggregate_of_SQLite=lambda: _sqlite("SELECT sum(sum(id)) FROM t"),
+            order_of_SQLite=lambda: _sqlite("SELECT id FROM t ORDER BY 5"),
+            function_of_SQLite_told_by_SQLAlchemy=lambda: _sqlite_by("SQLAlchemy"),
+            function_of_SQLite_told_by_pandas=lambda: _sqlite_by("pandas"),
+            function_of_SQLite_on_Python_3_9=lambda: _sqlite_says("no such function: median_of"),
+            ambiguous_column_on_Python_3_9=lambda: _sqlite_says("ambiguous column name: id"),
+            token_on_Python_3_9=lambda: _sqlite_says('unrecognized token: "@"'),
+            half_a_query_on_Python_3_9=lambda: _sqlite_says("incomplete input"),
+            number_of_columns_on_Python_3_9=lambda: _sqlite_says(
+                "SELECTs to the left and right of UNION do not have the same number of result columns"
+            ),
+            number_of_values_on_Python_3_9=lambda: _sqlite_says("table t has 1 columns but 2 values were supplied"),
             syntax=lambda: _sql("SyntaxError"),
             syntax_told_by_pandas=lambda: _by_pandas("SyntaxError"),
             division=lambda: _sql("DivisionByZero"),
@@ -333,9 +447,23 @@ ERRORS = [
             boto_is_over_its_limit=lambda: _aws("RequestLimitExceeded", 400),
             boto_has_another_clock=lambda: _aws("RequestTimeTooSkewed", 403),
             boto_HEAD_is_told_503=lambda: _aws("503", 503),
+            boto_is_throttled_by_SQS=lambda: _aws("RequestThrottled", 403),
+            boto_is_over_its_bandwidth=lambda: _aws("BandwidthLimitExceeded", 400),
+            boto_is_over_its_limit_of_Kinesis=lambda: _aws("LimitExceededException", 400),
+            boto_asks_while_another_request_goes_on=lambda: _aws("PriorRequestNotComplete", 400),
+            boto_asks_while_a_transaction_goes_on=lambda: _aws("TransactionInProgressException", 400),
+            boto_is_throttled_by_EC2=lambda: _aws("EC2ThrottledException", 400),
+            boto_is_too_slow=lambda: _aws("RequestTimeoutException", 400),
+            boto_login_is_away=lambda: _aws("IDPCommunicationError", 400),
+            boto_sees_a_failure=lambda: _aws("InternalFailure", 400),
+            boto_is_told_unavailable=lambda: _aws("ServiceUnavailableException", 400),
+            boto_reads_half_an_answer=lambda: _botocore("IncompleteReadError", actual_bytes=1, expected_bytes=2),
             metadata_server_is_late=lambda: _botocore("MetadataRetrievalError", error_msg="x"),
             Google_client_is_told_503=lambda: _google("ServiceUnavailable"),
             Google_client_is_told_429=lambda: _google("TooManyRequests"),
+            Google_client_is_over_its_rate=lambda: _google("Forbidden", "rateLimitExceeded"),
+            Google_client_is_over_its_quota=lambda: _google("Forbidden", "quotaExceeded"),
+            Google_client_is_over_the_jobs_rate=lambda: _google("BadRequest", "jobRateLimitExceeded"),
             Google_tokens_are_away=lambda: _google_auth("TransportError"),
             Google_tokens_may_come=lambda: _google_auth("RefreshError", retryable=True),
         ),
@@ -372,6 +500,7 @@ ERRORS = [
             requests_refused=lambda: _requests("ConnectionError", ConnectionRefusedError()),
             requests_late=lambda: _requests("ReadTimeout"),
             httpx_refused=lambda: __import__("httpx").ConnectError("All connection attempts failed"),
+            answer_whose_error_has_no_text=_answer_without_a_text,
             broken_answer=lambda: __import__("http.client").client.IncompleteRead(b""),
             W_and_B_is_late=lambda: _wandb("CommError", "Timed out while retrying: HTTP 503: m"),
             W_and_B_refuses_connections=lambda: _wandb(

@@ -7,8 +7,12 @@ Sources: pyarrow 25, botocore 1.44, google-api-core 2.44, SQLAlchemy 2.1, psycop
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import re
 from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+from .failures import said_by
 
 MISTAKE = "mistake"
 OUTAGE = "outage"
@@ -18,7 +22,7 @@ EXPIRED = "expired"
 
 def kind_of(error: BaseException) -> Optional[str]:
     """
-    Give :data:`MISTAKE`, :data:`OUTAGE` or :data:`EXPIRED`; None where nobody knows.
+    Give :data:`MISTAKE`, :data:`OUTAGE` or :data:`EXPIRED`; None where nobody knows. This raises nothing.
 
     Of an error and all that led to it, an outage decides: Feast tells of a bucket that answered 503 as forbidden.
     But a certificate that is not trusted is no outage, though clients tell of a failed connection.
@@ -46,20 +50,39 @@ def chain(error: BaseException) -> Iterator[BaseException]:
             seen.append(each)
             yield each
             context = None if each.__suppress_context__ else each.__context__
-            queue += [each.__cause__, context, *(getattr(each, name, None) for name in ("cause", "orig", "reason"))]
+            queue += [each.__cause__, context, *(_attribute(each, name) for name in ("cause", "orig", "reason"))]
 
 
 def _kind_of_one(error: BaseException) -> Optional[str]:
-    if isinstance(getattr(error, "orig", None), BaseException):
+    if isinstance(_attribute(error, "orig"), BaseException):
         return None  # SQLAlchemy's, which says less than the database's own
-    for look in (_by_status, _by_sql_state, _by_words, _by_name):
-        kind = look(error)
-        if kind is not None:
-            return kind
+    for look in (_by_reason, _by_status, _by_sql_state, _by_sqlite, _by_errno, _by_words, _by_name):
+        with contextlib.suppress(Exception):  # some fail when they are asked what they are
+            kind = look(error)
+            if kind is not None:
+                return kind
     return None
 
 
-# By HTTP status, of what answered
+def _attribute(error: Any, name: str) -> Any:
+    with contextlib.suppress(Exception):  # a property may fail
+        return getattr(error, name, None)
+    return None
+
+
+# By HTTP status, of what answered, and by what Google says of a 403
+
+
+def _by_reason(error: Any) -> Optional[str]:
+    for name in ("errors", "error_details"):
+        details = getattr(error, name, None)
+        if isinstance(details, (list, tuple)):
+            reasons = [str(each.get("reason")) for each in details if isinstance(each, dict)]
+            return OUTAGE if any(map(_GOOGLE_AWAY.search, reasons)) else None
+    return None
+
+
+_GOOGLE_AWAY = re.compile(r"(?:backend|internal)Error$|badGateway$|(?:rateLimit|quota)Exceeded$", re.IGNORECASE)
 
 
 def _by_status(error: Any) -> Optional[str]:
@@ -107,19 +130,33 @@ _AWS_CODES: Dict[str, str] = {
     **dict.fromkeys(["ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"], EXPIRED),
     # Of a HEAD, whose answer names no expired token.
     "400": EXPIRED,
+    # Of botocore's own list (data/_retry.json), whatever the status; and of those that come without one.
     **dict.fromkeys(
         [
+            "BadDigest",
+            "BandwidthLimitExceeded",
+            "EC2ThrottledException",
+            "IDPCommunicationError",
             "InternalError",
-            "RequestTimeout",
-            "RequestTimeTooSkewed",
+            "InternalFailure",
+            "LimitExceededException",
+            "PriorRequestNotComplete",
+            "ProvisionedThroughputExceededException",
+            "ReplicatedWriteConflictException",
             "RequestLimitExceeded",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "RequestTimeTooSkewed",
+            "RequestTimeout",
+            "RequestTimeoutException",
             "ServiceUnavailable",
+            "ServiceUnavailableException",
             "SlowDown",
+            "ThrottledException",
             "Throttling",
             "ThrottlingException",
-            "ThrottledException",
             "TooManyRequestsException",
-            "ProvisionedThroughputExceededException",
+            "TransactionInProgressException",
         ],
         OUTAGE,
     ),
@@ -156,11 +193,29 @@ def _by_sql_state(error: Any) -> Optional[str]:
 _SQL_AWAY = ("08", "40", "53", "55", "57", "58", "XX")
 _SQL_REFUSED = ("0A", "22", "23", "26", "28", "3D", "3F", "42")
 
+
+def _by_sqlite(error: Any) -> Optional[str]:
+    code = getattr(error, "sqlite_errorcode", None)  # since Python 3.11
+    return MISTAKE if isinstance(code, int) and code & 0xFF in _SQLITE_REFUSED else None
+
+
+# A query's error, a database that cannot be written, is damaged, cannot be opened, or is none.
+_SQLITE_REFUSED = (1, 8, 11, 14, 26)
+
+# By number, of the operating system
+
+
+def _by_errno(error: BaseException) -> Optional[str]:
+    return MISTAKE if isinstance(error, OSError) and error.errno in _ERRNO_REFUSED else None
+
+
+_ERRNO_REFUSED = (errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS)
+
 # By words, where a library has one class for everything
 
 
 def _by_words(error: BaseException) -> Optional[str]:
-    text = str(error)
+    text = said_by(error)
     s3 = _ARROW_S3.search(text)
     if s3:
         return _kind_of_arrow_s3(*s3.groups())
@@ -202,10 +257,20 @@ _WORDS: List[Tuple[str, Any, str]] = [
     # The dynamic linker.
     ("OSError", re.compile(r"cannot open shared object file|Unable to load lib"), MISTAKE),
     ("OSError", re.compile(r"is a directory$|is not a directory$"), MISTAKE),
+    # Arrow, of a file that is damaged, encrypted, or not of its format.
+    ("OSError", re.compile(r"deserialize thrift|[Cc]orrupt |encrypted metadata|flatbuffer"), MISTAKE),
+    ("OSError", re.compile(r"(?:in|de)(?:flate|compress|compression) failed|failed to decompress|GZipCodec"), MISTAKE),
+    ("OSError", re.compile(r"Truncated compressed|Unexpected end of stream"), MISTAKE),
+    ("OSError", re.compile(r"\bORC\b|Failed to parse the (?:footer|postscript)|bad StripeFooter"), MISTAKE),
+    # DuckDB, which reads files that are not there.
+    ("IOException", re.compile(r"No files found|No such file or directory"), MISTAKE),
     # Postgres and MySQL, before there is a session that would have an SQLSTATE; SQLite.
     ("OperationalError", re.compile(r"password authentication failed|no password supplied|Access denied"), MISTAKE),
     ("OperationalError", re.compile(r'(?:database|role) ".*" does not exist|Unknown database|pg_hba\.conf'), MISTAKE),
-    ("OperationalError", re.compile(r"no such (?:table|column)|unable to open database|syntax error"), MISTAKE),
+    ("OperationalError", re.compile(r"no such \w+: |unable to open database|syntax error|readonly database"), MISTAKE),
+    ("OperationalError", re.compile(r"ambiguous column|unrecognized token|incomplete input|duplicate column"), MISTAKE),
+    ("OperationalError", re.compile(r"already exists$|\d+ columns? but|values for \d+ column|misuse of"), MISTAKE),
+    ("OperationalError", re.compile(r"number of (?:result columns|arguments)|term out of range"), MISTAKE),
     # W&B tells apart only what it has asked again until its own time was over.
     ("CommError", re.compile(r"timed out|timeout|HTTP 5\d\d|network|connection", re.IGNORECASE), OUTAGE),
 ]
@@ -227,10 +292,13 @@ _NAMES: Dict[str, Optional[str]] = {
         [
             # Python, and Arrow, whose classes are of these.
             "AttributeError",
+            "BadGzipFile",
+            "BadZipFile",
             "FileExistsError",
             "FileNotFoundError",
             "ImportError",
             "IsADirectoryError",
+            "LZMAError",
             "LookupError",
             "NameError",
             "NotADirectoryError",
@@ -238,13 +306,17 @@ _NAMES: Dict[str, Optional[str]] = {
             "PermissionError",
             "SyntaxError",
             "TypeError",
+            "UnidentifiedImageError",
+            "UnsupportedOperation",
             "ValueError",
             # HTTP clients, AWS, Google.
             "ConfigNotFound",
             "DefaultCredentialsError",
+            "InvalidHeader",
             "InvalidRegionError",
             "InvalidSchema",
             "InvalidURL",
+            "LocalProtocolError",
             "MissingSchema",
             "NoCredentialsError",
             "NoRegionError",
@@ -291,6 +363,7 @@ _NAMES: Dict[str, Optional[str]] = {
             # AWS, Google.
             "ConnectionClosedError",
             "CredentialRetrievalError",
+            "IncompleteReadError",
             "MetadataRetrievalError",
             "ResponseStreamingError",
             "RetryError",

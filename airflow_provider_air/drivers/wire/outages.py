@@ -12,6 +12,7 @@ import time
 from typing import Callable, Optional, TypeVar
 
 from .error_kinds import EXPIRED, MISTAKE, OUTAGE, kind_of
+from .failures import said_by
 from .problems import ConfigurationProblem, Unavailable
 
 T = TypeVar("T")
@@ -68,5 +69,5 @@ def asked(call: Callable[[], T], problem: str, seconds: Optional[float] = None, 
 
 def said(error: BaseException) -> str:
     """Give an error's own words, with its type where they are few."""
-    text = str(error).strip()
+    text = said_by(error).strip()
     return text if " " in text else "%s: %s" % (type(error).__name__, text)
