@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 MOST_POINTS = 2000
-"""Points of one series; more are thinned out evenly."""
+"""Points of one series; of more, those that its shape needs."""
 MOST_LIVE_BYTES = 256 * 1024
 """JSON of an attempt's history while it lives."""
 MOST_BYTES = 1024 * 1024

@@ -157,7 +157,7 @@ def _moment(record: Mapping[str, Any]) -> float | None:
 
 
 def _speed(rate: list[list[float | None]], is_done: bool) -> float | None:
-    """Give rows per second over the last half minute that there is something of; over all of it where it is done."""
+    """Give rows per second over the last half minute, or not much more; over all of it where it is done."""
     points = [(at or 0.0, rows or 0.0) for at, rows in rate]
     # From where the count fell, there it began anew.
     begun = max((place for place in range(1, len(points)) if points[place][1] < points[place - 1][1]), default=0)
@@ -165,6 +165,7 @@ def _speed(rate: list[list[float | None]], is_done: bool) -> float | None:
     if len(points) < 2:
         return None
     end, last = points[-1]
-    recent = [point for point in points[:-1] if is_done or end - point[0] <= RATE_SECONDS]
-    began, first = recent[0] if recent else points[-2]
+    before = [] if is_done else [point for point in points if end - point[0] >= RATE_SECONDS]
+    # Points of a long curve lie far apart, and some of them close together: those alone would tell of a moment.
+    began, first = before[-1] if before else points[0]
     return round((last - first) / (end - began), 3) if end > began else None

@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow_provider_air.contracts.history import MOST_BYTES, MOST_POINTS
 from airflow_provider_air.runs.facts import Facts, text
-from airflow_provider_air.runs.series import Series, is_finite, is_number
+from airflow_provider_air.runs.series import Series, is_finite, is_number, thinned
 from airflow_provider_air.runs.trials import MOST_TRIALS, Trials
 from airflow_provider_air.runs.values import plain
 
@@ -254,13 +254,13 @@ def shortened(form: Mapping[str, Any], most_bytes: int = MOST_EARLIER_BYTES) -> 
     series: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
     names = ("version", "submission_id", "workload", "steps", "metric", "mode", "x_label")
     short = {name: form[name] for name in names if name in form}
-    stride = 1
+    most = MOST_POINTS
     while True:
-        thin = {name: points[::-stride][::-1] for name, points in series.items() if isinstance(points, list)}
-        short["series"] = thin
-        if _size(short) <= most_bytes or stride > MOST_POINTS:
+        curves = {name: thinned(points, most) for name, points in series.items() if isinstance(points, list)}
+        short["series"] = curves
+        if _size(short) <= most_bytes or most == 1:
             return short
-        stride *= 2
+        most //= 2
 
 
 def _size(form: Any) -> int:

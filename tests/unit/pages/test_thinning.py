@@ -45,6 +45,12 @@ def test_each_column_keeps_its_own_first_last_least_and_greatest(seed: int) -> N
         assert (min(shown), max(shown)) == (min(of_column), max(of_column))
 
 
+@pytest.mark.parametrize("most", [1, 2, 3, 4])
+def test_of_fewer_points_than_a_column_has_the_least_and_the_greatest_stay(most: int) -> None:
+    values = [3.0, None, 9.0, 1.0, 2.0, 2.0, None]
+    assert m4(values, most) == [[3], [2, 3], [1, 2, 3], [1, 2, 3]][most - 1]
+
+
 def test_what_fits_stays_as_it_is() -> None:
     assert m4([3.0, None, 1.0], 600) == [0, 1, 2]
     assert m4([], 600) == []

@@ -1,4 +1,4 @@
-"""What people see of an attempt: bounded, and thinned out evenly."""
+"""What people see of an attempt: bounded, and thinned out evenly; no peak is lost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_air.contracts.history import MOST_BYTES, MOST_LIVE_BYTES, MOST_POINTS
-from airflow_provider_air.runs.history import MOST_SERIES, RunHistory
+from airflow_provider_air.runs.history import MOST_EARLIER_BYTES, MOST_SERIES, RunHistory, shortened
 from airflow_provider_air.runs.trials import CONFIG_BYTES, MOST_TRIALS
 
 
@@ -40,10 +40,67 @@ def test_a_long_curve_is_thinned_out_evenly_from_its_first_to_its_last_point(cou
     gaps = [after - before for before, after in itertools.pairwise(steps)]
 
     assert MOST_POINTS / 4 < len(points) <= MOST_POINTS
-    assert steps[-1] == count - 1
-    assert steps[0] <= max(gaps)
-    # The last point is there whatever the stride is.
-    assert len(set(gaps[:-1])) <= 2
+    assert (steps[0], steps[-1]) == (0, count - 1)
+    # Two stretches at most are between two points, and each has at least two of them.
+    assert max(gaps) <= 8 * count / MOST_POINTS
+
+
+def noisy(count: int, seed: int) -> list[float]:
+    """Give values of which some are no numbers, with one peak and one dip far out."""
+    chance = random.Random(seed)
+    values = [chance.choice([math.nan, math.inf]) if chance.random() < 0.1 else chance.random() for _ in range(count)]
+    peak, dip = chance.sample(range(count), 2)
+    values[peak], values[dip] = 99.0, -99.0
+    return values
+
+
+@pytest.mark.parametrize("count", [700, MOST_POINTS + 1, 6_000, 40_000])
+@pytest.mark.parametrize("seed", range(3))
+def test_no_peak_and_no_dip_is_lost(count: int, seed: int) -> None:
+    values = {f"m{number}": noisy(count, 100 * seed + number) for number in range(12 if count < 3000 else 2)}
+    history = RunHistory()
+    history.note_records(
+        [metric(at, values={name: curve[at] for name, curve in values.items()}) for at in range(count)]
+    )
+    live, kept = history.to_json(MOST_LIVE_BYTES), history.to_json()
+
+    for shown in (live, kept, shortened(kept)):
+        for name, curve in values.items():
+            steps, left = zip(*shown["series"][name], strict=True)
+            numbers = [value for value in left if value is not None]
+            assert (min(numbers), max(numbers), None in left) == (-99.0, 99.0, True)
+            assert list(steps) == sorted(set(steps))
+            assert (steps[0], steps[-1]) == (0, count - 1)
+            assert all(
+                value == curve[int(at)] if math.isfinite(curve[int(at)]) else value is None
+                for at, value in shown["series"][name]
+            )
+
+
+@pytest.mark.parametrize("odd", ["x", [], ["x", [1]], [[1, 2, 3], None, {}], [[n, "x"] for n in range(9000)]])
+def test_what_another_version_has_kept_is_shortened_whatever_its_curves_are(odd: Any) -> None:
+    points = [[float(number), 1.0] for number in range(50_000)]
+
+    short = shortened({"version": 2, "series": {"odd": odd, "loss": points}})
+
+    assert short["series"]["loss"][-1] == points[-1]
+    assert len(json.dumps(short, separators=(",", ":"))) <= MOST_EARLIER_BYTES
+
+
+@pytest.mark.parametrize("trials", [1, 7, 150])
+def test_no_peak_of_a_trial_is_lost_however_few_points_there_are_for_it(trials: int) -> None:
+    begun = [progress(n, trial=f"t{n}", trial_state="running", metric="loss", mode="min") for n in range(trials)]
+    curves = [noisy(700, number) for number in range(trials)]
+    reports = [
+        metric(trials * (1 + step) + n, trial=f"t{n}", step=step, values={"loss": curves[n][step]})
+        for step in range(700)
+        for n in range(trials)
+    ]
+
+    for curve in told([*begun, *reports])["curves"].values():
+        numbers = [value for _, value in curve if value is not None]
+        assert (min(numbers), max(numbers)) == (-99.0, 99.0)
+        assert (curve[0][0], curve[-1][0]) == (0, 699)
 
 
 def test_what_is_too_large_is_thinned_out_until_it_fits() -> None:
@@ -242,6 +299,14 @@ def test_the_rate_of_a_batch_inference_is_of_now_and_at_its_end_of_all(
     batches = [progress(50 * n, batch={"rows": count, "total_rows": total}) for n, count in enumerate(rows)]
 
     assert told(batches)["batch"]["rows_per_second"] == rate
+
+
+@pytest.mark.parametrize("count", range(30_000, 30_300, 23))
+def test_the_rate_of_a_long_batch_inference_is_no_moments(count: int) -> None:
+    """Rows come in blocks, and of so many records some are close together."""
+    batches = [progress(n, batch={"rows": 500 * (n // 5), "total_rows": 10**9}) for n in range(count)]
+
+    assert told(batches)["batch"]["rows_per_second"] == pytest.approx(100.0, rel=0.2)
 
 
 def test_a_roll_out_has_its_steps_and_its_applications_as_they_are_now() -> None:
