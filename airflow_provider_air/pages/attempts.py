@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.pages.lenient import count, epoch, mapping, name, number, objects, text, url
+from airflow_provider_air.pages.lenient import count, epoch, mapping, name, number, objects, plain, text, url
 
 if TYPE_CHECKING:
     from airflow_provider_air.pages.documents import TaskFacts
@@ -33,6 +35,8 @@ BY_STATE = {"success": "succeeded", **dict.fromkeys(("deferred", "restarting", "
 LEFT_OPEN = "Airflow ended the task before the end of its job was written down"
 NEXT_TRY = "The next try has not begun"
 MOST_ATTEMPTS = 50
+# Of a cluster's details, how it is reached: that makes it no other one.
+WAYS = ("reach", "dashboard_url", "serve_url", "grafana_url")
 
 
 def attempts_of(ledger: Any) -> list[Mapping[str, Any]]:
@@ -162,6 +166,18 @@ def _is_taken_over(attempt: Mapping[str, Any], facts: TaskFacts) -> bool:
     return noted is not None and facts.started_at is not None and noted >= facts.started_at
 
 
+def cluster_id(ref: Any) -> str:
+    """
+    Tell a cluster from others, such as those of its name elsewhere, as ``ClusterRef.key`` does.
+
+    :param ref: the stored form of a ClusterRef
+    """
+    told = mapping(ref)
+    details = {key: value for key, value in mapping(told.get("details")).items() if key not in WAYS}
+    key = json.dumps([name(told.get("backend")), name(told.get("name")), plain(details)], sort_keys=True)
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
 def cluster_section(
     attempt: Mapping[str, Any] | None, seen: Mapping[str, Any], links: Mapping[str, Any]
 ) -> dict[str, Any] | None:
@@ -175,10 +191,12 @@ def cluster_section(
         return None
     details = mapping(ref.get("details"))
     return {
+        "id": cluster_id(ref),
         "name": name(ref.get("name")),
         "backend": name(ref.get("backend")) or None,
-        # Ids of connections; nothing else of what finds it is for people.
+        # Ids of connections, and namespaces; nothing else of what finds it is for people.
         "conn_id": name(details.get("ray_conn_id") or details.get("kubernetes_conn_id")) or None,
+        "namespace": name(details.get("namespace")) or None,
         "is_own": ref.get("owned") is True,
         "dashboard_url": url(links.get("ray_dashboard_url")) or url(seen.get("dashboard_url")),
         "resources": _resources(seen.get("resources")),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_air.pages.attempts import cluster_section
+from airflow_provider_air.pages.attempts import cluster_id, cluster_section
 from airflow_provider_air.pages.lenient import epoch, mapping, name, text
 
 ACTIONS = ("extend", "end")
@@ -50,15 +50,15 @@ class ClusterWords:
 
     :param request: what was asked of it last; None where nothing was
     :param answer: what who did it has said
-    :param gone: those that a task of the same DAG run has deleted, as back end and name
+    :param gone: the ids of those that a task of the same DAG run has deleted
     """
 
     request: tuple[tuple[str, Any], ...] | None = None
     answer: str | None = None
-    gone: frozenset[tuple[str, str]] = frozenset()
+    gone: frozenset[str] = frozenset()
 
 
-def words_of(stored: Any, answer: Any, gone: frozenset[tuple[str, str]]) -> ClusterWords:
+def words_of(stored: Any, answer: Any, gone: frozenset[str]) -> ClusterWords:
     """
     Read stored forms.
 
@@ -73,7 +73,7 @@ def words_of(stored: Any, answer: Any, gone: frozenset[tuple[str, str]]) -> Clus
         "by": name(request.get("by")) or None,
         "asked_at": epoch(request.get("asked_at")),
         "until": epoch(request.get("until")) if request["action"] == "extend" else None,
-        "of": _identity(mapping(request.get("cluster"))),
+        "of": cluster_id(request.get("cluster")),
     }
     is_its = told.get("asked_at") == request.get("asked_at")
     return ClusterWords(tuple(asked.items()), text(told.get("said")) if is_its else None, gone)
@@ -81,17 +81,12 @@ def words_of(stored: Any, answer: Any, gone: frozenset[tuple[str, str]]) -> Clus
 
 def with_words(cluster: Mapping[str, Any], words: ClusterWords) -> dict[str, Any]:
     """Give the section ``cluster`` with what was asked of it, and whether it is gone."""
-    identity = _identity(cluster)
     request = dict(words.request or ())
-    shown = {**cluster, "is_gone": identity in words.gone}
-    if request.pop("of", None) != identity:
+    shown = {**cluster, "is_gone": cluster["id"] in words.gone}
+    if request.pop("of", None) != cluster["id"]:
         return shown
     if words.answer and request["until"] is not None:
         # Nobody has seen the cluster since then, perhaps.
         shown["expires_at"] = max(cluster.get("expires_at") or 0.0, request["until"])
     is_ended = words.answer is not None and request["action"] == "end"
     return {**shown, "is_gone": shown["is_gone"] or is_ended, "asked": {**request, "answer": words.answer}}
-
-
-def _identity(cluster: Mapping[str, Any]) -> tuple[str, str]:
-    return name(cluster.get("backend")), name(cluster.get("name"))

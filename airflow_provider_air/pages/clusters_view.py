@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.pages.attempts import ENDED, OVER, attempt_of, attempts_of
 from airflow_provider_air.pages.lenient import epoch, mapping, name
-from airflow_provider_air.pages.run_view import Told, cluster_key, newer, seen_cluster, task_row
+from airflow_provider_air.pages.run_view import Told, newer, seen_cluster, task_row
 
 if TYPE_CHECKING:
     from airflow_provider_air.pages.cluster_words import ClusterNote
@@ -48,7 +48,7 @@ def clusters_view(
     """
     rows = [(task_row(documents, summary), documents) for documents, summary in told]
     clusters = [_with_asks(cluster, may_change, now) for cluster in _clusters(told, notes)]
-    used = {cluster_key(cluster) for cluster in clusters if cluster["used_by"]}
+    used = {cluster["id"] for cluster in clusters if cluster["used_by"]}
     return {
         "clusters": clusters[:MOST_CLUSTERS],
         "jobs": [row for row, _ in rows][:MOST_JOBS],
@@ -60,7 +60,7 @@ def clusters_view(
 
 def _clusters(told: Sequence[Told], notes: Sequence[ClusterNote]) -> list[dict[str, Any]]:
     """Give those that are there, as far as is known: who has asked one to go, or deleted it, has written that down."""
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = {}
     deleted = _deleted(notes)
     for documents, summary in told:
         seen = seen_cluster(documents, summary)
@@ -68,14 +68,14 @@ def _clusters(told: Sequence[Told], notes: Sequence[ClusterNote]) -> list[dict[s
         is_used = row["phase"] in OPEN
         if seen is None or (not is_used and (_was_left(documents) or _is_before(row["started_at"], seen, deleted))):
             continue
-        known = found.setdefault(cluster_key(seen), {**seen, "used_by": [], "seen_by": []})
+        known = found.setdefault(seen["id"], {**seen, "used_by": [], "seen_by": []})
         page = known["dashboard_url"] or seen["dashboard_url"]
         known |= {**newer(known, seen), "dashboard_url": page}
         known["seen_by"].append(_key(row))
         if is_used:
             known["used_by"].append({**_key(row), "phase": row["phase"]})
     for note, cluster in _made(notes, deleted):
-        known = found.setdefault(cluster_key(cluster), {**cluster, "used_by": [], "seen_by": []})
+        known = found.setdefault(cluster["id"], {**cluster, "used_by": [], "seen_by": []})
         known["dashboard_url"] = known["dashboard_url"] or cluster["dashboard_url"]
         known.setdefault("made_by", {**_key(vars(note)), "at": note.at, "created": note.is_made})
         if note.is_made:
@@ -103,32 +103,30 @@ def _was_left(documents: TaskDocuments) -> bool:
     return mapping(attempt_of(documents.ledger, documents.facts)).get("cluster_left") is True
 
 
-def _deleted(notes: Sequence[ClusterNote]) -> dict[tuple[Any, ...], float]:
-    """Give when clusters were deleted last."""
+def _deleted(notes: Sequence[ClusterNote]) -> dict[str, float]:
+    """Give when clusters were deleted last, by their ids."""
     known = [(cluster, note.at) for note in reversed(notes) if note.is_deleted and (cluster := note.cluster)]
-    return {cluster_key(cluster): at for cluster, at in known}
+    return {cluster["id"]: at for cluster, at in known}
 
 
-def _is_before(at: float | None, cluster: Mapping[str, Any], deleted: Mapping[tuple[Any, ...], float]) -> bool:
-    return (at or 0.0) <= deleted.get(cluster_key(cluster), -1.0)
+def _is_before(at: float | None, cluster: Mapping[str, Any], deleted: Mapping[str, float]) -> bool:
+    return (at or 0.0) <= deleted.get(cluster["id"], -1.0)
 
 
-def _made(
-    notes: Sequence[ClusterNote], deleted: Mapping[tuple[Any, ...], float]
-) -> list[tuple[ClusterNote, dict[str, Any]]]:
+def _made(notes: Sequence[ClusterNote], deleted: Mapping[str, float]) -> list[tuple[ClusterNote, dict[str, Any]]]:
     """Give the notes of clusters that were made or found for other tasks, and not deleted since."""
     known = [(note, cluster) for note in notes if not note.is_deleted and (cluster := note.cluster)]
     return [(note, cluster) for note, cluster in known if not _is_before(note.at, cluster, deleted)]
 
 
 def _not_deleted(
-    notes: Sequence[ClusterNote], left: Collection[tuple[str, str]], used: Collection[tuple[Any, ...]]
+    notes: Sequence[ClusterNote], left: Collection[tuple[str, str]], used: Collection[str]
 ) -> list[dict[str, Any]]:
     """Give the clusters that a DAG run has made, and failed to delete, and that nobody uses."""
     return [
         _left("cluster", cluster["name"], "the task that was to delete it has failed", cluster["name"], None)
         for note, cluster in _made(notes, _deleted(notes))
-        if note.is_made and (note.dag_id, note.run_id) in left and cluster_key(cluster) not in used
+        if note.is_made and (note.dag_id, note.run_id) in left and cluster["id"] not in used
     ]
 
 

@@ -92,19 +92,18 @@ def total(values: Iterable[float | None]) -> float | None:
 
 
 def _clusters(told: Sequence[Told], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    had: dict[tuple[Any, ...], list[Span]] = defaultdict(list)
+    found: dict[str, dict[str, Any]] = {}
+    had: dict[tuple[str, str], list[Span]] = defaultdict(list)
     for (documents, summary), row in zip(told, rows, strict=True):
         seen = seen_cluster(documents, summary)
         if seen is not None:
-            key = cluster_key(seen)
-            known = found.setdefault(key, {**seen, "tasks": []})
+            known = found.setdefault(seen["id"], {**seen, "tasks": []})
             known |= newer(known, seen)
             known["tasks"].append(f"{row['task_id']}[{row['map_index']}]" if row["map_index"] >= 0 else row["task_id"])
             attempt = attempt_of(documents.ledger, documents.facts)
             for hours in HOURS:
-                had[(*key, hours)] += _had(attempt, own(summary, attempt), hours)
-    return [{**known, **{hours: hours_of(had[(*key, hours)]) for hours in HOURS}} for key, known in found.items()]
+                had[seen["id"], hours] += _had(attempt, own(summary, attempt), hours)
+    return [{**known, **{hours: hours_of(had[key, hours]) for hours in HOURS}} for key, known in found.items()]
 
 
 def _had(attempt: Mapping[str, Any] | None, summary: Mapping[str, Any], hours: str) -> list[Span]:
@@ -115,11 +114,6 @@ def _had(attempt: Mapping[str, Any] | None, summary: Mapping[str, Any], hours: s
     if is_own or sent is None:
         return spans
     return [(max(since, sent), until, amount) for since, until, amount in spans if until > sent]
-
-
-def cluster_key(cluster: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Tell a cluster from others, by what a section says of it."""
-    return tuple(cluster.get(key) for key in ("backend", "name", "conn_id"))
 
 
 def newer(known: Mapping[str, Any], seen: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -12,9 +12,9 @@ from airflow.models.xcom import XComModel as XCom
 from sqlalchemy import select, tuple_
 
 from airflow_provider_air.links.ray import DELETED_KEY, MADE_KEY
-from airflow_provider_air.pages.attempts import OVER
+from airflow_provider_air.pages.attempts import OVER, cluster_id
 from airflow_provider_air.pages.cluster_words import ClusterNote, ClusterWords, words_of
-from airflow_provider_air.pages.lenient import mapping, name
+from airflow_provider_air.pages.lenient import mapping
 from airflow_provider_air.plugin.reading import TaskPath, where_among, where_is
 from airflow_provider_air.runs.cluster_requests import ANSWER_KEY, REQUEST_KEY
 
@@ -110,7 +110,7 @@ def _answer_to(session: Session, request: Any, asked: datetime) -> Any:
     return next((told for told in answers if mapping(told).get("asked_at") == asked_at), None)
 
 
-def _gone(session: Session, path: TaskPath, started_at: float | None) -> frozenset[tuple[str, str]]:
+def _gone(session: Session, path: TaskPath, started_at: float | None) -> frozenset[str]:
     """Give what was deleted since a task began: a run that is cleared still has the notes of its first pass."""
     notes = session.scalars(
         select(XCom.value)
@@ -122,5 +122,4 @@ def _gone(session: Session, path: TaskPath, started_at: float | None) -> frozens
         )
         .limit(MOST_NOTES)
     )
-    refs: list[Any] = [mapping(mapping(told).get("cluster")) for told in notes]
-    return frozenset((name(ref.get("backend")), name(ref.get("name"))) for ref in refs)
+    return frozenset(cluster_id(mapping(told).get("cluster")) for told in notes)

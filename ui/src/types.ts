@@ -54,9 +54,12 @@ export interface NodeRow {
 }
 
 export interface ClusterSection {
+  /** Tells it from others, also from those of its name elsewhere. */
+  id?: string;
   name?: string;
   backend?: string;
   conn_id?: string;
+  namespace?: string;
   is_own?: boolean;
   dashboard_url?: string;
   resources?: Record<string, { used?: number; total?: number }>;

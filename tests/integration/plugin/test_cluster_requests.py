@@ -215,6 +215,9 @@ def test_a_cluster_that_its_run_has_deleted_is_gone(site: AirflowSite) -> None:
     used.change(start_date=begun)
     assert section(site, "asked_torn")["is_gone"] is False
     deletes = site.add_task("asked_torn", task_id="delete", state="success", operator="RayDeleteClusterOperator")
+    namesake = ClusterRef("local", "torn", {"host": "other"})
+    deletes.push(DELETED_KEY, {"version": 1, "cluster": namesake.to_json()})
+    assert section(site, "asked_torn")["is_gone"] is False
     deletes.push(DELETED_KEY, {"version": 1, "cluster": ref.to_json()})
     assert section(site, "asked_torn")["is_gone"] is True
     # The run is cleared: until the delete task begins anew, what it noted stays.

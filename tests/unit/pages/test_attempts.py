@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_air.pages.attempts import LEFT_OPEN, NEXT_TRY
+from airflow_provider_air.pages.attempts import LEFT_OPEN, NEXT_TRY, cluster_id
 from airflow_provider_air.pages.documents import TaskFacts
 from airflow_provider_air.pages.task_view import task_view
 from tests.unit.pages.documents import CLUSTER, attempt, documents, facts, history
@@ -174,7 +174,33 @@ def test_of_a_cluster_only_what_is_for_people_is_told() -> None:
     seen = {"name": "ray_default", "resources": {"CPU": {"used": 1, "total": 4}}, "nodes": [{"id": "n", "x": "canary"}]}
     live = {"version": 1, "submission_id": "air-1", "cluster": seen}
     told = task_view(documents(attempt(cluster=ref), live=live))["cluster"]
-    assert told["conn_id"] == "r"
+    assert (told["conn_id"], told["namespace"]) == ("r", None)
     assert told["resources"] == {"CPU": {"used": 1, "total": 4}}
     assert "canary" not in str(told)
     assert "10.0.0.1" not in str(told)
+
+
+PLACE = {"kubernetes_conn_id": "k8s", "namespace": "team-a", "kind": "RayCluster"}
+
+
+@pytest.mark.parametrize(
+    ("details", "more", "is_same"),
+    [
+        (PLACE, {"owned": True, "uid": "u"}, True),
+        ({**PLACE, "reach": "forward", "dashboard_url": "https://ray/"}, {}, True),
+        ({**PLACE, "namespace": "team-b"}, {}, False),
+        ({**PLACE, "kubernetes_conn_id": "other"}, {}, False),
+        (PLACE, {"name": "other"}, False),
+        (PLACE, {"backend": "other"}, False),
+    ],
+)
+def test_a_cluster_is_known_by_where_it_is_not_by_its_name_alone(
+    details: dict[str, str], more: dict[str, Any], *, is_same: bool
+) -> None:
+    ref = {"backend": "kuberay", "name": "shared"}
+    assert (cluster_id({**ref, "details": details, **more}) == cluster_id({**ref, "details": PLACE})) is is_same
+
+
+@pytest.mark.parametrize("odd", [None, "x", {}, {"details": 5}, {"name": ["\ud800"], "details": {"a": float("nan")}}])
+def test_what_names_no_cluster_is_known_by_something_too(odd: Any) -> None:
+    assert cluster_id(odd) == cluster_id(odd)

@@ -6,16 +6,21 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_air.pages.attempts import cluster_id
 from airflow_provider_air.pages.cluster_words import ClusterWords, with_words, words_of
 
 SHARED = {"backend": "local", "name": "shared", "details": {"host": "h"}}
-SEEN = {"backend": "local", "name": "shared", "expires_at": 500.0}
+SEEN = {"id": cluster_id(SHARED), "expires_at": 500.0}
+OTHERS = (
+    {**SHARED, "name": "another"},
+    {**SHARED, "backend": "kuberay"},
+    {**SHARED, "details": {"host": "other"}},
+    {**SHARED, "details": {}},
+)
 
 
-def shown(
-    request: Any = None, answer: Any = None, *gone: tuple[str, str], seen: dict[str, Any] = SEEN
-) -> dict[str, Any]:
-    return with_words(seen, words_of(request, answer, frozenset(gone)))
+def shown(request: Any = None, answer: Any = None, *gone: Any, seen: dict[str, Any] = SEEN) -> dict[str, Any]:
+    return with_words(seen, words_of(request, answer, frozenset(map(cluster_id, gone))))
 
 
 def request(action: str = "extend", **more: Any) -> dict[str, Any]:
@@ -42,16 +47,17 @@ def test_an_answer_to_another_request_is_none() -> None:
     assert shown(request("end"), {"asked_at": 99.0, "said": "it was asked to go"})["asked"]["answer"] is None
 
 
-@pytest.mark.parametrize("seen", [{**SEEN, "name": "another"}, {**SEEN, "backend": "kuberay"}])
-def test_another_cluster_was_not_meant(seen: dict[str, Any]) -> None:
+@pytest.mark.parametrize("other", OTHERS, ids=str)
+def test_another_cluster_was_not_meant(other: dict[str, Any]) -> None:
+    seen = {**SEEN, "id": cluster_id(other)}
     told = shown(request("end"), {"asked_at": 100.0, "said": "it was asked to go"}, seen=seen)
     assert "asked" not in told
     assert told["is_gone"] is False
 
 
 def test_what_the_run_has_deleted_is_gone() -> None:
-    assert shown(None, None, ("local", "shared"))["is_gone"] is True
-    assert shown(None, None, ("local", "another"))["is_gone"] is False
+    assert shown(None, None, SHARED)["is_gone"] is True
+    assert shown(None, None, *OTHERS)["is_gone"] is False
 
 
 @pytest.mark.parametrize("odd", [None, "end", {"action": "explode", "asked_at": 1.0}, {"action": {}}, {"cluster": 3}])

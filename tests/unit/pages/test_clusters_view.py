@@ -94,6 +94,20 @@ def test_a_cluster_that_is_made_and_used_is_one() -> None:
     assert cluster["made_by"]["task_id"] == "create"
 
 
+def test_clusters_of_one_name_are_told_apart_by_where_they_are() -> None:
+    refs = [
+        {"backend": "kuberay", "name": "shared", "details": {"kubernetes_conn_id": "k8s", "namespace": namespace}}
+        for namespace in ("team-a", "team-b")
+    ]
+    one, two = (note(cluster=ref, dashboard_url=f"https://{n}/") for n, ref in enumerate(refs))
+    user: Told = (documents(attempt(cluster=refs[0])), {})
+    shown = view(user, notes=(two, one))["clusters"]
+    told = [(cluster["namespace"], cluster["dashboard_url"], len(cluster["used_by"])) for cluster in shown]
+    assert told == [("team-a", "https://0/", 1), ("team-b", "https://1/", 0)]
+    gone = note("delete", 700.0, cluster=refs[1])
+    assert [cluster["namespace"] for cluster in view(notes=(gone, two, one))["clusters"]] == ["team-a"]
+
+
 def test_a_cluster_that_was_deleted_is_not_shown_until_one_of_its_name_is_made() -> None:
     user: Told = (documents(attempt("SUCCEEDED", cluster=SHARED), of=facts(state="success", started_at=600.0)), {})
     gone = view(user, notes=(note("delete", 700.0), note()))

@@ -68,6 +68,14 @@ def test_the_later_look_at_a_cluster_counts() -> None:
     assert cluster["tasks"] == ["t0", "t1", "t2"]
 
 
+def test_clusters_of_one_name_are_told_apart_by_where_they_are() -> None:
+    refs = [{**CLUSTER, "backend": "local", "details": {"host": host}} for host in ("a", "b")]
+    told = [(task(f"t{n}", attempt("SUCCEEDED", cluster=ref)), had(1, 2)) for n, ref in enumerate(refs)]
+    view = run_view(RUN, told, 0)
+    assert [cluster["tasks"] for cluster in view["clusters"]] == [["t0"], ["t1"]]
+    assert view["cpu_hours"] == 8.0
+
+
 def test_when_a_job_began_to_run_is_known_while_it_does() -> None:
     progress = {"submission_id": "air-1", "running_at": 30.0}
     view = run_view(RUN, [(documents(attempt(), progress=progress), {})], 0)

@@ -18,6 +18,7 @@ export function ClusterCard(props: { cluster: ClusterSection; skew: number; chil
         rows={[
           ["Kind", cluster.backend && <Said text={cluster.backend} />],
           ["Connection", cluster.conn_id && <Said text={cluster.conn_id} most={40} class="mono" />],
+          ["Namespace", cluster.namespace && <Said text={cluster.namespace} most={40} class="mono" />],
           ["Whose", typeof cluster.is_own === "boolean" && (cluster.is_own ? "ours" : "others may use it, too")],
           ["Expires", isNumber(cluster.expires_at) && <Expires at={cluster.expires_at} skew={skew} />],
           ["Seen", isNumber(cluster.seen_at) && <Ago at={cluster.seen_at} skew={skew} />],

@@ -40,7 +40,7 @@ export function ClustersPage({ place }: { place: Place }) {
         {clusters.length ? (
           <div class="cards">
             {clusters.map((cluster, at) => (
-              <ClusterCard key={`${at} ${cluster.name}`} cluster={cluster} skew={skew}>
+              <ClusterCard key={cluster.id ?? at} cluster={cluster} skew={skew}>
                 {cluster.made_by && <MadeBy place={place} task={cluster.made_by} skew={skew} />}
                 <Users place={place} users={cluster.used_by ?? []} />
                 <AskOfCluster cluster={cluster} place={placeToAsk(place, cluster)} skew={skew} again={polled.again} />

@@ -105,7 +105,7 @@ export function RunPage({ place }: { place: Place }) {
         <NotShown view={view} />
         <div class="cards">
           {(view.clusters ?? []).map((cluster, at) => (
-            <ClusterCard key={`${at} ${cluster.name}`} cluster={cluster} skew={skew}>
+            <ClusterCard key={cluster.id ?? at} cluster={cluster} skew={skew}>
               <Facts
                 rows={[
                   ["Tasks", cluster.tasks?.length && <Said text={cluster.tasks.join(", ")} most={160} />],

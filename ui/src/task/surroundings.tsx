@@ -99,6 +99,7 @@ export function Cluster() {
           ["Name", cluster.name && <Said text={cluster.name} most={60} />],
           ["Kind", cluster.backend && <Said text={cluster.backend} />],
           ["Connection", cluster.conn_id && <Said text={cluster.conn_id} most={40} class="mono" />],
+          ["Namespace", cluster.namespace && <Said text={cluster.namespace} most={40} class="mono" />],
           ["Whose", typeof cluster.is_own === "boolean" && (cluster.is_own ? "started for this" : "others may use it, too")],
           ["Expires", isNumber(cluster.expires_at) && <Expires at={cluster.expires_at} skew={skew} />],
           ["Seen", isNumber(cluster.seen_at) && <Ago at={cluster.seen_at} skew={skew} />],
