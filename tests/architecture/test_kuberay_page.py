@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from airflow_provider_air.clusters.kuberay import permissions, symptoms, trouble
+from airflow_provider_air.clusters.kuberay import permissions, replaced, symptoms, trouble
 from airflow_provider_air.clusters.kuberay.manifest import cluster_manifest
 from airflow_provider_air.clusters.kuberay.marks import Marks
 from airflow_provider_air.clusters.kuberay.rules import check_resource
@@ -76,6 +76,7 @@ TROUBLES = {
     "cannot pull its image": symptoms.IMAGE,
     "cannot be scheduled": symptoms.UNSCHEDULABLE,
     "The quota is used up": symptoms.QUOTA,
+    "The namespace's quota wants limits or requests": symptoms.UNSPECIFIED,
     "The namespace's pod security refuses the pod": symptoms.POD_SECURITY,
     "The pod's service account is not there": symptoms.SERVICE_ACCOUNT,
     "KubeRay refuses it": symptoms.REFUSED,
@@ -84,13 +85,15 @@ TROUBLES = {
     "does not get its volumes": symptoms.VOLUME,
     "does not get its network": symptoms.SANDBOX,
     "The container": symptoms.CRASH,
+    "The head's pod ended": symptoms.CRASH,
+    "Pods of workers ended": symptoms.CRASH,
     "The init container": symptoms.INIT,
 }
 
 
 @pytest.mark.parametrize("words", TROUBLES)
 def test_a_trouble_is_said_and_lasts_as_the_page_tells(words: str) -> None:
-    source = "".join(Path(str(module.__file__)).read_text() for module in (symptoms, trouble))
+    source = "".join(Path(str(module.__file__)).read_text() for module in (symptoms, replaced, trouble))
     assert words in source
     rows = [row for row in _rows("the task says") if row[0].startswith(words)]
     assert rows

@@ -12,6 +12,7 @@ from airflow_provider_air.clusters.jobs_api.backend import JobsApi
 from airflow_provider_air.clusters.kuberay import api
 from airflow_provider_air.clusters.kuberay.answers import AlreadyExistsError, ConflictError
 from airflow_provider_air.clusters.kuberay.client import PATIENCE_SECONDS
+from airflow_provider_air.clusters.kuberay.events import moment
 from airflow_provider_air.clusters.kuberay.following import Following
 from airflow_provider_air.clusters.kuberay.kinds import RAY_CLUSTER, RAY_JOB
 from airflow_provider_air.clusters.kuberay.listing import listed
@@ -22,7 +23,6 @@ from airflow_provider_air.clusters.kuberay.names import name_of_global, resource
 from airflow_provider_air.clusters.kuberay.opening import Opening, dated
 from airflow_provider_air.clusters.kuberay.places import Place, propagation_of, ref_of, url_of
 from airflow_provider_air.clusters.kuberay.spec import KubeRayCluster
-from airflow_provider_air.clusters.kuberay.symptoms import moment
 from airflow_provider_air.clusters.kuberay.trouble import cluster_status_of
 from airflow_provider_air.clusters.serve_rest import ServeRest
 from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef, ClusterState

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_air.clusters.kuberay import api
 from airflow_provider_air.clusters.kuberay.answers import PermissionMissingError
+from airflow_provider_air.clusters.kuberay.events import moment
 from airflow_provider_air.clusters.kuberay.kinds import RAY_CLUSTER, RAY_JOB, Kind
 from airflow_provider_air.clusters.kuberay.marks import Marks, selector_of
 from airflow_provider_air.clusters.kuberay.opening import list_dated
 from airflow_provider_air.clusters.kuberay.places import Place, ref_of_listed
-from airflow_provider_air.clusters.kuberay.symptoms import moment
 from airflow_provider_air.clusters.kuberay.trouble import judge
 from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterState, ListedCluster
 

@@ -7,12 +7,10 @@ Words and shapes: Kubernetes 1.35, KubeRay 1.6.1 (``raycluster_controller.go``, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
-Resource = Mapping[str, Any]
+from airflow_provider_air.clusters.kuberay.events import Resource, events_about, first_seen, last_seen, moment
 
 HEAD = "head"
 
@@ -35,6 +33,7 @@ REFUSED = Kind(0, retryable=False)
 # After a restart of the kube-apiserver it starts anew, up to four times with ever longer pauses (1.6.1, measured).
 OPERATOR_AWAY = Kind(240)
 POD_SECURITY = Kind(15, retryable=False)
+UNSPECIFIED = Kind(15, retryable=False)
 SERVICE_ACCOUNT = Kind(30)
 QUOTA = Kind(300)
 CREATION = Kind(90)
@@ -85,21 +84,15 @@ class Trouble:
     since: float | None
     container: Container | None = None
 
+    def ends_at(self, now: float) -> float:
+        """Give when it ends a start-up, in epoch seconds; one of which nobody knows since when lasts from now on."""
+        return (self.since or now) + self.kind.patience_seconds
+
     def is_over(self, now: float) -> bool:
         """Whether it has lasted longer than its kind may."""
         if self.kind.patience_seconds <= 0:
             return True
         return self.since is not None and now - self.since >= self.kind.patience_seconds
-
-
-def moment(text: Any) -> float | None:
-    """Give epoch seconds of Kubernetes' ``2026-11-29T15:00:00Z``; None where there is none."""
-    if not isinstance(text, str) or not text:
-        return None
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return None
 
 
 def conditions_of(resource: Resource, below: str = "status") -> Mapping[str, Resource]:
@@ -109,21 +102,24 @@ def conditions_of(resource: Resource, below: str = "status") -> Mapping[str, Res
 
 # What KubeRay could not create
 
+# KubeRay's own word before an error, in its condition ReplicaFailure.
+_OF_KUBERAY = re.compile(r"\AFailed\w+\n")
 # Of the API server's admission, as KubeRay's events and its condition ReplicaFailure repeat it.
 _ADMISSION = (
     (
-        re.compile(r"exceeded quota|status unknown for quota|must specify .*(?:cpu|memory)"),
-        QUOTA,
-        "The quota is used up",
+        re.compile(r"failed quota: [^:]*: must specify"),
+        UNSPECIFIED,
+        "The namespace's quota wants limits or requests that a container does not have",
     ),
+    (re.compile(r"exceeded quota|status unknown for quota"), QUOTA, "The quota is used up"),
     (re.compile(r"violates PodSecurity"), POD_SECURITY, "The namespace's pod security refuses the pod"),
     (re.compile(r"serviceaccount \"[^\"]*\" not found"), SERVICE_ACCOUNT, "The pod's service account is not there"),
 )
 
 
 def of_creation(text: str, since: float | None) -> Trouble:
-    """Tell what a refused creation of a pod means, by the API server's words; KubeRay sets a word before."""
-    text = text.rpartition("\n")[2].strip()
+    """Tell what a refused creation of a pod means, by the API server's words, or a webhook's of many lines."""
+    text = " ".join(_OF_KUBERAY.sub("", text).split())
     for words, kind, what in _ADMISSION:
         if words.search(text):
             return Trouble(kind, f"{what}: {text}", since)
@@ -142,14 +138,10 @@ def of_pod(pod: Resource, events: Sequence[Resource], *, now: float) -> Trouble 
     """
     if (pod.get("metadata") or {}).get("deletionTimestamp"):
         return None
-    mine = events_about(pod, events)
-    status = pod.get("status") or {}
-    if status.get("phase") == "Failed":
-        why = status.get("message") or status.get("reason") or "its containers ended"
-        ended = [_seconds(_end_of(one), "finishedAt") for one in status.get("containerStatuses") or ()]
-        since = _since(pod, (), not_before=max(ended, default=0.0))
-        return Trouble(CRASH, f"{name_of(pod)} has failed: {why}", since, _last_container(pod))
-    return _unscheduled(pod, mine) or _of_containers(pod, mine) or _before_containers(pod, mine, now)
+    mine = events_about(events, (pod.get("metadata") or {}).get("uid"))
+    if (pod.get("status") or {}).get("phase") == "Failed":
+        return _failed(pod)
+    return _unscheduled(pod, mine) or _of_containers(pod, mine, now) or _before_containers(pod, mine, now)
 
 
 def name_of(pod: Resource) -> str:
@@ -162,9 +154,14 @@ def name_of(pod: Resource) -> str:
     return f"The worker's pod {metadata.get('name')}" + (f" of the group {group}" if group else "")
 
 
+def node_type_of(pod: Resource) -> str | None:
+    """Give ``head`` or ``worker``."""
+    return ((pod.get("metadata") or {}).get("labels") or {}).get("ray.io/node-type")
+
+
 def is_head(pod: Resource) -> bool:
     """Whether it is a head's."""
-    return ((pod.get("metadata") or {}).get("labels") or {}).get("ray.io/node-type") == HEAD
+    return node_type_of(pod) == HEAD
 
 
 def is_ready(pod: Resource) -> bool:
@@ -205,16 +202,16 @@ _WAITING = {
 RAN_WELL_SECONDS = 600.0
 
 
-def _of_containers(pod: Resource, events: Sequence[Resource]) -> Trouble | None:
+def _of_containers(pod: Resource, events: Sequence[Resource], now: float) -> Trouble | None:
+    found = [_of_container(pod, told, events, is_init=is_init) for told, is_init in _statuses(pod)]
+    return min((one for one in found if one is not None), key=lambda one: one.ends_at(now), default=None)
+
+
+def _statuses(pod: Resource) -> list[tuple[Resource, bool]]:
+    """Give what is told of each container, and whether it is an init container."""
     status = pod.get("status") or {}
-    for told, is_init in [
-        *((one, True) for one in status.get("initContainerStatuses") or ()),
-        *((one, False) for one in status.get("containerStatuses") or ()),
-    ]:
-        trouble = _of_container(pod, told, events, is_init=is_init)
-        if trouble is not None:
-            return trouble
-    return None
+    kinds = (("initContainerStatuses", True), ("containerStatuses", False))
+    return [(told, is_init) for name, is_init in kinds for told in status.get(name) or ()]
 
 
 def _of_container(pod: Resource, told: Resource, events: Sequence[Resource], *, is_init: bool) -> Trouble | None:
@@ -231,6 +228,10 @@ def _of_container(pod: Resource, told: Resource, events: Sequence[Resource], *, 
         image = f" {told.get('image')!r}" if is_image else ""
         return Trouble(kind, f"{who} {what}{image}: {text}", _since(pod, mine))
     ended = state.get("terminated") or {}
+    if ended and not (is_init and ended.get("exitCode") == 0) and not _is_started_again(pod, name):
+        since = moment(ended.get("finishedAt")) or _since(pod, ())
+        what = f"{who} ended with {end_in_words(ended)}, and nothing starts it again"
+        return Trouble(INIT if is_init else CRASH, what, since, _container_of(pod, told))
     # Between two tries of the kubelet it is only terminated; a first end may still be its only one.
     if ended.get("exitCode") and int(told.get("restartCount") or 0) >= 1:
         return _crashed(pod, told, events, who, is_init=is_init)
@@ -238,18 +239,47 @@ def _of_container(pod: Resource, told: Resource, events: Sequence[Resource], *, 
 
 
 def _crashed(pod: Resource, told: Resource, events: Sequence[Resource], who: str, *, is_init: bool) -> Trouble:
-    state, last = told.get("state") or {}, _end_of(told)
-    times = int(told.get("restartCount") or 0) + ("terminated" in state)
-    reason = "out of memory" if last.get("reason") == "OOMKilled" else f"exit code {last.get('exitCode', 'unknown')}"
-    why = f": {last['message']}" if last.get("message") else ""
-    container = Container(
-        str((pod.get("metadata") or {}).get("name")), str(told.get("name")), "terminated" not in state
-    )
+    last = _end_of(told)
+    times = int(told.get("restartCount") or 0) + ("terminated" in (told.get("state") or {}))
     kind = ENDED_ONCE if times < MANY_ENDS else INIT if is_init else CRASH
     started, ended = _seconds(last, "startedAt"), _seconds(last, "finishedAt")
     ran_until = ended if started and ended - started >= RAN_WELL_SECONDS else 0.0
     since = _since(pod, _of_run(events, str(told.get("name")), "BackOff"), not_before=ran_until)
-    return Trouble(kind, f"{who} ended {times} times, the last time with {reason}{why}", since, container)
+    what = f"{who} ended {times} times, the last time with {end_in_words(last)}"
+    return Trouble(kind, what, since, _container_of(pod, told))
+
+
+def _failed(pod: Resource) -> Trouble:
+    """A pod that does not come back: its containers ended, or it was evicted."""
+    status = pod.get("status") or {}
+    ended = sorted((told for told, _ in _statuses(pod)), key=lambda told: _seconds(_end_of(told), "finishedAt"))
+    since = _since(pod, (), not_before=max((_seconds(_end_of(told), "finishedAt") for told in ended), default=0.0))
+    # The first to fail is why the others ended.
+    first = next((told for told in ended if _end_of(told).get("exitCode")), None)
+    why = status.get("message") or status.get("reason")
+    if first is not None:
+        why = why or f"its container {first.get('name')} ended with {end_in_words(_end_of(first))}"
+    container = None if first is None else _container_of(pod, first)
+    return Trouble(CRASH, f"{name_of(pod)} has failed: {why or 'its containers ended'}", since, container)
+
+
+def _is_started_again(pod: Resource, container: str) -> bool:
+    """Whether the kubelet starts a container again that has ended: its own policy, which few have, before the pod's."""
+    spec = pod.get("spec") or {}
+    said = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    own = next((one.get("restartPolicy") for one in said if one.get("name") == container), None)
+    return (own or spec.get("restartPolicy")) != "Never"
+
+
+def _container_of(pod: Resource, told: Resource) -> Container:
+    is_over = "terminated" in (told.get("state") or {})
+    return Container(str((pod.get("metadata") or {}).get("name")), str(told.get("name")), previous=not is_over)
+
+
+def end_in_words(end: Resource) -> str:
+    """Say how a container ended, as its status tells: ``exitCode``, ``reason``, ``message``."""
+    reason = "out of memory" if end.get("reason") == "OOMKilled" else f"exit code {end.get('exitCode', 'unknown')}"
+    return reason + (f": {end['message']}" if end.get("message") else "")
 
 
 def _end_of(told: Resource) -> Resource:
@@ -321,12 +351,6 @@ def _before_containers(pod: Resource, events: Sequence[Resource], now: float) ->
     return Trouble(kind, f"{name_of(pod)} {what}: {last.get('message')}", _since(pod, alike, not_before=went_on))
 
 
-def _last_container(pod: Resource) -> Container | None:
-    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
-    ended = [one for one in statuses if ((one.get("state") or {}).get("terminated") or {}).get("exitCode")]
-    return Container(str((pod.get("metadata") or {}).get("name")), str(ended[0].get("name"))) if ended else None
-
-
 def _the(name: str) -> str:
     return name[:1].lower() + name[1:]
 
@@ -348,34 +372,3 @@ def _since(pod: Resource, events: Sequence[Resource], *, not_before: float = 0.0
 
 def _seconds(told: Resource, field: str) -> float:
     return moment(told.get(field)) or 0.0
-
-
-# Events
-
-
-def first_seen(event: Resource) -> float | None:
-    """Give when an event was first seen, in epoch seconds."""
-    for name in ("firstTimestamp", "eventTime", "lastTimestamp"):
-        if (at := moment(event.get(name))) is not None:
-            return at
-    return moment((event.get("metadata") or {}).get("creationTimestamp"))
-
-
-def last_seen(event: Resource) -> float:
-    """Give when an event was last seen, in epoch seconds."""
-    series = event.get("series") or {}
-    seen = [moment(event.get("lastTimestamp")), moment(series.get("lastObservedTime")), first_seen(event)]
-    return max((at for at in seen if at is not None), default=0.0)
-
-
-def warnings_of(events: Sequence[Resource], *uids: Any) -> Iterator[Resource]:
-    """Give the warnings about resources of these UIDs, the newest last."""
-    for event in sorted(events, key=last_seen):
-        if event.get("type") == "Warning" and (event.get("involvedObject") or {}).get("uid") in uids:
-            yield event
-
-
-def events_about(pod: Resource, events: Sequence[Resource]) -> list[Resource]:
-    """Give the events about a pod."""
-    uid = (pod.get("metadata") or {}).get("uid")
-    return [event for event in events if (event.get("involvedObject") or {}).get("uid") == uid]

@@ -10,24 +10,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from airflow_provider_air.clusters.kuberay.events import (
+    Resource,
+    events_about,
+    first_seen,
+    last_seen,
+    moment,
+)
+from airflow_provider_air.clusters.kuberay.replaced import of_replaced
 from airflow_provider_air.clusters.kuberay.symptoms import (
     GONE,
     OPERATOR_AWAY,
     REFUSED,
     TOLD_AGAIN_SECONDS,
-    Resource,
     Trouble,
     conditions_of,
-    events_about,
-    first_seen,
     is_head,
     is_ready,
-    last_seen,
-    moment,
     name_of,
     of_creation,
     of_pod,
-    warnings_of,
 )
 from airflow_provider_air.contracts.clusters import ClusterState, ClusterStatus
 from airflow_provider_air.drivers.wire.texts import shortened
@@ -102,7 +104,10 @@ def worst_of(resource: Resource, pods: Sequence[Resource], events: Sequence[Reso
     for pod in awaited_pods(resource, pods):
         if (trouble := of_pod(pod, events, now=now)) is not None:
             found.append(trouble)
-    return min(found, key=lambda one: (one.since or now) + one.kind.patience_seconds - now, default=None)
+    if not is_provisioned(resource):
+        workers = int(cluster_status_of(resource).get("desiredWorkerReplicas") or 0)
+        found += of_replaced(events_about(events, *_uids(resource, events)), pods, workers=workers, now=now)
+    return min(found, key=lambda one: one.ends_at(now), default=None)
 
 
 def awaited_pods(resource: Resource, pods: Sequence[Resource]) -> list[Resource]:
@@ -201,8 +206,7 @@ def is_provisioned(resource: Resource) -> bool:
 
 def _of_resource(resource: Resource, events: Sequence[Resource], *, now: float) -> Iterator[Trouble]:
     status, metadata = cluster_status_of(resource), resource.get("metadata") or {}
-    uids = (metadata.get("uid"), *_uids_of_cluster(resource, events))
-    warnings = list(warnings_of(events, *uids))
+    warnings = [one for one in events_about(events, *_uids(resource, events)) if one.get("type") == "Warning"]
     conditions = {str(one.get("type")): one for one in status.get("conditions") or ()}
     failure, was_well = conditions.get("ReplicaFailure") or {}, is_provisioned(resource)
     if failure.get("status") == "True" and not (was_well and "Worker" in str(failure.get("reason"))):
@@ -234,8 +238,9 @@ def _of_lost_head(resource: Resource, conditions: dict[str, Resource]) -> Iterat
         yield Trouble(GONE, what, moment(head.get("lastTransitionTime")))
 
 
-def _uids_of_cluster(resource: Resource, events: Sequence[Resource]) -> Iterator[Any]:
-    """Give the UID of a RayJob's RayCluster, which only its events tell."""
+def _uids(resource: Resource, events: Sequence[Resource]) -> Iterator[Any]:
+    """Give the UID of a resource, and of a RayJob's RayCluster, which only its events tell."""
+    yield (resource.get("metadata") or {}).get("uid")
     name = ray_cluster_name(resource)
     if resource.get("kind") != RAY_JOB or name is None:
         return
@@ -271,7 +276,7 @@ def _last_warning(pods: Sequence[Resource], events: Sequence[Resource], *, now: 
     """Say what the newest event about a pod warns of, as no kind of trouble does; what came after it has mended it."""
     found = []
     for pod in pods:
-        last = max(events_about(pod, events), key=last_seen, default={})
+        last = max(events_about(events, (pod.get("metadata") or {}).get("uid")), key=last_seen, default={})
         is_early = last.get("reason") == "Unhealthy" and now - (first_seen(last) or now) < PROBED_SECONDS
         if last.get("type") == "Warning" and not is_early and now - last_seen(last) < TOLD_AGAIN_SECONDS:
             found.append((last_seen(last), f"; {name_of(pod)}: {last.get('reason')}: {last.get('message')}"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow_provider_air.clusters.kuberay.trouble import judge
+from airflow_provider_air.contracts.clusters import ClusterStatus
 from tests.fakes.kube_api import KubeApi
 
 PLURALS = {"RayCluster": "rayclusters", "RayJob": "rayjobs", "Pod": "pods", "Event": "events"}
@@ -22,6 +24,18 @@ POD_SECURITY = (
 ACCOUNT = (
     'pods "flights-head-x2k9q" is forbidden: error looking up service account air/nobody: '
     'serviceaccount "nobody" not found'
+)
+UNSPECIFIED = (
+    'pods "flights-head-x2k9q" is forbidden: failed quota: small: must specify limits.cpu for: sidecar; '
+    "limits.memory for: sidecar"
+)
+KYVERNO = (
+    'admission webhook "validate.kyverno.svc-fail" denied the request: \n\nresource Pod/air/flights-head was blocked '
+    "due to the following policies \n\nrequire-team:\n  check-team: 'validation error: label team is required.'\n"
+)
+GATEKEEPER = (
+    'admission webhook "validation.gatekeeper.sh" denied the request: [cost] no team label\n'
+    "[registry] image from docker.io is not allowed"
 )
 
 
@@ -112,6 +126,27 @@ def crashing(name: str = "ray-head", exit_code: int = 1, reason: str = "Error", 
     return waiting("CrashLoopBackOff", "back-off 40s", name, restartCount=restarts, lastState=last)
 
 
+def ended(name: str, exit_code: int = 1, reason: str = "Error", *, at_second: float = 3) -> dict[str, Any]:
+    """A container that ended and was never started again."""
+    end = {"exitCode": exit_code, "reason": reason, "startedAt": at(2), "finishedAt": at(at_second)}
+    return {"name": name, "ready": False, "restartCount": 0, "state": {"terminated": end}}
+
+
+def never_restarted(pod: dict[str, Any]) -> dict[str, Any]:
+    """A pod as KubeRay makes it for the autoscaler v2."""
+    return {**pod, "spec": {"restartPolicy": "Never", "containers": [{"name": "ray-head"}, {"name": "autoscaler"}]}}
+
+
+def replaced(node_type: str = "head", *, since: float = 2, until: float | None = None, times: int = 1) -> Any:
+    """KubeRay's event for a pod that had ended, where it is never started again."""
+    end = "&ContainerStateTerminated{ExitCode:137,Signal:0,Reason:OOMKilled,Message:,ContainerID:containerd://0a1b,}"
+    name = f"air/flights-{node_type}-x2k9q"
+    text = f"Deleted {node_type} Pod {name}; Pod status: Failed; Pod restart policy: Never"
+    reason = f"Deleted{node_type.title()}Pod"
+    told = event(reason, f"{text}; Ray container terminated status: {end}", since=since, until=until, is_warning=False)
+    return {**told, "count": times}
+
+
 def event(
     reason: str,
     message: str,
@@ -138,6 +173,11 @@ def event(
 def pod_event(reason: str, message: str, *, uid: str = POD_UID, container: str = "ray-head", **more: Any) -> Any:
     field = f"spec.containers{{{container}}}"
     return event(reason, message, kind="Pod", uid=uid, fieldPath=field, **{"since": 3, **more})
+
+
+def judged(resource: Any, *pods: Any, events: Any = (), after: float = 5) -> ClusterStatus:
+    """Judge what is there so many seconds after :data:`START`."""
+    return judge(resource, pods, events, now=START + after)
 
 
 def hold(kube: KubeApi, *resources: dict[str, Any]) -> None:

@@ -4,16 +4,13 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_air.clusters.kuberay.symptoms import Container
 from airflow_provider_air.clusters.kuberay.trouble import judge, worst_of
-from airflow_provider_air.contracts.clusters import ClusterState, ClusterStatus
+from airflow_provider_air.contracts.clusters import ClusterState
 from tests.unit.clusters.kuberay import shapes
-from tests.unit.clusters.kuberay.shapes import START, at
+from tests.unit.clusters.kuberay.shapes import START, at, judged
 
 LONG = 100_000
-
-
-def judged(resource: Any, *pods: Any, events: Any = (), after: float = 5) -> ClusterStatus:
-    return judge(resource, pods, events, now=START + after)
 
 
 # States
@@ -242,6 +239,62 @@ CASES = {
         "of the group workergroup cannot pull its image 'nowhere/ray:1': gone",
         120,
     ),
+    "quota without words": (
+        shapes.cluster(shapes.condition("ReplicaFailure", "True", "F", f"FailedCreateHeadPod\n{shapes.UNSPECIFIED}")),
+        [],
+        [],
+        f"The namespace's quota wants limits or requests that a container does not have: {shapes.UNSPECIFIED}",
+        15,
+    ),
+    "a policy's text of many lines": (
+        shapes.cluster(shapes.condition("ReplicaFailure", "True", "F", f"FailedCreateHeadPod\n{shapes.KYVERNO}")),
+        [],
+        [],
+        f"KubeRay cannot create what it needs: {' '.join(shapes.KYVERNO.split())}",
+        90,
+    ),
+    "a policy's text of two lines by an event": (
+        shapes.cluster(),
+        [],
+        [shapes.event("FailedToCreateHeadPod", f"Failed to create head Pod air/flights, {shapes.GATEKEEPER}")],
+        "denied the request: [cost] no team label [registry] image from docker.io is not allowed",
+        90,
+    ),
+    "autoscaler": (
+        shapes.starting_cluster(),
+        [shapes.never_restarted(shapes.pod(shapes.ended("autoscaler", 137, "OOMKilled"), phase="Running"))],
+        [],
+        "The container autoscaler of the head's pod flights-head-x2k9q ended with out of memory, and nothing starts it",
+        90,
+    ),
+    "autoscaler that leaves": (
+        shapes.starting_cluster(),
+        [shapes.never_restarted(shapes.pod(shapes.ended("autoscaler", 0, "Completed"), phase="Running"))],
+        [],
+        "ended with exit code 0, and nothing starts it",
+        90,
+    ),
+    "init that is not tried again": (
+        shapes.starting_cluster(),
+        [shapes.never_restarted(shapes.pod(init=(shapes.ended("prepare", 7),)))],
+        [],
+        "The init container prepare of the head's pod flights-head-x2k9q ended with exit code 7, and nothing starts it",
+        90,
+    ),
+    "pods that are replaced": (
+        shapes.starting_cluster(),
+        [],
+        [shapes.replaced(until=9, times=3)],
+        "The head's pod ended 3 times, the last time with out of memory; KubeRay makes a new one each time",
+        90,
+    ),
+    "failed": (
+        shapes.starting_cluster(),
+        [shapes.pod(shapes.ended("autoscaler", 1, at_second=4), shapes.ended("ray-head", 3), phase="Failed")],
+        [],
+        "The head's pod flights-head-x2k9q has failed: its container ray-head ended with exit code 3",
+        90,
+    ),
     "evicted": (
         shapes.starting_cluster(),
         [shapes.pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory.")],
@@ -286,7 +339,16 @@ def test_an_image_name_that_is_none_fails_at_once_and_for_good() -> None:
     assert (status.state, status.retryable) == (ClusterState.FAILED, False)
 
 
-@pytest.mark.parametrize(("kind", "retryable"), [("quota", True), ("image", True), ("pod security", False)])
+@pytest.mark.parametrize(
+    ("kind", "retryable"),
+    [
+        ("quota", True),
+        ("image", True),
+        ("pod security", False),
+        ("quota without words", False),
+        ("pods that are replaced", True),
+    ],
+)
 def test_whether_the_same_wish_may_work_later_is_told(kind: str, retryable: bool) -> None:
     resource, pods, events, _, _ = CASES[kind]
     assert judged(resource, *pods, events=events, after=LONG).retryable is retryable
@@ -323,6 +385,25 @@ def test_a_container_that_ended_once_or_twice_is_told_and_started_again(restarts
     status = judged(shapes.starting_cluster(), ended, after=LONG)
     assert status.state is ClusterState.STARTING
     assert f"ended {restarts} times" in status.message
+
+
+def test_what_the_kubelet_starts_again_by_a_containers_own_policy_is_no_crash() -> None:
+    head = shapes.never_restarted(shapes.pod(init=(shapes.ended("mesh"),)))
+    head["spec"]["initContainers"] = [{"name": "mesh", "restartPolicy": "Always"}]
+    assert judged(shapes.starting_cluster(), head, after=LONG).message == "0 of 1 pods are ready"
+
+
+def test_an_init_container_that_has_done_its_work_is_no_crash() -> None:
+    head = shapes.never_restarted(shapes.pod(init=(shapes.ended("prepare", 0, "Completed"),)))
+    assert judged(shapes.starting_cluster(), head, after=LONG).message == "0 of 1 pods are ready"
+
+
+def test_of_two_containers_that_ended_the_first_is_told() -> None:
+    """Kubernetes tells of containers by the order of their names."""
+    head = shapes.pod(shapes.ended("autoscaler", 1, at_second=5), shapes.ended("ray-head", 7))
+    trouble = worst_of(shapes.starting_cluster(), [shapes.never_restarted(head)], [], now=START + 9)
+    assert trouble is not None
+    assert trouble.container == Container("flights-head-x2k9q", "ray-head")
 
 
 def test_a_probe_that_fails_while_ray_starts_is_no_trouble() -> None:
