@@ -21,7 +21,6 @@ from airflow_provider_air.errors import (
     ConfigurationError,
     DeadlineExceededError,
     MaterializationFailedError,
-    ProtocolError,
 )
 from airflow_provider_air.hooks.tecton import TectonHook
 from airflow_provider_air.triggers.deferring import DEFAULT_DEFERRABLE, backstop, not_before
@@ -138,19 +137,23 @@ class TectonMaterializeOperator(BaseOperator):
     def on_end(self, context: Context, event: Any) -> Any:
         """Judge what the trigger saw; called on a worker."""
         with airflow_errors():
+            from airflow_provider_air.triggers.polling import failure_of_wait
+
             told = event if isinstance(event, dict) else {}
-            job_id = str(_known(context).get("job_id"))
-            if told.get("outcome") == "ended" and isinstance(told.get("value"), str):
+            job_id, outcome = str(_known(context).get("job_id")), told.get("outcome")
+            if outcome == "ended" and isinstance(told.get("value"), str):
                 return self._told(Materialization(job_id, told["value"]))
-            if told.get("outcome") == "deadline":
+            if outcome in ("deadline", "unreachable"):
                 TectonHook(self.tecton_conn_id).get_conn().cancel(self.workspace, self.feature_view, job_id)
                 raise DeadlineExceededError(
                     f"Tecton's job did not end within the task's execution_timeout: {told.get('message')}",
                     where=job_id,
                 )
-            if told.get("outcome") == "refused":
-                raise ConfigurationError(f"Tecton refuses us: {told.get('message')}", where=job_id)
-            raise ProtocolError(f"The trigger's event is not understood: {event!r}"[:500])
+            if outcome == "refused":
+                job = self._look_again(context, "Tecton refused the trigger")
+                if job is not None and not job.is_live:
+                    return self._told(job)
+            raise failure_of_wait(event)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """
@@ -160,7 +163,7 @@ class TectonMaterializeOperator(BaseOperator):
         """
         if next_method == TRIGGER_FAIL_REPR:
             with airflow_errors():
-                job = self._look_again(context)
+                job = self._look_again(context, "The trigger ended without an event")
                 if job is not None and job.has_succeeded:
                     return self._told(job)
         return super().resume_execution(next_method, next_kwargs, context)
@@ -188,23 +191,23 @@ class TectonMaterializeOperator(BaseOperator):
         except AirError as error:
             self.log.warning("Tecton's job could not be cancelled: %s", error)
 
-    def _look_again(self, context: Context) -> Materialization | None:
-        """Look at a job whose trigger gave no event; cancel it where nobody will wait for it any more."""
+    def _look_again(self, context: Context, why: str) -> Materialization | None:
+        """Look at a job whose end no trigger has seen; cancel it where nobody will wait for it any more."""
         known = _known(context)
         try:
             server = TectonHook(self.tecton_conn_id).get_conn()
             job = server.job(self.workspace, self.feature_view, str(known.get("job_id")))
         except AirError as error:
-            self.log.warning("The trigger ended without an event, and Tecton's job cannot be asked for: %s", error)
+            self.log.warning("%s, and Tecton's job cannot be asked for: %s", why, error)
             return None
         deadline = known.get("deadline")
         is_late = deadline is not None and time.time() >= deadline
         if job.is_live and (is_late or not try_of(context).has_next):
-            self.log.warning("The trigger ended without an event: cancelling Tecton's job %s", job.job_id)
+            self.log.warning("%s: cancelling Tecton's job %s", why, job.job_id)
             self._prepare_kill(context, server, job.job_id)
             self._cancel()
         elif job.is_live:
-            self.log.warning("The trigger ended without an event: the next try goes on with job %s", job.job_id)
+            self.log.warning("%s: the next try goes on with job %s", why, job.job_id)
         return job
 
     def _settle(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
-from airflow_provider_air.errors import ConfigurationError, ProtocolError
+from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.hooks.mlflow import MlflowHook
 from airflow_provider_air.sensors.base import DeferrableSensor
 from airflow_provider_air.triggers.deferring import not_before
@@ -71,6 +71,8 @@ class MlflowModelSensor(DeferrableSensor):
 
     def judge(self, event: Any) -> int:
         """Give the version."""
+        from airflow_provider_air.triggers.polling import failure_of_wait
+
         told = event if isinstance(event, dict) else {}
         if told.get("outcome") == "ready" and isinstance(told.get("version"), int):
             return int(told["version"])
@@ -79,9 +81,7 @@ class MlflowModelSensor(DeferrableSensor):
             raise AirflowSensorTimeout(
                 f"The model {what} was not there within {self.timeout:g} s: {told.get('message')}"
             )
-        if told.get("outcome") == "refused":
-            raise ConfigurationError(f"MLflow refuses us: {told.get('message')}")
-        raise ProtocolError(f"The trigger's event is not understood: {event!r}"[:500])
+        raise failure_of_wait(event)
 
     def _least(self) -> int:
         try:

@@ -10,7 +10,7 @@ from airflow.sdk import PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_provider_air.attachments.tecton.server import STORES
-from airflow_provider_air.errors import ConfigurationError, ProtocolError
+from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.hooks.tecton import TectonHook
 from airflow_provider_air.sensors.base import DeferrableSensor
 from airflow_provider_air.triggers.deferring import not_before
@@ -67,14 +67,14 @@ class TectonReadySensor(DeferrableSensor):
 
     def judge(self, event: Any) -> str:
         """Give until when the features are there."""
+        from airflow_provider_air.triggers.polling import failure_of_wait
+
         told = event if isinstance(event, dict) else {}
         if told.get("outcome") == "ended" and isinstance(told.get("value"), str):
             return str(told["value"])
         if told.get("outcome") == "deadline":
             raise AirflowSensorTimeout(f"The features were not ready within {self.timeout:g} s: {told.get('message')}")
-        if told.get("outcome") == "refused":
-            raise ConfigurationError(f"Tecton refuses us: {told.get('message')}")
-        raise ProtocolError(f"The trigger's event is not understood: {event!r}"[:500])
+        raise failure_of_wait(event)
 
     def trigger(self, context: Context, until: float) -> TectonReadyTrigger:
         """Ask Tecton again and again."""

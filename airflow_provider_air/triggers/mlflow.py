@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.attachments.mlflow.models import ModelRegistry
 from airflow_provider_air.connections.base import aget_connection
 from airflow_provider_air.connections.mlflow import HINT, mlflow_server_of
-from airflow_provider_air.contracts.runs import event_text
-from airflow_provider_air.errors import AirError, UnavailableError
-from airflow_provider_air.runs.clock import RealClock
-from airflow_provider_air.triggers.base import OneEventTrigger
+from airflow_provider_air.triggers.polling import PollingTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_air.attachments.mlflow.server import MlflowServer
 
 
-class MlflowModelTrigger(OneEventTrigger):
+class MlflowModelTrigger(PollingTrigger):
     """
-    Fires ``{"outcome", "version", "message"}``; the outcome is ready, deadline or refused.
-
-    A server that does not answer is asked again until the deadline.
+    Fires ``{"outcome", "version", "message"}``; the outcome is ready, deadline, unreachable or refused.
 
     :param alias: wait until a version has it; without it, until there is a version
     :param at_least: the lowest version that counts
     :param deadline: epoch seconds at which it gives up
     :param poll_interval_seconds: the pause between two looks
     """
+
+    there = "ready"
+    value_name = "version"
 
     def __init__(
         self,
@@ -38,44 +37,22 @@ class MlflowModelTrigger(OneEventTrigger):
         poll_interval_seconds: float = 10.0,
         **more: Any,
     ) -> None:
-        super().__init__(**more)
-        self.mlflow_conn_id = mlflow_conn_id
-        self.model_name = model_name
-        self.alias = alias
-        self.at_least = at_least
-        self.deadline = deadline
-        self.poll_interval_seconds = poll_interval_seconds
-
-    def arguments(self) -> dict[str, Any]:
-        """Give the constructor\'s arguments."""
-        return {
-            "mlflow_conn_id": self.mlflow_conn_id,
-            "model_name": self.model_name,
-            "alias": self.alias,
-            "at_least": self.at_least,
-            "deadline": self.deadline,
-            "poll_interval_seconds": self.poll_interval_seconds,
+        fields = {
+            "mlflow_conn_id": mlflow_conn_id,
+            "model_name": model_name,
+            "alias": alias,
+            "at_least": at_least,
+            "deadline": deadline,
+            "poll_interval_seconds": poll_interval_seconds,
         }
+        super().__init__(fields, **more)
 
-    async def event(self) -> dict[str, Any]:
-        """Look until it is there or the time is over; runs in the triggerer."""
-        try:
-            outcome, version, message = await self._wait()
-        except AirError as error:
-            outcome, version, message = "refused", None, str(error)
-        return {"outcome": outcome, "version": version, "message": event_text(message, self.log)}
+    async def server(self) -> MlflowServer:
+        """Open MLflow's."""
+        return mlflow_server_of(await aget_connection(self.fields["mlflow_conn_id"], HINT))
 
-    async def _wait(self) -> tuple[str, int | None, str]:
-        server = mlflow_server_of(await aget_connection(self.mlflow_conn_id, HINT))
-        registry = ModelRegistry(server)
-        while True:
-            message = "it is not there yet"
-            try:
-                version = await RealClock().in_spare_thread(registry.look, self.model_name, self.alias, self.at_least)
-                if version is not None:
-                    return "ready", version.version, ""
-            except UnavailableError as error:
-                message = str(error)
-            if self.deadline is not None and time.time() >= self.deadline:
-                return "deadline", None, message
-            await asyncio.sleep(self.poll_interval_seconds)
+    def look(self, server: MlflowServer) -> int | None:
+        """Ask for the version."""
+        fields = self.fields
+        found = ModelRegistry(server).look(fields["model_name"], fields["alias"], fields["at_least"])
+        return None if found is None else found.version

@@ -3,65 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.connections.base import aget_connection
 from airflow_provider_air.connections.tecton import HINT, tecton_server_of
-from airflow_provider_air.contracts.runs import event_text
-from airflow_provider_air.errors import AirError, UnavailableError
-from airflow_provider_air.runs.clock import RealClock
-from airflow_provider_air.triggers.base import OneEventTrigger
+from airflow_provider_air.errors import AirError
 from airflow_provider_air.triggers.killing import finish, why_killed
+from airflow_provider_air.triggers.polling import PollingTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_air.attachments.tecton.server import TectonServer
 
 
-class _TectonTrigger(OneEventTrigger):
-    """
-    Fires ``{"outcome", "value", "message"}``; the outcome is ended, deadline or refused.
+class _TectonTrigger(PollingTrigger):
+    """Fires ``{"outcome", "value", "message"}``; the outcome is ended, deadline, unreachable or refused."""
 
-    A Tecton that does not answer is asked again until the deadline.
-    """
-
-    def __init__(self, fields: Mapping[str, Any], **more: Any) -> None:
-        super().__init__(**more)
-        self.fields = dict(fields)
-
-    def arguments(self) -> dict[str, Any]:
-        """Give the constructor\'s arguments."""
-        return self.fields
-
-    def look(self, server: TectonServer) -> str | None:
-        """Look once; what the event tells, or None to look again."""
-        raise NotImplementedError
-
-    async def event(self) -> dict[str, Any]:
-        """Look until there is something to say; in the triggerer, or in the worker for ``deferrable=False``."""
-        try:
-            outcome, value, message = await self._wait()
-        except AirError as error:
-            outcome, value, message = "refused", None, str(error)
-        return {"outcome": outcome, "value": value, "message": event_text(message, self.log)}
-
-    async def _wait(self) -> tuple[str, str | None, str]:
-        server = await self._server()
-        deadline: float | None = self.fields["deadline"]
-        while True:
-            message = "not yet"
-            try:
-                if (value := await RealClock().in_spare_thread(self.look, server)) is not None:
-                    return "ended", value, ""
-            except UnavailableError as error:
-                message = str(error)
-            if deadline is not None and time.time() >= deadline:
-                return "deadline", None, message
-            await asyncio.sleep(self.fields["poll_interval_seconds"])
-
-    async def _server(self) -> TectonServer:
+    async def server(self) -> TectonServer:
+        """Open Tecton's."""
         return tecton_server_of(await aget_connection(self.fields["tecton_conn_id"], HINT))
 
 
@@ -110,7 +69,7 @@ class TectonJobTrigger(_TectonTrigger):
         if await why_killed(self.fields["task"], self.log) == "moved":
             return
         try:
-            server = await self._server()
+            server = await self.server()
             named = (self.fields["workspace"], self.fields["feature_view"], self.fields["job_id"])
             await asyncio.to_thread(server.cancel, *named)
         except AirError as error:

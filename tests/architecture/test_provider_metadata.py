@@ -80,7 +80,7 @@ def test_every_module_that_an_author_or_airflow_uses_is_told(folder: str) -> Non
     parts = {
         "operators": {"base", "driven", "fields", "group", "outlets", "retry", "stored"},
         "hooks": {"results"},
-        "triggers": {"base", "deferring", "killing"},
+        "triggers": {"base", "deferring", "killing", "polling"},
         "sensors": {"base"},
     }[folder]
     ours = {module.name for module in modules() if module.name.startswith(f"{OURS}{folder}.")}

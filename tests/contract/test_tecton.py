@@ -8,15 +8,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from airflow.sdk import BaseHook
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
 from airflow.sdk.exceptions import (
     AirflowFailException,
+    AirflowNotFoundException,
     AirflowSensorTimeout,
     AirflowTaskTimeout,
+    ErrorType,
     TaskDeferralError,
     TaskDeferralTimeout,
     TaskDeferred,
 )
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import ErrorResponse
 
 from airflow_provider_air import TectonMaterializeOperator, TectonReadySensor
 from airflow_provider_air.attachments.tecton.server import TectonServer, Window
@@ -292,6 +297,97 @@ async def test_a_sensor_gives_up_at_its_deadline(tecton: FakeTecton) -> None:
 
     with pytest.raises(AirflowSensorTimeout, match="not ready within"):
         sensor.on_event(task_context(Store()), await event_of(trigger))
+
+
+def away(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Let Airflow's api-server not answer for the connection, as a triggerer sees it (3.3.2)."""
+    ask, left = BaseHook.aget_connection, [times]
+
+    async def aget_connection(conn_id: str) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            return await ask(conn_id)
+        raise AirflowNotFoundException(f"The conn_id `{conn_id}` isn't defined")
+
+    class Line:
+        async def asend(self, message: Any) -> Any:
+            return ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": 500})
+
+    monkeypatch.setattr(BaseHook, "aget_connection", aget_connection)
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Line(), raising=False)
+
+
+async def test_a_moment_without_airflow_ends_no_wait(tecton: FakeTecton, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store()
+    trigger = deferred(materialize(), store)
+    tecton.set_state("job-0", "SUCCESS")
+    with monkeypatch.context() as patch:
+        away(patch, times=2)
+        event = await event_of(trigger)
+
+    assert materialize().on_end(task_context(store), event)["state"] == "success"
+
+
+async def test_a_key_that_is_changed_while_a_task_waits_is_read_again(
+    tecton: FakeTecton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trigger = deferred(materialize(), Store())
+    look = TectonJobTrigger.look
+
+    def rotate(self: Any, server: TectonServer) -> str | None:
+        found = look(self, server)
+        monkeypatch.setattr(TectonJobTrigger, "look", look)
+        connect(monkeypatch, tecton.url, "another-key")
+        tecton.keys = {"another-key"}
+        tecton.set_state("job-0", "SUCCESS")
+        return found
+
+    monkeypatch.setattr(TectonJobTrigger, "look", rotate)
+
+    assert (await event_of(trigger))["outcome"] == "ended"
+
+
+@pytest.mark.parametrize(("try_number", "cancelled"), [(1, []), (3, ["job-0"])])
+async def test_a_refused_wait_leaves_the_job_to_the_next_try_where_there_is_one(
+    tecton: FakeTecton, try_number: int, cancelled: list[str]
+) -> None:
+    store = Store()
+    trigger = deferred(materialize(), store, try_number=try_number)
+    tecton.keys.clear()
+    event = await event_of(trigger)
+    tecton.keys.add(KEY)
+
+    with pytest.raises(UnavailableError, match="refused now"):
+        materialize().on_end(task_context(store, try_number=try_number), event)
+
+    assert tecton.cancelled == cancelled
+
+
+async def test_an_end_that_a_refused_trigger_did_not_see_is_seen_on_the_worker(tecton: FakeTecton) -> None:
+    store = Store()
+    trigger = deferred(materialize(), store)
+    tecton.keys.clear()
+    event = await event_of(trigger)
+    tecton.keys.add(KEY)
+    tecton.set_state("job-0", "SUCCESS")
+
+    assert materialize().on_end(task_context(store), event)["state"] == "success"
+
+
+async def test_a_sensor_that_nobody_answers_at_its_deadline_is_retried(
+    tecton: FakeTecton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sensor = TectonReadySensor(
+        task_id="ready", workspace="prod", feature_view="delays", ready_at=WINDOW["end"], soft_fail=True
+    )
+    trigger = deferred(sensor, Store())
+    trigger.fields["deadline"] = 0.0
+    away(monkeypatch, times=1)
+    event = await event_of(trigger)
+
+    assert event["outcome"] == "unreachable"
+    with pytest.raises(UnavailableError, match="api-server does not answer"):
+        sensor.on_event(task_context(Store()), event)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,13 @@ from airflow.sdk.exceptions import (
 
 from airflow_provider_air.clusters.local.spec import LocalCluster
 from airflow_provider_air.contracts.clusters import ClusterRef
-from airflow_provider_air.errors import AirError, ClusterFailedError, ClusterUnreachableError, JobFailedError
+from airflow_provider_air.errors import (
+    AirError,
+    ClusterFailedError,
+    ClusterUnreachableError,
+    JobFailedError,
+    UnavailableError,
+)
 from airflow_provider_air.sensors import job as job_sensor
 from airflow_provider_air.sensors.cluster import RayClusterSensor
 from airflow_provider_air.sensors.job import RayJobSensor
@@ -70,6 +76,16 @@ def test_a_deferred_sensor_times_out_as_airflows_do(name: str) -> None:
 def test_a_deferred_sensor_whose_time_is_over_is_skipped_where_its_author_says_so(name: str, how: str) -> None:
     with pytest.raises(AirflowSkipException, match=how):
         come_back(made(name, **{how: True}), LATE[name][2])
+
+
+@pytest.mark.parametrize("name", ["mlflow", "tecton"])
+@pytest.mark.parametrize("outcome", ["unreachable", "refused"])
+@pytest.mark.parametrize("fields", [{}, {"soft_fail": True}], ids=["fails", "soft_fail"])
+def test_what_is_away_or_refuses_while_a_sensor_is_deferred_is_retried(
+    name: str, outcome: str, fields: dict[str, Any]
+) -> None:
+    with pytest.raises(UnavailableError, match="silence"):
+        come_back(made(name, **fields), {"outcome": outcome, "message": "silence"})
 
 
 @each
