@@ -64,6 +64,8 @@ def holding_itself() -> dict[str, Any]:
     return report
 
 
+CLASSES = pandas.Categorical(["a", "b"])
+
 NUMBERS = [
     Kind(
         "NaN, infinities",
@@ -156,6 +158,7 @@ NUMBERS = [
             "list": ({"a": [1.0]}, {}),
             "array": ({"a": numpy.arange(3)}, {}),
             "empty array": ({"a": numpy.array([])}, {}),
+            "confusion matrix": ({"a": pandas.crosstab(CLASSES, CLASSES)}, {}),
             "large tensor": ({"a": Scalar(1.0, 2.0)}, {}),
             "complex": ({"a": 1j}, {}),
             "class": ({"a": object}, {}),

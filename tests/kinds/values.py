@@ -211,6 +211,41 @@ FRAME = pandas.DataFrame(
     index=pandas.Index([7, 9], name="row"),
 )
 TABLE = pyarrow.table({"id": [1152921504606846977, None], "tags": [["a"], []]})
+SALES = pandas.DataFrame(
+    {
+        "shop": [1, 1, 2, 2],
+        "kind": pandas.Categorical(["a", "b", "a", "b"]),
+        "day": pandas.DatetimeIndex(["2026-01-01", "2026-02-01"] * 2),
+        "eur": [1.0, 2.0, 3.0, 4.0],
+    }
+)
+DAYS = [datetime.date(2026, 1, 1), datetime.date(2026, 2, 1)]
+
+
+def pivoted(by: Any) -> pandas.DataFrame:
+    """Give the sales with these columns."""
+    return SALES.assign(by=by).pivot_table(index="shop", columns="by", values="eur", observed=False)
+
+
+def labelled(columns: Any) -> pandas.DataFrame:
+    """Give a frame of one row with these columns."""
+    return pandas.DataFrame([range(len(columns))], columns=columns)
+
+
+def of_arrow(kind: Any, *values: Any) -> pandas.DataFrame:
+    """Give a frame with a column of Arrow's."""
+    return pandas.DataFrame({"a": pandas.Series(values, dtype=pandas.ArrowDtype(kind))})
+
+
+def lists(columns: list[Any], *data: list[Any], index: Any = None) -> dict[str, Any]:
+    """Give the lists of a frame."""
+    return {"index": list(range(len(data))) if index is None else index, "columns": columns, "data": list(data)}
+
+
+def sold(*labels: Any) -> dict[str, Any]:
+    """Give the lists of the sales with these columns."""
+    return lists(list(labels), [1.0, 2.0], [3.0, 4.0], index=[1, 2])
+
 
 KINDS = [
     Kind(
@@ -486,6 +521,40 @@ KINDS = [
             "DataFrame inside": Way({"table": FRAME, "n": 2}),
             "empty DataFrame": Way(pandas.DataFrame()),
             "numbers as columns": Way(pandas.DataFrame({0: [1.5], 1: [2.5]})),
+            "times as columns": Way(pivoted(SALES["day"])),
+            "levels of columns": Way(SALES.groupby("shop").agg({"eur": ["min", "max"]})),
+            "one level of rows": Way(
+                SALES[["shop"]].value_counts().to_frame(),
+                loaded=pandas.DataFrame({"count": [2, 2]}, index=pandas.Index([1, 2], name="shop")),
+            ),
+            "categories of numbers": Way(
+                pandas.DataFrame({"a": pandas.Categorical([7, 8])}), loaded=pandas.DataFrame({"a": [7, 8]})
+            ),
+            "times of seconds": Way(
+                pandas.DataFrame({"a": numpy.array(["2026-01-02"], dtype="M8[s]")}),
+                loaded=pandas.DataFrame({"a": numpy.array(["2026-01-02"], dtype="M8[ms]")}),
+            ),
+            "numbers as objects": Way(
+                pandas.DataFrame({"a": pandas.Series([1, 2.5], dtype=object)}), loaded=pandas.DataFrame({"a": [1, 2.5]})
+            ),
+            "flags beside None": Way(pandas.DataFrame({"a": [True, None]})),
+            "dicts of the same keys": Way(pandas.DataFrame({"a": [{"x": 1}, {"x": 2}]})),
+            "lists in a column": Way(
+                pandas.DataFrame({"a": [[1, 2], [3]]}),
+                loaded=pandas.DataFrame({"a": [numpy.array([1, 2]), numpy.array([3])]}),
+            ),
+        },
+    ),
+    Kind(
+        "a `DataFrame` with large integers beside `None`, which Airflow's way would make others of",
+        "held as it travelled: `load_result()` gives it",
+        {
+            "ids beside None": Way(pandas.DataFrame({"id": pandas.Series(IDS, dtype=object)}), ENCODED),
+            "ids beside NA": Way(
+                [pandas.DataFrame({"id": [2**53 + 1, pandas.NA]})],
+                ENCODED,
+                loaded=[pandas.DataFrame({"id": pandas.Series(IDS, dtype=object)})],
+            ),
         },
     ),
     Kind(
@@ -494,18 +563,75 @@ KINDS = [
         {
             "Arrow": Way(TABLE, ENCODED),
             "a batch of Arrow": Way([TABLE.to_batches()[0]], ENCODED, loaded=[TABLE]),
+            "two columns of a name of Arrow": Way(
+                {"joined": pyarrow.Table.from_arrays([pyarrow.array([1]), pyarrow.array([2])], names=["id", "id"])},
+                ENCODED,
+            ),
+            "columns in Arrow's own words": Way(pyarrow.table({"__filename": ["a"], "__fragment_index": [1]}), ENCODED),
         },
     ),
     Kind(
-        "tables that parquet does not take: columns of mixed types, two of one name",
+        "tables that parquet does not take, or makes others of: columns of mixed types, two of one name, categories, "
+        "periods, intervals, dates, durations or flags as columns, Arrow's lists in a `DataFrame`",
         "a dict of lists: `index`, `columns`, `data`",
         {
-            "mixed column": Way(
-                pandas.DataFrame({"a": [1, "x"]}), loaded={"index": [0, 1], "columns": ["a"], "data": [[1], ["x"]]}
+            "mixed column": Way(pandas.DataFrame({"a": [1, "x"]}), loaded=lists(["a"], [1], ["x"])),
+            "two columns of a name": Way(labelled(["a", "a"]), loaded=lists(["a", "a"], [0, 1])),
+            "categories as columns": Way(pivoted(SALES["kind"]), loaded=sold("a", "b")),
+            "categories below another level": Way(
+                SALES.pivot_table(index="shop", columns="kind", values=["eur"], observed=False),
+                loaded=sold(("eur", "a"), ("eur", "b")),
             ),
-            "two columns of a name": Way(
-                pandas.DataFrame([[1, 2]], columns=["a", "a"]),
-                loaded={"index": [0], "columns": ["a", "a"], "data": [[1, 2]]},
+            "a crosstab of categories": Way(
+                {"of": [pandas.crosstab(SALES["shop"], SALES["kind"]), FRAME]},
+                loaded={"of": [lists(["a", "b"], [1, 1], [1, 1], index=[1, 2]), FRAME]},
+            ),
+            "a table without rows": Way(pivoted(SALES["kind"])[:0], loaded=lists(["a", "b"])),
+            "periods as columns": Way(pivoted(SALES["day"].dt.to_period("M")), loaded=sold("2026-01", "2026-02")),
+            "days as columns": Way(pivoted(SALES["day"].dt.date), loaded=sold(*DAYS)),
+            "durations as columns": Way(
+                pivoted(SALES["day"] - SALES["day"][0]), loaded=sold(datetime.timedelta(0), datetime.timedelta(31))
+            ),
+            "intervals as columns": Way(
+                labelled(pandas.interval_range(0, 2)), loaded=lists(["(0, 1]", "(1, 2]"], [0, 1])
+            ),
+            "flags as columns": Way(pivoted(SALES["eur"] % 2 == 0), loaded=sold(False, True)),
+            "a number and its text as columns": Way(labelled([0, "0"]), loaded=lists([0, "0"], [0, 1])),
+            "numbers and text as columns": Way(labelled([0, "target"]), loaded=lists([0, "target"], [0, 1])),
+            "tuples as columns": Way(
+                labelled(pandas.Index([("a", 1), ("b", 2)], tupleize_cols=False)),
+                loaded=lists([("a", 1), ("b", 2)], [0, 1]),
+            ),
+            "an index of a column's name": Way(
+                pandas.DataFrame({0: [1, 2]}, index=pandas.Index([3, 4], name=0)),
+                loaded=lists([0], [1], [2], index=[3, 4]),
+            ),
+            "rows without columns": Way(pandas.DataFrame(index=range(2)), loaded=lists([], index=[0, 1])),
+            "labels beyond a float": Way(
+                pandas.DataFrame({"a": [1, 2]}, index=pandas.Index(IDS, dtype=object)),
+                loaded=lists(["a"], [1], [2], index=IDS),
+            ),
+            "lists of Arrow": Way(
+                of_arrow(pyarrow.list_(pyarrow.int64()), [1], None), loaded=lists(["a"], [[1]], [None])
+            ),
+            "structs of Arrow": Way(
+                of_arrow(pyarrow.struct([("x", pyarrow.int64())]), {"x": 1}), loaded=lists(["a"], [{"x": 1}])
+            ),
+            "maps of Arrow": Way(
+                of_arrow(pyarrow.map_(pyarrow.string(), pyarrow.int64()), [("k", 1)]), loaded=lists(["a"], [[("k", 1)]])
+            ),
+            "a dictionary of Arrow": Way(
+                {"of": (of_arrow(pyarrow.dictionary(pyarrow.int32(), pyarrow.string()), "x"),)},
+                loaded={"of": (lists(["a"], ["x"]),)},
+            ),
+            "dicts of other keys": Way(
+                pandas.DataFrame({"a": [{"x": 1}, {"y": 2}]}), loaded=lists(["a"], [{"x": 1}], [{"y": 2}])
+            ),
+            "bytes beside text": Way(pandas.DataFrame({"a": [b"a", "b"]}), ENCODED, loaded=lists(["a"], [b"a"], ["b"])),
+            "fine times beside None": Way(
+                pandas.DataFrame({"a": pandas.Series([pandas.Timestamp(FINE), None], dtype=object)}),
+                ENCODED,
+                loaded=lists(["a"], [FINE], [None]),
             ),
         },
     ),

@@ -22,7 +22,7 @@ def library_of(value: Any) -> Optional[str]:
 
 
 def to_parquet(library: str, table: Any) -> Optional[bytes]:
-    """Give a table's file; None where parquet has no form of it, such as a column of mixed types."""
+    """Give a table's file; None where another table would be read of it, such as one with a column of mixed types."""
     file = io.BytesIO()
     try:
         if library == "polars":
@@ -31,14 +31,16 @@ def to_parquet(library: str, table: Any) -> Optional[bytes]:
             import pyarrow
             import pyarrow.parquet
 
+            arrow = table
             if library == "pandas":
-                table = pyarrow.Table.from_pandas(table)
+                arrow = pyarrow.Table.from_pandas(table)
             elif isinstance(table, pyarrow.RecordBatch):
-                table = pyarrow.Table.from_batches([table])
-            pyarrow.parquet.write_table(table, file)
+                arrow = pyarrow.Table.from_batches([table])
+            pyarrow.parquet.write_table(arrow, file)
+        data = file.getvalue()
+        return data if _comes_back(library, table, data) else None
     except Exception:  # each library has errors of its own
         return None
-    return file.getvalue()
 
 
 def from_parquet(library: str, data: bytes) -> Any:
@@ -55,11 +57,73 @@ def from_parquet(library: str, data: bytes) -> Any:
         raise ValueError("unknown kind of table %r" % (library,))
     import pyarrow.parquet
 
-    if library == "pandas":
-        import pandas  # noqa: F401  # what to_pandas() needs, and does not say
+    # The file itself, since a data set has no two columns of one name.
+    table = pyarrow.parquet.ParquetFile(file).read()
+    return _frame_of(table) if library == "pandas" else table
 
-    table = pyarrow.parquet.read_table(file)
-    return table.to_pandas() if library == "pandas" else table
+
+def _frame_of(table: Any) -> Any:
+    import pandas  # noqa: F401  # what to_pandas() needs, and does not say
+
+    # Else integers beside a null would be floats, which have not all of them.
+    return table.to_pandas(integer_object_nulls=True)
+
+
+def _comes_back(library: str, table: Any, data: bytes) -> bool:
+    """
+    Tell whether a table's file is read as the table: pandas' columns may have another type, but not other values.
+
+    Whatever is wrong with the file, this raises. Of a large table, a part at a time is in memory for the second time.
+    """
+    if library == "polars":
+        return bool(from_parquet(library, data).equals(table))
+    import pyarrow.parquet
+
+    file, rows = pyarrow.parquet.ParquetFile(io.BytesIO(data)), 0
+    for group in range(file.num_row_groups):
+        part = file.read_row_group(group)
+        if library == "pandas" and not _is_same_frame(_frame_of(part), table.iloc[rows : rows + len(part)]):
+            return False
+        # Arrow's types are parquet's: what is read has the same values.
+        rows += len(part)
+    return rows == len(table)
+
+
+def _is_same_frame(found: Any, value: Any) -> bool:
+    import pandas
+
+    if not _is_same_column(found.columns, value.columns):
+        return False
+    # Such an index is not in the file's rows, of which this may be a part.
+    if not isinstance(value.index, pandas.RangeIndex):
+        # As of value_counts(): several levels, of which there is one.
+        index = value.index.get_level_values(0) if value.index.nlevels == 1 else value.index
+        if not _is_same_column(found.index, index):
+            return False
+    found.index = value.index
+    return all(_is_same_column(found.iloc[:, place], value.iloc[:, place]) for place in range(value.shape[1]))
+
+
+def _is_same_column(found: Any, value: Any) -> bool:
+    """Compare two of pandas' columns, or two indexes."""
+    if found.dtype != value.dtype and found.dtype.kind == value.dtype.kind:  # such as times of another unit
+        found = found.astype(value.dtype)
+    return found.equals(value) or (len(found) == len(value) and all(map(_is_same_cell, found, value)))
+
+
+def _is_same_cell(found: Any, value: Any) -> bool:
+    """Compare values: 1 is 1.0, a list is numpy's array of its items, and what is missing is missing."""
+    import numpy
+    import pandas
+
+    if isinstance(value, dict):
+        return found.keys() == value.keys() and all(_is_same_cell(found[key], value[key]) for key in value)
+    if isinstance(value, (list, tuple, numpy.ndarray)):
+        array = numpy.asarray(value) if found.dtype.kind in "biuf" else None
+        if array is not None and array.dtype == found.dtype:  # many at once, such as an embedding
+            return numpy.array_equal(found, array, equal_nan=True)
+        return len(found) == len(value) and all(map(_is_same_cell, found, value))
+    return bool((pandas.isna(found) and pandas.isna(value)) or found == value)
 
 
 def columns_of(library: str, table: Any) -> Dict[str, Any]:

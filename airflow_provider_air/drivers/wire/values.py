@@ -37,7 +37,7 @@ class EncodeError(TypeError):
 
 
 class Undecoded(Dict[str, Any]):
-    """A part as it travelled: there is no library here to decode it with, or it is kept elsewhere."""
+    """A part as it travelled: it cannot be decoded here, for want of a library or by its version, or is elsewhere."""
 
 
 def encode(value: Any, where: str = "value", texts: Optional[List[str]] = None, keep: Optional[Keep] = None) -> Any:
@@ -204,7 +204,7 @@ _CONTAINERS: Dict[Any, Callable[[_Encoder, Any, str], Any]] = {
 
 def decode(form: Any) -> Any:
     """
-    Undo :func:`encode`; what there is no library for here, or is kept elsewhere, stays :class:`Undecoded`.
+    Undo :func:`encode`; what no library here decodes, or is kept elsewhere, stays :class:`Undecoded`.
 
     :raises ValueError: an unknown tag or a malformed value; so does :class:`TypeError`, :class:`KeyError`
     """
@@ -266,9 +266,10 @@ def _decode_array(form: Dict[str, Any]) -> Any:
 
 
 def _decode_table(form: Dict[str, Any]) -> Any:
+    library, data = form["library"], base64.b64decode(form["value"])
     try:
-        return tables.from_parquet(form["library"], base64.b64decode(form["value"]))
-    except ImportError:
+        return tables.from_parquet(library, data)
+    except Exception:  # no such library here, or another version of it: it has errors of its own
         return Undecoded(form)
 
 
