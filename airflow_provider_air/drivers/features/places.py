@@ -39,35 +39,32 @@ class Place:
     endpoint: str = ""
     base: Optional[str] = None
 
-    def dataset(self, schema: Any = None, only: Optional[List[str]] = None) -> Any:
+    def dataset(self, schema: Any = None, only: Optional[List[str]] = None, told: Collection[str] = ()) -> Any:
         """
         Open it with Arrow; raises what Arrow raises.
 
         :param schema: what its files and partitions are; by default what the first file is, without partitions
         :param only: the paths of some of its files
+        :param told: the columns of the schema that folders tell, and no file has
+        :raises ConfigurationProblem: a folder tells what is none of a column's values in other files
         """
         filesystem, path = self._located()
-        return pyarrow.dataset.dataset(
+        base = self.base or self._base(filesystem, path)
+        found = pyarrow.dataset.dataset(
             path if only is None else only,
             schema,
             filesystem=filesystem,
             format=self.kind,
             # Left to itself, Arrow makes numbers of values that all look like some: 0042 would be 42.
-            partitioning=None if schema is None else pyarrow.dataset.HivePartitioning(schema),
-            partition_base_dir=self.base or self._base(filesystem, path),
+            partitioning=None if schema is None else _hive(schema, told),
+            partition_base_dir=base,
         )
+        names = set() if schema is None else {*_told(base, found.files), *told} & set(schema.names)
+        return found if names <= set(told) else _by_file(found, base, names)
 
     def partitions(self, paths: Collection[str]) -> Dict[str, str]:
         """Name the columns that the folders of these files tell; of each a text that is a padded integer, or ""."""
-        base = self.base or self._base(*self._located())
-        folders = sorted({os.path.dirname(path)[len(base) :] for path in paths})
-        segments = [segment.partition("=") for folder in folders for segment in folder.split("/")]
-        found: Dict[str, str] = {}
-        for quoted, told, value in dict.fromkeys(segments):
-            if told:
-                name, text = urllib.parse.unquote(quoted), urllib.parse.unquote(value)  # as Arrow does
-                found[name] = found.get(name) or (text if _is_padded(text) else "")
-        return found
+        return _told(self.base or self._base(*self._located()), paths)
 
     def _base(self, filesystem: Any, path: str) -> str:
         # Of a file alone Arrow would take the whole path for partitions, of a folder what is below it.
@@ -85,6 +82,39 @@ class Place:
             return filesystem, self.uri.partition("://")[2].rstrip("/")
         filesystem, path = files.located(self.uri)
         return filesystem, path.rstrip("/")
+
+
+def _told(base: str, paths: Collection[str]) -> Dict[str, str]:
+    folders = sorted({os.path.dirname(path)[len(base) :] for path in paths})
+    segments = [segment.partition("=") for folder in folders for segment in folder.split("/")]
+    found: Dict[str, str] = {}
+    for quoted, told, value in dict.fromkeys(segments):
+        if told:
+            name, text = urllib.parse.unquote(quoted), urllib.parse.unquote(value)  # as Arrow does
+            found[name] = found.get(name) or (text if _is_padded(text) else "")
+    return found
+
+
+def _by_file(dataset: Any, base: str, names: Collection[str]) -> Any:
+    """Let folders tell each file only what it does not have: Arrow would overwrite what it has."""
+
+    def made(fragment: Any) -> Any:
+        absent = set(names) - set(fragment.physical_schema.names)
+        try:
+            told = _hive(dataset.schema, absent).parse(fragment.path[len(base) :])
+        except pyarrow.ArrowInvalid as error:
+            raise ConfigurationProblem(
+                "%s: what its folders tell is no value of the column that other files have: %s" % (fragment.path, error)
+            ) from error
+        return dataset.format.make_fragment(fragment.path, dataset.filesystem, told)
+
+    with concurrent.futures.ThreadPoolExecutor(LOOKING) as pool:
+        fragments = list(pool.map(made, dataset.get_fragments()))
+    return pyarrow.dataset.FileSystemDataset(fragments, dataset.schema, dataset.format, dataset.filesystem)
+
+
+def _hive(schema: Any, told: Collection[str]) -> Any:
+    return pyarrow.dataset.HivePartitioning(pyarrow.schema([each for each in schema if each.name in told]))
 
 
 def _is_padded(text: str) -> bool:
@@ -108,7 +138,7 @@ def opened_places(
     :raises Unavailable: the storage is away
     """
     told = described(places, field, needed, only)
-    found = [place.dataset(told.schema) for place in told.places]
+    found = [place.dataset(told.schema, told=told.partitions) for place in told.places]
 
     def read(columns: List[str]) -> Batches:
         for dataset in found:

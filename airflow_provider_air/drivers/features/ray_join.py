@@ -167,26 +167,26 @@ FILE = {"file": pyarrow.string(), "rows": pyarrow.int64(), "valued": pyarrow.lis
 class Reading:
     """Read files of one side, and cut them; runs in tasks."""
 
-    def __init__(self, sides: Dict[int, Tuple[List[Place], Any, List[str], Split]]) -> None:
+    def __init__(self, sides: Dict[int, Tuple[Described, Split]]) -> None:
         self._sides = sides
 
     def files(self) -> List[Dict[str, Any]]:
         """Give a row for each file there is to read."""
         return [
             {"side": side, "place": number, "path": path}
-            for side, (places, _, _, _) in self._sides.items()
-            for number, place in enumerate(places)
+            for side, (found, _) in self._sides.items()
+            for number, place in enumerate(found.places)
             for path in place.dataset().files
         ]
 
     def __call__(self, batch: Table) -> Iterator[Table]:
         """Read the files of a batch."""
         for row in batch.to_pylist():
-            places, schema, columns, split = self._sides[row["side"]]
-            dataset = places[row["place"]].dataset(schema, [row["path"]])
-            for found in dataset.scanner(columns=columns, batch_size=BATCH_ROWS).to_reader():
-                if found.num_rows:
-                    yield split.pieces(pyarrow.Table.from_batches([found]), row["side"])
+            found, split = self._sides[row["side"]]
+            dataset = found.places[row["place"]].dataset(found.schema, [row["path"]], found.partitions)
+            for batch_read in dataset.scanner(columns=found.schema.names, batch_size=BATCH_ROWS).to_reader():
+                if batch_read.num_rows:
+                    yield split.pieces(pyarrow.Table.from_batches([batch_read]), row["side"])
 
 
 def joined_parts(
@@ -271,17 +271,14 @@ def _stages(wish: Wish, plan: JoinPlan, told: Described) -> Tuple[List[Reading],
         ]
         looked = [JoinedView(n, view, side, rows, wish.timestamp) for n, (view, side) in enumerate(sides)]
         cut = _split(wish, list(keys), looked)
-        reads = {
-            n: (sources[n].places, sources[n].schema, sources[n].schema.names, _of_source(cut, list(keys), view))
-            for n, view in enumerate(views, 1)
-        }
+        reads = {n: (sources[n], _of_source(cut, list(keys), view)) for n, view in enumerate(views, 1)}
         partitions = [dict.fromkeys(each.partitions, "") for each in (told, *sources.values())]
         made.append((cut, reads, [(view, sources[n].schema) for n, view in enumerate(views, 1)], schema, partitions))
         features, _ = asof.joined(rows, wish.timestamp, sides, full_feature_names=wish.full_feature_names)
         schema = pyarrow.schema([*schema, *features])
     reading, stages = [], []
     for number, (cut, reads, views_of, before, partitions) in enumerate(made):
-        first = {0: (told.places, before, before.names, cut)} if number == 0 else {}
+        first = {0: (told, cut)} if number == 0 else {}
         reading.append(Reading({**first, **reads}))
         following = made[number + 1][0] if number + 1 < len(made) else None
         stages.append(Stage(wish, views_of, before, partitions, cut, following))

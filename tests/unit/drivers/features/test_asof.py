@@ -339,6 +339,19 @@ def test_no_rows_have_no_features_but_columns() -> None:
     assert join(rows, (view(), source)).schema == pyarrow.schema({"f": pyarrow.float64()})
 
 
+def test_a_value_is_known_when_its_file_says_and_not_when_its_folder_does(tmp_path: Path) -> None:
+    folder = tmp_path / "source" / "t=2026-01-02"
+    folder.mkdir(parents=True)
+    known = datetime.datetime(2026, 1, 2, 18, tzinfo=UTC)
+    pyarrow.parquet.write_table(pyarrow.table({"k": [1], "t": [known], "f": [99]}), folder / "1.parquet")
+    plan = view(str(tmp_path / "source"))
+    rows = pyarrow.table({"k": [1, 1], "t": [known - datetime.timedelta(hours=9), known]})
+
+    schema, batches = asof.joined(side(rows), "t", [(plan, entities.source("/repo", plan))])
+
+    assert pyarrow.Table.from_batches(list(batches), schema).column("f").to_pylist() == [None, 99]
+
+
 def test_many_rows_come_in_their_order(tmp_path: Path) -> None:
     count = 300_000
     generator = numpy.random.default_rng(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,32 @@ def test_a_column_that_files_have_is_what_they_say_also_where_a_folder_tells_it(
     write(tmp_path / "sales" / "store=8" / "1.parquet", x=[2])
 
     assert rows_of(str(tmp_path / "sales")).to_pydict() == {"x": [1, 2], "store": [7, 8]}
+
+
+@pytest.mark.parametrize(
+    ("folder", "own"),
+    [
+        ("b", "a"),
+        ("north", 7),
+        ("7", 7.5),
+        ("0042", 7),
+        ("2026-01-02", datetime.datetime(2026, 1, 2, 18, tzinfo=datetime.UTC)),
+    ],
+)
+def test_a_folder_overwrites_nothing_that_a_file_has(tmp_path: Path, folder: str, own: Any) -> None:
+    write(tmp_path / "rows" / "day=1" / f"k={folder}" / "1.parquet", k=[own, None])
+
+    assert rows_of(str(tmp_path / "rows"), "k").to_pydict() == {"k": [own, None], "day": ["1", "1"]}
+
+
+def test_a_folder_that_tells_no_value_of_a_column_of_other_files_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "sales" / "store=7" / "1.parquet", x=[1], store=[7])
+    write(tmp_path / "sales" / "store=north" / "1.parquet", x=[2])
+
+    with pytest.raises(
+        ConfigurationProblem, match=r"store=north/1.parquet: what its folders tell is no value of the col"
+    ):
+        rows_of(str(tmp_path / "sales"))
 
 
 def test_a_column_that_only_the_last_of_many_files_has_is_there(tmp_path: Path) -> None:

@@ -105,6 +105,20 @@ def test_columns_of_a_source_that_nobody_reads_may_differ_over_its_files(tmp_pat
     assert sorted(found.column("stores").to_pylist()) == [7, 8]
 
 
+def test_a_folder_overwrites_nothing_that_a_file_has(tmp_path: Path) -> None:
+    write(tmp_path / "rows" / "store=8" / "1.parquet", store=[7], t=[EARLY])
+    write(tmp_path / "rows" / "store=9" / "1.parquet", t=[EARLY])
+    write(tmp_path / "stores" / f"t={EARLY}" / "1.parquet", store=[7, 9], t=[LATE, EARLY], f=[1, 2])
+    stores = view("stores", str(tmp_path / "stores"), "store")
+
+    found = pyarrow.concat_tables(joined(str(tmp_path / "rows"), planned(stores)))
+
+    assert sorted(zip(found.column("store").to_pylist(), found.column("stores").to_pylist(), strict=True)) == [
+        (7, None),
+        (9, 2),
+    ]
+
+
 def test_a_service_without_views_joins_nothing_in_as_many_tasks(tmp_path: Path) -> None:
     uri = write(tmp_path / "rows.parquet", t=[LATE] * 4, x=[1, 2, 3, 4])
 
