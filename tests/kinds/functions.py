@@ -384,7 +384,8 @@ KINDS = [
     Kind(
         '`raise AirflowSkipException("…")`, imported at the top of the DAG file; or, in a script as well, '
         '`from air_drivers import report`, then `report.skip("…")`; in a Ray task, too',
-        "the task is skipped, with this reason; the cluster needs no Airflow. Trackers are told of no failure",
+        "the task is skipped, with this reason, whatever shows errors (Typer, rich); the cluster needs no Airflow. "
+        "Trackers are told of no failure",
         {
             "AirflowSkipException": skipped(raises(AirflowSkipException, "no new files"), "no new files"),
             "AirflowSkipException without a reason": skipped(raises(AirflowSkipException), ""),

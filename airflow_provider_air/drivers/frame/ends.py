@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, Dict, Sequence
 
 from ..wire.failures import MAX_ERROR_CHARACTERS, error_of, said_by
 from ..wire.problems import Skipped
@@ -25,7 +25,14 @@ STAND_INS = {kind.__name__: kind for kind in (AirflowException, AirflowSkipExcep
 
 
 def is_skip(error: BaseException) -> bool:
-    """Whether it says that there is nothing to do: by our class, or by the name of Airflow's, wherever that lives."""
+    """
+    Whether it says that there is nothing to do: by our class, or by the name of Airflow's, wherever that lives.
+
+    Also a group of nothing else, as ``asyncio.TaskGroup`` makes of one.
+    """
+    members = _members(error)
+    if members:
+        return all(map(is_skip, members))
     return isinstance(error, Skipped) or _is_called(error, AirflowSkipException.__name__)
 
 
@@ -35,11 +42,18 @@ def end_of(error: BaseException) -> Dict[str, Any]:
     cause = getattr(error, "cause", None)
     cause = cause if isinstance(cause, BaseException) else error
     if is_skip(error):
+        while _members(cause):
+            cause = _members(cause)[0]
         return {"status": "skipped", "message": spelled(shortened(said_by(cause), MAX_ERROR_CHARACTERS))}
     end: Dict[str, Any] = {"status": "failed", "error": error_of(error)}
     if _is_called(error, AirflowFailException.__name__):
         end["no_retry"] = True
     return end
+
+
+def _members(error: BaseException) -> Sequence[BaseException]:
+    members = getattr(error, "exceptions", None)
+    return members if _is_called(error, "BaseExceptionGroup") and isinstance(members, (tuple, list)) else ()
 
 
 def _is_called(error: BaseException, name: str) -> bool:

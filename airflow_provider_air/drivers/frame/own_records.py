@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import threading
-from typing import Any, Optional
+from typing import Any, NoReturn, Optional, Tuple
 
 from ..wire.names import RECORDS_DIR, SUBMISSION_ID, records_name
 from ..wire.records import RecordWriter
@@ -76,20 +76,31 @@ def _is_ray_worker() -> bool:
 
 def watch() -> None:
     """Note what ends a script of the user's inside a job; one that is skipped ends well."""
-    if not os.environ.get(SUBMISSION_ID):
+    if os.environ.get(SUBMISSION_ID):
+        # sys.excepthook is not enough: Typer, rich and others put their own in its place.
+        sys.addaudithook(_note)
+
+
+def _note(event: str, arguments: Tuple[Any, ...]) -> None:
+    global _failed
+    if event != "sys.excepthook":  # raised before any such hook is called
         return
-    before = sys.excepthook
+    _failed = arguments[2]
+    with contextlib.suppress(Exception):
+        if is_skip(_failed) and opened() is not None:
+            print("skipped: %s" % end_of(_failed)["message"], file=sys.stderr, flush=True)
+            _leave_well()
 
-    def note(kind: Any, error: Any, trace: Any) -> None:
-        global _failed
-        _failed = error
-        if is_skip(error) and opened() is not None:
-            print("skipped: %s" % end_of(error)["message"], file=sys.stderr, flush=True)
-            # The one way from here to an exit code of its own.
-            raise SystemExit(0)
-        before(kind, error, trace)
 
-    sys.excepthook = note
+def _leave_well() -> NoReturn:
+    """End as Python does, threads first, but for the exit code: it would be that of an error."""
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    finally:
+        os._exit(0)
 
 
 def _end() -> None:

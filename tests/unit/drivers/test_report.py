@@ -79,10 +79,45 @@ def test_a_child_of_the_script_cannot_spoil_its_records(folder: Path, run: Proce
     assert [item["kind"] for item in records(folder)] == ["progress", "result", "end"]
 
 
+TYPER = "import typer\napp = typer.Typer()\n@app.command()\ndef main():\n    {}\napp(args=[])"
+RICH = "import rich.traceback\nrich.traceback.install()\n{}"
+CLICK = "import click\n@click.command()\ndef main():\n    {}\nmain(args=[])"
+OWN_HOOK = "import sys\nsys.excepthook = lambda *told: None\n{}"
+GROUP = """
+import asyncio
+async def one():
+    {}
+async def main():
+    async with asyncio.TaskGroup() as group:
+        group.create_task(one())
+        group.create_task(asyncio.sleep(100))
+asyncio.run(main())
+"""
+POOL = """
+from concurrent.futures import ThreadPoolExecutor
+def one():
+    {}
+with ThreadPoolExecutor(1) as pool:
+    pool.submit(one).result()
+"""
+NOTHING = "report.skip('no new files')"
+AIRFLOWS = "raise type('AirflowSkipException', (Exception,), {})('no new files')"
+RAYS = "raise type('RayTaskError', (report.Skipped,), {'cause': report.Skipped('no new files')})('a trace')"
 SKIPS = {
-    "at once": "report.skip('no new files')",
-    "after a report": "report.progress('x')\nreport.skip('no new files')",
-    "by Airflow's own": "class AirflowSkipException(Exception): pass\nraise AirflowSkipException('no new files')",
+    "at once": NOTHING,
+    "after a report": f"report.progress('x')\n{NOTHING}",
+    "by Airflow's own": AIRFLOWS,
+    "in a Ray task": RAYS,
+    "in a coroutine": f"import asyncio\nasync def main():\n    {NOTHING}\nasyncio.run(main())",
+    "in a group of coroutines": GROUP.format(NOTHING),
+    "in a group of coroutines, by Airflow's own": GROUP.format(AIRFLOWS),
+    "in a thread of a pool": POOL.format(NOTHING),
+    "in a command of click": CLICK.format(NOTHING),
+    "in a command of Typer": TYPER.format(NOTHING),
+    "in a command of Typer, by Airflow's own": TYPER.format(AIRFLOWS),
+    "in a command of Typer, in a Ray task": TYPER.format(RAYS),
+    "with tracebacks of rich": RICH.format(NOTHING),
+    "with a hook of its own": OWN_HOOK.format(NOTHING),
 }
 
 
@@ -93,6 +128,36 @@ def test_a_script_that_finds_nothing_to_do_ends_well_and_says_so(text: str, fold
     assert (done.returncode, done.stderr) == (0, "skipped: no new files\n")
     end = records(folder)[-1]
     assert (end["kind"], end["status"], end["message"]) == ("end", "skipped", "no new files")
+
+
+def test_a_skip_lets_threads_and_exit_functions_do_their_work(folder: Path, run: Process) -> None:
+    text = (
+        "import atexit, threading, time\n"
+        "atexit.register(print, 'exit function')\n"
+        "threading.Thread(target=lambda: (time.sleep(0.3), print('thread'))).start()\n"
+    )
+    done = run(script(folder, text + TYPER.format(NOTHING)))
+
+    assert (done.returncode, done.stdout.splitlines()) == (0, ["thread", "exit function"])
+    assert records(folder)[-1]["status"] == "skipped"
+
+
+@pytest.mark.parametrize("shown_by", [TYPER, RICH, CLICK, OWN_HOOK], ids=["Typer", "rich", "click", "a hook"])
+def test_whatever_shows_an_error_the_end_says_it(shown_by: str, folder: Path, run: Process) -> None:
+    raises = "raise type('AirflowFailException', (Exception,), {})('bad table') from KeyError('id')"
+
+    assert run(script(folder, "report.progress('x')\n" + shown_by.format(raises))).returncode == 1
+    end = records(folder)[-1]
+    assert (end["status"], end["no_retry"]) == ("failed", True)
+    assert end["error"] == {"type": "AirflowFailException", "message": "bad table\ncaused by KeyError: 'id'"}
+
+
+def test_a_skip_beside_a_failure_is_a_failure(folder: Path, run: Process) -> None:
+    text = f"def skip(): {NOTHING}\ntry: skip()\nexcept Exception as error: found = error\n"
+    text += "report.progress('x')\nraise ExceptionGroup('two', [found, ValueError('bad')])"
+
+    assert run(script(folder, text)).returncode == 1
+    assert records(folder)[-1]["status"] == "failed"
 
 
 def test_a_script_that_gives_up_says_that_no_retry_can_help(folder: Path, run: Process) -> None:
