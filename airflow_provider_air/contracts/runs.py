@@ -80,7 +80,7 @@ class AttemptInfo:
         return fields_of(cls, {**data, "key": fields_of(TaskKey, data.get("key")), **data_refs})
 
 
-What = Literal["cluster", "room", "end", "gone", "pause"]
+What = Literal["cluster", "ready", "room", "end", "gone", "pause"]
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,9 @@ class Wait:
     """
     A run's step that must be waited for; JSON, so that any process can wait.
 
-    :param what: for the ``cluster`` to take work, for ``room`` on it, for the job's ``end``, for a deleted cluster to
-        be ``gone``, or for the ``pause`` before the next attempt, in which nothing runs
+    :param what: for the ``cluster`` to take work, for one to be ``ready`` for it that others may have yet to make, for
+        ``room`` on it, for the job's ``end``, for a deleted cluster to be ``gone``, or for the ``pause`` before the
+        next attempt, in which nothing runs
     :param until: epoch seconds at which waiting ends whatever has come, or None
     :param attempt: the JSON form of the ledger's attempt: all that waiting needs
     """
@@ -115,7 +116,7 @@ class Done:
 
     :param skipped: why there was nothing to do, so that the task is skipped; None: it succeeded
     :param facts: what else is known of it, for people: ``submission_id``; ``inputs``, ``outputs``, ``trackers`` by the
-        shapes of :class:`~airflow_provider_air.contracts.history.History`
+        shapes of :class:`~airflow_provider_air.contracts.history.History`; of a cluster, ``created``
     """
 
     result: Any

@@ -107,6 +107,19 @@ class RunOperator(BaseOperator):
             with self._within_its_time(run):
                 return self._go_on(context, run, run.resume(event))
 
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """
+        Come back from a deferral, also from a broken one: then a next try adopts what runs, and the last one stops it.
+
+        Airflow calls this instead of ``execute``; a crashed trigger and a deferral time-out arrive here only.
+        """
+        if next_method == TRIGGER_FAIL_REPR:
+            with airflow_errors():
+                run = self._open(context)
+                if (done := run.trigger_failed()) is not None:
+                    return self._go_on(context, run, done)
+        return super().resume_execution(next_method, next_kwargs, context)
+
     def on_kill(self) -> None:
         """
         Stop what runs where a person stopped the task, nobody can tell, or no try is left; else the next one goes on.
@@ -335,19 +348,6 @@ class RayJobOperator(RunOperator):
         with quietly(self.log, "The events of the task's outlets do not say what has come of it"):
             tell_outlets(self.outlets, context, self.told_of_asset(result), self._facts)
         return result
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """
-        Come back from a deferral, also from a broken one: then a next try adopts the job, and the last one stops it.
-
-        Airflow calls this instead of ``execute``; a crashed trigger and a deferral time-out arrive here only.
-        """
-        if next_method == TRIGGER_FAIL_REPR:
-            with airflow_errors():
-                run = self._open(context)
-                if (done := run.trigger_failed()) is not None:
-                    return self._go_on(context, run, done)
-        return super().resume_execution(next_method, next_kwargs, context)
 
     def _build(self, context: Context, info: BuildInfo) -> JobRequest:
         # Only for a new job: what mapped tasks have returned is read from Airflow.

@@ -69,7 +69,8 @@ class RayCreateClusterOperator(ClusterOperator):
 
     The XCom names the cluster: pass it as ``cluster=`` to other operators, and to
     :class:`RayDeleteClusterOperator` as a teardown. It says by ``created`` whether this task has started the cluster,
-    in any of its tries, or found it there. What it has started goes with it when it fails.
+    in any of its tries, or found it there. What it has started goes with it when it fails and no try is left, or none
+    can help: a trigger that is lost, a back end that does not answer and a kill included.
 
     :param cluster: the spec, such as ``LocalCluster()``
     :param ray_conn_id: instead of a spec, a ``ray`` connection that says what to have
@@ -114,10 +115,10 @@ class RayCreateClusterOperator(ClusterOperator):
             page = run_ports(context, self.log).clusters(ref.backend).jobs(ref).pages()[DASHBOARD_KEY]
             context["ti"].xcom_push(key=DASHBOARD_KEY, value=page)
             self.log.info("Ray cluster %s is ready, its dashboard is at %s", ref.name, page)
-        assert self._run is not None
-        created = self._run.has_made(ref)
+        created = bool(self._facts["created"])
         with quietly(self.log, f"Airflow's pages do not show cluster {ref.name} before a task uses it"):
             push_made(context["ti"], ref, created=created, dashboard_url=page)
+        self._run.hand_over()
         return {**ref.to_json(), "created": created}
 
 

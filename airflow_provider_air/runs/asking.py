@@ -1,4 +1,4 @@
-"""How a cluster is asked again, how a job is seen to stop, and what it means that we are let in no more."""
+"""How a cluster is asked again, and for whom it was made; how a job is seen to stop, and what a refusal means."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_air import waiting
+from airflow_provider_air.contracts.clusters import ClusterOwner
 from airflow_provider_air.errors import ClusterUnreachableError, UnavailableError
 from airflow_provider_air.waiting import PATIENCE_SECONDS, SHORT_PATIENCE_SECONDS, backoff_seconds
 
 if TYPE_CHECKING:
+    from airflow_provider_air.contracts.clusters import ClusterBackend, ClusterRef, ListedCluster
     from airflow_provider_air.contracts.jobs import JobBackend
+    from airflow_provider_air.contracts.names import TaskKey
     from airflow_provider_air.contracts.runs import Clock
     from airflow_provider_air.ray_api.models import JobDetails
 
@@ -49,6 +52,16 @@ def patience_within(deadline: float | None, now: float) -> float:
     if deadline is None or deadline <= now:
         return PATIENCE_SECONDS
     return min(PATIENCE_SECONDS, max(SHORT_PATIENCE_SECONDS, (deadline - now) / 2))
+
+
+def made_by(key: TaskKey, ref: ClusterRef, backend: ClusterBackend) -> ListedCluster | None:
+    """
+    Give a cluster as its back end remembers it, where a try of this task has made it, and not found it there.
+
+    :raises UnavailableError: the back end does not answer
+    """
+    listed = backend.list(ClusterOwner(key.deployment, key), ref)
+    return next((item for item in listed if item.ref.name == ref.name), None)
 
 
 def stop_and_wait(jobs: JobBackend, job: JobDetails, clock: Clock) -> JobDetails | None:

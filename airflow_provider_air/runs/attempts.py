@@ -16,7 +16,6 @@ from airflow_provider_air import waiting
 from airflow_provider_air.contracts.attachments import Outcome
 from airflow_provider_air.contracts.clusters import (
     ClusterBackend,
-    ClusterOwner,
     ClusterRef,
     ClusterState,
     ClusterStatus,
@@ -28,7 +27,7 @@ from airflow_provider_air.errors import (
     TaskReplacedError,
     UnavailableError,
 )
-from airflow_provider_air.runs.asking import patience_within, patiently, refused_now, stop_and_wait
+from airflow_provider_air.runs.asking import made_by, patience_within, patiently, refused_now, stop_and_wait
 from airflow_provider_air.runs.attached import to_be_told, told_in_time
 from airflow_provider_air.runs.choices import CHOICE_KEY, Choice
 from airflow_provider_air.runs.ledger import (
@@ -260,10 +259,9 @@ class Attempts:
         expires: float | None = None
         seconds, pages = KEPT_SECONDS, dict[str, str]()
         with self._ports.contained("What is known of the cluster is not complete"):
-            owner = ClusterOwner(self.key.deployment, self.key)
-            mine = [item for item in self.backend(ref).list(owner, ref) if item.ref.name == ref.name]
-            expires = mine[0].expires_at if mine else None
-            seconds = seconds if expires is None else expires - mine[0].seen_at
+            mine = made_by(self.key, ref, self.backend(ref))
+            if mine is not None and mine.expires_at is not None:
+                expires, seconds = mine.expires_at, mine.expires_at - mine.seen_at
             # So that no clean-up takes it for left behind.
             self.backend(ref).extend(ref, seconds)
             pages = dict(self.jobs(attempt).pages())

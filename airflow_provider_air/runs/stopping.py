@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_air.contracts.attachments import Outcome
 from airflow_provider_air.errors import UnavailableError
+from airflow_provider_air.runs.asking import made_by, patiently
 from airflow_provider_air.runs.attached import Attached
-from airflow_provider_air.waiting import backoff_seconds
+from airflow_provider_air.waiting import SHORT_PATIENCE_SECONDS, backoff_seconds
 
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.clusters import ClusterRef
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from airflow_provider_air.runs.ledger import Attempt
     from airflow_provider_air.runs.ports import WatchPorts
 
+# Of an attempt that waits for a cluster alone.
+CLUSTER_WORKLOAD = "cluster"
 # Airflow bounds on_kill at 30 s; what is left is for the cluster's deletion.
 KILL_SECONDS = 15.0
 # The last of a kill, and less than what is left of Airflow's 30 s.
@@ -55,9 +58,8 @@ class Stopping:
             await self._quietly(back, "Its place was not given back")
         if is_taken:
             return
-        if ref.owned and await self._is_as_it_was(ref):
-            backend = self._ports.clusters(ref.backend)
-            await self._quietly(self._ports.clock.in_thread(backend.delete, ref), "The cluster was not deleted")
+        if self._may_delete(ref) and await self._is_as_it_was(ref):
+            await self._quietly(self._ports.clock.in_thread(self._delete, ref), "The cluster was not deleted")
         if self._attempt.attachments:
             attached = Attached(self._attempt.attachments, self._ports.connections, self._ports.log)
             outcome = Outcome("STOPPED", "A person stopped the task")
@@ -66,6 +68,20 @@ class Stopping:
             await telling.wait(TELLING_SECONDS)
             if not telling.done():
                 self._ports.log.warning("The attachments were not told in time (%s)", self._attempt.submission_id)
+
+    def _may_delete(self, ref: ClusterRef) -> bool:
+        """Whether it may go with its task: one with a name only while it is made, with the task that makes it."""
+        return ref.owned or (self._attempt.workload == CLUSTER_WORKLOAD and self._what == "cluster")
+
+    def _delete(self, ref: ClusterRef) -> None:
+        backend = self._ports.clusters(ref.backend)
+
+        def delete() -> None:
+            # One with a name may be another's, which this task has found.
+            if ref.owned or made_by(self._attempt.info.key, ref, backend) is not None:
+                backend.delete(ref)
+
+        patiently(delete, self._ports.clock, SHORT_PATIENCE_SECONDS)
 
     async def _is_as_it_was(self, ref: ClusterRef) -> bool:
         """A cleared task may have begun anew by now, with a new cluster of the same name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import tempfile
@@ -14,7 +15,8 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout, TaskDeferred
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
+from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout, TaskDeferralError, TaskDeferred
 
 from airflow_provider_air.clusters.existing.spec import ExistingCluster
 from airflow_provider_air.clusters.local.backend import LocalBackend
@@ -271,6 +273,46 @@ def test_a_setup_whose_worker_is_lost_leaves_its_cluster_to_the_next_try_where_t
     task.on_kill()
 
     assert len(clusters.deleted) == deleted
+
+
+@pytest.mark.parametrize("spec", [LocalCluster(), LocalCluster(name="mine")], ids=["its own", "named"])
+@pytest.mark.parametrize(("try_number", "deleted"), [(1, 0), (3, 1)])
+def test_a_setup_whose_trigger_is_lost_leaves_its_cluster_to_the_next_try_where_there_is_one(
+    clusters: Clusters, spec: LocalCluster, try_number: int, deleted: int
+) -> None:
+    context = task_context(Store(), try_number=try_number)
+    starting(clusters, create(cluster=spec), context)
+
+    with pytest.raises(TaskDeferralError):
+        create(cluster=spec).resume_execution(TRIGGER_FAIL_REPR, {"error": "Trigger failure"}, context)
+
+    assert len(clusters.deleted) == deleted
+
+
+def test_a_deletion_whose_trigger_is_lost_asks_for_nothing_more(clusters: Clusters) -> None:
+    clusters.states["mine"] = ClusterState.READY
+    clusters.goes_slowly = True
+    context = task_context(Store(), try_number=3)
+    deferred(delete(), context)
+
+    with pytest.raises(TaskDeferralError):
+        delete().resume_execution(TRIGGER_FAIL_REPR, {"error": "Trigger failure"}, context)
+
+    assert clusters.deleted == ["mine"]
+
+
+@pytest.mark.parametrize("is_others", [False, True], ids=["its own", "another's"])
+def test_a_deferred_setup_that_is_killed_takes_back_what_it_has_started_also_by_a_name(
+    clusters: Clusters, supervisor: Supervisor, is_others: bool
+) -> None:
+    if is_others:
+        others(clusters, "mine", ClusterState.STARTING)
+    pause = starting(clusters, create(), task_context(Store()))
+    supervisor.state = "failed"
+
+    asyncio.run(pause.trigger.on_kill())
+
+    assert clusters.deleted == ([] if is_others else ["mine"])
 
 
 def test_a_cluster_that_was_handed_over_is_not_taken_back(clusters: Clusters) -> None:
