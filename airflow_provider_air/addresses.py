@@ -62,6 +62,14 @@ def are_bare(text: str, *, is_proxy: bool = False) -> bool:
     return all(is_bare(address) for address in found)
 
 
+def without_credentials(text: str, *, is_proxy: bool = False) -> str:
+    """Give a text with ``***`` in the place of what :func:`are_bare` finds; of all of it where that is not simple."""
+    if are_bare(text, is_proxy=is_proxy):
+        return text
+    rest = re.sub(r"(?<=://)\S*@", "***@", text)
+    return rest if are_bare(rest, is_proxy=is_proxy) else "***"
+
+
 def is_proxy(variable: str) -> bool:
     """Tell whether an environment variable of this name holds a proxy's address."""
     return variable.lower().endswith("_proxy") and variable.lower() != "no_proxy"

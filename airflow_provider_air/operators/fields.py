@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.addresses import are_bare, is_proxy
+from airflow_provider_air.addresses import are_bare, is_proxy, without_credentials
 from airflow_provider_air.contracts.names import OUR_METADATA
 from airflow_provider_air.drivers.wire.names import EXIT_CONFIGURATION, EXIT_NOT_AFTER, EXIT_UNAVAILABLE
 from airflow_provider_air.errors import ConfigurationError
@@ -141,10 +141,20 @@ def _words(command: str) -> list[str]:
 
 
 def redacted(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Give settings as trackers may note them: what Airflow masks in logs is masked here, too."""
+    """Give settings as trackers may note them: without what Airflow masks in logs, and credentials in an address."""
     from airflow.sdk.log import redact  # type: ignore[attr-defined]  # public, but not in __all__ (3.3.2)
 
-    return {name: redact(value, "value") for name, value in values.items()}
+    return {name: _bare(redact(value, "value"), name) for name, value in values.items()}
+
+
+def _bare(value: Any, name: str) -> Any:
+    if isinstance(value, str):
+        return without_credentials(value, is_proxy=is_proxy(name))
+    if isinstance(value, Mapping):
+        return {key: _bare(item, str(key)) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_bare(item, name) for item in value]
+    return value
 
 
 def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:

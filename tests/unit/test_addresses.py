@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_air.addresses import are_bare, check_bare
+from airflow_provider_air.addresses import are_bare, check_bare, without_credentials
 from airflow_provider_air.errors import ConfigurationError
 
 
@@ -153,3 +153,22 @@ def test_a_proxy_without_a_literal_password_passes(text: str) -> None:
 )
 def test_a_literal_password_of_a_proxy_is_found(text: str) -> None:
     assert not are_bare(text, is_proxy=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("postgresql://me:sesame@db/x", "postgresql://***@db/x"),
+        ("curl https://sesame@h/a s3://bucket/b", "curl https://***@h/a s3://bucket/b"),
+        ("http://me:ses'a@me@h", "http://***@h"),
+        ("//h https://me:sesame@", "//h https://***@"),
+        ("https://me:${TOKEN}@h/x?mail=a@b", "https://me:${TOKEN}@h/x?mail=a@b"),
+        ("no address, me@host", "no address, me@host"),
+    ],
+)
+def test_the_rest_of_a_text_stays_readable_without_them(text: str, rest: str) -> None:
+    assert without_credentials(text) == rest
+
+
+def test_a_proxy_without_a_scheme_is_masked_as_a_whole() -> None:
+    assert without_credentials("me:sesame@proxy:3128", is_proxy=True) == "***"

@@ -16,7 +16,7 @@ from airflow_provider_air.connections.ports import read_fields
 from airflow_provider_air.contracts.jobs import PreparedJob
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.operators.batch_inference import RayBatchInferenceOperator
-from airflow_provider_air.operators.fields import check_limit, check_secrets, check_sent
+from airflow_provider_air.operators.fields import check_limit, check_secrets, check_sent, redacted
 from airflow_provider_air.operators.serve import RayServeDeployOperator
 from airflow_provider_air.operators.submit import RaySubmitJobOperator
 from airflow_provider_air.operators.train import RayTrainOperator
@@ -150,6 +150,21 @@ def test_quotes_hide_nothing_in_a_list_of_words() -> None:
             check_sent(PreparedJob(JobSubmission("x", command_of(words))))
     check_sent(PreparedJob(JobSubmission("x", command_of(["run", "it's", "https://me:${TOKEN}@index"]))))
     check_sent(PreparedJob(JobSubmission("x", "cat <<END\nit's\nEND")))
+
+
+def test_trackers_note_settings_without_credentials() -> None:
+    mask_secret("sesame-1234")
+    settings = {
+        "train_loop_config": {"database_url": "postgresql://me:sesame@db/x", "lr": 0.1, "note": "sesame-1234"},
+        "datasets": {"train": ["s3://bucket/a@b", ("https://sesame@h/x", None)]},
+        "https_proxy": "me:sesame@proxy:3128",
+    }
+
+    assert redacted(settings) == {
+        "train_loop_config": {"database_url": "postgresql://***@db/x", "lr": 0.1, "note": "***"},
+        "datasets": {"train": ["s3://bucket/a@b", ["https://***@h/x", None]]},
+        "https_proxy": "***",
+    }
 
 
 @pytest.mark.parametrize("limit", [0, -1, True, "2", 1.5])
