@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from airflow_provider_air.errors import ProtocolError
 
 T = TypeVar("T")
+VERSION = 1
+"""Of a ledger and of a history, by which who reads one knows that it is a later version's."""
 
 
 def fields_of(kind: type[T], data: Any) -> T:

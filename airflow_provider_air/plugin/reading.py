@@ -18,12 +18,15 @@ from airflow.models.taskinstance import TaskInstance as TI
 from airflow.models.taskinstancehistory import TaskInstanceHistory as OldTry
 from airflow.models.xcom import XCOM_RETURN_KEY
 from airflow.models.xcom import XComModel as XCom
-from sqlalchemy import Text, bindparam, cast, func, select, tuple_
+from sqlalchemy import Text, bindparam, case, cast, func, or_, select, tuple_
 from sqlalchemy import inspect as sa_inspect
 
 import airflow_provider_air
+from airflow_provider_air.contracts.stored import VERSION
 from airflow_provider_air.links.mlflow import GATE_KEY
+from airflow_provider_air.pages.attempts import OVER
 from airflow_provider_air.pages.documents import TaskDocuments, TaskFacts
+from airflow_provider_air.pages.lenient import count
 from airflow_provider_air.pages.task_view import LABELS
 from airflow_provider_air.runs.about import ABOUT_KEY
 from airflow_provider_air.runs.history import EARLIER_KEY, HISTORY_KEY
@@ -38,6 +41,11 @@ MOST_ROWS = 300
 FACTS = (TI.operator, TI.custom_operator_name, TI.state, TI.try_number, TI.start_date, TI.end_date)
 MOST_VALUE_BYTES = 2 * 1024 * 1024
 OUR_PREFIX = "air_"
+OUR_XCOMS = (PROGRESS_KEY, XCOM_RETURN_KEY, GATE_KEY, *LABELS)
+# Of the XCom keys of other addresses, such as those of an attachment of somebody's own.
+LINK_SUFFIX = "_url"
+STATE_STORE, XCOMS = "a state store", "an XCom"
+KEPT = {HISTORY_KEY: "The task's history", EARLIER_KEY: "The history of the attempt before"}
 # Operators and decorators by the names that Airflow keeps of them.
 OURS = (*airflow_provider_air.__all__, "@task.ray")
 
@@ -63,6 +71,10 @@ class Stamps:
         """Give those of the state store whose key is, or begins with, one of these; and XComs that have one."""
         chosen = [(f"s:{k}", at) for k, at in self.states.items() if any(_is_part(k, key) for key in keys)]
         return (*sorted(chosen), *((f"x:{k}", self.xcoms[k]) for k in keys if k in self.xcoms))
+
+    def is_being_kept(self, key: str) -> bool:
+        """Whether a value in chunks, of which the first is written last, was begun anew and is not at its end."""
+        return any(at > self.states[key] for part, at in self.states.items() if _is_part(part, key))
 
 
 def read_facts(session: Session, path: TaskPath, try_number: int | None = None) -> TaskFacts | None:
@@ -113,7 +125,7 @@ def is_ours(operator: str | None) -> bool:
 
 
 def read_stamps(session: Session, path: TaskPath, *, with_xcoms: bool) -> Stamps:
-    """Read which values there are, and when they were written."""
+    """Read which values of ours, and which links, there are, and when they were written."""
     found = {row.key: row.updated_at for row in session.execute(_STATES_OF, asdict(path))}
     if not with_xcoms:
         return Stamps(found, {})
@@ -122,15 +134,16 @@ def read_stamps(session: Session, path: TaskPath, *, with_xcoms: bool) -> Stamps
 
 def read_documents(session: Session, path: TaskPath, facts: TaskFacts, stamps: Stamps) -> TaskDocuments:
     """Read all but the history; see :func:`with_history`."""
-    links = [key for key in stamps.xcoms if key in LABELS or key.endswith("_url")]
+    links = [key for key in stamps.xcoms if key.endswith(LINK_SUFFIX)]
     xcoms, notes = _xcoms(session, path, [PROGRESS_KEY, XCOM_RETURN_KEY, GATE_KEY, *links], stamps)
     states = _states(session, path, [key for key in (LEDGER_KEY, ABOUT_KEY) if key in stamps.states])
-    ledger = states.get(LEDGER_KEY)
-    if ledger is not None and not isinstance(ledger, Mapping):
-        notes.append("The task's ledger is kept by a state store back end of its own, which these pages do not read")
+    if LEDGER_KEY in stamps.states:
+        notes += _unread("The task's ledger", states.get(LEDGER_KEY), STATE_STORE)
+    if PROGRESS_KEY in xcoms:
+        notes += _unread("The task's progress", xcoms[PROGRESS_KEY], XCOMS)
     return TaskDocuments(
         facts,
-        ledger=ledger,
+        ledger=states.get(LEDGER_KEY),
         about=states.get(ABOUT_KEY),
         progress=xcoms.get(PROGRESS_KEY),
         result=xcoms.get(XCOM_RETURN_KEY),
@@ -143,11 +156,29 @@ def read_documents(session: Session, path: TaskPath, facts: TaskFacts, stamps: S
 def with_history(session: Session, path: TaskPath, documents: TaskDocuments, stamps: Stamps) -> TaskDocuments:
     """Read the history, of the attempt that lives, of the one that was kept and of the one before."""
     xcoms, notes = _xcoms(session, path, [HISTORY_KEY], stamps)
-    kept, earlier = (
-        read_kept(session, path, key) if key in stamps.states else None for key in (HISTORY_KEY, EARLIER_KEY)
+    if HISTORY_KEY in xcoms:
+        notes += _unread("The task's live history", xcoms[HISTORY_KEY], XCOMS)
+    kept = {key: read_kept(session, path, key) for key in KEPT if key in stamps.states}
+    for key, value in kept.items():
+        if documents.facts.state in OVER or not stamps.is_being_kept(key):
+            notes += _unread(KEPT[key], value, STATE_STORE)
+    return replace(
+        documents,
+        live=xcoms.get(HISTORY_KEY),
+        kept=kept.get(HISTORY_KEY),
+        earlier=kept.get(EARLIER_KEY),
+        notes=(*documents.notes, *notes),
     )
-    live = xcoms.get(HISTORY_KEY)
-    return replace(documents, live=live, kept=kept, earlier=earlier, notes=(*documents.notes, *notes))
+
+
+def _unread(what: str, value: Any, where: str) -> list[str]:
+    """Say why something that is stored is not shown, or not wholly; nothing where it is."""
+    if isinstance(value, Mapping):
+        is_later = count(value.get("version")) > VERSION
+        return [f"{what} is of a later version of the provider, and shown as far as this one reads it"] * is_later
+    if value is None:
+        return [f"{what} cannot be read: it is damaged, not all of it is there, or it is of another version"]
+    return [f"{what} is kept by {where} back end of its own, which these pages do not read"]
 
 
 def read_all(session: Session, path: TaskPath, facts: TaskFacts, *, with_xcoms: bool = True) -> TaskDocuments:
@@ -157,14 +188,20 @@ def read_all(session: Session, path: TaskPath, facts: TaskFacts, *, with_xcoms: 
 
 
 def read_kept(session: Session, path: TaskPath, key: str) -> Any:
-    """Read what :func:`airflow_provider_air.runs.ledger.keep` has written; None where nothing is, or not all of it."""
+    """
+    Read what :func:`airflow_provider_air.runs.ledger.keep` has written.
+
+    :return: None where nothing is, or not all of it; what a back end of its own has left there, as it is
+    """
     return _joined(_read_chunks(session, path, key), key)
 
 
 def _joined(states: Mapping[str, Any], key: str) -> Any:
     """Put together what was kept in chunks; None where a part is not there."""
     first = states.get(key)
-    if not isinstance(first, Mapping) or not isinstance(first.get("chunks"), int):
+    if not isinstance(first, Mapping):
+        return first
+    if not isinstance(first.get("chunks"), int) or first["chunks"] > MOST_ROWS:
         return None
     chunks = [first.get("text"), *(states.get(f"{key}.{number}") for number in range(1, first["chunks"]))]
     return None if not all(isinstance(chunk, str) for chunk in chunks) else loaded("".join(map(str, chunks)))
@@ -244,4 +281,12 @@ _STATES_OF = (
     .where(*where_is(_OF_STATE, _BOUND), _OF_STATE.key.startswith(OUR_PREFIX, autoescape=True))
     .limit(MOST_ROWS)
 )
-_XCOMS_OF = select(_OF_XCOM.key, _OF_XCOM.timestamp).where(*where_is(_OF_XCOM, _BOUND)).limit(MOST_ROWS)
+# Somebody else's may be more than are read: ours come first.
+_IS_OURS = or_(_OF_XCOM.key.in_(OUR_XCOMS), _OF_XCOM.key.startswith(OUR_PREFIX, autoescape=True))
+_IS_LINK = _OF_XCOM.key.endswith(LINK_SUFFIX, autoescape=True)
+_XCOMS_OF = (
+    select(_OF_XCOM.key, _OF_XCOM.timestamp)
+    .where(*where_is(_OF_XCOM, _BOUND), or_(_IS_OURS, _IS_LINK))
+    .order_by(case((_IS_OURS, 0), else_=1), _OF_XCOM.key)
+    .limit(MOST_ROWS)
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +70,7 @@ class _Look:
         stamps = read_stamps(self.session, self.path, with_xcoms=self.access.reads_xcoms)
         about = (self.path, self.facts.try_number, self.facts.last_try, self.access.reads_xcoms)
         # The history is large and changes seldom.
-        of_history = stamps.of(HISTORY_KEY, EARLIER_KEY, LEDGER_KEY)
+        of_history = (stamps.of(HISTORY_KEY, EARLIER_KEY, LEDGER_KEY), self.facts.state in OVER)
         history = _CACHE.get(
             ("history", about, of_history, self.metrics), partial(collected_later, partial(self._history, stamps))
         )
@@ -83,6 +83,7 @@ class _Look:
 
     def _live(self, stamps: Stamps, history: Mapping[str, Any], words: ClusterWords) -> Made:
         documents = read_documents(self.session, self.path, self.facts, stamps)
+        documents = replace(documents, notes=(*documents.notes, *history["notes"]))
         sections = live_sections(documents, history)
         if "cluster" in sections:
             sections["cluster"] = with_words(sections["cluster"], words)
@@ -92,10 +93,11 @@ class _Look:
         return Made(encoded(sections), {})
 
     def _history(self, stamps: Stamps) -> Made:
-        documents = read_documents(self.session, self.path, self.facts, stamps)
-        documents = with_history(self.session, self.path, documents, stamps)
+        known = read_documents(self.session, self.path, self.facts, stamps)
+        documents = with_history(self.session, self.path, known, stamps)
         history = history_of(documents)
-        head = {key: history[key] for key in HEAD if key in history}
+        notes = documents.notes[len(known.notes) :]
+        head = {**{key: history[key] for key in HEAD if key in history}, "notes": notes}
         return Made(encoded(history_sections(history, self.metrics, before_of(documents))), head)
 
 

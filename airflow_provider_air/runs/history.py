@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_provider_air.contracts.history import MOST_BYTES, MOST_POINTS
+from airflow_provider_air.contracts.stored import VERSION
 from airflow_provider_air.runs.facts import Facts, text
 from airflow_provider_air.runs.series import Series, is_finite, is_number, thinned
 from airflow_provider_air.runs.trials import MOST_TRIALS, Trials
@@ -210,7 +211,7 @@ class RunHistory:
         left_out = {"trials": self._trials.left_out(len(trials)), "series": len(self._series_left_out)}
         rest: dict[str, Any] = plain(
             {
-                "version": 1,
+                "version": VERSION,
                 **self._names,
                 "next_record": self.next_record,
                 "steps": self._steps,

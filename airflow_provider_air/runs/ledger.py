@@ -23,7 +23,7 @@ from airflow_provider_air.contracts.clusters import ClusterRef
 from airflow_provider_air.contracts.history import CHUNK_BYTES
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.contracts.runs import AttemptInfo, Store, Wait, What
-from airflow_provider_air.contracts.stored import fields_of
+from airflow_provider_air.contracts.stored import VERSION, fields_of
 from airflow_provider_air.errors import ProtocolError
 from airflow_provider_air.runs.names import mint_nonce, mint_submission_id, next_submission_id, owns, run_name
 from airflow_provider_air.runs.values import plain
@@ -233,7 +233,7 @@ class Ledger:
 
     def to_json(self) -> dict[str, Any]:
         """Give the stored form."""
-        return {"version": 1, **vars(self), "attempts": [item.to_json() for item in self.attempts]}
+        return {"version": VERSION, **vars(self), "attempts": [item.to_json() for item in self.attempts]}
 
     def open_try(self, this: Try, *, on_clear: OnClear = "auto") -> Ledger:
         """

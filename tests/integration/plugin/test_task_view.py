@@ -124,11 +124,77 @@ def test_the_curves_of_the_attempt_before_are_shown_beside(site: AirflowSite) ->
     assert sections(site, "again/r/t/-1", try_number=1)["metrics"]["series"]["loss"]["y"] == [0.75]
 
 
-def test_a_kept_history_that_is_being_written_is_not_shown_by_halves(site: AirflowSite) -> None:
-    task = site.add_task("halves", state="success")
-    task.set("air_ledger", ledger({**ATTEMPT, "phase": "SUCCEEDED"}))
-    task.set("air_history", {"chunks": 3, "text": '{"series"'})
-    assert "metrics" not in sections(site, "halves/r/t/-1")
+@pytest.mark.parametrize("name", ["aa", "zz", "zz_url"])
+def test_however_many_xcoms_of_others_there_are_ours_are_shown(site: AirflowSite, name: str) -> None:
+    task = site.add_task(f"many-{name}")
+    task.set("air_ledger", ledger(ATTEMPT))
+    for number in range(310):
+        task.push(f"{number:03}_{name}", number)
+    task.push("progress", PROGRESS)
+    task.push("air_history", HISTORY)
+    task.push("return_value", {"a": 1})
+    task.push("ray_serve_endpoint_url", "https://ray.example/serve")
+    told = sections(site, f"many-{name}/r/t/-1")
+    assert (told["state"]["message"], told["result"]) == ("epoch", {"a": 1})
+    assert told["metrics"]["names"] == ["loss"]
+    assert told["links"] == [{"label": "Serve endpoint", "url": "https://ray.example/serve"}]
+
+
+def chunk(text: str, chunks: int = 1) -> dict[str, Any]:
+    """Give the first chunk of a value that is kept."""
+    return {"chunks": chunks, "text": text}
+
+
+LATER = '{"version": 2, "submission_id": "air-1", "lines": {}}'
+
+
+@pytest.mark.parametrize(
+    ("stored", "note"),
+    [
+        ({"air_history": chunk('{"series"')}, "The task's history cannot be read"),
+        ({"air_history": chunk('{"series":', 3)}, "The task's history cannot be read"),
+        ({"air_history": chunk("{}", 10**12)}, "The task's history cannot be read"),
+        ({"air_history": {"parts": []}}, "The task's history cannot be read"),
+        ({"air_history": chunk(LATER)}, "The task's history is of a later version"),
+        ({"air_history": "s3://b/k"}, "The task's history is kept by a state store back end"),
+        ({"air_earlier": chunk("[")}, "The history of the attempt before cannot be read"),
+        ({"air_earlier": chunk(LATER)}, "The history of the attempt before is of a later version"),
+        ({"air_ledger": {"version": 2, "tries": []}}, "The task's ledger is of a later version"),
+        ({"air_ledger": None}, "The task's ledger cannot be read"),
+        ({"x:air_history": "s3://b/k"}, "The task's live history is kept by an XCom back end"),
+        ({"x:air_history": {**HISTORY, "version": 2}}, "The task's live history is of a later version"),
+        ({"x:progress": "s3://b/k"}, "The task's progress is kept by an XCom back end"),
+        ({"air_history": chunk("{}"), "air_ledger": ledger(ATTEMPT), "x:air_history": HISTORY}, None),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_read_is_said(site: AirflowSite, stored: dict[str, Any], note: str | None) -> None:
+    dag_id = f"said{abs(hash(str(stored)))}"
+    task = site.add_task(dag_id)
+    for key, value in stored.items():
+        if key.startswith("x:"):
+            task.push(key.removeprefix("x:"), value)
+        else:
+            task.set(key, value)
+    notes = sections(site, f"{dag_id}/r/t/-1")["task"]["notes"]
+    assert len(notes) == (note is not None)
+    assert all(told.startswith(note or "") for told in notes)
+    report = site.client("viewer").get(f"/air/report/{dag_id}/r/t/-1")
+    assert report.status_code == 200
+    assert note is None or note in report.text
+
+
+def test_a_history_that_is_being_kept_in_the_place_of_another_is_not_said_to_be_damaged(site: AirflowSite) -> None:
+    task = site.add_task("halves")
+    task.set("air_history.1", "}")
+    task.set("air_history", chunk("{", 2))
+    task.set("air_history.1", "of the next")
+    assert sections(site, "halves/r/t/-1")["task"]["notes"] == []
+    # Whoever wrote it did not come to its end.
+    task.change(state="failed")
+    told = sections(site, "halves/r/t/-1")
+    assert "cannot be read" in told["task"]["notes"][0]
+    assert "metrics" not in told
 
 
 @pytest.mark.parametrize("stored", ["s3://bucket/key", ["x"], 5, {"attempts": "x"}, {"attempts": [None, {}]}], ids=str)
