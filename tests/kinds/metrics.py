@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy
 import pandas
+import pyarrow
 
 from tests.kinds import Kind
 
@@ -111,7 +112,7 @@ NUMBERS = [
         },
     ),
     Kind(
-        "scalars and arrays of one value: numpy, torch, jax, TensorFlow, pandas",
+        "scalars and arrays of one value: numpy, torch, jax, TensorFlow, pandas; Arrow's scalars",
         "their number",
         {
             "numpy integer": ({"a": numpy.int64(3)}, {"a": 3}),
@@ -126,6 +127,12 @@ NUMBERS = [
             "tensor of NaN": ({"a": Scalar(math.nan)}, {"a": math.nan}),
             "TensorFlow": ({"a": EagerTensor()}, {"a": 0.5}),
             "series of one": ({"a": pandas.Series([0.5])}, {"a": 0.5}),
+            "array of one that is not masked": ({"a": numpy.ma.masked_invalid([0.5])}, {"a": 0.5}),
+            "Arrow's integer": ({"a": pyarrow.scalar(2**53 + 1)}, {"a": 2**53 + 1}),
+            "Arrow's small integer": ({"a": pyarrow.scalar(3, pyarrow.uint8())}, {"a": 3}),
+            "Arrow's float": ({"a": pyarrow.scalar(0.5)}, {"a": 0.5}),
+            "Arrow's boolean": ({"a": pyarrow.scalar(True)}, {"a": 1}),
+            "Arrow's decimal": ({"a": pyarrow.scalar(decimal.Decimal("0.25"))}, {"a": 0.25}),
         },
     ),
     Kind(
@@ -143,10 +150,17 @@ NUMBERS = [
         },
     ),
     Kind(
-        "None, text, bytes, times, lists, arrays and tensors of several values, whatever else",
+        "None, what is masked, text, bytes, times, lists, arrays and tensors of several values, whatever else",
         "no metric; in rows and results what it is, or its text",
         {
             "None": ({"a": None}, {}),
+            "masked": ({"a": numpy.ma.masked}, {}),
+            "masked array of one": ({"a": numpy.ma.masked_array([1.0], mask=[True])}, {}),
+            "masked array without dimensions": ({"a": numpy.ma.masked_array(1.0, mask=True), "b": 1}, {"b": 1}),
+            "mean of what is masked": ({"a": numpy.ma.masked_invalid([math.nan]).mean()}, {}),
+            "Arrow's null": ({"a": pyarrow.scalar(None, pyarrow.int64())}, {}),
+            "Arrow's time": ({"a": pyarrow.scalar(5, pyarrow.timestamp("us"))}, {}),
+            "Arrow's text": ({"a": pyarrow.scalar("0.5")}, {}),
             "text": ({"a": "0.5"}, {}),
             "numpy's text": ({"a": numpy.str_("0.5")}, {}),
             "bytes": ({"a": b"1"}, {}),
@@ -251,6 +265,7 @@ COMING = [
             "first in the twelfth": ([{"loss": 1.0}] * 11 + [{"acc": 0.5}], "acc", 0.5),
             "NaN at times": ([{"acc": 0.5}, {"acc": math.nan}], "acc", 0.5),
             "None at times": ([{"acc": 0.5}, {"acc": None}], "acc", 0.5),
+            "masked at times": ([{"acc": -0.5}, {"acc": numpy.ma.masked_invalid([math.nan]).mean()}], "acc", -0.5),
             "a tensor of one": ([{"acc": Scalar(0.5)}], "acc", 0.5),
         },
     ),

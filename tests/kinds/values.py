@@ -24,6 +24,7 @@ import numpy
 import pandas
 import pendulum
 import pyarrow
+import pyarrow.compute
 import pydantic
 
 from tests.kinds import Kind
@@ -210,6 +211,7 @@ FRAME = pandas.DataFrame(
     },
     index=pandas.Index([7, 9], name="row"),
 )
+RECORDS = pandas.DataFrame({"at": pandas.DatetimeIndex(["2026-01-02", None]), "v": [1.5, 2.5]}).to_records(index=False)
 TABLE = pyarrow.table({"id": [1152921504606846977, None], "tags": [["a"], []]})
 SALES = pandas.DataFrame(
     {
@@ -322,6 +324,37 @@ KINDS = [
             "array with fields": Way(numpy.array([(1, 2.5)], dtype="i4,f8"), loaded=[(1, 2.5)]),
             "masked array": Way(numpy.ma.masked_array([1, 2], mask=[False, True]), loaded=[1, None]),
             "a masked element": Way([numpy.ma.masked_array([1, 2], mask=[False, True])[1]], loaded=[None]),
+            "the mean of what is masked": Way({"a": numpy.ma.masked_invalid([NAN]).mean()}, loaded={"a": None}),
+            "times with fields": Way(RECORDS, loaded=[(datetime.datetime(2026, 1, 2), 1.5), (None, 2.5)]),
+            "one of times with fields": Way([RECORDS[0]], loaded=[(datetime.datetime(2026, 1, 2), 1.5)]),
+            "fine times with fields": Way(
+                numpy.array([(FINE, numpy.timedelta64(1, "ns"))], dtype="M8[ns],m8[ns]"),
+                ENCODED,
+                loaded=[(FINE, numpy.timedelta64(1, "ns"))],
+            ),
+            "times in fields of fields": Way(
+                numpy.array([((1, "2026-01-02"), [3, 4])], dtype=[("a", "i4,M8[ns]"), ("b", "M8[ns]", 2)]),
+                ENCODED,
+                loaded=[((1, datetime.datetime(2026, 1, 2)), numpy.array([3, 4], dtype="M8[ns]"))],
+            ),
+            "an array of no dimension with fields": Way(
+                numpy.array((7, "2026-01-02"), dtype="i4,M8[ns]"), loaded=(7, datetime.datetime(2026, 1, 2))
+            ),
+            "masked times": Way(
+                numpy.ma.masked_array(numpy.array([["2026-01-02", "NaT"]], dtype="M8[ns]"), mask=[[False, True]]),
+                loaded=[[datetime.datetime(2026, 1, 2), None]],
+            ),
+            "masked differences": Way(
+                {"of": numpy.ma.masked_array(numpy.array([1, 60_000], dtype="m8[ns]"), mask=[True, False])},
+                loaded={"of": [None, datetime.timedelta(microseconds=60)]},
+            ),
+            "a masked time": Way(
+                numpy.ma.masked_array(numpy.datetime64("2026-01-02", "ns")), loaded=datetime.datetime(2026, 1, 2)
+            ),
+            "masked fields": Way(
+                numpy.ma.masked_array(RECORDS, mask=[(False, True), (True, False)]),
+                loaded=[(datetime.datetime(2026, 1, 2), None), (None, 2.5)],
+            ),
             "bfloat16": Way(Half([1.0, 2.0]), loaded=[1.0, 2.0]),
         },
     ),
@@ -509,6 +542,7 @@ KINDS = [
             ),
             "categories": Way(pandas.Categorical(["b", "a", "b"]), loaded=["b", "a", "b"]),
             "array of Arrow": Way(pyarrow.chunked_array([[1, None]]), loaded=[1, None]),
+            "count of Arrow": Way({"rows": pyarrow.compute.count(pyarrow.array([1, 2]))}, loaded={"rows": 2}),
             "scalar of Arrow": Way(pyarrow.scalar(datetime.date(2026, 1, 2)), loaded=datetime.date(2026, 1, 2)),
         },
     ),
@@ -546,7 +580,7 @@ KINDS = [
         },
     ),
     Kind(
-        "a `DataFrame` with large integers beside `None`, which Airflow's way would make others of",
+        "a `DataFrame` with integers beside `None` among objects, of which Airflow itself makes floats",
         "held as it travelled: `load_result()` gives it",
         {
             "ids beside None": Way(pandas.DataFrame({"id": pandas.Series(IDS, dtype=object)}), ENCODED),

@@ -88,7 +88,7 @@ def _scalar(value: Any) -> Any:
         return str(value)
     number = number_of(value)
     if number is not None:
-        return bool(number) if type(value).__name__ in ("bool", "bool_") else number
+        return bool(number) if type(value).__name__ in ("bool", "bool_", "BooleanScalar") else number
     with contextlib.suppress(TypeError):
         form = encode(value)
         # A time of numpy's with nanoseconds becomes a number there, which would be plotted.

@@ -12,6 +12,7 @@ import hashlib
 import math
 from typing import Any, Dict, Mapping, Optional, Union
 
+from .simpler import is_of
 from .values import TAG
 
 Number = Union[int, float]
@@ -69,8 +70,8 @@ def number_of(value: Any) -> Optional[Number]:
     """
     Give the number that a value is, or None; never raises.
 
-    Arrays, tensors and series of one value are that value, booleans are 0 and 1, as MLflow takes them. An integer
-    beyond 64 bits is the nearest float, or an infinity.
+    Arrays, tensors and series of one value are that value, unless it is masked; booleans are 0 and 1, as MLflow takes
+    them. An integer beyond 64 bits is the nearest float, or an infinity.
     """
     try:
         return _number(value)
@@ -87,6 +88,10 @@ def _number(value: Any) -> Optional[Number]:
         return float(value)
     if getattr(getattr(value, "dtype", None), "kind", None) in ("m", "M"):
         return None  # a time, of which item() would give nanoseconds
+    if is_of(value, "numpy.ma", "MaskedArray") and value.mask.any():
+        return None  # its item() is what lies below the mask
+    if is_of(value, "pyarrow", "Scalar"):
+        return _number(value.as_py())
     if callable(getattr(value, "item", None)):
         inner = value.item()  # raises where there are several
         return float(inner) if type(inner) is type(value) else _number(inner)

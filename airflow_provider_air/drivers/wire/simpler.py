@@ -101,6 +101,12 @@ def _of_series(value: Any, pandas: Any) -> Any:
 
 def _of_numpy(value: Any) -> Any:
     numpy: Any = sys.modules.get("numpy")
+    if is_of(value, "numpy", "void", "ndarray") and _has_times(value.dtype):
+        # Step by step: of times finer than Python's, tolist() and item() make integers.
+        if value.ndim == 0:
+            names = value.dtype.names
+            return value[()] if names is None else tuple(value[name] for name in names)
+        return list(value)
     if is_of(value, "numpy", "generic"):
         item = value.item()
         if isinstance(item, numpy.generic):  # a long double gives itself
@@ -111,6 +117,10 @@ def _of_numpy(value: Any) -> Any:
             return value.tolist()
         return value[()] if value.ndim == 0 else value.tolist()
     return UNKNOWN
+
+
+def _has_times(dtype: Any) -> bool:
+    return dtype.base.kind in "mM" or any(_has_times(dtype.base[name]) for name in dtype.base.names or ())
 
 
 def _of_arrow(value: Any) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+import pyarrow
 import pytest
 
 from airflow_provider_air.drivers.frame.metrics import (
@@ -60,12 +61,17 @@ def test_scalars_of_any_library_are_numbers_and_other_values_stay_themselves() -
             "day": datetime.date(2026, 1, 1),
             "curve": numpy.arange(3),
             "pair": (1, Scalar(2)),
+            "count": pyarrow.scalar(3),
+            "arrow": pyarrow.scalar(True),
+            "masked": numpy.ma.masked,
         }
     )
 
     assert (row["tensor"], row["array"], row["flag"], row["price"], row["seed"]) == (0.5, 3, True, 0.25, 2**70)
     assert row["flag"] is True
     assert row["pair"] == [1, 2]
+    assert (row["count"], row["arrow"], row["masked"]) == (3, True, None)
+    assert row["arrow"] is True
     assert decode(row["day"]) == datetime.date(2026, 1, 1)
     assert decode(row["curve"]).tolist() == [0, 1, 2]
 

@@ -15,6 +15,7 @@ from airflow_provider_air.drivers.frame.running import Run
 from airflow_provider_air.drivers.train.driver import _Reporter
 from airflow_provider_air.drivers.train.history import History
 from airflow_provider_air.drivers.wire.records import MAX_RECORD_BYTES, RecordBuffer
+from airflow_provider_air.drivers.wire.metrics import finite_of
 from airflow_provider_air.drivers.wire.values import decode
 from tests.kinds import parameters
 from tests.kinds.metrics import COMING
@@ -50,6 +51,7 @@ def test_a_metric_is_judged_at_the_end(
     else:
         row = next(row for row in result["history"] if row["checkpoint"] == result["best_checkpoint"])
         assert row["metrics"] == result["best_metrics"]
+        assert finite_of(row["metrics"], metric) == best
 
 
 def test_what_checkpoints_are_scored_by_may_be_missing_too(by_hand: Run, capfd: pytest.CaptureFixture[str]) -> None:
