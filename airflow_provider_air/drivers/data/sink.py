@@ -80,7 +80,7 @@ class StagedSink(Datasink):  # type: ignore[type-arg, misc, unused-ignore]
             return {"files": [], "rows_read": rows_read, "schema": None}
         schema = schemas.unified([table.schema for table in known])
         table = pyarrow.concat_tables([schemas.cast(table, schema) for table in known])
-        table = table.select(self._columns(table.column_names))
+        table = writers.readable(table.select(self._columns(table.column_names)))
         named = self._files(table, "part-%s-%06d" % (self._attempt, ctx.task_idx)) if table.num_rows else iter(())
         written = [self._write(name, part) for name, part in named]
         inside = [name for name in table.column_names if name not in self._partition_by]
@@ -100,7 +100,7 @@ class StagedSink(Datasink):  # type: ignore[type-arg, misc, unused-ignore]
     def schema(self) -> Any:
         """Give the schema of what was seen, whether or not it has rows; None where nothing was."""
         found = [pyarrow.ipc.read_schema(pyarrow.py_buffer(data)) for data in dict.fromkeys(self._schemas) if data]
-        return schemas.unified(found) if found else None
+        return writers.shared(schemas.unified(found), found) if found else None
 
     def settle(self) -> None:
         """

@@ -7,7 +7,7 @@ import datetime
 import decimal
 import json
 import math
-from typing import Any
+from typing import Any, List
 
 import pyarrow
 import pyarrow.compute
@@ -50,6 +50,68 @@ def read(stream: Any, kind: str) -> Any:
         null_values=[""],
     )
     return pyarrow.csv.read_csv(stream, convert_options=options)
+
+
+def listed(kind: Any) -> Any:
+    """
+    Give a type with lists for its lists of a fixed size, at any depth.
+
+    A missing one of a fixed size is in a parquet file as one without values, which Arrow (25) refuses to read.
+    """
+    if isinstance(kind, pyarrow.BaseExtensionType):
+        storage = listed(kind.storage_type)
+        return kind if storage == kind.storage_type else storage
+    if types.is_list(kind) or types.is_fixed_size_list(kind):
+        return pyarrow.list_(_listed(kind.value_field))
+    if types.is_large_list(kind):
+        return pyarrow.large_list(_listed(kind.value_field))
+    if types.is_map(kind):
+        return pyarrow.map_(_listed(kind.key_field), _listed(kind.item_field), keys_sorted=kind.keys_sorted)
+    if types.is_struct(kind):
+        return pyarrow.struct([_listed(kind.field(n)) for n in range(kind.num_fields)])
+    return kind
+
+
+def _listed(field: Any) -> Any:
+    return field.with_type(listed(field.type))
+
+
+def readable(table: Any) -> Any:
+    """Give a table that can be read from parquet: see :func:`listed`, of columns that miss such a list."""
+    for index, column in enumerate(table.columns):
+        if any(map(_misses_one, column.chunks)):
+            field = _listed(table.schema.field(index))
+            table = table.set_column(index, field, column.cast(field.type))
+    return table
+
+
+def _misses_one(array: Any) -> bool:
+    kind = array.type
+    if listed(kind) == kind:
+        return False
+    if isinstance(kind, pyarrow.BaseExtensionType):
+        return _misses_one(array.storage)
+    if types.is_struct(kind):
+        return any(map(_misses_one, array.flatten()))
+    if types.is_map(kind):
+        return _misses_one(array.items)
+    return (types.is_fixed_size_list(kind) and array.null_count > 0) or _misses_one(array.flatten())
+
+
+def shared(schema: Any, found: List[Any]) -> Any:
+    """
+    Give the schema that several files are to have: see :func:`listed`, of columns that not all of them have so.
+
+    :param schema: what holds the values of all
+    :param found: the schemas that they have
+    """
+
+    def agrees(field: Any) -> bool:
+        return all(
+            each.get_field_index(field.name) >= 0 and each.field(field.name).type == field.type for each in found
+        )
+
+    return pyarrow.schema([field if agrees(field) else _listed(field) for field in schema])
 
 
 def _flat(table: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow
 import pyarrow.types as types
 
+from ..data import writers
 from ..wire.problems import ConfigurationProblem
 
 
@@ -56,7 +57,7 @@ def carry(column: Any) -> Any:
 
 
 def restore(column: Any, kind: Any) -> Any:
-    """Cast a column, or one chunk, back to the type that it had; what was a dictionary stays plain."""
+    """Cast a column, or one chunk, back to the type that it had, or to what :func:`plain` gives for that."""
     if isinstance(kind, pyarrow.BaseExtensionType):
         return kind.wrap_array(restore(column, kind.storage_type))
     if types.is_dictionary(kind):
@@ -67,8 +68,8 @@ def restore(column: Any, kind: Any) -> Any:
 
 
 def plain(kind: Any) -> Any:
-    """Give the type that :func:`restore` gives."""
-    return plain(kind.value_type) if types.is_dictionary(kind) else kind
+    """Give the type that a column comes back with: no dictionary, and no lists of a fixed size, as it may miss some."""
+    return plain(kind.value_type) if types.is_dictionary(kind) else writers.listed(kind)
 
 
 UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}

@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 import pyarrow
 import pyarrow.parquet
 
-from ..data import datasets, files
+from ..data import datasets, files, writers
 from ..wire import outages
 from ..wire.problems import ConfigurationProblem
 from .asof import Side
@@ -109,5 +109,5 @@ def _by_ray(spec: Dict[str, Any], field: str, folder: str) -> None:
 def _parts(batches: Any, folder: str) -> int:
     count = 0
     for count, batch in enumerate(batches, 1):
-        pyarrow.parquet.write_table(batch, os.path.join(folder, "%08d.parquet" % count))
+        pyarrow.parquet.write_table(writers.readable(batch), os.path.join(folder, "%08d.parquet" % count))
     return count

@@ -14,7 +14,7 @@ import pyarrow
 import pyarrow.dataset
 import pyarrow.fs
 
-from ..data import files
+from ..data import files, writers
 from ..wire import outages
 from ..wire.problems import ConfigurationProblem
 from .asof import BATCH_ROWS, Batches, Side
@@ -181,7 +181,7 @@ def described(
     found, schemas, names = outages.asked(look, "%s: cannot read %s" % (field, where))
     schemas = schemas if only is None else _without_differing(schemas, only)
     try:
-        schema = pyarrow.unify_schemas(schemas, promote_options="permissive").remove_metadata()
+        schema = writers.shared(pyarrow.unify_schemas(schemas, promote_options="permissive"), schemas)
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
         raise ConfigurationProblem("%s: the files of %s have no common schema: %s" % (field, where, error)) from error
     partitions = {name: padded for name, padded in names.items() if name not in schema.names}

@@ -95,6 +95,58 @@ def test_batches_of_one_task_have_one_schema_too(tmp_path: Path) -> None:
     assert pyarrow.parquet.read_table(next(tmp_path.iterdir())).column("y").to_pylist() == [1.0, 1.5, None]
 
 
+PAIR, MANY = pyarrow.list_(pyarrow.float32(), 2), pyarrow.list_(pyarrow.float32())
+TENSOR = pyarrow.fixed_shape_tensor(pyarrow.float32(), [2])
+PAIRS = pyarrow.array([[1, 2], [3, 4]], PAIR)
+
+
+def tensors(storage: Any) -> Any:
+    return pyarrow.ExtensionArray.from_storage(TENSOR, storage)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (PAIRS, PAIRS, PAIR),
+        (PAIRS, pyarrow.array([None, [1, None]], PAIR), MANY),
+        (PAIRS, pyarrow.nulls(2), MANY),
+        (PAIRS, None, MANY),
+        (tensors(PAIRS), tensors(PAIRS), TENSOR),
+        (tensors(PAIRS), tensors(pyarrow.array([None, [1, 2]], PAIR)), MANY),
+        *(
+            (pyarrow.array([complete, None], around(PAIR)), pyarrow.array([lacking] * 2, around(PAIR)), around(kind))
+            for around, complete, lacking, kind in [
+                (pyarrow.list_, [[1, 2]], [], PAIR),
+                (pyarrow.list_, [[1, 2]], [None], MANY),
+                (pyarrow.large_list, [[1, 2]], [[3, 4], None], MANY),
+                (lambda kind: pyarrow.map_(pyarrow.string(), kind), [("a", [1, 2])], [("a", None)], MANY),
+            ]
+        ),
+        (
+            pyarrow.array([{"a": [1, 2]}] * 2, pyarrow.struct([("a", PAIR)])),
+            pyarrow.array([{"a": [1, 2]}, None], pyarrow.struct([("a", PAIR)])),
+            pyarrow.struct([("a", MANY)]),
+        ),
+    ],
+    ids=str,
+)
+def test_lists_of_a_fixed_size_are_lists_where_one_is_missing_which_arrow_does_not_read(
+    tmp_path: Path, first: Any, second: Any, expected: Any
+) -> None:
+    columns = [{"x": [n, n], "y": values} for n, values in enumerate((first, second)) if values is not None]
+    found = written(
+        tmp_path, [[pyarrow.table(each)] for each in columns] + ([[pyarrow.table({"x": [1, 1]})]] * (2 - len(columns)))
+    )
+
+    assert [schema.field("y").type for schema in settled(tmp_path, found)] == [expected] * 2
+    rows = [
+        row
+        for part in found.parts
+        for row in pyarrow.parquet.read_table(tmp_path / part["file"]).column("y").to_pylist()
+    ]
+    assert rows == [*first.to_pylist(), *([None] * 2 if second is None else second.to_pylist())]
+
+
 @pytest.mark.parametrize(
     ("first", "second", "said"),
     [

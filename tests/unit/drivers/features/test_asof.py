@@ -290,7 +290,6 @@ TYPES: list[tuple[Any, list[Any]]] = [
     (pyarrow.decimal128(10, 2), [decimal.Decimal("1.50"), None]),
     (pyarrow.decimal256(50, 2), [decimal.Decimal("1.50"), None]),
     (pyarrow.list_(pyarrow.int32()), [[1, None], None]),
-    (pyarrow.list_(pyarrow.float32(), 2), [[1.0, 2.0], None]),
     (pyarrow.large_list(pyarrow.string()), [["a"], None]),
     (STRUCT, [{"x": at(1), "y": [numpy.float16(1)]}, None]),
     (pyarrow.list_(STRUCT), [[{"x": None, "y": []}], None]),
@@ -315,6 +314,30 @@ def test_what_was_a_dictionary_comes_plain() -> None:
     source = pyarrow.table({"k": [1], "t": [at(1)], "f": pyarrow.array(["x"]).dictionary_encode()})
 
     assert join(pyarrow.table({"k": [1], "t": [at(1)]}), (view(), source)).schema.field("f").type == pyarrow.string()
+
+
+PAIR, MANY = pyarrow.list_(pyarrow.float64(), 2), pyarrow.list_(pyarrow.float64())
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        (PAIR, [1.0, 2.0], MANY),
+        (pyarrow.list_(PAIR), [[1.0, 2.0], None], pyarrow.list_(MANY)),
+        (pyarrow.struct([("x", PAIR)]), {"x": [1.0, None]}, pyarrow.struct([("x", MANY)])),
+    ],
+    ids=str,
+)
+def test_lists_of_a_fixed_size_come_as_lists_of_which_parquet_may_lack_some(
+    tmp_path: Path, kind: Any, value: Any, expected: Any
+) -> None:
+    column = pyarrow.array([value], kind)
+    source = pyarrow.table({"k": [1], "t": [at(1)], "f": column})
+
+    pyarrow.parquet.write_table(join(pyarrow.table({"k": [2, 1], "t": [at(1)] * 2}), (view(), source)), tmp_path / "1")
+
+    joined = pyarrow.parquet.read_table(tmp_path / "1").column("f")
+    assert (joined.type, joined.to_pylist()) == (expected, [None, value])
 
 
 @pytest.mark.parametrize("missing", ["k", "t", "f"])

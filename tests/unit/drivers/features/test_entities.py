@@ -121,6 +121,20 @@ def test_files_whose_columns_differ_are_read_as_what_all_of_them_are(tmp_path: P
     assert table.to_pydict() == {"x": [None, "a", "b"], "y": [1, 2**40, 3], "z": [None, 1.5, None]}
 
 
+def test_lists_of_a_fixed_size_that_a_file_does_not_have_are_lists(tmp_path: Path) -> None:
+    pairs = pyarrow.array([[1, 2]], pyarrow.list_(pyarrow.int64(), 2))
+    write(tmp_path / "rows" / "1.parquet", x=[1], every=pairs, some=pairs)
+    write(tmp_path / "rows" / "2.parquet", x=[2], every=pairs)
+
+    table = rows_of(str(tmp_path / "rows"))
+
+    assert (table.schema.field("every").type, table.schema.field("some").type) == (
+        pairs.type,
+        pyarrow.list_(pyarrow.int64()),
+    )
+    assert table.column("some").to_pylist() == [[1, 2], None]
+
+
 def test_files_without_a_common_schema_are_refused(tmp_path: Path) -> None:
     uris = [write(tmp_path / "1.parquet", x=["a"]), write(tmp_path / "2.parquet", x=[1])]
 
