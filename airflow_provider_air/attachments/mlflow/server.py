@@ -51,7 +51,8 @@ class MlflowServer:
         verify: bool | str = True,
     ) -> None:
         self.base_url = base_url.rstrip("/")
-        self.ui_url = (ui_url or base_url).rstrip("/")
+        # As people copy it, it ends with the page that they look at.
+        self.ui_url = (ui_url or base_url).partition("#")[0].rstrip("/")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         # What MLflow's own client reads; it takes a user and password before a token.
         named = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")

@@ -104,7 +104,9 @@ class JobsApi:
 
     def base_page(self) -> str:
         """Give where people open the dashboard; raises as :meth:`transport`."""
-        return (self._dashboard_url(self.ref) or self.transport().base_url).rstrip("/")
+        # As people copy it, it ends with the page that they look at.
+        address, _, _ = (self._dashboard_url(self.ref) or self.transport().base_url).partition("#")
+        return address.rstrip("/")
 
     def submit(self, job: PreparedJob) -> Accepted:
         """

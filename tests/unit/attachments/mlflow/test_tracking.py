@@ -160,3 +160,9 @@ def test_the_jobs_own_calls_go_on_in_the_run_and_lose_nothing(mlflow: FakeMlflow
         "MLFLOW_EXPERIMENT_ID": "7",
         "MLFLOW_RUN_ID": added.state["run_id"],
     }, "asynchronous logging would drop what a script has logged last"
+
+
+def test_pages_are_where_people_open_them_as_they_copy_it() -> None:
+    server = MlflowServer("http://mlflow:5000", ui_url="https://mlflow.example.com/team/#/experiments/7")
+
+    assert server.run_url("7", "r") == "https://mlflow.example.com/team/#/experiments/7/runs/r"

@@ -259,8 +259,9 @@ def test_a_connection_that_is_gone_is_refused_not_unreachable(transport: Transpo
 # Pages
 
 
-def test_pages_are_where_people_open_them(transport: Transport) -> None:
-    reached, opened = JobsApi(REF, lambda ref: transport), JobsApi(REF, lambda ref: transport, lambda ref: "https://r/")
+@pytest.mark.parametrize("url", ["https://r/", "https://r/#/overview", "https://r#/jobs"])
+def test_pages_are_where_people_open_them(transport: Transport, url: str) -> None:
+    reached, opened = JobsApi(REF, lambda ref: transport), JobsApi(REF, lambda ref: transport, lambda ref: url)
 
     assert reached.pages() == {"ray_dashboard_url": transport.base_url}
     assert opened.pages("a/b") == {"ray_dashboard_url": "https://r", "ray_job_url": "https://r/#/jobs/a%2Fb"}
