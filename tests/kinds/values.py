@@ -67,7 +67,7 @@ def is_same(found: Any, expected: Any) -> bool:
         return len(found) == len(expected) and all(map(is_same, found, expected))
     if isinstance(found, dict):
         return found.keys() == expected.keys() and all(is_same(found[key], expected[key]) for key in found)
-    if isinstance(found, datetime.datetime):
+    if isinstance(found, (datetime.datetime, datetime.time)):
         return found.isoformat() == expected.isoformat() and str(found.tzinfo) == str(expected.tzinfo)
     return bool(found == expected) or (found != found and expected != expected)  # NaN
 
@@ -389,6 +389,21 @@ KINDS = [
         "held as it travelled: `load_result()` gives the value",
         {
             "time": Way(datetime.time(12, 30, 0, 5), ENCODED),
+            "time in a zone": Way(datetime.time(12, tzinfo=BERLIN), ENCODED),
+            "times in a zone": Way({"opens": [datetime.time(9, 0, 0, 1, tzinfo=BERLIN)]}, ENCODED),
+            "time in a zone of one offset": Way(datetime.time(12, tzinfo=zoneinfo.ZoneInfo("UTC")), ENCODED),
+            "time in UTC": Way(datetime.time(12, tzinfo=datetime.UTC), ENCODED),
+            "time of a bare offset": Way(datetime.time(12, tzinfo=INDIA), ENCODED),
+            "time of a Timestamp in a zone": Way(
+                pandas.Timestamp("2026-07-01T12:00", tz="Europe/Berlin").timetz(),
+                ENCODED,
+                loaded=datetime.time(12, tzinfo=BERLIN),
+            ),
+            "pendulum's time in a zone": Way(
+                pendulum.time(12).replace(tzinfo=pendulum.timezone("Europe/Berlin")),
+                ENCODED,
+                loaded=datetime.time(12, tzinfo=BERLIN),
+            ),
             "long timedelta": Way(datetime.timedelta(days=400_000, microseconds=1), ENCODED),
         },
     ),

@@ -168,8 +168,8 @@ def _float_form(value: float) -> Any:
     return _tagged("float", repr(value))
 
 
-def _datetime_form(value: datetime.datetime) -> Dict[str, Any]:
-    form = _tagged("datetime", value.isoformat())
+def _zoned_form(value: Any) -> Dict[str, Any]:
+    form = _tagged(type(value).__name__, value.isoformat())
     # Of zoneinfo and what is made of it; and of pytz.
     zone = getattr(value.tzinfo, "key", None) or getattr(value.tzinfo, "zone", None)
     return {**form, "zone": zone} if isinstance(zone, str) else form
@@ -184,9 +184,9 @@ _SCALARS: Dict[Any, Callable[[Any], Any]] = {
     int: lambda value: _tagged("int", hex(value)),
     complex: lambda value: _tagged("complex", str(value)),
     bytes: lambda value: _tagged("bytes", _base64(value)),
-    datetime.datetime: _datetime_form,
+    datetime.datetime: _zoned_form,
     datetime.date: lambda value: _tagged("date", value.isoformat()),
-    datetime.time: lambda value: _tagged("time", value.isoformat()),
+    datetime.time: _zoned_form,
     datetime.timedelta: _timedelta_form,
     decimal.Decimal: lambda value: _tagged("decimal", str(value)),
     uuid.UUID: lambda value: _tagged("uuid", str(value)),
@@ -251,6 +251,18 @@ def _decode_datetime(form: Dict[str, Any]) -> datetime.datetime:
         return moment
 
 
+def _decode_time(form: Dict[str, Any]) -> Any:
+    time = datetime.time.fromisoformat(form["value"])
+    if form.get("zone") is None:
+        return time
+    try:
+        import zoneinfo
+
+        return time.replace(tzinfo=zoneinfo.ZoneInfo(form["zone"]))
+    except Exception:  # no such zone here; the text has an offset only if it is the same all year
+        return time if time.tzinfo is not None else Undecoded(form)
+
+
 def _decode_timedelta(form: Any) -> datetime.timedelta:
     # One number: seconds, of an older version.
     return datetime.timedelta(*form) if isinstance(form, list) else datetime.timedelta(seconds=form)
@@ -276,6 +288,7 @@ def _decode_table(form: Dict[str, Any]) -> Any:
 # By what is in the whole form, and by its "value" alone.
 _WHOLE: Dict[str, Callable[[Dict[str, Any]], Any]] = {
     "datetime": _decode_datetime,
+    "time": _decode_time,
     "ndarray": _decode_array,
     "table": _decode_table,
     "stored": Undecoded,
@@ -291,7 +304,6 @@ _DECODERS: Dict[str, Callable[[Any], Any]] = {
     "dict": lambda form: {key: decode(item) for key, item in form.items()},
     "items": _decode_items,
     "date": datetime.date.fromisoformat,
-    "time": datetime.time.fromisoformat,
     "timedelta": _decode_timedelta,
     "decimal": decimal.Decimal,
     "uuid": uuid.UUID,

@@ -14,8 +14,8 @@ from airflow_provider_air.drivers.frame.metrics import fitted
 from airflow_provider_air.drivers.frame.running import Run
 from airflow_provider_air.drivers.train.driver import _Reporter
 from airflow_provider_air.drivers.train.history import History
-from airflow_provider_air.drivers.wire.records import MAX_RECORD_BYTES, RecordBuffer
 from airflow_provider_air.drivers.wire.metrics import finite_of
+from airflow_provider_air.drivers.wire.records import MAX_RECORD_BYTES, RecordBuffer
 from airflow_provider_air.drivers.wire.values import decode
 from tests.kinds import parameters
 from tests.kinds.metrics import COMING

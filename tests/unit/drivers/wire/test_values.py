@@ -101,6 +101,19 @@ def test_an_array_keeps_type_and_shape(kind: str) -> None:
     again[0, 0] = array[0, 0]
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("12:00:00", {TAG: "time", "value": "12:00:00", "zone": "Nowhere/Town"}),
+        ("12:00:00+01:00", datetime.time.fromisoformat("12:00:00+01:00")),
+    ],
+)
+def test_a_time_in_a_zone_that_is_not_known_here_stays_as_it_travelled_or_keeps_its_offset(
+    value: str, expected: Any
+) -> None:
+    assert decode({TAG: "time", "value": value, "zone": "Nowhere/Town"}) == expected
+
+
 def test_scalars_of_numpy_and_dataclasses_become_plain() -> None:
     assert through_json({"a": numpy.float64(1.5), "b": numpy.int8(3), "c": numpy.bool_(True)}) == {
         "a": 1.5,
