@@ -189,9 +189,10 @@ class KubeApi(LoopbackServer):
         begin = int(request.query.get("continue", 0))
         end = begin + self.page_items
         rest = {"continue": str(end)} if end < len(items) else {}
-        return web.json_response(
-            {"metadata": {"resourceVersion": str(self.version), **rest}, "items": items[begin:end]}
-        )
+        is_metadata = "PartialObjectMetadataList" in request.headers.get("Accept", "")
+        # Of metadata, the kube-apiserver (1.35) writes nothing as null.
+        shown = items[begin:end] or (None if is_metadata else [])
+        return web.json_response({"metadata": {"resourceVersion": str(self.version), **rest}, "items": shown})
 
     async def _write(self, request: web.Request, found: re.Match[str]) -> web.Response:
         plural, namespace, name = found["plural"], found["namespace"], found["name"]

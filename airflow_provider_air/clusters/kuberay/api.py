@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_air.clusters.kuberay.answers import (
+    KubeUnavailableError,
     failure_of,
     is_absent,
     is_anothers,
@@ -105,9 +106,10 @@ def list_page(
         try:
             told = found["metadata"]
             version, rest = str(told["resourceVersion"]), str(told.get("continue") or "")
-            items = [{"apiVersion": kind.api_version, "kind": kind.name, **item} for item in found["items"]]
+            # Of metadata alone, nothing is null (1.35).
+            items = [{"apiVersion": kind.api_version, "kind": kind.name, **item} for item in found["items"] or ()]
         except (KeyError, TypeError, AttributeError):
-            raise ProtocolError(f"Kubernetes answered with no list to {asked}: {answer.text[:200]!r}") from None
+            raise _no_answer(answer, asked, "list") from None
         return Page(items, version, rest)
 
     limit = PAGE_EVENTS if kind is EVENT else PAGE_ITEMS
@@ -366,10 +368,18 @@ def _ok(answer: Answer, asked: Asked) -> Answer:
 
 
 def _object(answer: Answer, asked: Asked) -> Resource:
-    found = _ok(answer, asked).json()
+    try:
+        found = _ok(answer, asked).json()
+    except ProtocolError:
+        found = None
     if not isinstance(found, dict):
-        raise ProtocolError(f"Kubernetes answered with no object to {asked}: {answer.text[:200]!r}")
+        raise _no_answer(answer, asked, "object")
     return found
+
+
+def _no_answer(answer: Answer, asked: Asked, what: str) -> KubeUnavailableError:
+    """Say that a success was cut off on its way, or comes from somebody in front: the next one may be whole."""
+    return KubeUnavailableError(f"Kubernetes answered with no {what} when asked to {asked}: {answer.text[:200]!r}")
 
 
 def _warnings_of(answer: Answer) -> Sequence[str]:

@@ -34,6 +34,8 @@ LONGEST_AGAIN_SECONDS = 15.0
 FIRST_AROUND_SECONDS = 6.0
 # Who knows more may see no failure in what a look around takes for one: it is not asked again at each look.
 LONGEST_DOUBT_SECONDS = 60.0
+# Reading the connection may take longer than that: an exec plug-in, Airflow itself.
+NOT_HEARD = ClusterStatus(ClusterState.UNKNOWN, "The kube-apiserver has not answered yet")
 ASKED_AGAIN = (ClusterState.READY, ClusterState.FAILED)
 
 
@@ -61,23 +63,24 @@ class Following:
         access = self._opening.access(place.conn_id)
         watch = watch_resource(access, place.kind, place.namespace, place.name, self._clock, uid=place.uid or None)
         async with aclosing(watch):
-            coming = asyncio.ensure_future(anext(watch))
+            coming, sight = asyncio.ensure_future(anext(watch)), None
+            await asyncio.wait({coming}, timeout=HEARTBEAT_SECONDS)
             try:
-                sight = await asyncio.shield(coming)
                 while True:
                     if coming.done():
                         sight, coming = coming.result(), asyncio.ensure_future(anext(watch))
-                    status = await self._judge(sight)
+                    status = NOT_HEARD if sight is None else await self._judge(sight)
                     yield status
                     await asyncio.wait({coming}, timeout=self._pause_after(sight, status))
             finally:
                 coming.cancel()
                 await asyncio.gather(coming, return_exceptions=True)
 
-    def _pause_after(self, sight: Sight, status: ClusterStatus) -> float:
-        by_kubernetes = judge(sight.resource, now=self._clock.now()).state
-        if by_kubernetes is ClusterState.READY and status.state is ClusterState.STARTING:
-            return next(self._pauses)
+    def _pause_after(self, sight: Sight | None, status: ClusterStatus) -> float:
+        if status.state is ClusterState.STARTING and sight is not None:
+            by_kubernetes = judge(sight.resource, now=self._clock.now()).state
+            if by_kubernetes is ClusterState.READY:
+                return next(self._pauses)
         self._pauses = backoff_seconds(AGAIN_SECONDS, LONGEST_AGAIN_SECONDS, 1.5)
         return HEARTBEAT_SECONDS
 

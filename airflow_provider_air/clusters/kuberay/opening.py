@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_air.clusters.kuberay.client import KubeClient
-from airflow_provider_air.errors import ClusterUnreachableError
+from airflow_provider_air.errors import ClusterUnreachableError, ConfigurationError, UnavailableError
 
 if TYPE_CHECKING:
     from airflow_provider_air.clusters.kuberay.api import Page, Resource
@@ -37,6 +37,7 @@ class Opening:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._known: dict[str, tuple[float, KubernetesServer]] = {}
+        self._were_right: set[str] = set()
 
     @contextmanager
     def client(self, conn_id: str, *, patience_seconds: float = 0.0) -> Iterator[KubeClient]:
@@ -74,9 +75,16 @@ class Opening:
         return None if server.expires_at is not None and time.time() > server.expires_at else server
 
     def read(self, conn_id: str) -> KubernetesServer:
-        """Read the connection anew; raises as :meth:`server`."""
+        """Read the connection anew; raises as :meth:`server`, but no ConfigurationError where it was right before."""
         access: KubernetesAccess = self._connections.open("kubernetes", conn_id)
-        server = access.server()
+        try:
+            server = access.server()
+        except ConfigurationError as error:
+            if conn_id not in self._were_right:
+                raise
+            # A file that is being written, an edit that is corrected: what has begun goes on then.
+            raise UnavailableError(f"The kubernetes connection cannot be read any more: {error}") from error
+        self._were_right.add(conn_id)
         self._known[conn_id] = (time.monotonic(), server)
         return server
 

@@ -30,7 +30,13 @@ from airflow_provider_air.clusters.kuberay.answers import (
 )
 from airflow_provider_air.clusters.kuberay.client import AsyncKubeClient
 from airflow_provider_air.clusters.kuberay.kinds import Asked
-from airflow_provider_air.errors import AirError, ConfigurationError, ProtocolError
+from airflow_provider_air.errors import (
+    AirError,
+    ClusterUnreachableError,
+    ConfigurationError,
+    ProtocolError,
+    UnavailableError,
+)
 from airflow_provider_air.ray_api.requests import Answer
 from airflow_provider_air.waiting import backoff_seconds
 
@@ -50,6 +56,8 @@ SILENT_SECONDS = 75.0
 LATE_SECONDS = 2.0
 # How often is looked where watching is not allowed.
 POLL_SECONDS = 5.0
+# How often a connection is read anew while nobody answers where it led.
+RENEWAL_SECONDS = 30.0
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 15.0
 
@@ -82,6 +90,8 @@ class _SharedWatch:
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._listed = asyncio.Event()
         self._error: AirError | None = None
+        self._was_well = False
+        self._renewed_at = float("-inf")
         self._warned = False
         self._version: str | None = None
         self._pauses = backoff_seconds(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
@@ -129,7 +139,8 @@ class _SharedWatch:
             except AirError as error:
                 asyncio.get_running_loop().call_later(POLL_SECONDS, changed.set)
                 return Sight(error=error)
-            if changed.is_set():
+            # That there is none, and none has come meanwhile, holds whatever else befell the watch.
+            if changed.is_set() and (found is not None or name in self._resources):
                 continue
             if found is not None:
                 self._resources[name] = _trimmed(found)
@@ -146,17 +157,31 @@ class _SharedWatch:
                 log.info("Listing %s of %s anew: %r", self._kind.plural, self._namespace, reason)
                 self._version = None
             except AirError as error:
-                pause = self._pause_after(error)
+                # What it has missed, only a list tells.
+                self._version = None
+                pause = self._pause_after(await self._renewed_after(error))
             except Exception as error:  # noqa: BLE001  # a bug here must reach those who wait, not end it silently
                 self._version = None
                 self._fail(ProtocolError(f"Watching {self._kind.full_name} failed: {error!r}"))
             await self._clock.asleep(max(next(self._pauses), pause))
 
+    async def _renewed_after(self, error: AirError) -> AirError:
+        """Read the connection anew where it may lead elsewhere by now; what was right before is an outage at most."""
+        if not isinstance(error, (ClusterUnreachableError, ConfigurationError)):
+            return error
+        if isinstance(error, ConfigurationError) and not self._was_well:
+            return error
+        if self._clock.now() - self._renewed_at > RENEWAL_SECONDS:
+            self._renewed_at = self._clock.now()
+            with contextlib.suppress(AirError):
+                await self._client.renew()
+        return UnavailableError(str(error)) if isinstance(error, ConfigurationError) else error
+
     def _pause_after(self, error: AirError) -> float:
         if isinstance(error, PermissionMissingError) and error.permission.verb == "watch":
             if not self._warned:
                 log.warning("%s. It is listed every %g s instead", error, POLL_SECONDS)
-            self._warned, self._version = True, None
+            self._warned = True
             return POLL_SECONDS
         self._fail(error)
         return error.retry_after_seconds if isinstance(error, KubeUnavailableError) else 0.0
@@ -178,6 +203,7 @@ class _SharedWatch:
         Take events until the server ends the watch.
 
         :raises TimeoutError: it did not begin soon, or did not end when it was to
+        :raises _StaleError: it brought nothing: what ends it may keep its events back, too
         """
         call = api.watch(self._kind, self._namespace, version, seconds=WATCH_SECONDS)
         # It begins at once, without any event: who does not begin it says nothing that could be compared.
@@ -190,9 +216,13 @@ class _SharedWatch:
                     await self._client.renew()
                 raise error
             self._be_well()
+            began, taken = self._clock.now(), 0
             async with aclosing(self._checked(_lines(response.aiter_bytes()))) as lines:
                 async for line in lines:
                     self._take(line)
+                    taken += 1
+            if not taken and self._clock.now() - began < WATCH_SECONDS / 2:
+                raise _StaleError("the watch ended at once, without an event")
 
     async def _checked(self, lines: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
         """
@@ -265,7 +295,7 @@ class _SharedWatch:
         self._wake(list(self._waiting))
 
     def _be_well(self) -> None:
-        was, self._error = self._error, None
+        was, self._error, self._was_well = self._error, None, True
         self._listed.set()
         if was is not None:
             self._wake(list(self._waiting))

@@ -209,7 +209,7 @@ def test_lists_come_in_pages_and_each_item_says_what_it_is() -> None:
     page = call.read(answer({"metadata": {"resourceVersion": "7", "continue": "x"}, "items": [{"metadata": {}}]}))
 
     assert (page.version, page.rest, page.items[0]["kind"]) == ("7", "x", POD.name)
-    with pytest.raises(ProtocolError):
+    with pytest.raises(UnavailableError, match="no list"):
         call.read(answer({"items": []}))
 
 

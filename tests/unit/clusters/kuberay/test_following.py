@@ -18,7 +18,7 @@ from airflow_provider_air.clusters.kuberay.places import Place
 from airflow_provider_air.contracts.clusters import ClusterState, ClusterStatus
 from airflow_provider_air.runs.clock import RealClock
 from tests.fakes.connections import DictConnections
-from tests.fakes.kube_api import GivenAccess, KubeApi
+from tests.fakes.kube_api import Fault, GivenAccess, KubeApi
 from tests.unit.clusters.kuberay import shapes
 
 PLACE = Place("kube", "ns", RAY_CLUSTER, "flights")
@@ -92,3 +92,23 @@ async def test_who_sees_no_failure_is_asked_ever_more_seldom(kube: KubeApi) -> N
 
     assert {(status.state, status.message) for status in found} == {(ClusterState.STARTING, "a node comes")}
     assert 2 <= looking.asked <= 12
+
+
+@pytest.mark.parametrize("body", ['{"metadata": {"name": "fli', "<html>Please log in</html>", "[]", ""])
+@pytest.mark.parametrize("asked", ["rayclusters/flights", "pods", "events"])
+async def test_a_success_that_is_none_ends_no_wait(kube: KubeApi, asked: str, body: str) -> None:
+    shapes.hold(kube, shapes.starting_cluster(), unschedulable(since=890))
+    kube.fail(Fault("GET", asked, 200, body, times=3))
+
+    found = await looks(kube, 8)
+
+    assert found[-1].state in (ClusterState.STARTING, ClusterState.UNKNOWN)
+
+
+async def test_who_waits_looks_at_the_time_also_before_anything_is_known(kube: KubeApi) -> None:
+    shapes.hold(kube, shapes.starting_cluster())
+    kube.fail(Fault("GET", "rayclusters", silent=True))
+
+    found = await looks(kube, 3)
+
+    assert {status.state for status in found} == {ClusterState.UNKNOWN}

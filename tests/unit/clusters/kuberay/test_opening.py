@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 
 import pytest
 
@@ -8,7 +9,7 @@ from airflow_provider_air.clusters.kuberay import api, opening
 from airflow_provider_air.clusters.kuberay.kinds import RAY_CLUSTER
 from airflow_provider_air.clusters.kuberay.opening import Opening, dated, list_dated
 from airflow_provider_air.contracts.connections import KubernetesServer
-from airflow_provider_air.errors import ClusterUnreachableError
+from airflow_provider_air.errors import ClusterUnreachableError, ConfigurationError, UnavailableError
 from airflow_provider_air.ray_api.requests import Answer, Call
 from tests.fakes.connections import DictConnections
 from tests.fakes.kube_api import Fault, GivenAccess, KubeApi, status
@@ -48,6 +49,20 @@ def test_a_server_that_has_moved_is_found_where_the_connection_leads_now() -> No
             kube.send(GET)
         with found.client("kube") as kube:
             assert kube.send(GET) is None
+
+
+def test_a_connection_that_was_right_is_no_mistake_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "REMEMBERED_SECONDS", -1.0)
+    with KubeApi() as server:
+        access = GivenAccess([server.server(), ConfigurationError("the file is empty"), server.server()])
+        found = Opening(DictConnections({("kubernetes", "kube"): access}))
+        for raised in (None, UnavailableError, None):
+            with pytest.raises(raised, match="the file is empty") if raised else nullcontext():
+                found.server("kube")
+
+    never = Opening(DictConnections({("kubernetes", "kube"): GivenAccess([ConfigurationError("no context")])}))
+    with pytest.raises(ConfigurationError, match="no context"):
+        never.server("kube")
 
 
 def test_what_is_remembered_grows_old(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import pytest
 from airflow_provider_air.clusters.kuberay import api, watching
 from airflow_provider_air.clusters.kuberay.kinds import RAY_CLUSTER
 from airflow_provider_air.clusters.kuberay.watching import Sight, watch_resource
+from airflow_provider_air.contracts.connections import KubernetesServer
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.runs.clock import RealClock
 from tests.fakes.kube_api import Fault, GivenAccess, KubeApi, status
@@ -292,5 +293,64 @@ async def test_nonsense_in_a_watch_is_told_and_does_not_end_it(kube: KubeApi) ->
     kube.fail(Fault("GET", "rayclusters", 200, "[]\n", times=2, is_watch=True))
     async with aclosing(follow(GivenAccess([kube.server()]))) as sights:
         await until(sights, "a")
+        kube.put("rayclusters", "c1", status={"state": "b"})
+        await until(sights, "b")
+
+
+@pytest.mark.parametrize("code", [200, 500, 502])
+@pytest.mark.parametrize("body", ["<html>Bad Gateway</html>", {"type": "ERROR", "object": {}}])
+async def test_where_no_watch_works_lists_tell_what_has_changed(kube: KubeApi, code: int, body: Any) -> None:
+    kube.put("rayclusters", "c1", status={"state": "a"})
+    kube.fail(Fault("GET", "rayclusters", code, body, times=999, is_watch=True))
+    async with aclosing(follow(GivenAccess([kube.server()]))) as sights:
+        await until(sights, "a")
+        kube.put("rayclusters", "c1", status={"state": "b"})
+        await until(sights, "b")
+        kube.remove("rayclusters", "c1")
+        await until(sights, None)
+
+
+async def test_the_last_one_that_goes_is_missed_where_a_watch_is_mute(
+    kube: KubeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "SILENT_SECONDS", 0.3)
+    monkeypatch.setattr(watching, "LATE_SECONDS", 0.2)
+    kube.put("rayclusters", "c1", status={"state": "a"})
+    async with aclosing(follow(GivenAccess([kube.server()]))) as sights:
+        await until(sights, "a")
+        kube.is_mute = True
+        kube.remove("rayclusters", "c1")
+        await until(sights, None)
+
+
+async def test_a_server_that_has_moved_is_found_where_the_connection_leads_now(kube: KubeApi) -> None:
+    with KubeApi() as other:
+        kube.put("rayclusters", "c1", status={"state": "a"})
+        other.put("rayclusters", "c1", uid="another", status={"state": "b"})
+        async with aclosing(follow(GivenAccess([kube.server(), other.server()]))) as sights:
+            await until(sights, "a")
+            kube.fail(Fault("GET", "rayclusters", times=999, dropped=True))
+            kube.fail(Fault("GET", "rayclusters", times=999, dropped=True, is_watch=True))
+            kube.compact()
+            kube.put("rayclusters", "c1", status={"state": "of nobody's interest"})
+            await until(sights, "b")
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        pytest.param(ConfigurationError("the file is empty"), id="a file that is being written"),
+        pytest.param(KubernetesServer("ftp://nowhere"), id="an edit that is corrected"),
+    ],
+)
+async def test_a_connection_that_is_wrong_for_a_while_ends_no_wait_that_has_begun(
+    kube: KubeApi, monkeypatch: pytest.MonkeyPatch, between: Any
+) -> None:
+    monkeypatch.setattr(watching, "RENEWAL_SECONDS", 0.1)
+    kube.put("rayclusters", "c1", status={"state": "a"})
+    async with aclosing(follow(GivenAccess([kube.server(), between, kube.server("t1")]))) as sights:
+        await until(sights, "a")
+        kube.tokens = {"t1"}
+        kube.compact()
         kube.put("rayclusters", "c1", status={"state": "b"})
         await until(sights, "b")
