@@ -7,8 +7,11 @@ Inputs are of three forms: a :class:`Written` log, a :class:`Raises` function th
 
 from __future__ import annotations
 
+import asyncio
 import io
+import multiprocessing
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -250,6 +253,61 @@ def grouped() -> None:
     raise ExceptionGroup("3 files", [OSError("a is bad"), ExceptionGroup("inner", [KeyError("b")]), ValueError("c\nd")])
 
 
+def in_coroutines() -> None:
+    """Fail in a task of a group, because of another failure."""
+
+    async def one() -> None:
+        caused()
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(one())
+
+    asyncio.run(main())
+
+
+def in_a_group_of_its_cause() -> None:
+    """Fail with a group whose member was caused by the group."""
+    member = ValueError("row 7 is bad")
+    group = ExceptionGroup("2 files", [member, OSError("a is bad")])
+    member.__cause__ = group
+    raise group
+
+
+def in_an_executor() -> None:
+    """Fail in a process of an executor."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
+        pool.submit(caused).result()
+
+
+def in_a_pool() -> None:
+    """Fail in a process of a pool."""
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        pool.apply(caused)
+
+
+def in_a_pool_because_of() -> None:
+    """Fail because of a failure in a process of a pool."""
+    try:
+        in_a_pool()
+    except ValueError as error:
+        raise RuntimeError("no features") from error
+
+
+def by_joblib() -> None:
+    """Fail in a process of joblib's."""
+    import joblib  # type: ignore[import-untyped, unused-ignore]
+
+    joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(caused)() for _ in range(2))
+
+
+def caused_by_a_group() -> Exception:
+    """Give an error that a group has caused."""
+    error = RuntimeError("no data")
+    error.__cause__ = raised_by(in_coroutines)
+    return error
+
+
 def many() -> None:
     """Fail with a hundred errors at once."""
     raise ExceptionGroup("files", [OSError(f"file {number}") for number in range(100)])
@@ -306,8 +364,49 @@ ERRORS = Kind(
         "a group": Raises(
             grouped, "ExceptionGroup: 3 files (3 sub-exceptions)", ["- OSError: a is bad", "  - KeyError: 'b'", "  d"]
         ),
+        "a group whose member has a cause": Raises(
+            in_coroutines,
+            "ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)",
+            ["- ValueError: row 7 is bad\n  caused by KeyError: 'user_id'"],
+        ),
+        "a group that caused its own member": Raises(
+            in_a_group_of_its_cause, "ExceptionGroup: 2 files", ["- ValueError: row 7 is bad", "- OSError: a is bad"]
+        ),
+        "a group that caused another": Raises(
+            lambda: fail(caused_by_a_group()),
+            "RuntimeError: no data",
+            ["caused by ExceptionGroup", "KeyError: 'user_id'"],
+        ),
+        "a group of Ray tasks": Raises(
+            lambda: fail(BaseExceptionGroup("2 tasks", [task_error(raised_by(caused))])),
+            "ExceptionGroup: 2 tasks",
+            ["- ValueError: row 7 is bad\n  caused by KeyError: 'user_id'"],
+            ["RayTaskError"],
+        ),
         "a group of a hundred": Raises(many, "ExceptionGroup: files", ["file 9", "- and 90 more"], ["file 10\n"]),
         "a note": Raises(noted, "ValueError: bad row", ["in file 7.parquet"]),
+    },
+)
+POOLS = Kind(
+    "an exception in a process of `ProcessPoolExecutor`, `multiprocessing.Pool` or joblib, which has a cause",
+    "as any other: its cause is in the error",
+    {
+        "in an executor": Raises(
+            in_an_executor, "ValueError: row 7 is bad", ["caused by KeyError: 'user_id'"], ['"""']
+        ),
+        "in a pool": Raises(in_a_pool, "ValueError: row 7 is bad", ["caused by KeyError: 'user_id'"], ['"""']),
+        "by joblib": Raises(by_joblib, "ValueError: row 7 is bad", ["caused by KeyError: 'user_id'"], ['"""']),
+        "because of one in a pool": Raises(
+            in_a_pool_because_of,
+            "RuntimeError: no features",
+            ["caused by ValueError: row 7 is bad\ncaused by KeyError: 'user_id'"],
+            ['"""'],
+        ),
+        "in a pool of a Ray task": Raises(
+            lambda: fail(task_error(raised_by(in_a_pool))),
+            "ValueError: row 7 is bad\ncaused by KeyError: 'user_id'",
+            hides=['"""'],
+        ),
     },
 )
 QUIET = Kind(
@@ -446,6 +545,54 @@ def _bad() -> BaseException:
     return raised_by(caused)
 
 
+def _says(text: str, kind: type[BaseException] = RuntimeError) -> Callable[[], BaseException]:
+    return lambda: kind(text)
+
+
+def _before(blamed: BaseException) -> Workers:
+    """An error of one's own, a minute before what comes of it."""
+    text = f"worker 1: {type(blamed).__name__}: {blamed}"
+    return Workers({0: _says("Socket Timeout"), 1: lambda: blamed}, text, {0: 160.0, 1: 100.0})
+
+
+# What is said of a line that is lost, by PyTorch, gloo, JAX and TensorFlow.
+LOST_LINES = [
+    "NCCL communicator was aborted on rank 0",
+    "NCCL Error 6: unhandled system error, ncclRemoteError",
+    "[gloo/transport/tcp/pair.cc:534] Connection closed by peer [10.0.0.3]:2145",
+    "[Rank 0] Ranks 3 failed to pass monitoredBarrier in 1800000 ms",
+    "Socket Timeout",
+    "wait timeout after 1800000ms, keys: /default_pg/0//worker_count",
+    "[c10d] The client socket has failed to connect to any network address of (10.0.0.1, 29500)",
+    "recvValue failed on SocketImpl(fd=7, addr=[10.0.0.1]:4711)",
+    "Application timeout caused pair closure",
+    "Timed out waiting 1800000ms for recv operation to complete",
+    "Timed out after 601 seconds waiting for clients. 1/2 clients joined.",
+    "Failed to recv, got 0 bytes. Connection was likely closed. Did the remote server shutdown or crash?",
+    "TCPStore: the get timed out",
+    "DEADLINE_EXCEEDED: Barrier timed out. Id: shutdown",
+    "UNAVAILABLE: Coordination service agent is in the error state",
+    "Collective ops is aborted by: the worker is away",
+    "Broken pipe",
+    "Watchdog caught an operation that has not ended in time",
+]
+# What authors say in words like these.
+OWN_WORDS: list[BaseException] = [
+    ValueError("barrier option 7: negative price"),
+    RuntimeError("barrier option 7: negative price"),
+    KeyError("igloo"),
+    FileNotFoundError(2, "there is none", "/mnt/store/runtime/x.parquet"),
+    RuntimeError("/mnt/store/runtime/x.parquet has no rows"),
+    ValueError("the stored features of time 3 are NaN"),
+    ValueError("NCCL_DEBUG is no flag"),
+    OSError("connection refused: feature store db:5432"),
+    ConnectionRefusedError(111, "Connection refused"),
+    ValueError("a collective agreement of 1987"),
+    KeyError("all_reduce"),
+    AssertionError("watchdogs: 3"),
+]
+
+
 RANKS = Kind(
     "several workers of a Train run that fail one after the other: one has run out of memory, the others lose their "
     "line to it",
@@ -464,6 +611,24 @@ RANKS = Kind(
         "an error before a death": Workers({0: _died, 5: _bad}, "worker 5: ValueError: row 7 is bad"),
         "only consequences": Workers({0: _nccl, 1: _gloo}, "worker 1: RuntimeError: [gloo", {0: 7.0, 1: 6.0}),
         "a time-out of Ray's own": Workers({0: _timed_out, 3: _bad}, "worker 3: ValueError: row 7 is bad"),
+        **{
+            f"a lost line: {text[:40]}": Workers({0: _says(text), 3: _bad}, "worker 3: ValueError: row 7 is bad")
+            for text in LOST_LINES
+        },
+        **{f"words of one's own: {error!r}": _before(error) for error in OWN_WORDS},
+        "long before another": Workers(
+            {0: _says("the DataLoader has ended"), 1: _says("db", ConnectionRefusedError)},
+            "worker 1: ConnectionRefusedError: db",
+            {0: 200.0, 1: 100.0},
+        ),
+        "a lost line of LightGBM": Workers(
+            {0: _says("Socket recv error, code: 104", type("LightGBMError", (Exception,), {})), 3: _bad},
+            "worker 3: ValueError: row 7 is bad",
+        ),
+        "a lost line of PyTorch": Workers(
+            {0: _says("it is gone", type("DistStoreError", (RuntimeError,), {})), 3: _bad},
+            "worker 3: ValueError: row 7 is bad",
+        ),
         "a cause is kept": Workers({4: _bad}, "caused by KeyError: 'user_id'"),
         "one that cannot be moved": Workers({1: lambda: Rigid("disk", "full")}, "worker 1: Rigid: disk: full"),
     },
@@ -500,7 +665,7 @@ class JobMessage(Exception):
 
 
 KINDS = [BARS, BACKSPACES, LINE_ENDS, CHARACTERS, BYTES, COLOURS, LONG]
-KINDS += [ERRORS, QUIET, WRAPPED, RANKS, LAST_LINES]
+KINDS += [ERRORS, POOLS, QUIET, WRAPPED, RANKS, LAST_LINES]
 
 
 def named(form: type) -> list[tuple[str, Any]]:

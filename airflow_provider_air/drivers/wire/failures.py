@@ -35,15 +35,24 @@ _BETWEEN = re.compile("(%s)" % "|".join(map(re.escape, _BECAUSE)))
 # Ray leaves out its own frames, so that a header may be all that stands before what was raised.
 _FRAME = ('  File "', "Traceback (most", "ray::")
 _RAISED = re.compile(r"^(?P<type>[A-Za-z_][\w.]*(?:\([\w.]+\))?)(?:: (?P<message>.*))?$", re.DOTALL)
-# What other workers raise when one has gone: they wait for it, or lose their line to it.
+# What other workers raise when one has gone: they wait for it, or lose their line to it. By class, and, but for those
+# that are of nothing else, by words.
+_LINE_ERRORS = {"ConnectionError", "LightGBMError", "OpError", "RuntimeError", "TimeoutError", "XGBoostError"}
+_LOST_LINE = re.compile(r"Dist\w*Error|BroadcastCollectiveTimeoutError|HorovodInternalError")
 _CONSEQUENCE = re.compile(
-    r"nccl|gloo|collective|all_?reduce|barrier|rendezvous|connection (?:was )?(?:closed|reset|refused)|broken ?pipe"
-    r"|closed by (?:remote )?peer|socket closed|store.*time|watchdog",
+    r"\bnccl|\bgloo\b|\bc10d\b|\bcollective|\ball_?(?:reduce|gather)\b|\brendezvous\b|\bwatchdog\b"
+    r"|monitoredBarrier|barrier (?:time|fail|abort)|store\b.*\btime(?:d |-)?out|timed out .*\b(?:clients|recv|send)\b"
+    r"|\b(?:socket|poll|wait) (?:timeout|error|closed)|\bsocket (?:send|recv) error|client socket has failed"
+    r"|connection (?:was )?(?:likely )?(?:closed|reset|refused)|\bbroken ?pipe|closed by (?:remote )?peer|pair closure"
+    r"|coordination service|\brecvValue failed",
     re.IGNORECASE,
 )
+# By how much the clocks of a cluster's nodes may differ.
+CLOCK_SECONDS = 5.0
 _TRACEBACKS = ("traceback_str", "_traceback_str", "_original_stack_trace")
-# What says nothing: how Ray Data and multiprocessing hide or carry a traceback.
-_NO_CAUSES = ("SystemException", "_RemoteTraceback", "RemoteTraceback")
+# What says nothing, as Ray Data hides a traceback; how pools of processes carry one, of which the text is all.
+_NO_CAUSES = ("SystemException",)
+_CARRIERS = ("_RemoteTraceback", "RemoteTraceback")
 _DEATHS = (
     "RayActorError",
     "WorkerCrashedError",
@@ -95,15 +104,19 @@ def stamp(error: BaseException, like: Optional[BaseException] = None) -> None:
         setattr(error, STAMP, (time.time(), tuple(raised_of(like or error))))
 
 
-def raised_of(error: BaseException) -> Raised:
-    """Put an exception into words; whatever it is like, this raises nothing."""
+def raised_of(error: BaseException, depth: int = 0) -> Raised:
+    """
+    Put an exception into words; whatever it is like, this raises nothing.
+
+    :param depth: in how many groups it is
+    """
     try:
-        return _raised_of(error)
+        return _raised_of(error, depth)
     except Exception:
         return Raised(type(error).__name__, said_by(error))
 
 
-def _raised_of(error: BaseException) -> Raised:
+def _raised_of(error: BaseException, depth: int = 0) -> Raised:
     layers = list(_wrapped(error))
     noted = next((each for each in (getattr(layer, STAMP, None) for layer in layers) if each), None)
     if noted is not None:
@@ -117,7 +130,7 @@ def _raised_of(error: BaseException) -> Raised:
     if found and _says_less(inner):
         # A function that failed on a block of data, or an exception that could not be moved.
         return _joined([each for each in found if each[1] != "UserCodeException"] or found)
-    return Raised(type(inner).__name__, _message(inner), tuple(_causes(inner, found)))
+    return Raised(type(inner).__name__, _message(inner, depth), tuple(_causes(inner, found, depth)))
 
 
 def _says_less(error: BaseException) -> bool:
@@ -134,7 +147,7 @@ def _traceback_of(layers: List[BaseException]) -> str:
     return next((text for text in reversed(texts) if isinstance(text, str)), "")
 
 
-def _causes(error: BaseException, found: List[Tuple[str, str, str]]) -> List[str]:
+def _causes(error: BaseException, found: List[Tuple[str, str, str]], depth: int) -> List[str]:
     """
     Say what caused an exception, and what caused that.
 
@@ -146,11 +159,18 @@ def _causes(error: BaseException, found: List[Tuple[str, str, str]]) -> List[str
         how, cause = _cause_of(error)
         if cause is None or id(cause) in seen or type(cause).__name__ in _NO_CAUSES:
             break
+        if type(cause).__name__ in _CARRIERS:
+            return causes + _told(_in_traceback(said_by(cause)))
         seen.add(id(cause))
         layers = list(_wrapped(cause))
         error = layers[-1]
-        causes.append("%s %s" % (how, _short(str(Raised(type(error).__name__, _message(error))))))
-    return causes or ["%s %s" % (how, _short(str(Raised(kind, message)))) for how, kind, message in found[1:]]
+        causes.append("%s %s" % (how, _short(str(Raised(type(error).__name__, _message(error, depth))))))
+    return causes or _told(found)
+
+
+def _told(found: List[Tuple[str, str, str]]) -> List[str]:
+    """Say of what a traceback has all but what was raised in the end."""
+    return ["%s %s" % (how, _short(str(Raised(kind, message)))) for how, kind, message in found[1:]]
 
 
 def _cause_of(error: BaseException) -> Tuple[str, Optional[BaseException]]:
@@ -159,7 +179,7 @@ def _cause_of(error: BaseException) -> Tuple[str, Optional[BaseException]]:
     return "while handling", None if error.__suppress_context__ else error.__context__
 
 
-def _message(error: BaseException, depth: int = 0) -> str:
+def _message(error: BaseException, depth: int) -> str:
     text = said_by(error) or _place_of(error)
     if isinstance(error, SyntaxError) and error.text:
         text = "%s: %s" % (text, error.text.strip())
@@ -190,8 +210,7 @@ def _members(error: BaseException, depth: int) -> Iterator[str]:
     if not isinstance(members, (tuple, list)) or depth > MOST_DEPTH:
         return
     for member in members[:MOST_MEMBERS]:
-        text = str(Raised(type(member).__name__, _message(member, depth + 1)))
-        yield "- " + _short(text).replace("\n", "\n  ")
+        yield "- " + _short(str(raised_of(member, depth + 1))).replace("\n", "\n  ")
     if len(members) > MOST_MEMBERS:
         yield "- and %d more" % (len(members) - MOST_MEMBERS)
 
@@ -201,8 +220,8 @@ def _short(text: str) -> str:
 
 
 def _joined(found: List[Tuple[str, str, str]]) -> Raised:
-    (_, kind, message), *causes = found
-    return Raised(kind, message, tuple("%s %s" % (how, _short(str(Raised(name, text)))) for how, name, text in causes))
+    _, kind, message = found[0]
+    return Raised(kind, message, tuple(_told(found)))
 
 
 def _in_traceback(text: str) -> List[Tuple[str, str, str]]:
@@ -212,7 +231,8 @@ def _in_traceback(text: str) -> List[Tuple[str, str, str]]:
     found: List[Tuple[str, str, str]] = []
     for index in range(len(parts) - 1, -1, -2):
         raised = _at_the_end_of(parts[index])
-        if raised is not None and len(found) <= MOST_CAUSES:
+        is_carried = bool(found) and raised == found[-1][1:]
+        if raised is not None and not is_carried and len(found) <= MOST_CAUSES:
             found.append((_BECAUSE.get("".join(parts[index + 1 : index + 2]), ""), *raised))
     return found
 
@@ -225,7 +245,8 @@ def _at_the_end_of(block: str) -> Optional[Tuple[str, str]]:
     index = frames[-1] + 1
     while index < len(lines) and lines[index].startswith("    "):
         index += 1
-    raised = _RAISED.match("\n".join(lines[index:]).strip())
+    # A pool of processes puts the traceback that it carries between quotes.
+    raised = _RAISED.match(re.sub(r'\n"""$', "", "\n".join(lines[index:]).strip()))
     if raised is None:
         return None
     # A nested one of Ray's: ``RayTaskError(ValueError)``.
@@ -237,13 +258,18 @@ def first_of(failures: Mapping[int, BaseException]) -> Tuple[int, BaseException]
     """
     Tell which of several workers has failed first: by what its error is, then by when it was raised, then by its rank.
 
-    What is raised because another worker has gone is never first; one that died without a word is before that.
+    What is raised because another worker has gone is not first, unless all others come clearly later; one that died
+    without a word is before that.
 
     :param failures: by rank; not empty
     """
+    places = {rank: _place(error) for rank, error in failures.items()}
+    times = {rank: _raised_at(error) for rank, error in failures.items()}
+    own = min((times[rank] for rank in failures if places[rank] == 0), default=0.0)
 
     def order(rank: int) -> Tuple[int, float, int]:
-        return (_place(failures[rank]), _raised_at(failures[rank]), rank)
+        is_before = times[rank] + CLOCK_SECONDS < own < float("inf")
+        return (0 if is_before else places[rank], times[rank], rank)
 
     rank = min(failures, key=order)
     return rank, failures[rank]
@@ -270,7 +296,11 @@ def _place(error: BaseException) -> int:
     if any(_is_a(each, name) for each in inner for name in _DEATHS):
         return 1
     raised = raised_of(error)
-    return 2 if _CONSEQUENCE.search("%s: %s" % (raised.type, raised.message)) else 0
+    if _LOST_LINE.fullmatch(raised.type):
+        return 2
+    kinds = {raised.type, *(kind.__name__ for kind in type(inner[-1]).__mro__)}
+    is_consequence = kinds & _LINE_ERRORS and _CONSEQUENCE.search("%s: %s" % (raised.type, raised.message))
+    return 2 if is_consequence else 0
 
 
 def _raised_at(error: BaseException) -> float:
