@@ -47,9 +47,13 @@ def shown(table: Any, kind: str) -> Any:
 
 def _is_rounded(column: Any) -> bool:
     """Whether numpy would show integers as floats, since there are nulls beside them, and not hold them exactly."""
-    kind = column.type
+    kind, chunks = column.type, getattr(column, "chunks", [column])
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return any(_is_rounded(chunk.flatten()) for chunk in getattr(column, "chunks", [column]))
+        return any(_is_rounded(chunk.flatten()) for chunk in chunks)
+    if types.is_struct(kind):
+        return any(_is_rounded(field) for chunk in chunks for field in chunk.flatten())
+    if types.is_map(kind):
+        return any(_is_rounded(side) for chunk in chunks for side in (chunk.keys, chunk.items))
     if not types.is_integer(kind) or not column.null_count:
         return False
     ends = pyarrow.compute.min_max(column).as_py().values()

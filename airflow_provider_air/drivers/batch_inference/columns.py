@@ -51,14 +51,22 @@ def column(values: Any, name: str, given: Optional[Any], seen: Callable[[], Any]
     found = _natural(values, name, wanted)
     if types.is_floating(found.type) and not types.is_floating(wanted) and _without_nan(found).null_count == len(found):
         return pyarrow.nulls(len(found), wanted)
-    if found.type == wanted and found.null_count == given.null_count:
+    # Within nested values, numpy shows nulls as NaN.
+    if found.type == wanted and found.null_count == given.null_count and not types.is_nested(wanted):
         return found
-    if len(found) == len(given) and _without_nan(found).equals(_without_nan(_natural(seen(), name, wanted))):
+    if len(found) == len(given) and _is_same(found, _natural(seen(), name, wanted)):
         return given
     if found.type == wanted or not _may_be(found.type, wanted):
         return found
+    if types.is_timestamp(found.type) and found.type.tz is None and _has_zones(values):
+        return found  # a time without a zone, by somebody who could have given one
     exact = _as_type(found, values, wanted)
     return found if exact is None else exact
+
+
+def _has_zones(values: Any) -> bool:
+    """Whether who gives such values could give a zone: numpy has none, and shows instants as of UTC."""
+    return isinstance(values, (pyarrow.Array, pyarrow.ChunkedArray)) or hasattr(values, "dt")
 
 
 def _natural(values: Any, name: str, wanted: Any) -> Any:
@@ -129,11 +137,12 @@ def _of_objects(values: List[Any], name: str, wanted: Any) -> Any:
     try:
         return pyarrow.array(values)
     except (pyarrow.ArrowException, TypeError, ValueError, OverflowError) as error:
-        found = _built(values, None)  # where NaN is a null among texts, as in columns of pandas
-        if found is None and wanted is not None:
-            found = _built(values, wanted)
-        if found is not None:
-            return found
+        for kind in (None, wanted) if wanted is not None else (None,):
+            # Where NaN is a null among texts, as in columns of pandas; where numpy's objects are in lists.
+            for built in (values, [_nested(value) for value in values]):
+                found = _built(built, kind)
+                if found is not None:
+                    return found
         kinds = sorted({type(value).__name__ for value in values if value is not None})
         raise NoColumn(
             "column %r: Arrow has no type for its values (%s): %s. Give values of one type, such as text of json.dumps"
@@ -141,8 +150,29 @@ def _of_objects(values: List[Any], name: str, wanted: Any) -> Any:
         ) from error
 
 
+def _nested(value: Any) -> Any:
+    """Give numpy's arrays of objects as lists, at each depth, and those of days, which Arrow takes in none."""
+    if getattr(value, "dtype", None) == "datetime64[D]":
+        return value.tolist()
+    if isinstance(value, list) or (isinstance(value, numpy.ndarray) and value.dtype.hasobject):
+        return [_nested(each) for each in value]
+    return value
+
+
 def _of_scalars(values: List[Any], first: Any) -> Any:
-    """Give scalars of numpy, and pandas' spans of time, of which Arrow makes nothing or zero, as numpy's array."""
+    """
+    Give scalars of which Arrow makes less than they are as an array of their library.
+
+    Of pandas' times it drops the nanoseconds, of its spans of time it makes nothing, of numpy's nothing or zero.
+    """
+    if is_of(first, "pandas", "Timestamp"):
+        import pandas
+
+        try:
+            times = pandas.Series(values)
+        except (TypeError, ValueError, OverflowError):  # of several zones, or beside something else
+            return values
+        return values if times.dtype == object else times
     if is_of(first, "pandas", "Timedelta"):
         nothing = numpy.timedelta64("NaT")
         return numpy.array([getattr(value, "to_timedelta64", lambda: nothing)() for value in values])
@@ -160,6 +190,29 @@ def _unpickled(array: Any, name: str) -> Any:
     if "PythonObject" not in type(array.type).__name__:
         return array
     return _of_objects([_element(value) for value in array.to_pylist()], name, None)
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two arrays have one type and the same values, at each depth; NaN is a null, for numpy they are one."""
+    if one.type != other.type or len(one) != len(other):
+        return False
+    if not types.is_nested(one.type) or isinstance(one, pyarrow.ExtensionArray):
+        return bool(_without_nan(one).equals(_without_nan(other)))
+    if not one.is_null().equals(other.is_null()):
+        return False
+    if types.is_struct(one.type):
+        return all(_is_same(mine, its) for mine, its in zip(one.flatten(), other.flatten()))
+    if types.is_map(one.type):
+        # What a null has is of nobody's interest.
+        one, other = one.drop_null(), other.drop_null()
+        lengths = [pyarrow.compute.subtract(side.offsets[1:], side.offsets[:-1]) for side in (one, other)]
+        return lengths[0].equals(lengths[1]) and all(
+            _is_same(mine, its) for mine, its in ((one.keys, other.keys), (one.items, other.items))
+        )
+    if types.is_list(one.type) or types.is_large_list(one.type) or types.is_fixed_size_list(one.type):
+        lengths = [pyarrow.compute.list_value_length(side) for side in (one, other)]
+        return lengths[0].equals(lengths[1]) and _is_same(one.flatten(), other.flatten())
+    return bool(one.equals(other))
 
 
 def _without_nan(array: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy
 import pandas
 import pyarrow
+import pyarrow.compute
 import pytest
 
 from airflow_provider_air.drivers.batch_inference import batches, pool
@@ -48,6 +49,14 @@ COLUMNS: dict[str, Any] = {
         [{"a": [{"b": None}]}, None], pyarrow.struct([("a", pyarrow.list_(pyarrow.struct([("b", pyarrow.int16())])))])
     ),
     "map": pyarrow.array([[("k", 1)], None], pyarrow.map_(pyarrow.string(), pyarrow.int64())),
+    "list with a null": pyarrow.array([[1.5, None], None]),
+    "list of days": pyarrow.array([[DAY.date()], None]),
+    "list of lists of days": pyarrow.array([[[DAY.date()], []], None]),
+    "map with a null": pyarrow.array([[("k", 1), ("l", None)], None], pyarrow.map_(pyarrow.string(), pyarrow.int64())),
+    "struct with a null": pyarrow.array([{"a": 1, "b": None}, {"a": None, "b": 1.5}]),
+    "struct of lists": pyarrow.array([{"a": [1.5, None]}, None]),
+    "nanoseconds": pyarrow.array([1700000000123456789, None], pyarrow.timestamp("ns")),
+    "nanoseconds with a zone": pyarrow.array([1700000000123456789, None], pyarrow.timestamp("ns", "Europe/Berlin")),
     "null": pyarrow.nulls(2),
     "tensor": TENSORS,
 }
@@ -100,6 +109,8 @@ def test_a_column_comes_out_as_it_went_in(name: str, kind: str, function: Callab
         pyarrow.array([[2**60 + 1, None], None, [1]]),
         pyarrow.array([[2**60 + 1, None], None, [1, 2]], pyarrow.list_(pyarrow.int64(), 2)),
         pyarrow.array([[[2**60 + 1, None]], None, [[1]]]),
+        pyarrow.array([{"a": 2**60 + 1}, {"a": None}, {"a": 1}]),
+        pyarrow.array([[("k", 2**60 + 1)], None, [("k", None)]], pyarrow.map_(pyarrow.string(), pyarrow.int64())),
     ],
     ids=lambda column: str(column.type),
 )
@@ -119,6 +130,25 @@ def test_integers_beside_nulls_stay_exact_where_rows_are_taken_away_and_moved(co
 def test_integers_beside_nulls_are_numbers_to_numpy_where_floats_hold_them() -> None:
     shown = batches.shown(pyarrow.table({"x": [2**53, None], "y": [2**53 + 1, None]}), "numpy")
     assert [values.dtype for values in shown.values()] == ["float64", "object"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "made", "zone"),
+    [
+        ("pyarrow", lambda batch: batch.set_column(0, "at", pyarrow.compute.local_timestamp(batch["at"])), None),
+        ("pandas", lambda batch: batch.assign(at=pandas.to_datetime(["2026-01-05 13:30"])), None),
+        # numpy's have no zone, whoever gives them.
+        ("pandas", lambda batch: {"at": batch["at"].to_numpy("datetime64[us]")}, "Europe/Berlin"),
+        ("numpy", lambda batch: {"at": batch["at"] + numpy.timedelta64(0)}, "Europe/Berlin"),
+    ],
+)
+def test_a_local_time_stays_one(kind: str, made: Any, zone: str | None) -> None:
+    given = pyarrow.table({"at": pyarrow.array([DAY], pyarrow.timestamp("us", "Europe/Berlin"))})
+
+    found, _ = batches.uncounted(predicted(made, given, kind))
+
+    assert found.schema.field("at").type.tz == zone
+    assert found["at"][0].as_py().replace(tzinfo=None) == DAY + datetime.timedelta(hours=1)
 
 
 @pytest.mark.parametrize(
