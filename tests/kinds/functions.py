@@ -7,6 +7,7 @@ import builtins
 import contextlib
 import enum
 import functools
+import importlib
 import io
 import logging
 import math
@@ -19,6 +20,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy
+import pandas
 import pendulum
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
@@ -48,6 +51,14 @@ def failed(function: Callable[..., Any], kind: str, message: str, code: int = 1,
     return Call(function, code=code, status="failed", end=end)
 
 
+def undone(function: Callable[..., Any], place: str = "", kind: str = "ObjectRef") -> Call:
+    why = {
+        "ObjectRef": "whose object ends with the job: return ray.get(...) of it",
+        "ObjectRefGenerator": "whose objects end with the job: return ray.get(list(...)) of it",
+    }
+    return failed(function, "ConfigurationProblem", f"the return value{place} is a Ray {kind}, {why[kind]}", 64)
+
+
 def skipped(function: Callable[..., Any], why: str) -> Call:
     return Call(function, status="skipped", end={"message": why})
 
@@ -66,6 +77,11 @@ class Point:
 
     def length(self) -> float:
         return math.hypot(self.x, self.y)
+
+
+def ref(kind: str = "ObjectRef") -> Any:
+    """Give what looks like Ray's own."""
+    return type(kind, (), {})()
 
 
 class Base:
@@ -342,19 +358,25 @@ KINDS = [
         {"a default": failed(defaulted, "ConfigurationProblem", NOT_THERE, code=64)},
     ),
     Kind(
-        "a `yield` in the function; an `ObjectRef` as its value",
+        "a `yield` in the function; an `ObjectRef` as its value, or anywhere inside of it",
         "the task fails without a retry: return the list, or `ray.get(...)` of it",
         {
             "a generator": failed(yields, "ConfigurationProblem", UNDONE + "return list(...) of what it yields", 64),
             "an async generator": failed(
                 yields_later, "ConfigurationProblem", UNDONE + "return a list of what it yields", 64
             ),
-            # A stand-in: only a connected process has a real one.
-            "an ObjectRef": failed(
-                lambda: type("ObjectRef", (), {})(),
-                "ConfigurationProblem",
-                "the function returned an ObjectRef, whose object ends with the job: return ray.get(...) of it",
-                64,
+            "an ObjectRef": undone(lambda: ref()),
+            "a real ObjectRef": undone(lambda: [importlib.import_module("ray").ObjectRef.from_random()], "[0]"),
+            "a list of ObjectRefs": undone(lambda: [1, ref(), ref()], "[1]"),
+            "a tuple of ObjectRefs": undone(lambda: ({}, (ref(),)), "[1][0]"),
+            "a dict of ObjectRefs": undone(lambda: {"auc": 0.9, "parts": {7: [ref()]}}, "['parts'][7][0]"),
+            "a set of ObjectRefs": undone(lambda: {ref()}, "[0]"),
+            "an ObjectRef in a dataclass": undone(lambda: Point(1.0, ref()), ".y"),
+            "an ObjectRef in an array": undone(lambda: numpy.array([ref()], dtype=object), "[0]"),
+            "an ObjectRef in a DataFrame": undone(lambda: pandas.DataFrame({"a": [ref()]}), "['data'][0][0]"),
+            "an ObjectRefGenerator": undone(lambda: ref("ObjectRefGenerator"), kind="ObjectRefGenerator"),
+            "a list of ObjectRefGenerators": undone(
+                lambda: [ref("ObjectRefGenerator")], "[0]", kind="ObjectRefGenerator"
             ),
         },
     ),

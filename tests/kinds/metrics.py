@@ -176,6 +176,7 @@ NUMBERS = [
             "large tensor": ({"a": Scalar(1.0, 2.0)}, {}),
             "complex": ({"a": 1j}, {}),
             "class": ({"a": object}, {}),
+            "ObjectRef": ({"a": type("ObjectRef", (), {})(), "b": 1}, {"b": 1}),
             "what raises": ({"a": Unspeakable(), "b": 1}, {"b": 1}),
         },
     ),

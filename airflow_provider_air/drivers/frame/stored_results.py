@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any, Container, Dict, List, Optional
 
 from ..wire.names import STORAGE
 from ..wire.records import MAX_RECORD_BYTES, RecordWriter
@@ -31,17 +31,19 @@ class TooLarge(ValueError):
     """A result that fits into no record, and there is no storage."""
 
 
-def write(records: RecordWriter, submission_id: str, value: Any, where: str) -> None:
+def write(records: RecordWriter, submission_id: str, value: Any, where: str, refused: Container[str] = ()) -> None:
     """
     Write the ``result`` record of a value; what cannot travel of it becomes its short text, and a record says so.
 
     :param where: how messages call the value
+    :param refused: as of :func:`~air_drivers.wire.values.encode`
+    :raises Refused: the value is or holds one of these
     :raises TooLarge: it fits into no record, and the task has no storage
     """
     root = os.environ.get(STORAGE)
     place = _Place(root, submission_id, records) if root else None
     texts: List[str] = []
-    form = encode(value, where, texts, None if place is None else place.keep)
+    form = encode(value, where, texts, None if place is None else place.keep, refused)
     if texts:
         more = " and %d more" % (len(texts) - MOST_PLACES) if len(texts) > MOST_PLACES else ""
         places = ", ".join(texts[:MOST_PLACES]) + more

@@ -17,12 +17,18 @@ from ..frame.connecting import connect_when_asked
 from ..frame.running import running
 from ..trackers import wandb_run
 from ..wire.problems import ConfigurationProblem
+from ..wire.values import Refused
 
 # What a function returns that has not done its work yet, by the name of its type, and what does.
 UNDONE = {
     "generator": "the function has a yield, so that calling it does nothing yet: return list(...) of what it yields",
     "async_generator": "the function has a yield, so that calling it does nothing yet: return a list of what it yields",
-    "ObjectRef": "the function returned an ObjectRef, whose object ends with the job: return ray.get(...) of it",
+}
+# What of Ray stands for work that nobody has waited for, wherever in a value it is, and what to return instead.
+UNDONE_TASKS = {
+    "ObjectRef": "whose object ends with the job: return ray.get(...) of it",
+    "ObjectRefGenerator": "whose objects end with the job: return ray.get(list(...)) of it",
+    "DynamicObjectRefGenerator": "whose objects end with the job: return ray.get(list(...)) of it",
 }
 
 
@@ -37,7 +43,10 @@ def main() -> None:
         if type(value).__name__ in UNDONE:
             raise ConfigurationProblem(UNDONE[type(value).__name__])
         try:
-            stored_results.write(run.records, run.submission_id, value, "the return value")
+            stored_results.write(run.records, run.submission_id, value, "the return value", UNDONE_TASKS)
+        except Refused as error:
+            why = UNDONE_TASKS[error.kind]
+            raise ConfigurationProblem("%s is a Ray %s, %s" % (error.where, error.kind, why)) from error
         except stored_results.TooLarge as error:
             raise ConfigurationProblem(str(error)) from error
 

@@ -13,7 +13,7 @@ import decimal
 import json
 import math
 import uuid
-from typing import Any, Callable, Dict, List, Optional, Set
+from typing import Any, Callable, Container, Dict, List, Optional, Set
 
 from . import tables
 from .simpler import UNKNOWN, field_names, is_of, python_time, simpler
@@ -36,11 +36,26 @@ class EncodeError(TypeError):
     """A value has a type that does not travel."""
 
 
+class Refused(EncodeError):
+    """A part is of a type that whoever encodes it refuses: its place, and the type's name."""
+
+    def __init__(self, where: str, kind: str) -> None:
+        super().__init__("%s is of type %s" % (where, kind))
+        self.where = where
+        self.kind = kind
+
+
 class Undecoded(Dict[str, Any]):
     """A part as it travelled: it cannot be decoded here, for want of a library or by its version, or is elsewhere."""
 
 
-def encode(value: Any, where: str = "value", texts: Optional[List[str]] = None, keep: Optional[Keep] = None) -> Any:
+def encode(
+    value: Any,
+    where: str = "value",
+    texts: Optional[List[str]] = None,
+    keep: Optional[Keep] = None,
+    refused: Container[str] = (),
+) -> Any:
     """
     Turn a Python value into plain JSON, keeping its type where JSON has none.
 
@@ -50,9 +65,11 @@ def encode(value: Any, where: str = "value", texts: Optional[List[str]] = None, 
     :param where: how messages call the value
     :param texts: takes the places of what does not travel, which becomes its short text
     :param keep: see :data:`Keep`
+    :param refused: names of types that do not travel, and shall not become text either
+    :raises Refused: there is one of these
     :raises EncodeError: something does not travel, and there is no ``texts``; the message names the place inside
     """
-    return _Encoder(texts, keep).form(value, where)
+    return _Encoder(texts, keep, refused).form(value, where)
 
 
 def _is_itself(value: Any) -> bool:
@@ -73,9 +90,10 @@ def _base64(value: bytes) -> str:
 class _Encoder:
     """One value's way; knows what it is inside of."""
 
-    def __init__(self, texts: Optional[List[str]], keep: Optional[Keep]) -> None:
+    def __init__(self, texts: Optional[List[str]], keep: Optional[Keep], refused: Container[str]) -> None:
         self._texts = texts
         self._keep = keep
+        self._refused = refused
         self._inside: Set[int] = set()
 
     def form(self, value: Any, where: str) -> Any:
@@ -115,6 +133,8 @@ class _Encoder:
         return self.entries({name: getattr(value, name) for name in names if hasattr(value, name)}, where, "%s.%s")
 
     def _text(self, value: Any, where: str, why: str) -> str:
+        if type(value).__name__ in self._refused:
+            raise Refused(where, type(value).__name__)
         kind = "%s.%s" % (type(value).__module__, type(value).__qualname__)
         if self._texts is None:
             raise EncodeError(
