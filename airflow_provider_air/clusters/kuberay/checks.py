@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 DNS_1123_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-LABEL_PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+DNS_1123_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 # Wider than C's, as the kube-apiserver is: any printable ASCII but "=".
 VARIABLE = re.compile(r"[ -<>-~]+")
 RESERVED = frozenset({"RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_CLUSTER_NAME"})
@@ -80,7 +79,7 @@ def is_label_key(key: Any) -> bool:
     if not isinstance(key, str):
         return False
     prefix, slash, name = key.rpartition("/")
-    prefix_is_right = LABEL_PREFIX.fullmatch(prefix) is not None and len(prefix) <= 253 if slash else not prefix
+    prefix_is_right = DNS_1123_SUBDOMAIN.fullmatch(prefix) is not None and len(prefix) <= 253 if slash else not prefix
     return prefix_is_right and LABEL_NAME.fullmatch(name) is not None
 
 
@@ -124,7 +123,7 @@ def _flag(name: str, value: Any) -> None:
 
 
 def _seconds(name: str, value: Any) -> None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not 0 < value <= MOST:
         raise wrong(name, value, f"a positive number of seconds, at most {MOST}")
 
@@ -200,13 +199,22 @@ def _scalars(name: str, value: Any) -> None:
 
 
 def _group_name(name: str, value: Any) -> None:
-    if not isinstance(value, str) or not value or LABEL_VALUE.fullmatch(value) is None:
-        raise wrong(name, value, "a label's value: at most 63 letters, digits, '-', '_' and '.'")
+    # A label's value, and within the names of pods, which KubeRay writes in lower case.
+    is_label = isinstance(value, str) and bool(value) and LABEL_VALUE.fullmatch(value) is not None
+    if not is_label or DNS_1123_SUBDOMAIN.fullmatch(value.lower()) is None:
+        raise wrong(
+            name, value, "at most 63 letters, digits, '-' and '.', the ends and each '.' beside letters or digits"
+        )
 
 
 def _namespace(name: str, value: Any) -> None:
     if not isinstance(value, str) or DNS_1123_LABEL.fullmatch(value) is None:
         raise wrong(name, value, "a namespace: at most 63 lower-case letters, digits and '-'")
+
+
+def _idle_timeout(name: str, value: Any) -> None:
+    # Of a cluster it is ours to keep, of a group KubeRay's.
+    (_whole(1) if name.startswith("worker_groups") else _seconds)(name, value)
 
 
 def _name(name: str, value: Any) -> None:
@@ -252,7 +260,7 @@ CHECKS: dict[str, Check] = {
     "head_service": _object,
     "head_service_annotations": _annotations,
     "history_server_options": _object,
-    "idle_timeout_seconds": _MAYBE_SECONDS,
+    "idle_timeout_seconds": _maybe(_idle_timeout),
     "image": _MAYBE_TEXT,
     "image_pull_policy": _maybe(_one_of(PULL_POLICIES)),
     "image_pull_secrets": _texts,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 from airflow_provider_air.clusters.kuberay.pods import PodFields
+from airflow_provider_air.clusters.kuberay.quantities import whole
 from airflow_provider_air.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -85,7 +86,7 @@ class WorkerGroup(GroupFields):
     Workers of one kind; all fields of :class:`GroupFields` and of
     :class:`~airflow_provider_air.clusters.kuberay.pods.PodFields`.
 
-    :param name: unique in the cluster
+    :param name: unique in the cluster; of letters, digits, ``-`` and ``.``, since its pods are named by it
     :param replicas: how many at the start; None: the least. With autoscaling Ray decides from then on
     :param min_replicas: the least that autoscaling keeps; None: 0
     :param max_replicas: the most that autoscaling has
@@ -139,12 +140,7 @@ def read_group(kind: type[T], said: Any, where: str) -> T:
             f"KubeRayCluster({where}) has no field {unknown[0]!r}",
             hint=f"Its fields: {', '.join(sorted(known))}. What else a pod has goes in 'template'",
         )
-    # What a template or a connection's JSON wrote as text.
-    return kind(**{name: int(value) if _is_count(name, value) else value for name, value in said.items()})
-
-
-def _is_count(name: str, value: Any) -> bool:
-    return name in COUNTS and isinstance(value, str) and value.strip().isdecimal()
+    return kind(**{name: whole(value) if name in COUNTS else value for name, value in said.items()})
 
 
 def read_worker_groups(said: Any, workers: int | None) -> list[WorkerGroup]:

@@ -20,6 +20,7 @@ from airflow_provider_air.clusters.kuberay.merging import merged
 from airflow_provider_air.clusters.kuberay.pods import RESTRICTED
 from airflow_provider_air.clusters.kuberay.quantities import written
 from airflow_provider_air.clusters.kuberay.raw import read_manifest
+from airflow_provider_air.clusters.kuberay.skeleton import RAY_CLUSTER, fitting
 from airflow_provider_air.clusters.kuberay.templates import combined, pod_template, restricted_container
 from airflow_provider_air.clusters.kuberay.words import camel, spelled
 from airflow_provider_air.errors import ConfigurationError
@@ -231,7 +232,8 @@ def _parts(spec: KubeRayCluster, marks: Marks) -> tuple[dict[str, Any], dict[str
     names = ("'manifest'", "the fields")
     metadata = merged(base["metadata"], metadata, names=names)
     metadata = merged(metadata, {"labels": marks.labels(), "annotations": marks.annotations()}, names=names)
-    cluster = merged(base["spec"], _said(spec, base["spec"], marks), names=names)
+    said = fitting(_said(spec, base["spec"], marks), RAY_CLUSTER["spec"], "KubeRayCluster")
+    cluster = merged(base["spec"], said, names=names)
     return metadata, _with_defaults(cluster, spec)
 
 

@@ -11,6 +11,8 @@ PATTERN = re.compile(
     r"(?P<number>[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))"
     r"(?P<unit>[KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?"
 )
+# No more digits than any number here has.
+WHOLE = re.compile(r"\s*[+-]?[0-9]{1,18}\s*")
 FACTORS = {
     **{unit: Decimal(1024) ** power for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
     **{unit: Decimal(1000) ** power for power, unit in enumerate(("k", "M", "G", "T", "P", "E"), 1)},
@@ -30,9 +32,18 @@ def amount_of(quantity: Any) -> Decimal | None:
     if found is None:
         return None
     unit = found["unit"] or ""
-    factor = Decimal(f"1{unit}") if unit[:1] in ("e", "E") and len(unit) > 1 and unit != "Ei" else FACTORS.get(unit, 1)
-    amount = Decimal(found["number"]) * factor
+    try:
+        factor = Decimal(f"1{unit}") if unit[:1] in ("e", "E") and unit[1:] not in ("", "i") else FACTORS.get(unit, 1)
+        amount = Decimal(found["number"]) * factor
+    except ArithmeticError:
+        # An exponent that no number has.
+        return None
     return None if amount < 0 else amount
+
+
+def whole(said: Any) -> Any:
+    """Give the whole number that a text says, such as a template or a connection's JSON wrote; anything else stays."""
+    return int(said) if isinstance(said, str) and WHOLE.fullmatch(said) else said
 
 
 def written(quantity: Any) -> str:

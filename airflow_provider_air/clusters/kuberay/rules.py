@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow_provider_air.clusters.kuberay import option_rules
-from airflow_provider_air.clusters.kuberay.checks import LABEL_VALUE, is_label_key
+from airflow_provider_air.clusters.kuberay.checks import DNS_1123_SUBDOMAIN, LABEL_VALUE, is_label_key
 from airflow_provider_air.clusters.kuberay.containers import (
     AUTOSCALER_V2,
     containers_of,
@@ -29,6 +29,7 @@ from airflow_provider_air.errors import ConfigurationError
 
 LONGEST_NAME = {"RayCluster": 53, "RayJob": 47}
 """So that what KubeRay derives of a name is not cut, and still found by it."""
+LONGEST_POD_PREFIX = 50
 DNS_1035_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 FT_ANNOTATION, FT_NAMESPACE_ANNOTATION = "ray.io/ft-enabled", "ray.io/external-storage-namespace"
@@ -60,6 +61,8 @@ def problems_of(resource: Mapping[str, Any]) -> Iterator[str]:
         yield from _job(spec)
     cluster = spec["rayClusterSpec"] if is_job else spec
     yield from _groups(cluster)
+    # KubeRay gives the RayCluster of a RayJob a name with five more letters.
+    yield from _pod_names(cluster, f"{metadata.get('name', '')}{'-xxxxx' if is_job else ''}")
     yield from _fault_tolerance(cluster, metadata.get("annotations") or {})
     yield from _autoscaling(cluster)
     yield from _authentication(cluster, is_job=is_job)
@@ -105,6 +108,14 @@ def _groups(cluster: Mapping[str, Any]) -> Iterator[str]:
     for where, group in groups_of(cluster)[1:]:
         yield from _worker_sizes(where, group)
         yield from _idle_timeout(where, group, cluster)
+
+
+def _pod_names(cluster: Mapping[str, Any], name: str) -> Iterator[str]:
+    for where, group in groups_of(cluster)[1:]:
+        # PodName in controllers/ray/utils/util.go of 1.6.1: what is cut may end where no part of a name may.
+        pods = f"{name}-{group.get('groupName')}"[:LONGEST_POD_PREFIX].lower() + "-worker-"
+        if DNS_1123_SUBDOMAIN.fullmatch(f"{pods}x") is None:
+            yield f"{where} has no name for pods, which would be called {pods}…: use letters, digits and '-' alone"
 
 
 def _worker_sizes(where: str, group: Mapping[str, Any]) -> Iterator[str]:

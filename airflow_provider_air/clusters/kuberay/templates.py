@@ -55,7 +55,7 @@ def pod_template(
         "metadata": _said(metadata),
         "spec": {**_said(pod), "containers": [_container(name, pods, group, context[1])]},
     }
-    return merged(said, _template(group, name), names=("the fields", "'template'"))
+    return merged(fitting(said, POD, "template"), _template(group, name), names=("the fields", "'template'"))
 
 
 def combined(spec: KubeRayCluster, group: GroupFields) -> PodFields:

@@ -47,6 +47,8 @@ def test_an_amount_is_read_as_kubernetes_does(quantity: Any, amount: Any) -> Non
         "m",
         "1_000",
         "1,5",
+        "1e999999999999999999",
+        "20e999999",
         "1K",
         "٣",
         True,

@@ -153,7 +153,9 @@ def of_group(**more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("manifest", "words"),
     [
-        ({"metadata": {"annotations": {"since": datetime.date(2026, 1, 1)}}}, "metadata.annotations.since is a date"),
+        ({"metadata": {"annotations": {"since": datetime.date(2026, 1, 1)}}}, "since must be text: write it in quotes"),
+        ({"metadata": {"labels": {"n": 1}}}, "metadata.labels.n must be text: write it in quotes, and is int"),
+        ({"spec": {"headGroupSpec": {**HEAD, "x": datetime.date(2026, 1, 1)}}}, "headGroupSpec.x is a date"),
         ({"metadata": {"labels": "x"}}, "metadata.labels must be an object"),
         ({"spec": {"headGroupSpec": [1]}}, "headGroupSpec must be an object, and is list"),
         ({"spec": {"headGroupSpec": {"template": {"spec": {"containers": "x"}}}}}, "containers must be a list"),
@@ -163,9 +165,19 @@ def of_group(**more: Any) -> dict[str, Any]:
         ),
         ({"spec": {"workerGroupSpecs": "x"}}, "workerGroupSpecs must be a list, and is str"),
         ({"spec": {"workerGroupSpecs": ["x"]}}, r"workerGroupSpecs\[0\] must be an object"),
-        ({"spec": of_group(minReplicas="1")}, r"workerGroupSpecs\[0\].minReplicas must be a whole number"),
+        ({"spec": of_group(minReplicas="one")}, r"workerGroupSpecs\[0\].minReplicas must be a whole number"),
         ({"spec": of_group(minReplicas=True)}, "minReplicas must be a whole number, and is bool"),
+        ({"spec": of_group(priority="high")}, "priority must be a whole number, and is str"),
         ({"spec": {"authOptions": "token"}}, "authOptions must be an object"),
+        ({"spec": {"autoscalerOptions": {"env": {"A": "1"}}}}, "autoscalerOptions.env must be a list, and is dict"),
+        ({"spec": {"autoscalerOptions": {"idleTimeoutSeconds": 2.5}}}, "idleTimeoutSeconds must be a whole number"),
+        ({"spec": {"gcsFaultToleranceOptions": "redis:6379"}}, "gcsFaultToleranceOptions must be an object"),
+        ({"spec": {"gcsFaultToleranceOptions": {"storage": "1Gi"}}}, "storage must be an object"),
+        ({"spec": {"headGroupSpec": {**HEAD, "labels": ["a"]}}}, "headGroupSpec.labels must be an object, and is list"),
+        ({"spec": {"historyServerOptions": {"collectorOptions": "s3"}}}, "collectorOptions must be an object"),
+        ({"spec": {"networkPolicy": {"workerGroups": ["w"]}}}, r"workerGroups\[0\] must be an object"),
+        ({"spec": {"tlsOptions": True}}, "tlsOptions must be an object, and is bool"),
+        ({"spec": {"upgradeStrategy": "Recreate"}}, "upgradeStrategy must be an object"),
         ({"spec": {"autoscalerOptions": "v2"}}, "autoscalerOptions must be an object"),
         ({"spec": {"rayVersion": 2.6}}, "rayVersion must be text: write it in quotes"),
         ({"spec": {"headGroupSpec": {**HEAD, "x": {1}}}}, "headGroupSpec.x is a set"),
@@ -175,6 +187,14 @@ def of_group(**more: Any) -> dict[str, Any]:
 def test_what_is_of_another_kind_is_told_with_its_place(manifest: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         KubeRayCluster(manifest=manifest).validate()
+
+
+def test_whole_numbers_may_be_texts_as_templates_give_them() -> None:
+    spec = {"autoscalerOptions": {"idleTimeoutSeconds": " 60 "}, **of_group(replicas="2", priority="0")}
+    made = cluster_manifest(KubeRayCluster(manifest={"spec": spec}), "n", Marks.of(ClusterOwner("d"), "hash"))
+    (group,) = made["spec"]["workerGroupSpecs"]
+    assert (group["replicas"], group["priority"]) == (2, 0)
+    assert made["spec"]["autoscalerOptions"]["idleTimeoutSeconds"] == 60
 
 
 @pytest.mark.parametrize(

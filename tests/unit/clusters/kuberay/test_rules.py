@@ -63,6 +63,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (worker(rayStartParams={"labels": "a=b"}), "group a has labels in rayStartParams"),
     (worker(labels={"a b": "c"}), "label a b=c"),
     (worker(labels={"a": "c" * 64}), "label a=c"),
+    (worker(groupName="gpu_a100"), "group gpu_a100 has no name for pods, which would be called n-gpu_a100-worker-…"),
+    (worker(groupName="small.-x"), "group small.-x has no name for pods"),
     (worker(minReplicas=-1), "negative minReplicas"),
     (worker(maxReplicas=-1), "negative minReplicas or maxReplicas"),
     (worker(minReplicas=3, maxReplicas=2), "minReplicas 3 greater than maxReplicas 2"),
@@ -165,6 +167,7 @@ TAKEN: list[dict[str, Any]] = [
     {**worker(priority=0)},
     {**worker(priority=2), **SCALED},
     worker(resources={"CPU": "2"}, rayStartParams={"log-color": "false"}),
+    worker(groupName="Small.x"),
 ]
 
 
@@ -206,6 +209,17 @@ def test_a_name_that_the_operator_would_not_take(kind: str, name: str, sentence:
 @pytest.mark.parametrize(("kind", "longest"), [("RayCluster", 53), ("RayJob", 47)])
 def test_the_longest_name_is_taken(kind: str, longest: int) -> None:
     assert made(kind, KubeRayCluster(), "a" * longest)["metadata"]["name"] == "a" * longest
+
+
+@pytest.mark.parametrize(("kind", "fits"), [("RayCluster", 43), ("RayJob", 37)])
+def test_a_groups_name_that_kuberay_cuts_within_the_names_of_pods_ends_there_as_a_name_may(
+    kind: str, fits: int
+) -> None:
+    """Of the names of a cluster and of a group it takes 50 letters; a RayJob's cluster has six letters more."""
+    spec = KubeRayCluster(worker_groups=[{"name": "small.x"}])
+    assert made(kind, spec, "a" * (fits - 1))
+    with pytest.raises(ConfigurationError, match=r"group small.x has no name for pods.*-small\.-worker-"):
+        made(kind, spec, "a" * fits)
 
 
 def made(kind: str, spec: KubeRayCluster, name: str = "n") -> dict[str, Any]:

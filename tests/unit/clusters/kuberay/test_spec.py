@@ -82,6 +82,7 @@ def test_each_field_is_rendered_and_checked(kind: Any) -> None:
         ("idle_timeout_seconds", float("nan")),
         ("startup_timeout_seconds", None),
         ("deadline_seconds", 2**31),
+        ("ttl_seconds", 10**400),
     ],
 )
 def test_a_wrong_field_is_named(field: str, value: Any) -> None:
@@ -108,10 +109,15 @@ def test_a_wrong_field_is_named(field: str, value: Any) -> None:
         ("template", []),
         ("name", ""),
         ("name", "a b"),
+        ("name", "gpu_a100"),
+        ("name", "a..b"),
+        ("name", "small.-x"),
+        ("name", "a" * 64),
         ("replicas", -1),
         ("min_replicas", "1x"),
         ("max_replicas", 2**31),
         ("idle_timeout_seconds", -3),
+        ("idle_timeout_seconds", 2.5),
         ("num_of_hosts", 0),
         ("tpus", "four"),
         ("priority", 1.5),
@@ -153,6 +159,18 @@ def test_a_wrong_field_of_a_group_is_named_with_the_group(field: str, value: Any
         ({"manifest": {"headGroupSpec": {}}}, r"no field 'headGroupSpec'"),
         ({"manifest": {"spec": []}}, r"spec must be an object"),
         ({"manifest": RAW, "image": "other:1"}, r"at spec.*|headGroupSpec.template.spec.containers\[ray-node\].image"),
+        (
+            {"autoscaler_options": {"idle_timeout_seconds": "1m"}},
+            r"autoscalerOptions.idleTimeoutSeconds must be a whole",
+        ),
+        ({"autoscaler_options": {"env": {"A": "1"}}}, r"autoscalerOptions.env must be a list"),
+        ({"gcs_fault_tolerance_options": {"storage": "1Gi"}}, r"gcsFaultToleranceOptions.storage must be an object"),
+        ({"network_policy": {"worker_groups": {"workers": {}}}}, r"networkPolicy.workerGroups must be a list"),
+        ({"volumes": [{"name": {}}], "manifest": RAW}, r"spec.volumes\[0\].name must be text"),
+        (
+            {"security_context": {"capabilities": "NET_ADMIN"}, "worker_groups": [{"security_context": "restricted"}]},
+            r"securityContext.capabilities must be an object",
+        ),
         ({"head": {"image": "a:1", "template": {"spec": {"containers": [{"image": "b:1"}]}}}}, r"'template'.*image"),
     ],
 )
