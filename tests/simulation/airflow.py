@@ -16,13 +16,14 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from airflow_provider_air.contracts.names import TaskKey
 from airflow_provider_air.errors import AirError, ConfigurationError, DeadlineExceededError, TaskReplacedError
 from tests.simulation.kernel import Group, Thread
 
 if TYPE_CHECKING:
+    from tests.simulation.rules import Rules
     from tests.simulation.world import World
 
 HEARTBEAT_SECONDS = 300.0
@@ -52,7 +53,13 @@ class DeferredSignal(BaseException):
 
 
 class Engine(Protocol):
-    """What is tested, with Airflow's edge on it."""
+    """
+    What is tested, with Airflow's edge on it.
+
+    :param rules: what must hold of it
+    """
+
+    rules: ClassVar[type[Rules]]
 
     def execute(self, worker: Worker) -> Any:
         """Begin a try; gives the result, or raises :class:`DeferredSignal`."""

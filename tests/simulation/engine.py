@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow_provider_air.contracts.jobs import JobRequest
 from airflow_provider_air.contracts.runs import Done, Wait
@@ -16,6 +16,7 @@ from airflow_provider_air.runs.watch import Watch
 from tests.simulation.airflow import FINAL, AirflowAwayError, AlarmError, DeferredSignal, TriggerRun, Worker
 from tests.simulation.kernel import SimClock
 from tests.simulation.remote import SecondTracker, SimSpec, SimTracker
+from tests.simulation.rules import Rules
 from tests.simulation.world import World
 
 LINES_AT_ONCE = 15
@@ -24,10 +25,12 @@ LINES_AT_ONCE = 15
 class RealEngine:
     """``runs/``, whole."""
 
+    rules: ClassVar[type[Rules]] = Rules
+
     def execute(self, worker: Worker) -> Any:
         """Begin a try."""
         run = self._run(worker)
-        return self._within_time(run, lambda: self._go_on(worker, run, run.begin()))
+        return self._within_time(run, lambda: self._go_on(worker, run, self.begin(run)))
 
     def resume(self, worker: Worker, event: dict[str, Any]) -> Any:
         """Go on after an event."""
@@ -35,7 +38,7 @@ class RealEngine:
         return self._within_time(run, lambda: self._go_on(worker, run, run.resume(event)))
 
     @staticmethod
-    def _within_time(run: Run, work: Callable[[], Any]) -> Any:
+    def _within_time(run: Any, work: Callable[[], Any]) -> Any:
         try:
             return work()
         except AlarmError:
@@ -76,9 +79,11 @@ class RealEngine:
         """A person has stopped the deferred task, or the trigger is only run elsewhere: doubt means stop."""
         is_taken = False
         try:
-            if self.is_still_deferred(run):
+            # Asked once: by a second answer it may be deferred again, to another trigger.
+            state = run.state()
+            if state == "deferred":
                 return
-            is_taken = run.state() in ("scheduled", "running")
+            is_taken = state in ("scheduled", "running")
         except (AirflowAwayError, UnavailableError) as error:
             run.warning("Airflow does not say whether the task still waits: %s", error)
         await (run.watch or self.open_watch(run)).kill(is_taken=is_taken)
@@ -88,16 +93,12 @@ class RealEngine:
         """Make what the trigger does."""
         return Watch(Wait.from_json(run.step), _watch_ports(run), lines_at_once=LINES_AT_ONCE)
 
-    def is_still_deferred(self, run: TriggerRun) -> bool:
-        """Ask Airflow."""
-        return run.state() == "deferred"
-
     async def watch_cleanup(self, run: TriggerRun) -> None:
         """The triggerer shuts down."""
         if run.watch is not None:
             await run.watch.cleanup()
 
-    def _run(self, worker: Worker) -> Run:
+    def _run(self, worker: Worker) -> Any:
         world = worker.world
         clock = SimClock(world.kernel)
         ports = Ports(
@@ -110,13 +111,26 @@ class RealEngine:
             admission=Admission(world.given),
         )
         this = Try(world.key, worker.try_number, worker.max_tries, worker.retries, worker.clear_number)
-        run = worker.run = Run(plan_of(world), this, ports)
+        run = worker.run = self.open_run(world, this, ports)
         if worker.terminated:
             # As operators do: Airflow goes on after a signal handler that had nothing to stop yet.
             run.kill(lambda: self.is_wanted(worker))
         return run
 
-    def _go_on(self, worker: Worker, run: Run, step: Any) -> Any:
+    def open_run(self, world: World, this: Try, ports: Ports) -> Any:
+        """Give the run of one try."""
+        return Run(plan_of(world), this, ports)
+
+    def begin(self, run: Any) -> Wait | Done:
+        """Ask for what the task is about."""
+        step: Wait | Done = run.begin()
+        return step
+
+    def done(self, run: Any, step: Done) -> Any:
+        """Give the task's result."""
+        return step.result
+
+    def _go_on(self, worker: Worker, run: Any, step: Any) -> Any:
         shape, kernel = worker.world.scenario.shape, worker.world.kernel
         while isinstance(step, Wait):
             until = kernel.now + shape.grace_seconds if shape.deferrable else None
@@ -124,7 +138,7 @@ class RealEngine:
             if event is None:
                 raise DeferredSignal(step.to_json())
             step = run.resume(event)
-        return step.result
+        return self.done(run, step)
 
 
 def _watch_ports(run: TriggerRun) -> WatchPorts:

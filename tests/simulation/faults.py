@@ -154,7 +154,7 @@ def a_kill_is_lost_in_doubt() -> Iterator[None]:
     """Where Airflow does not say whether it was a person, nothing is stopped."""
 
     async def watch_kill(self: RealEngine, run: Any) -> None:
-        if not self.is_still_deferred(run):
+        if run.state() != "deferred":
             await (run.watch or self.open_watch(run)).kill()
 
     with patch.object(RealEngine, "watch_kill", watch_kill):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_air.contracts.clusters import ClusterState
+from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterState
 from airflow_provider_air.errors import UnavailableError
 from tests.simulation.airflow import AirflowAwayError
 from tests.simulation.kernel import Group
@@ -266,6 +266,17 @@ def _add_others_job(world: World, event: Event, group: Group | None) -> None:
             world.reason("somebody else has a job of that id", seconds=FOR_EVER)
 
 
+def _add_others_cluster(world: World, event: Event, group: Group | None) -> None:
+    """Another task has made the cluster of the name that the author of this one has chosen, too."""
+    key = world.dag.backend, str(world.dag.name)
+    if world.dag.name is not None and key not in world.clusters:
+        cluster = world.clusters[key] = Cluster(world, str(world.dag.name), world.dag.backend, spec=world.dag.target())
+        cluster.owner = ClusterOwner("deployment", replace(world.key, task_id="another"))
+        cluster.state = ClusterState.STARTING
+        world.kernel.after(event.seconds, cluster.ready)
+        world.kernel.note(cluster.name, "is started by another task")
+
+
 def _repoint(world: World, event: Event, group: Group | None) -> None:
     world.kernel.note("somebody", "points the task to another cluster")
     if world.dag.name is not None:
@@ -348,6 +359,7 @@ ACTIONS: dict[str, Action] = {
     "clear sibling": _sibling,
     "edit": _edit,
     "others' job": _add_others_job,
+    "others' cluster": _add_others_cluster,
     "repoint": _repoint,
     "move": _move,
     "kill triggerer": _kill_triggerer,
@@ -499,7 +511,7 @@ def _with_options(scenario: Scenario, chance: random.Random) -> Scenario:
     # Nobody waits for a job: not where its cluster goes with the task, nor where trackers want to be told.
     if shape.cluster is not None and chance.random() < 0.15:
         shape = replace(shape, wait=False, expects_result=False, trackers=0)
-    others = (_event_of(chance, "others' job"),) if others_come else ()
+    others = (event_of(chance, "others' job"),) if others_come else ()
     return replace(scenario, shape=shape, events=(*scenario.events, *others))
 
 
@@ -545,16 +557,17 @@ def _events_of(chance: random.Random) -> Iterator[Event]:
     count = chance.choice((0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5))
     names, weights = list(WEIGHTS), list(WEIGHTS.values())
     for what in chance.choices(names, weights, k=count):
-        yield _event_of(chance, what)
+        yield event_of(chance, what)
 
 
 def _focused(chance: random.Random, what: str) -> Event:
     name, _, kind = what.partition(":")
-    event = _event_of(chance, name)
+    event = event_of(chance, name)
     return replace(event, kind=kind or event.kind)
 
 
-def _event_of(chance: random.Random, what: str) -> Event:
+def event_of(chance: random.Random, what: str) -> Event:
+    """Make an event of this name; when and for how long is chance."""
     anchored = what in ("freeze", "cut off", "lose message") or chance.random() < 0.6
     call, when = None, "after"
     if anchored:

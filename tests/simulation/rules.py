@@ -165,7 +165,7 @@ class Rules:
             or airflow.state in ("restarting", *FINAL)
             or airflow.is_excused(self.world.kernel.thread.group)
             or (deadline is not None and now >= deadline - 10.0)
-            or self._had_a_deadline()
+            or self.had_a_deadline()
             or not current
             or job.cluster.refused_until > now - 120.0
             or bool(attempt.get("stop_pending"))
@@ -177,7 +177,7 @@ class Rules:
             self.broken("5 a cluster was deleted that belongs to others")
         now = self.world.kernel.now
         silent = max(cluster.refused_until, cluster.down_until, cluster.strange_until) > now - 60.0
-        nobody_reads = cluster.refused_until > now or (silent and self._had_a_deadline())
+        nobody_reads = cluster.refused_until > now or (silent and self.had_a_deadline())
         if not self.world.scenario.shape.expects_result or nobody_reads or self._is_on_behalf_of_a_person():
             return
         for job in cluster.jobs.values():
@@ -244,9 +244,13 @@ class Rules:
         # Where it could not be deleted then, its expiry does it.
         could_not_delete = self.world.reasons_within(0.0, until, "control", *hindered)
         for cluster in self.world.clusters.values():
-            lives = cluster.owned and cluster.exists and cluster.state.value != "deleting"
+            lives = self.goes_with_the_task(cluster) and cluster.exists and cluster.state.value != "deleting"
             if lives and not could_not_delete and not self._kept(cluster):
                 self.broken(f"5 the task's own cluster lives on after its end ({airflow.cause.split()[0]})")
+
+    def goes_with_the_task(self, cluster: Cluster) -> bool:
+        """Whether a cluster is nobody's once the task has ended."""
+        return cluster.owned
 
     def _came_too_late(self, job: Job) -> bool:
         """It was on its way when a signal handler stopped what there was, and its worker had five seconds to live."""
@@ -284,7 +288,7 @@ class Rules:
         airflow, world = self.world.airflow, self.world
         since, now = airflow.try_began_at, world.kernel.now
         why = world.reasons_within(since, now, "job", "worker", "remote", "control", "airflow", "tracker", "dag")
-        if not why and not (isinstance(error, DeadlineExceededError) and self._had_a_deadline()):
+        if not why and not (isinstance(error, DeadlineExceededError) and self.had_a_deadline()):
             self.broken(f"8 a try failed without a reason: {error!r}"[:300])
         if cause == "error":
             self._check_time()
@@ -318,7 +322,8 @@ class Rules:
         self._judge_attachments()
         self._judge_log()
 
-    def _had_a_deadline(self) -> bool:
+    def had_a_deadline(self) -> bool:
+        """Whether the time of the try, or of its cluster's start, is over."""
         timeout = self.world.scenario.shape.timeout_seconds
         if timeout is not None and self.world.kernel.now >= self.world.airflow.try_began_at + timeout - 1.0:
             return True

@@ -6,6 +6,7 @@ import functools
 import math
 import random
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 from airflow_provider_air.contracts.names import TaskKey
@@ -27,7 +28,9 @@ from tests.simulation.remote import (
     SimTracker,
     TrackerServer,
 )
-from tests.simulation.rules import Rules
+
+if TYPE_CHECKING:
+    from tests.simulation.rules import Rules
 
 HORIZON_SECONDS = 4 * 24 * 3600.0
 KINDS = {spec.backend: spec for spec in (ExistingSim, OwnedSim, PerAttemptSim)}
@@ -82,7 +85,7 @@ class World:
         self.engine = engine
         self.kernel = Kernel(scenario.seed, trace=trace)
         self.key = TaskKey("deployment", "dag", "run", "task")
-        self.rules = Rules(self)
+        self.rules: Rules = engine.rules(self)
         self.clusters: dict[tuple[str, str], Cluster] = {}
         self.jobs: list[Job] = []
         self.trackers: dict[str, TrackerServer] = {}
