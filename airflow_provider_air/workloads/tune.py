@@ -100,6 +100,7 @@ class TuneSpec:
         fields.points(self.points_to_evaluate)
         fields.metric(self.metric, self.mode, required=True)
         _check_named(self.scheduler, "scheduler", SCHEDULERS)
+        self._check_judge()
         _check_named(self.searcher, "searcher", SEARCHERS)
         self._check_numbers()
         self._check_end()
@@ -147,6 +148,14 @@ class TuneSpec:
             raise ConfigurationError(
                 f"The scheduler {_name_of(self.scheduler)!r} needs a 'trainable' that reports checkpoints to Tune"
             )
+
+    def _check_judge(self) -> None:
+        args = self.scheduler.get("args") if isinstance(self.scheduler, Mapping) else None
+        for name in ("metric", "mode"):
+            if isinstance(args, Mapping) and args.get(name) not in (None, getattr(self, name)):
+                raise ConfigurationError(
+                    f"The scheduler's {name!r} is another than the task's", hint="Leave it out of the scheduler's args"
+                )
 
     def _check_numbers(self) -> None:
         if self.num_samples != -1:

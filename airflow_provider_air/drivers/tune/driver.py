@@ -148,7 +148,10 @@ def _tuner(run: Run, trainable: Any, bundles: List[Bundle], uri: str, wanted: Di
     try:
         # Also before a restore, which takes from what this writes how trials are run, scheduled and ended.
         tuner = tune.Tuner(
-            trainable, param_space=space, tune_config=_tune_config(run, bundles), run_config=_run_config(run, trainable)
+            trainable,
+            param_space=space,
+            tune_config=_tune_config(run, bundles, space),
+            run_config=_run_config(run, trainable),
         )
         if not is_begun:
             return tuner
@@ -173,12 +176,15 @@ def _space(run: Run) -> Dict[str, Any]:
     return built
 
 
-def _tune_config(run: Run, bundles: List[Bundle]) -> Any:
+def _tune_config(run: Run, bundles: List[Bundle], space: Dict[str, Any]) -> Any:
     from ray import tune
 
-    from . import concurrency, stopping, trials
+    from . import concurrency, points, stopping, trials
 
     config = run.config
+    spec, first = config.get("searcher"), config.get("points_to_evaluate")
+    if not search.draws_itself(spec):
+        first = points.points(space, first, search.is_tunes(spec))
     num_samples, limit = int(config.get("num_samples") or 1), config.get("max_concurrent_trials")
     stopping.WANTED = stopping.Wanted(config.get("stop"), config.get("time_budget_seconds"))
     stopping.unlimited(num_samples)
@@ -186,9 +192,9 @@ def _tune_config(run: Run, bundles: List[Bundle]) -> Any:
     if not limit and config.get("train_loop"):
         # Of functions, Tune itself starts only as many as there is room for.
         concurrency.LIMIT = concurrency.Fitting(bundles, bool(config.get("fixed_size")), num_samples)
-    made = search.searcher(
-        config.get("searcher"), _has_grid(config), config["metric"], config["mode"], config.get("points_to_evaluate")
-    )
+    made = search.searcher(spec, _has_grid(config), config["metric"], config["mode"], first)
+    if not search.is_tunes(spec) and not search.draws_itself(spec):
+        points.check_space(made, space, search.name_of(spec))
     return tune.TuneConfig(
         metric=config.get("metric"),
         mode=config.get("mode"),

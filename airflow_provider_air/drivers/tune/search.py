@@ -63,6 +63,10 @@ def scheduler(run: Run, spec: Any, saving: Callable[[type], type]) -> Any:
     :raises ConfigurationProblem: unknown, or it refuses its arguments
     """
     name, args = objects.named(spec or "fifo")
+    for own in ("metric", "mode"):
+        # Tune gives them to the scheduler itself, and refuses one that has them.
+        if args.get(own) is not None and args.pop(own) != run.config.get(own):
+            raise ConfigurationProblem("scheduler %r: %r is said by the task's own %r" % (_text(name), own, own))
     if "hyperparam_mutations" in args:
         args["hyperparam_mutations"] = _samplers(args["hyperparam_mutations"], "scheduler.hyperparam_mutations")
     chosen = objects.found(_path(name, SCHEDULERS, "scheduler"), "scheduler")
@@ -122,9 +126,18 @@ def check_grid(spec: Any) -> None:
 
     :raises ConfigurationProblem: it cannot walk one
     """
-    name, _ = objects.named(spec or "random")
-    if name != "random":
-        raise ConfigurationProblem("param_space: the searcher %r cannot walk grid_search; use choice" % _text(name))
+    if not is_tunes(spec):
+        raise ConfigurationProblem("param_space: the searcher %r cannot walk grid_search; use choice" % name_of(spec))
+
+
+def name_of(spec: Any) -> str:
+    """Give a searcher's name for messages."""
+    return _text(objects.named(spec)[0])
+
+
+def is_tunes(spec: Any) -> bool:
+    """Tell whether it is Tune's own random and grid search."""
+    return bool(objects.named(spec or "random")[0] == "random")
 
 
 def draws_itself(spec: Any) -> bool:

@@ -29,7 +29,7 @@ def test_an_experiment_is_configured_as_the_author_said(by_hand: Run, tmp_path: 
         time_budget_seconds=60,
         stop={"training_iteration": 5},
     )
-    tune_config = driver._tune_config(by_hand, [{"CPU": 1.0}])
+    tune_config = driver._tune_config(by_hand, [{"CPU": 1.0}], {})
     assert (tune_config.metric, tune_config.mode, tune_config.num_samples) == ("loss", "min", 3)
     from airflow_provider_air.drivers.tune import stopping
 

@@ -22,6 +22,7 @@ from tests.unit.drivers.conftest import said
             {"name": "pbt", "args": {"hyperparam_mutations": {"lr": {"unifrom": [0, 1]}}}},
             ["scheduler.hyperparam_mutations.lr", "uniform"],
         ),
+        ({"name": "asha", "args": {"metric": "acc"}}, ["scheduler 'asha'", "'metric'", "the task's own"]),
     ],
 )
 def test_a_wrong_scheduler_is_refused(spec: Any, words: list[str], by_hand: Run) -> None:
