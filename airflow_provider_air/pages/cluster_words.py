@@ -50,11 +50,13 @@ class ClusterWords:
 
     :param request: what was asked of it last; None where nothing was
     :param answer: what who did it has said
+    :param is_done: whether it is what was asked
     :param gone: the ids of those that a task of the same DAG run has deleted
     """
 
     request: tuple[tuple[str, Any], ...] | None = None
     answer: str | None = None
+    is_done: bool = False
     gone: frozenset[str] = frozenset()
 
 
@@ -63,7 +65,7 @@ def words_of(stored: Any, answer: Any, gone: frozenset[str]) -> ClusterWords:
     Read stored forms.
 
     :param stored: what was asked, as :mod:`airflow_provider_air.plugin.cluster_requests_api` has written it
-    :param answer: ``{"asked_at": epoch, "said": text}``
+    :param answer: ``{"asked_at": epoch, "said": text, "is_done": bool}``
     """
     request, told = mapping(stored), mapping(answer)
     if request.get("action") not in ACTIONS:
@@ -75,8 +77,10 @@ def words_of(stored: Any, answer: Any, gone: frozenset[str]) -> ClusterWords:
         "until": epoch(request.get("until")) if request["action"] == "extend" else None,
         "of": cluster_id(request.get("cluster")),
     }
-    is_its = told.get("asked_at") == request.get("asked_at")
-    return ClusterWords(tuple(asked.items()), text(told.get("said")) if is_its else None, gone)
+    said = text(told.get("said")) if told.get("asked_at") == request.get("asked_at") else None
+    # Of an earlier version each answer is of what was done.
+    is_done = said is not None and told.get("is_done") is not False
+    return ClusterWords(tuple(asked.items()), said, is_done, gone)
 
 
 def with_words(cluster: Mapping[str, Any], words: ClusterWords) -> dict[str, Any]:
@@ -85,8 +89,8 @@ def with_words(cluster: Mapping[str, Any], words: ClusterWords) -> dict[str, Any
     shown = {**cluster, "is_gone": cluster["id"] in words.gone}
     if request.pop("of", None) != cluster["id"]:
         return shown
-    if words.answer and request["until"] is not None:
+    if words.is_done and request["until"] is not None:
         # Nobody has seen the cluster since then, perhaps.
         shown["expires_at"] = max(cluster.get("expires_at") or 0.0, request["until"])
-    is_ended = words.answer is not None and request["action"] == "end"
+    is_ended = words.is_done and request["action"] == "end"
     return {**shown, "is_gone": shown["is_gone"] or is_ended, "asked": {**request, "answer": words.answer}}

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 REQUEST_KEY = "air_cluster_request"
 """Of the XCom that holds it: a :class:`~airflow_provider_air.contracts.clusters.ClusterRequest`."""
 ANSWER_KEY = "air_cluster_answer"
-"""Of the XCom in which who waits says what was done: ``{"asked_at": epoch, "said": text}``."""
+"""
+Of the XCom in which who waits says what was done: ``{"asked_at": epoch, "said": text, "is_done": bool}``.
+
+``is_done``: whether it is what was asked; earlier versions say nothing of that.
+"""
 LOOK_SECONDS = 30.0
 LONGEST_SECONDS = 7 * 86400.0
 """For so long at most a cluster is kept by one request."""
@@ -56,10 +60,10 @@ class AskedOfClusters:
             request = ClusterRequest.from_json(board.read(REQUEST_KEY))
             if request is None or self._done.get(key) == request.asked_at or not request.is_about(ref, made_at):
                 return
-            said = fulfil(request, ref, backend(ref.backend), clock.now())
+            said, is_done = fulfil(request, ref, backend(ref.backend), clock.now())
             self._done[key] = request.asked_at
             log.warning("%s asked for it: %s", request.by or "A person", said)
-            board.write(ANSWER_KEY, {"asked_at": request.asked_at, "said": said})
+            board.write(ANSWER_KEY, {"asked_at": request.asked_at, "said": said, "is_done": is_done})
 
         async def quietly() -> None:
             try:
@@ -70,19 +74,33 @@ class AskedOfClusters:
         clock.spawn(quietly())
 
 
-def fulfil(request: ClusterRequest, ref: ClusterRef, backend: ClusterBackend, now: float) -> str:
+def fulfil(request: ClusterRequest, ref: ClusterRef, backend: ClusterBackend, now: float) -> tuple[str, bool]:
     """
     Do what is asked of a cluster, and say what was done; blocks.
 
     :param ref: that very cluster
     :param now: epoch seconds
+    :return: what was done, and whether it is what was asked
     :raises AirError: it cannot be done now
     """
+    # What it has not made a back end leaves alone, without a word.
+    if not any(_is_same(item.ref, ref) for item in backend.list(where=ref)):
+        return f"nothing was done: the cluster {ref.name} is gone, or it is not ours", False
     if request.action == "end":
         backend.delete(ref)
-        return f"the cluster {ref.name} was asked to go"
+        return f"the cluster {ref.name} was asked to go", True
+    return extend(request, ref, backend, now)
+
+
+def extend(request: ClusterRequest, ref: ClusterRef, backend: ClusterBackend, now: float) -> tuple[str, bool]:
+    """Keep a cluster of ours for as long as is asked, as :func:`fulfil` does."""
     until = min(request.until, now + LONGEST_SECONDS)
     if until <= now:
-        return f"the cluster {ref.name} goes as it would: the time for which it was to be kept is over"
+        return f"the cluster {ref.name} goes as it would: the time for which it was to be kept is over", False
     backend.extend(ref, until - now)
-    return f"the cluster {ref.name} is kept until {datetime.fromtimestamp(until, UTC).isoformat(timespec='seconds')}"
+    until_when = datetime.fromtimestamp(until, UTC).isoformat(timespec="seconds")
+    return f"the cluster {ref.name} is kept until {until_when}", True
+
+
+def _is_same(one: ClusterRef, other: ClusterRef) -> bool:
+    return one.name == other.name and (not one.uid or not other.uid or one.uid == other.uid)

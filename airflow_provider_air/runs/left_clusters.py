@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef, ClusterRequest, ClusterState
 from airflow_provider_air.contracts.leftovers import Leftover
 from airflow_provider_air.errors import AirError, UnavailableError
-from airflow_provider_air.runs.cluster_requests import fulfil
+from airflow_provider_air.runs.cluster_requests import extend
 from airflow_provider_air.runs.names import DEPLOYMENT, DETACHED_MARK, key_of
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class LeftClusters:
             self._asked[identity] = request
             return item
         if not self._only_tell:
-            fulfil(request, item.ref, self._backend, item.seen_at)
+            extend(request, item.ref, self._backend, item.seen_at)
         return replace(item, leased_until=max(item.leased_until or 0.0, request.until))
 
     def _leftover(self, identity: str, item: ListedCluster) -> Leftover:

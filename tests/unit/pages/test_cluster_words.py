@@ -43,6 +43,12 @@ def test_a_cluster_that_was_asked_to_go_is_gone() -> None:
     assert (told["asked"]["until"], told["expires_at"], told["is_gone"]) == (None, 500.0, True)
 
 
+@pytest.mark.parametrize("action", ["extend", "end"])
+def test_where_nothing_was_done_a_cluster_is_neither_gone_nor_kept(action: str) -> None:
+    told = shown(request(action), {"asked_at": 100.0, "said": "it is not ours", "is_done": False})
+    assert (told["asked"]["answer"], told["expires_at"], told["is_gone"]) == ("it is not ours", 500.0, False)
+
+
 def test_an_answer_to_another_request_is_none() -> None:
     assert shown(request("end"), {"asked_at": 99.0, "said": "it was asked to go"})["asked"]["answer"] is None
 

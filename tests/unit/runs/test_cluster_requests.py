@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from airflow_provider_air.contracts.clusters import ClusterRef, ClusterRequest
+from airflow_provider_air.contracts.clusters import ClusterOwner, ClusterRef, ClusterRequest, ListedCluster
 from airflow_provider_air.errors import UnavailableError
 from airflow_provider_air.runs.cluster_requests import (
     ANSWER_KEY,
@@ -26,7 +28,13 @@ class Clusters(Moon):
 
     def __init__(self) -> None:
         super().__init__()
+        self.ours = [SHARED]
         self.deleted: list[ClusterRef] = []
+
+    def list(self, owner: ClusterOwner | None = None, where: Any = None) -> Sequence[ListedCluster]:
+        if self.away:
+            raise UnavailableError("Nobody answers")
+        return [ListedCluster(ref, ClusterOwner("here"), created_at=0.0, seen_at=1000.0) for ref in self.ours]
 
     def delete(self, ref: ClusterRef) -> None:
         if self.away:
@@ -86,8 +94,9 @@ def test_a_cluster_is_kept_for_longer_once_and_the_page_hears_of_it(process: Pro
     process.look()
     process.look()
     assert process.clusters.seen == [("shared", 600.0)]
-    assert process.xcoms[ANSWER_KEY]["asked_at"] == asked_at
-    assert "kept until 1970-01-01T00:26:40" in process.xcoms[ANSWER_KEY]["said"]
+    answer = process.xcoms[ANSWER_KEY]
+    assert (answer["asked_at"], answer["is_done"]) == (asked_at, True)
+    assert "kept until 1970-01-01T00:26:40" in answer["said"]
     assert [line for line in process.log if "ada" in line]
 
 
@@ -97,6 +106,32 @@ def test_a_later_request_is_another_one(process: Process) -> None:
     process.ask("end")
     process.look()
     assert process.clusters.deleted == [SHARED]
+    answer = process.xcoms[ANSWER_KEY]
+    assert (answer["said"], answer["is_done"]) == ("the cluster shared was asked to go", True)
+
+
+@pytest.mark.parametrize("wish", [("end", {}), ("extend", {"until": 1600.0})], ids=str)
+@pytest.mark.parametrize("ours", [[], [replace(SHARED, uid="u0")], [replace(SHARED, name="other")]], ids=str)
+def test_what_is_not_ours_or_gone_is_not_said_to_be_done(
+    process: Process, ours: list[ClusterRef], wish: tuple[str, dict[str, Any]]
+) -> None:
+    process.clusters.ours = ours
+    process.ask(wish[0], **wish[1])
+    process.look()
+    process.look()
+    assert (process.clusters.deleted, process.clusters.seen) == ([], [])
+    answer = process.xcoms[ANSWER_KEY]
+    assert (answer["said"], answer["is_done"]) == (
+        "nothing was done: the cluster shared is gone, or it is not ours",
+        False,
+    )
+    assert len(process.log) == 1
+
+
+def test_a_time_that_is_over_is_not_said_to_be_one_for_which_it_is_kept(process: Process) -> None:
+    process.ask("extend", until=process.clock.time)
+    process.look()
+    assert (process.clusters.seen, process.xcoms[ANSWER_KEY]["is_done"]) == ([], False)
 
 
 def test_nobody_keeps_a_cluster_for_ever(process: Process) -> None:
