@@ -24,6 +24,10 @@ WORDS = {
 }
 MOST_JOBS, MOST_CLUSTERS, MOST_LEFT = 200, 100, 100
 RUN_OVER = ("success", "failed")
+OWN = "The cluster is this task's own and goes with it: stop the task instead"
+GONE = "The cluster is gone, as far as is known"
+EXPIRED = "The time of the cluster is over, as far as is known"
+OTHERS = "The cluster never expires, as far as is known, and no task has started it: it is for others to end or to keep"
 
 
 def clusters_view(
@@ -47,7 +51,7 @@ def clusters_view(
     :param may_change: whether the person may change a DAG's task instances, and so ask something of their clusters
     """
     rows = [(task_row(documents, summary), documents) for documents, summary in told]
-    clusters = [_with_asks(cluster, may_change, now) for cluster in _clusters(told, notes)]
+    clusters = [_with_asks(cluster, may_change, now) for cluster in clusters_of(told, notes).values()]
     used = {cluster["id"] for cluster in clusters if cluster["used_by"]}
     return {
         "clusters": clusters[:MOST_CLUSTERS],
@@ -58,8 +62,12 @@ def clusters_view(
     }
 
 
-def _clusters(told: Sequence[Told], notes: Sequence[ClusterNote]) -> list[dict[str, Any]]:
-    """Give those that are there, as far as is known: who has asked one to go, or deleted it, has written that down."""
+def clusters_of(told: Sequence[Told], notes: Sequence[ClusterNote]) -> dict[str, dict[str, Any]]:
+    """
+    Give those that are there, as far as is known: who has asked one to go, or deleted it, has written that down.
+
+    :return: by their ids
+    """
     found: dict[str, dict[str, Any]] = {}
     deleted = _deleted(notes)
     for documents, summary in told:
@@ -69,8 +77,7 @@ def _clusters(told: Sequence[Told], notes: Sequence[ClusterNote]) -> list[dict[s
         if seen is None or (not is_used and (_was_left(documents) or _is_before(row["started_at"], seen, deleted))):
             continue
         known = found.setdefault(seen["id"], {**seen, "used_by": [], "seen_by": []})
-        page = known["dashboard_url"] or seen["dashboard_url"]
-        known |= {**newer(known, seen), "dashboard_url": page}
+        known |= newer(known, seen)
         known["seen_by"].append(_key(row))
         if is_used:
             known["used_by"].append({**_key(row), "phase": row["phase"]})
@@ -80,21 +87,33 @@ def _clusters(told: Sequence[Told], notes: Sequence[ClusterNote]) -> list[dict[s
         known.setdefault("made_by", {**_key(vars(note)), "at": note.at, "created": note.is_made})
         if note.is_made:
             known.setdefault("maker", _key(vars(note)))
-    return list(found.values())
+    return found
+
+
+def why_not_asked(cluster: Mapping[str, Any] | None, now: float) -> str | None:
+    """
+    Say why nothing can be asked of a cluster; None where something can.
+
+    A task's own goes with the task. One that never expires, and that no task here has started, is somebody else's.
+
+    :param cluster: of :func:`clusters_of`, perhaps with what was asked of it; None where it is not among them
+    :param now: epoch seconds
+    """
+    if cluster is None or cluster.get("is_gone"):
+        return GONE
+    if cluster["is_own"]:
+        return OWN
+    if cluster["expires_at"] is None:
+        return None if cluster.get("maker") else OTHERS
+    return None if cluster["expires_at"] > now else EXPIRED
 
 
 def _with_asks(cluster: dict[str, Any], may_change: Callable[[str], bool], now: float) -> dict[str, Any]:
-    """
-    Say by ``asks`` of which task instance a person may ask something of a cluster; None where of none.
-
-    A task's own goes with the task. One that never expires, and that no task here has started, is somebody else's.
-    """
+    """Say by ``asks`` of which task instance a person may ask something of a cluster; None where of none."""
     shown = {part: value for part, value in cluster.items() if part not in ("maker", "seen_by")}
-    maker, expires_at = cluster.get("maker"), cluster["expires_at"]
-    is_ours = maker is not None if expires_at is None else expires_at > now
+    maker, can_be_asked = cluster.get("maker"), why_not_asked(cluster, now) is None
     # Who made it first: there the next clean-up looks, also where nobody waits.
     keys = [*([maker] if maker else ()), *map(_key, cluster["used_by"]), *cluster["seen_by"]]
-    can_be_asked = is_ours and not cluster["is_own"]
     return {**shown, "asks": next((key for key in keys if can_be_asked and may_change(key["dag_id"])), None)}
 
 

@@ -23,6 +23,8 @@ from airflow_provider_air.pages.task_view import is_ours
 if TYPE_CHECKING:
     from airflow_provider_air.pages.documents import TaskDocuments
 
+# Of a cluster, what one look may not tell, and holds as another one has told it.
+STAYS = ("dashboard_url", "expires_at")
 Told = tuple["TaskDocuments", Mapping[str, Any]]
 """A task instance, and the summary of its history."""
 
@@ -117,6 +119,7 @@ def _had(attempt: Mapping[str, Any] | None, summary: Mapping[str, Any], hours: s
 
 
 def newer(known: Mapping[str, Any], seen: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give what is to be taken over of another look at the same cluster: all where it is the later one."""
+    """Give the later of two looks at the same cluster, with what the earlier one alone has told of what stays."""
     is_newer = (seen.get("seen_at") or 0.0) > (known.get("seen_at") or 0.0)
-    return seen if is_newer else {}
+    late, early = (seen, known) if is_newer else (known, seen)
+    return {**late, **{part: late.get(part) or early.get(part) for part in STAYS}}

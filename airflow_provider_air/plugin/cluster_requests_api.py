@@ -8,7 +8,7 @@ made it, where the next clean-up finds it; see :mod:`airflow_provider_air.runs.c
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -24,16 +24,22 @@ from sqlalchemy import select
 
 from airflow_provider_air.contracts.clusters import ClusterRef, ClusterRequest
 from airflow_provider_air.errors import ProtocolError
-from airflow_provider_air.pages.attempts import attempts_of
+from airflow_provider_air.pages.attempts import attempts_of, cluster_id
+from airflow_provider_air.pages.cluster_words import with_words
+from airflow_provider_air.pages.clusters_view import OWN, clusters_of, why_not_asked
 from airflow_provider_air.plugin.access import CHANGES_TASK, readable_dags, same_origin, with_changeable_tasks
 from airflow_provider_air.plugin.bodies import body_of
-from airflow_provider_air.plugin.listing import COLUMNS, path_of, read_alive, read_many
+from airflow_provider_air.plugin.cluster_notes import read_words
+from airflow_provider_air.plugin.known_clusters import read_clusters
+from airflow_provider_air.plugin.listing import ALIVE, COLUMNS, path_of, read_alive, read_many
 from airflow_provider_air.plugin.paths import TASK, TaskPathDep
-from airflow_provider_air.plugin.reading import TaskPath, where_is
+from airflow_provider_air.plugin.reading import TaskPath, read_stamps, where_is
 from airflow_provider_air.runs.cluster_requests import LONGEST_SECONDS, REQUEST_KEY
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
+
+    from airflow_provider_air.pages.documents import TaskDocuments
 
 router = APIRouter()
 # XComs of one DAG run among which the one that names the cluster is looked for.
@@ -62,19 +68,21 @@ def cluster_request(
     Ask something of the cluster that a task instance uses or made, of all who wait on it and of the task that made it.
 
     :return: ``{"told": how many task instances}``
-    :raises HTTPException: 404 where there is no such task instance, or it has no cluster; 409 where the cluster is the
-        task's own, and goes with it
+    :raises HTTPException: 404 where there is no such task instance, or it has no cluster; 409 where nothing can be
+        asked of the cluster, which is where the pages offer nothing
     """
     found = read_many(session, select(*COLUMNS).where(*where_is(TI, path)).limit(1))
     ref = (_ref_of(found[0].ledger) or _made_by(session, path)) if found else None
     if ref is None:
         raise HTTPException(404, "There is no such task instance, or it has asked for no cluster yet")
-    if ref.owned:
-        raise HTTPException(409, "The cluster is this task's own and goes with it: stop the task instead")
-    now = time.time()
+    now, dag_ids = time.time(), readable_dags(user)
+    alive = read_alive(session, dag_ids, ref.name)
+    why_not = OWN if ref.owned else why_not_asked(_known(session, user, dag_ids, [*found, *alive], ref), now)
+    if why_not is not None:
+        raise HTTPException(409, why_not)
     request = ClusterRequest(wish.action, ref.to_json(), now, now + wish.seconds, by=str(user.get_name()))
-    alive = read_alive(session, readable_dags(user))
-    users = [path_of(one) for one in alive if (used := _ref_of(one.ledger)) is not None and request.is_about(used, 0.0)]
+    # Of more users than are read, the one whose page this is waits on it, too.
+    users = [path_of(one) for one in (*found, *alive) if one.facts.state in ALIVE and _is_used_by(one, request)]
     makers = _makers(session, path, request)
     allowed = with_changeable_tasks({one.dag_id for one in (*users, *makers)}, user)
     told = {one for one in (*users, *makers) if one.dag_id in allowed}
@@ -83,6 +91,26 @@ def cluster_request(
         # As workers write it, so that they read it as it is.
         XCom.set(REQUEST_KEY, asdict(request), serialize=False, session=session, **asdict(one))
     return {"told": len(told)}
+
+
+def _known(
+    session: Session, user: Any, dag_ids: Collection[str], alive: Sequence[TaskDocuments], ref: ClusterRef
+) -> dict[str, Any] | None:
+    """
+    Give what the pages know of a cluster; None where they know of none.
+
+    :param alive: first the task instance of whose page it is asked, then those that live
+    """
+    told, _, notes = read_clusters(session, user, dag_ids, alive)
+    cluster = clusters_of(told, notes).get(cluster_id(ref.to_json()))
+    path, facts = path_of(alive[0]), alive[0].facts
+    words = read_words(session, path, facts, read_stamps(session, path, with_xcoms=True))
+    return None if cluster is None else with_words(cluster, words)
+
+
+def _is_used_by(documents: TaskDocuments, request: ClusterRequest) -> bool:
+    ref = _ref_of(documents.ledger)
+    return ref is not None and request.is_about(ref, 0.0)
 
 
 def _ref_of(ledger: Any) -> ClusterRef | None:

@@ -6,6 +6,7 @@ A history is large: its summary is kept in memory, and only so many are read ane
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from sqlalchemy import Text, and_, cast, exists, func, null, or_, select
 from sqlalchemy.orm import aliased
 
 from airflow_provider_air.links.ray import DASHBOARD_KEY
+from airflow_provider_air.pages.attempts import OVER
 from airflow_provider_air.pages.documents import TaskDocuments
 from airflow_provider_air.pages.lenient import mapping
 from airflow_provider_air.pages.summary import summary_of
@@ -29,6 +31,8 @@ from airflow_provider_air.runs.progress import PROGRESS_KEY
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
+
+    from airflow_provider_air.pages.run_view import Told
 
 MOST_SUMMARIES = 20
 """Histories that are read anew for one request: 1 MB each at most."""
@@ -104,14 +108,18 @@ ALIVE = ("running", "deferred", "queued", "restarting", "up_for_retry", "up_for_
 MOST_LIVE = 200
 
 
-def read_alive(session: Session, dag_ids: Collection[str]) -> list[TaskDocuments]:
-    """Read the Ray tasks of some DAGs that are not over, newest first."""
-    statement = (
-        select(*COLUMNS)
-        .where(TI.state.in_(ALIVE), TI.dag_id.in_(dag_ids))
-        .order_by(TI.start_date.desc())
-        .limit(MOST_LIVE)
-    )
+def read_alive(session: Session, dag_ids: Collection[str], cluster: str | None = None) -> list[TaskDocuments]:
+    """
+    Read the Ray tasks of some DAGs that are not over, newest first.
+
+    :param cluster: only those whose ledger has this name in it
+    """
+    where: list[Any] = [TI.state.in_(ALIVE), TI.dag_id.in_(dag_ids)]
+    if cluster is not None:
+        # Before the limit. As Airflow stores it, in ASCII.
+        names_it = State.value.contains(json.dumps(cluster), autoescape=True)
+        where.append(exists().where(_of_same(State), State.key == LEDGER_KEY, names_it))
+    statement = select(*COLUMNS).where(*where).order_by(TI.start_date.desc()).limit(MOST_LIVE)
     return read_many(session, statement, needs_ledger=True)
 
 
@@ -131,6 +139,14 @@ def read_summaries(session: Session, paths: Sequence[TaskPath]) -> tuple[dict[Ta
         new += key not in _CACHE
         found[path] = dict(_CACHE.get(key, lambda path=path: _summary(session, path)).head)  # type: ignore[misc]
     return found, unread
+
+
+def with_summaries(session: Session, found: Sequence[TaskDocuments]) -> tuple[list[Told], int]:
+    """Give task instances with the summaries of what was kept of them, and how many were not read yet."""
+    # Of what is alive, its XCom tells.
+    paths = [path_of(each) for each in found if each.facts.state is None or each.facts.state in OVER]
+    summaries, unread = read_summaries(session, paths)
+    return [(each, summaries.get(path_of(each), {})) for each in found], unread
 
 
 def _summary(session: Session, path: TaskPath) -> Made:

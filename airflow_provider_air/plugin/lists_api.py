@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +11,6 @@ from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessE
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.models.dagrun import DagRun
-from airflow.models.task_state_store import TaskStateStoreModel as State
 from airflow.models.taskinstance import TaskInstance as TI
 from airflow.models.xcom import XComModel as XCom
 from fastapi import APIRouter, HTTPException, Query, Response
@@ -23,7 +21,7 @@ from airflow_provider_air.pages.cluster_words import with_words
 from airflow_provider_air.pages.clusters_view import clusters_view
 from airflow_provider_air.pages.compare_view import compare_view, compared_run, series_of
 from airflow_provider_air.pages.lenient import mapping
-from airflow_provider_air.pages.run_view import Told, run_view
+from airflow_provider_air.pages.run_view import run_view
 from airflow_provider_air.pages.summary import summary_of
 from airflow_provider_air.pages.task_view import history_of
 from airflow_provider_air.plugin.access import (
@@ -34,21 +32,20 @@ from airflow_provider_air.plugin.access import (
     with_readable_part,
 )
 from airflow_provider_air.plugin.answers import Made, SectionCache, answer_whole
-from airflow_provider_air.plugin.cluster_notes import dags_with_notes, read_notes, read_requests, runs_that_left
+from airflow_provider_air.plugin.cluster_notes import read_requests, runs_that_left
+from airflow_provider_air.plugin.known_clusters import read_clusters
 from airflow_provider_air.plugin.listing import (
     COLUMNS,
     kept_at,
-    path_of,
     read_alive,
-    read_many,
     read_run,
     read_summaries,
+    with_summaries,
 )
 from airflow_provider_air.plugin.pages import LOGGED_IN
 from airflow_provider_air.plugin.paths import RUN, Known, Metrics, map_index_of
 from airflow_provider_air.plugin.reading import TaskPath, epoch, facts_of, read_all, read_kept, where_among
 from airflow_provider_air.runs.history import HISTORY_KEY
-from airflow_provider_air.runs.ledger import LEDGER_KEY
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -58,7 +55,6 @@ if TYPE_CHECKING:
     from airflow_provider_air.pages.documents import TaskDocuments, TaskFacts
 
 router = APIRouter()
-MOST_RECENT = 100
 MOST_RUNS, MOST_NEWER, MOST_CURVES, FIRST_CURVES, MOST_METRICS = 30, 9, 8, 3, 12
 MOST_CACHED_BYTES = 8 * 1024 * 1024
 _CURVES = SectionCache(MOST_CACHED_BYTES)
@@ -78,7 +74,7 @@ def run(dag_id: str, run_id: str, session: SessionDep, access: AccessDep, known:
     if row is None:
         raise HTTPException(404, "There is no such DAG run, or not any more")
     found, cut = read_run(session, dag_id, run_id, with_xcoms=access.reads_xcoms)
-    told, unread = _with_summaries(session, found)
+    told, unread = with_summaries(session, found)
     about = {
         "dag_id": dag_id,
         "run_id": run_id,
@@ -93,18 +89,12 @@ def run(dag_id: str, run_id: str, session: SessionDep, access: AccessDep, known:
 def clusters(session: SessionDep, user: GetUserDep, known: Known) -> Response:
     """Give the clusters that tasks use or have used, and their jobs, of the DAGs that the person may read."""
     dag_ids = readable_dags(user)
-    alive = read_alive(session, dag_ids)
-    seen = {path_of(documents) for documents in alive}
-    newest = [documents for documents in _recent(session, dag_ids) if path_of(documents) not in seen]
-    found = _readable([*alive, *newest], user)
-    told, left_out = _with_summaries(session, found)
-    # An auth manager may ask a server of each DAG: only those that have something to tell.
-    tasks = with_readable_part(dags_with_notes(session, dag_ids), DagAccessEntity.TASK_INSTANCE, user)
-    notes = read_notes(session, with_readable_part(tasks, DagAccessEntity.XCOM, user))
+    told, left_out, notes = read_clusters(session, user, dag_ids, read_alive(session, dag_ids))
     left = runs_that_left(session, notes)
-    # As above: only those of which something could be asked.
+    runs = _states_of_runs(session, [documents for documents, _ in told])
+    # An auth manager may ask a server of each DAG: only those of which something could be asked.
     may_change = cache(lambda dag_id: bool(with_changeable_tasks({dag_id}, user)))
-    view = clusters_view(told, _states_of_runs(session, found), time.time(), left_out, notes, left, may_change)
+    view = clusters_view(told, runs, time.time(), left_out, notes, left, may_change)
     view["clusters"] = _with_requests(session, view["clusters"], user)
     return answer_whole(view, known)
 
@@ -118,32 +108,6 @@ def _with_requests(session: Session, clusters: Sequence[dict[str, Any]], user: A
         with_words(cluster, words[path]) if path in words and path.dag_id in readable else cluster
         for cluster, path in zip(clusters, paths, strict=True)
     ]
-
-
-def _readable(found: Sequence[TaskDocuments], user: Any) -> list[TaskDocuments]:
-    """Leave out, of DAGs that the person may read, the parts that they may not."""
-    dag_ids = {documents.facts.dag_id for documents in found}
-    tasks = with_readable_part(dag_ids, DagAccessEntity.TASK_INSTANCE, user)
-    xcoms = with_readable_part(tasks, DagAccessEntity.XCOM, user)
-    return [
-        documents if documents.facts.dag_id in xcoms else replace(documents, progress=None, live=None, links={})
-        for documents in found
-        if documents.facts.dag_id in tasks
-    ]
-
-
-def _recent(session: Session, dag_ids: set[str]) -> list[TaskDocuments]:
-    # Newest first by the key that the table has: no scan of all that was ever stored.
-    newest = (
-        select(State.dag_id, State.run_id, State.task_id, State.map_index)
-        .where(State.key == LEDGER_KEY, State.dag_id.in_(dag_ids))
-        .order_by(State.id.desc())
-        .limit(MOST_RECENT)
-        .subquery()
-    )
-    same = and_(*(getattr(TI, name) == newest.c[name] for name in ("dag_id", "run_id", "task_id", "map_index")))
-    statement = select(*COLUMNS).join(newest, same).order_by(TI.start_date.desc()).limit(MOST_RECENT)
-    return read_many(session, statement, needs_ledger=True)
 
 
 def _states_of_runs(session: Session, found: Sequence[TaskDocuments]) -> dict[tuple[str, str], str]:
@@ -248,10 +212,3 @@ def _values(session: Session, paths: Sequence[TaskPath]) -> dict[TaskPath, Mappi
         if isinstance(row.value, dict) and (row.key == VALUES_KEYS[0] or TaskPath(*row[:4]) not in found):
             found[TaskPath(*row[:4])] = row.value
     return found
-
-
-def _with_summaries(session: Session, found: Sequence[TaskDocuments]) -> tuple[list[Told], int]:
-    # Of what is alive, its XCom tells.
-    paths = [path_of(each) for each in found if each.facts.state is None or each.facts.state in OVER]
-    summaries, unread = read_summaries(session, paths)
-    return [(each, summaries.get(path_of(each), {})) for each in found], unread

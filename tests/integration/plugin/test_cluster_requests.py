@@ -11,25 +11,46 @@ import pytest
 
 from airflow_provider_air.contracts.clusters import ClusterRef, ClusterRequest
 from airflow_provider_air.links.ray import DELETED_KEY, MADE_KEY
+from airflow_provider_air.pages.clusters_view import EXPIRED, GONE, OTHERS
 from airflow_provider_air.runs.cluster_requests import ANSWER_KEY, LONGEST_SECONDS, REQUEST_KEY
+from airflow_provider_air.runs.history import HISTORY_KEY
 from airflow_provider_air.runs.ledger import LEDGER_KEY, Ledger
-from tests.airflow_site import OF_OTHER_SITES, AirflowSite, StoredTask
+from tests.airflow_site import NOW, OF_OTHER_SITES, AirflowSite, StoredTask
 from tests.unit.pages.documents import KEY
 
 SHARED = ClusterRef("local", "asked-shared", {"host": "h"})
 
 
-def add(site: AirflowSite, dag_id: str, ref: ClusterRef | None, state: str = "deferred") -> StoredTask:
-    """Add a task that uses a cluster."""
-    stored = site.add_task(dag_id, state=state)
+def add(
+    site: AirflowSite,
+    dag_id: str,
+    ref: ClusterRef | None,
+    state: str = "deferred",
+    expires_in: float | None = 600.0,
+    **fields: Any,
+) -> StoredTask:
+    """Add a task that uses a cluster, which was seen."""
+    stored = site.add_task(dag_id, state=state, **fields)
     if ref is not None:
         ledger = Ledger().intend(KEY, "air-1", cluster=ref.to_json(), phase="submitted")
         stored.set(LEDGER_KEY, ledger.to_json())
+        now = time.time()
+        seen = {"name": ref.name, "seen_at": now, "expires_at": None if expires_in is None else now + expires_in}
+        stored.push(HISTORY_KEY, {"version": 1, "submission_id": "air-1", "cluster": seen})
     return stored
 
 
-def ask(site: AirflowSite, dag_id: str, word: Any, role: str = "op", **headers: str) -> Any:
-    return site.client(role, headers=headers).request("POST", f"/air/api/cluster-request/{dag_id}/r/t/-1", json=word)
+def add_maker(site: AirflowSite, dag_id: str, ref: ClusterRef, *, created: bool = True) -> StoredTask:
+    """Add a task that has made a cluster for others, or found it there."""
+    maker = site.add_task(dag_id, task_id="create", state="success", operator="RayCreateClusterOperator")
+    maker.push("return_value", {**ref.to_json(), "created": created})
+    maker.push(MADE_KEY, {"version": 1, "cluster": ref.to_json(), "created": created, "dashboard_url": None})
+    return maker
+
+
+def ask(site: AirflowSite, dag_id: str, word: Any, role: str = "op", task_id: str = "t", **headers: str) -> Any:
+    path = f"/air/api/cluster-request/{dag_id}/r/{task_id}/-1"
+    return site.client(role, headers=headers).request("POST", path, json=word)
 
 
 def asked_of(stored: StoredTask) -> ClusterRequest | None:
@@ -65,9 +86,8 @@ def test_who_made_it_is_told_for_the_clean_up(site: AirflowSite) -> None:
 
 def test_it_can_be_asked_by_who_made_it_alone_who_has_no_job(site: AirflowSite) -> None:
     ref = ClusterRef("local", "unused", {"host": "h"})
-    maker = site.add_task("asked_made", state="success", operator="RayCreateClusterOperator")
-    maker.push("return_value", {**ref.to_json(), "created": True})
-    assert ask(site, "asked_made", {"action": "end"}).json() == {"told": 1}
+    maker = add_maker(site, "asked_made", ref)
+    assert ask(site, "asked_made", {"action": "end"}, task_id="create").json() == {"told": 1}
     request = asked_of(maker)
     assert request is not None
     assert request.is_about(ref, time.time() - 1)
@@ -89,9 +109,7 @@ def card(site: AirflowSite, name: str, role: str = "op") -> Any:
 
 def test_the_page_of_all_clusters_says_by_whom_something_is_asked_and_what_was(site: AirflowSite) -> None:
     ref = ClusterRef("local", "listed", {"host": "h"})
-    maker = site.add_task("asked_listed", task_id="create", state="success", operator="RayCreateClusterOperator")
-    maker.push("return_value", {**ref.to_json(), "created": True})
-    maker.push(MADE_KEY, {"version": 1, "cluster": ref.to_json(), "created": True, "dashboard_url": None})
+    add_maker(site, "asked_listed", ref)
     waits = add(site, "asked_listed", ref)
     by = {"dag_id": "asked_listed", "run_id": "r", "task_id": "create", "map_index": -1}
     assert card(site, "listed")["asks"] == by
@@ -99,8 +117,7 @@ def test_the_page_of_all_clusters_says_by_whom_something_is_asked_and_what_was(s
     assert card(site, "listed", "viewer")["asks"] is None
 
     word = {"action": "extend", "seconds": 3600.0}
-    sent = site.client("op").request("POST", "/air/api/cluster-request/asked_listed/r/create/-1", json=word)
-    assert sent.json() == {"told": 2}
+    assert ask(site, "asked_listed", word, task_id="create").json() == {"told": 2}
     asked = card(site, "listed")["asked"]
     assert (asked["action"], asked["by"], asked["answer"]) == ("extend", "op", None)
     waits.push(ANSWER_KEY, {"asked_at": asked["asked_at"], "said": "it is kept"})
@@ -113,6 +130,89 @@ def test_a_tasks_own_cluster_goes_with_it(site: AirflowSite) -> None:
     answer = ask(site, "asked_own", {"action": "end"})
     assert answer.status_code == 409
     assert "stop the task" in json.dumps(answer.json())
+
+
+def refused(answer: Any, why: str) -> bool:
+    return (answer.status_code, answer.json()) == (409, {"detail": why})
+
+
+END = {"action": "end"}
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "why"), [(None, OTHERS), (-1.0, EXPIRED), (600.0, None)], ids=["never", "before", "later"]
+)
+def test_what_no_task_has_started_is_ended_or_kept_only_where_it_expires_later(
+    site: AirflowSite, expires_in: float | None, why: str | None
+) -> None:
+    dag_id = f"asked_expires_{expires_in}"
+    used = add(site, dag_id, ClusterRef("existing", dag_id, {"ray_conn_id": dag_id}), expires_in=expires_in)
+    for word in (END, {"action": "extend", "seconds": 60.0}):
+        answer = ask(site, dag_id, word)
+        assert refused(answer, why) if why else answer.json() == {"told": 1}
+    assert (asked_of(used) is None) is (why is not None)
+
+
+@pytest.mark.parametrize("created", [True, False])
+def test_what_never_expires_is_ended_where_a_task_has_started_it(site: AirflowSite, *, created: bool) -> None:
+    dag_id = f"asked_started_{created}"
+    ref = ClusterRef("local", dag_id, {"host": "h"})
+    maker = add_maker(site, dag_id, ref, created=created)
+    add(site, f"{dag_id}_elsewhere", ref, expires_in=None)
+    for at in ({"dag_id": dag_id, "task_id": "create"}, {"dag_id": f"{dag_id}_elsewhere"}):
+        answer = ask(site, word=END, **at)
+        assert answer.status_code == 200 if created else refused(answer, OTHERS)
+    # Of a DAG run that has made it, the task is told, too.
+    assert (asked_of(maker) is not None) is created
+
+
+def test_of_a_cluster_that_is_gone_nothing_is_asked(site: AirflowSite) -> None:
+    ref = ClusterRef("local", "asked_gone", {"host": "h"})
+    add_maker(site, "asked_gone", ref)
+    used = add(site, "asked_gone", ref, state="success")
+    elsewhere = add(site, "asked_gone_elsewhere", ref, state="success")
+    deletes = site.add_task("asked_gone", task_id="delete", state="success", operator="RayDeleteClusterOperator")
+    deletes.push(DELETED_KEY, {"version": 1, "cluster": ref.to_json()})
+    asked = (ask(site, "asked_gone", END, task_id=task_id) for task_id in ("create", "t"))
+    assert all(refused(answer, GONE) for answer in (*asked, ask(site, "asked_gone_elsewhere", END)))
+    assert (asked_of(used), asked_of(elsewhere)) == (None, None)
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_a_cluster_is_gone_once_it_was_ended_and_not_where_that_was_not_done(
+    site: AirflowSite, *, is_done: bool
+) -> None:
+    dag_id = f"asked_ended_{is_done}"
+    used = add(site, dag_id, ClusterRef("local", dag_id, {"host": "h"}))
+    assert ask(site, dag_id, END).json() == {"told": 1}
+    asked_at = section(site, dag_id)["asked"]["asked_at"]
+    used.push(ANSWER_KEY, {"asked_at": asked_at, "said": "what was done", "is_done": is_done})
+    told = section(site, dag_id)
+    assert (told["asked"]["answer"], told["is_gone"]) == ("what was done", is_done)
+    assert refused(ask(site, dag_id, END), GONE) is is_done
+
+
+def test_a_later_look_of_another_task_tells_of_a_cluster_as_on_the_page_of_all(site: AirflowSite) -> None:
+    ref = ClusterRef("local", "asked_looked", {"host": "h"})
+    add(site, "asked_looks", ref, state="success")
+    add(site, "asked_new", ref, expires_in=None)
+    assert card(site, "asked_looked")["asks"]["dag_id"] == "asked_new"
+    assert ask(site, "asked_new", END).json() == {"told": 1}
+
+
+def test_however_many_tasks_live_those_that_wait_on_the_cluster_are_told(
+    site: AirflowSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_air.plugin.listing.MOST_LIVE", 2)
+    ref = ClusterRef("local", 'asked "mäny" 100%_', {"host": "h"})
+    longest = add(site, "asked_longest", ref, start_date=NOW - timedelta(days=2))
+    waits = [add(site, f"asked_many_{number}", ref, start_date=NOW - timedelta(days=1)) for number in range(2)]
+    others = ClusterRef("local", "asked_busy", {"host": "h"})
+    for number in range(3):
+        add(site, "asked_busy", others, task_id=f"t{number}", start_date=NOW + timedelta(days=1))
+    # As many as are read, and the one whose page it is.
+    assert ask(site, "asked_longest", END).json() == {"told": 3}
+    assert all(asked_of(stored) for stored in (longest, *waits))
 
 
 def test_where_there_is_no_cluster_nothing_is_asked(site: AirflowSite) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 from typing import Any
 
+import pytest
+
 from airflow_provider_air.pages.cluster_words import ClusterNote
-from airflow_provider_air.pages.clusters_view import clusters_view
+from airflow_provider_air.pages.clusters_view import EXPIRED, GONE, OTHERS, OWN, clusters_view, why_not_asked
 from airflow_provider_air.pages.run_view import Told
 from tests.unit.pages.documents import CLUSTER, attempt, documents, facts
 
@@ -137,6 +140,19 @@ def test_a_cluster_has_its_dashboard_whoever_tells_of_it() -> None:
     assert (cluster["dashboard_url"], cluster["seen_at"]) == ("https://ray/", 50.0)
 
 
+def test_until_when_a_cluster_lives_is_known_also_where_the_last_look_does_not_tell() -> None:
+    looks = [{"seen_at": 9.0, "expires_at": 90.0}, {"seen_at": 10.0}, {"seen_at": 5.0, "expires_at": 50.0}]
+    told: list[Told] = [
+        (documents(attempt(cluster=SHARED), live={"submission_id": "air-1", "cluster": look}), {}) for look in looks
+    ]
+    for order in permutations(told[:2]):
+        (cluster,) = view(*order)["clusters"]
+        assert (cluster["seen_at"], cluster["expires_at"]) == (10.0, 90.0)
+    for order in permutations([told[0], told[2]]):
+        (cluster,) = view(*order)["clusters"]
+        assert (cluster["seen_at"], cluster["expires_at"]) == (9.0, 90.0)
+
+
 def uses(task_id: str, state: str = "deferred", expires_at: float | None = NOW + 60, **cluster: Any) -> Told:
     """Give a task that uses a cluster, which was seen."""
     of = replace(facts(state=state), task_id=task_id)
@@ -172,3 +188,20 @@ def test_nothing_is_asked_of_what_is_a_tasks_own_or_others_or_over_or_of_another
     assert asked_by(uses("one", expires_at=None)) is None
     assert asked_by(uses("one", expires_at=NOW - 1)) is None
     assert asked_by(uses("one"), changeable=("e",)) is None
+
+
+@pytest.mark.parametrize(
+    ("more", "why_not"),
+    [
+        ({"expires_at": NOW + 1}, None),
+        ({"maker": {"dag_id": "d"}}, None),
+        ({"maker": {"dag_id": "d"}, "expires_at": NOW}, EXPIRED),
+        ({}, OTHERS),
+        ({"is_own": True, "expires_at": NOW + 1}, OWN),
+        ({"is_gone": True, "expires_at": NOW + 1}, GONE),
+    ],
+    ids=str,
+)
+def test_why_nothing_is_asked_of_a_cluster_is_said(more: dict[str, Any], why_not: str | None) -> None:
+    assert why_not_asked({"is_own": False, "expires_at": None, **more}, NOW) == why_not
+    assert why_not_asked(None, NOW) == GONE
