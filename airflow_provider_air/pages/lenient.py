@@ -19,8 +19,9 @@ NAME_CHARACTERS = 250
 # Of what is shown as it is, such as a result: deeper, or more of it, is no longer read by people.
 MOST_DEPTH, MOST_ITEMS = 8, 200
 SIGNIFICANT_DIGITS = 6
-# Marks that turn the direction of what follows (Unicode's bidirectional algorithm): text can seem to be another one.
-_TURNED = re.compile("[\u202a-\u202e\u2066-\u2069]")
+# What turns the direction of text (Unicode's bidirectional algorithm), ends lines where no other does, or has no width:
+# a text can seem to be another one. As HIDDEN in ui/src/text.tsx, but for controls.
+_HIDDEN = re.compile("[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _DATA, _CLASS = "__data__", "__classname__"
 
 
@@ -68,12 +69,12 @@ def count(value: Any, otherwise: int = 0) -> int:
 
 
 def text(value: Any, most: int = MOST_CHARACTERS) -> str | None:
-    """Give what people read of a text; None where there is none. Marks that turn its direction are spelled out."""
+    """Give what people read of a text; None where there is none. What would be hidden in it is spelled out."""
     if isinstance(value, str) and len(value) <= most and value.isascii() and value.isprintable():
         return value
     if value is None or isinstance(value, (Mapping, list)):
         return None
-    shown = _TURNED.sub(lambda mark: f"\\u{ord(mark[0]):04x}", unstyled(spelled(str(value))))
+    shown = _HIDDEN.sub(lambda mark: f"\\u{ord(mark[0]):04x}", unstyled(spelled(str(value))))
     return shortened(shown, most) if most >= 200 else _cut(shown, most)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from airflow_provider_air.pages.lenient import (
     text,
     url,
 )
+from tests.architecture.source import REPOSITORY
 
 ODD: list[Any] = [None, True, 0, -1, 10**400, float("nan"), float("inf"), "", "x", "\ud800", [], [1], {}, {"a": [{}]}]
 
@@ -46,6 +48,23 @@ def test_a_text_has_no_colours_and_turns_nothing_around() -> None:
     assert text("abc\u202egnp.exe") == "abc\\u202egnp.exe"
     assert text("</script><b>") == "</script><b>"
     assert text({"a": 1}) is None
+
+
+# As in ui/src/text.tsx.
+HIDDEN = (0x061C, 0x200B, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2060, 0x206A), 0xFEFF)
+
+
+@pytest.mark.parametrize("sign", map(chr, HIDDEN), ids=ascii)
+def test_what_is_hidden_in_a_text_is_spelled_out(sign: str) -> None:
+    assert text(f"pay{sign}me") == f"pay\\u{ord(sign):04x}me"
+    assert name(f"日{sign}本") == f"日\\u{ord(sign):04x}本"
+
+
+def test_the_pages_hide_no_more_and_no_less() -> None:
+    source = (REPOSITORY / "ui" / "src" / "text.tsx").read_text(encoding="utf-8")
+    [signs] = re.findall(r"^const HIDDEN = /(\[.*\])/g;$", source, re.MULTILINE)
+    told = [chr(code) for code in range(0xA0, 0x10000) if not 0xD800 <= code < 0xE000]
+    assert [sign for sign in told if re.match(signs, sign)] == [sign for sign in told if text(sign) != sign]
 
 
 def test_a_long_text_is_cut_and_says_so() -> None:
