@@ -35,6 +35,8 @@ from airflow_provider_air.runs.asking import refused_now
 LAST_LINES = 10
 # Ray 2.60 job error types where the user's command itself ended badly; all others are Ray's trouble.
 USER_ERRORS = ("JOB_ENTRYPOINT_COMMAND_ERROR", "JOB_ENTRYPOINT_COMMAND_START_ERROR", None)
+# Source: ray/dashboard/modules/job/job_supervisor.py (2.60)
+EXIT_CODE = re.compile(r"Job entrypoint command failed with exit code (-?\d+)")
 # How S3 tells, also where it may not say why (what answers a HEAD has no body); and how Google does.
 EXPIRED = re.compile(
     r"expired.?token|request.?expired|HTTP status 400\) during HeadObject operation: No response body"
@@ -195,10 +197,16 @@ def _told_by_installer(message: str) -> str:
 
 
 def exit_code_of(job: JobDetails) -> int | None:
-    """Give the exit code of a job's entrypoint, where Ray tells it or says it; None where it does not."""
+    """
+    Give the exit code of a job's entrypoint, where Ray tells it or says it.
+
+    None where it does not, and where Ray itself failed: others end with exit codes then, such as a compiler.
+    """
+    if job.error_type not in USER_ERRORS:
+        return None
     if job.exit_code is not None:
         return job.exit_code
-    found = re.search(r"exit code (-?\d+)", job.message)
+    found = EXIT_CODE.match(job.message)
     return int(found.group(1)) if found else None
 
 

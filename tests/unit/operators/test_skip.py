@@ -11,7 +11,7 @@ from airflow.sdk import DAG, task
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from airflow_provider_air.errors import ConfigurationError, JobFailedError
+from airflow_provider_air.errors import ConfigurationError, JobFailedError, JobInfrastructureError
 from airflow_provider_air.operators.submit import RaySubmitJobOperator
 from tests.deferrals import deferred, event_of, resume, write_records
 from tests.fakes.attachment import FakeTracker
@@ -108,6 +108,22 @@ def test_any_other_exit_code_is_a_failure(
 
     with pytest.raises(JobFailedError, match="exit code 99"):
         operator(deferrable=False, **fields).execute(task_context(store))
+
+
+@pytest.mark.parametrize(
+    ("error_type", "message"),
+    [
+        ("RUNTIME_ENV_SETUP_FAILURE", "runtime_env setup failed: command '/usr/bin/gcc' failed with exit code 1"),
+        ("JOB_SUPERVISOR_ACTOR_DIED", "Job supervisor actor died: Worker exits with an exit code 1."),
+    ],
+)
+def test_rays_own_failures_skip_nothing(
+    error_type: str, message: str, head: FakeRayDashboard, store: Store, on_job: Any
+) -> None:
+    on_job(lambda name: head.set_status(name, "FAILED", message=message, error_type=error_type))
+
+    with pytest.raises(JobInfrastructureError):
+        operator(deferrable=False, skip_on_exit_code=1).execute(task_context(store))
 
 
 @pytest.mark.parametrize("codes", [0, 256, -9, True, "99", 64, [99, 75], [99.0], {"99": 1}])

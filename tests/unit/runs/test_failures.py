@@ -20,7 +20,7 @@ from airflow_provider_air.errors import (
     ProtocolError,
 )
 from airflow_provider_air.ray_api.models import JobDetails, JobStatus
-from airflow_provider_air.runs.failures import failure_of_end
+from airflow_provider_air.runs.failures import exit_code_of, failure_of_end
 from tests.kinds import parameters
 from tests.kinds.logs import JobMessage, Raises, named, raised_by
 from tests.kinds.outages import ENDS, Ended
@@ -178,10 +178,24 @@ def test_a_scripts_own_exit_64_is_a_failure_like_any_other(records: list[dict[st
 
 
 def test_the_exit_code_is_read_from_rays_words_where_it_is_missing() -> None:
-    error = failure_of_end("ended", "air-1", job(exit_code=None, message="failed with exit code -9, last"), "")
+    message = "Job entrypoint command failed with exit code -9, last available logs"
+    error = failure_of_end("ended", "air-1", job(exit_code=None, message=message), "")
 
     assert isinstance(error, JobFailedError)
     assert error.exit_code == -9
+
+
+@pytest.mark.parametrize(
+    ("error_type", "message"),
+    [
+        ("RUNTIME_ENV_SETUP_FAILURE", "error: command '/usr/bin/gcc' failed with exit code 1"),
+        ("JOB_SUPERVISOR_ACTOR_DIED", "Job supervisor actor died: Worker exits with an exit code 1."),
+        ("JOB_ENTRYPOINT_COMMAND_START_ERROR", "Traceback\nOSError: the helper failed with exit code 1"),
+        (None, "the logger failed with exit code 1"),
+    ],
+)
+def test_the_exit_code_of_something_else_is_none_of_the_jobs(error_type: str | None, message: str) -> None:
+    assert exit_code_of(job(exit_code=None, error_type=error_type, message=message)) is None
 
 
 @pytest.mark.parametrize("ended", ENDED, ids=END_NAMES)
