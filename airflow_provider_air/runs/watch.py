@@ -31,7 +31,12 @@ if TYPE_CHECKING:
     from airflow_provider_air.runs.ports import WatchPorts
 
 AGAIN = "[watching again after an interruption: the next lines may repeat the last ones above]"
-NOT_ABSENT_STATES = tuple(state for state in ClusterState if state is not ClusterState.ABSENT)
+# In which a cluster is waited for, by what is waited for.
+AWAITED_STATES = {
+    "cluster": PENDING_STATES,
+    "ready": (*PENDING_STATES, ClusterState.ABSENT),
+    "gone": tuple(state for state in ClusterState if state is not ClusterState.ABSENT),
+}
 
 
 class Watch:
@@ -58,20 +63,19 @@ class Watch:
         """
         Wait, and say what came: plain JSON that is stored in the clear, so it holds no secret.
 
-        Always ``{"version": 1, "what", "submission_id"}``, and no more for ``pause``. For ``cluster`` and ``gone`` also
-        ``cluster`` (the JSON form of its ClusterRef), ``state``, ``message`` and ``retryable``; for ``room``
-        ``admitted``, ``message`` and ``until`` (epoch seconds until which the place is kept, where it is admitted);
-        for ``end`` ``outcome``, ``message``, ``loss``, ``job`` (the JSON form of JobDetails, or None), ``log_rest``
-        (from which byte on the log was not shown) and ``seen`` (what the job's history has and its records do not
-        tell).
+        Always ``{"version": 1, "what", "submission_id"}``, and no more for ``pause``. For ``cluster``, ``ready`` and
+        ``gone`` also ``cluster`` (the JSON form of its ClusterRef), ``state``, ``message`` and ``retryable``; for
+        ``room`` ``admitted``, ``message`` and ``until`` (epoch seconds until which the place is kept, where it is
+        admitted); for ``end`` ``outcome``, ``message``, ``loss``, ``job`` (the JSON form of JobDetails, or None),
+        ``log_rest`` (from which byte on the log was not shown) and ``seen`` (what the job's history has and its
+        records do not tell).
 
         :param until: epoch seconds at which it gives up; then None, and another watch can go on
         :raises ProtocolError: the step names no cluster
         """
         ref = self._attempt.cluster_ref
         kinds = {
-            "cluster": self._cluster,
-            "gone": self._cluster,
+            **dict.fromkeys(AWAITED_STATES, self._cluster),
             "room": self._room,
             "end": self._end,
             "pause": self._pause,
@@ -114,12 +118,12 @@ class Watch:
 
     async def _cluster(self, ref: ClusterRef, until: float | None) -> dict[str, Any] | None:
         last = ClusterStatus(ClusterState.UNKNOWN)
-        awaited = PENDING_STATES if self._step.what == "cluster" else NOT_ABSENT_STATES
+        awaited = AWAITED_STATES[self._step.what]
         try:
             backend = self._ports.clusters(ref.backend)
             async with aclosing(backend.watch(ref, self._ports.clock)) as looks:
                 async for status in looks:
-                    if self._step.what == "cluster":
+                    if self._step.what != "gone":
                         self._count_on(ref)
                     last = replace(status, message=status.message or last.message)
                     if status.state not in awaited or self._is_over(self._step.until):

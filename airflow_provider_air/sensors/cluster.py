@@ -9,7 +9,7 @@ from airflow.sdk import PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_provider_air.connections.ports import backend_of, found_target_of, task_key_of, task_of
-from airflow_provider_air.contracts.clusters import PENDING_STATES, ClusterRef, ClusterState
+from airflow_provider_air.contracts.clusters import ClusterRef, ClusterState
 from airflow_provider_air.errors import ProtocolError, UnavailableError
 from airflow_provider_air.sensors.base import DeferrableSensor
 from airflow_provider_air.triggers.deferring import not_before
@@ -24,7 +24,7 @@ class RayClusterSensor(DeferrableSensor):
     """
     Wait until a cluster answers and takes work; starts none.
 
-    An existing cluster that does not answer yet is waited for; one that failed fails the task.
+    One that does not answer yet, or is not there yet, is waited for; one that failed fails the task.
 
     :param cluster: the cluster's XCom, or a spec with a name
     :param ray_conn_id: the connection, where ``cluster`` is not given
@@ -71,19 +71,20 @@ class RayClusterSensor(DeferrableSensor):
         from airflow_provider_air.runs.cluster import wait_for
         from airflow_provider_air.triggers.run import RayRunTrigger
 
-        step = wait_for(found_target_of(self, context), task_key_of(context), "cluster", until)
+        step = wait_for(found_target_of(self, context), task_key_of(context), "ready", until)
         return RayRunTrigger(step=step.to_json(), task=task_of(context), not_before=not_before())
 
     def judge(self, event: Any) -> None:
         """Raise what the trigger saw but a cluster that is ready."""
         from airflow_provider_air.runs.failures import failure_of_cluster
-        from airflow_provider_air.runs.watch import status_of
+        from airflow_provider_air.runs.watch import AWAITED_STATES, status_of
 
-        if not isinstance(event, dict) or event.get("what") != "cluster":
+        if not isinstance(event, dict) or event.get("what") != "ready":
             raise ProtocolError(f"The trigger's event is not about a cluster: {event!r}"[:500])
         status = status_of(event)
-        if status.state in PENDING_STATES:
-            raise AirflowSensorTimeout(f"The cluster was not ready within {self.timeout:g} s: {status.message}")
+        if status.state in AWAITED_STATES["ready"]:
+            said = status.message or status.state.value
+            raise AirflowSensorTimeout(f"The cluster was not ready within {self.timeout:g} s: {said}")
         if status.state is not ClusterState.READY:
             raise failure_of_cluster(ClusterRef.from_json(event.get("cluster")), status)
 

@@ -16,8 +16,9 @@ from airflow.sdk.exceptions import (
     TaskDeferred,
 )
 
+from airflow_provider_air.clusters.existing.backend import ExistingBackend
 from airflow_provider_air.clusters.local.spec import LocalCluster
-from airflow_provider_air.contracts.clusters import ClusterRef
+from airflow_provider_air.contracts.clusters import ClusterRef, ClusterState, ClusterStatus
 from airflow_provider_air.errors import (
     AirError,
     ClusterFailedError,
@@ -38,7 +39,7 @@ from tests.fakes.task_context import Store, task_context
 
 REF = ClusterRef("existing", "ray_default").to_json()
 LATE: dict[str, tuple[type[Any], dict[str, Any], dict[str, Any]]] = {
-    "cluster": (RayClusterSensor, {}, {"what": "cluster", "state": "starting", "cluster": REF}),
+    "cluster": (RayClusterSensor, {}, {"what": "ready", "state": "starting", "cluster": REF}),
     "job": (RayJobSensor, {"submission_id": "job-1"}, {"submission_id": "job-1", "outcome": "deadline"}),
     "serve": (RayServeSensor, {"application": "flights"}, {"application": "flights", "outcome": "deadline"}),
     "mlflow": (MlflowModelSensor, {"model_name": "delays"}, {"outcome": "deadline"}),
@@ -209,8 +210,24 @@ def test_a_wrong_field_is_the_authors_to_fix_or_to_skip(deferrable: bool, fields
         made("job", submission_id=" ", deferrable=deferrable, **fields).execute(task_context(Store()))
 
 
+@pytest.mark.parametrize("comes", [True, False])
+def test_a_cluster_that_is_not_there_yet_is_waited_for(comes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = [ClusterState.ABSENT] * 3 + [ClusterState.READY] * comes
+    monkeypatch.setattr(
+        ExistingBackend, "describe", lambda self, ref: ClusterStatus(states.pop(0) if states[1:] else states[0])
+    )
+    sensor = made("cluster", timeout=30 if comes else 1)
+    event = event_of(deferred(sensor, task_context(Store())).trigger)
+
+    if comes:
+        assert come_back(sensor, event) is None
+    else:
+        with pytest.raises(AirflowSensorTimeout, match="within 1 s: absent"):
+            come_back(sensor, event)
+
+
 def test_a_cluster_that_failed_is_a_verdict() -> None:
-    failed = {"what": "cluster", "state": "failed", "message": "no such image", "cluster": REF}
+    failed = {"what": "ready", "state": "failed", "message": "no such image", "cluster": REF}
 
     with pytest.raises(ClusterFailedError, match="no such image"):
         come_back(made("cluster"), failed)

@@ -125,6 +125,15 @@ async def test_a_cluster_that_will_not_come_is_told_at_once(end: ClusterState, m
     assert not left
 
 
+async def test_what_somebody_else_has_yet_to_make_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = looks(monkeypatch, ClusterState.ABSENT, ClusterState.STARTING, ClusterState.ABSENT, ClusterState.READY)
+
+    fired = await event(trigger("ready"))
+
+    assert (fired["what"], fired["state"]) == ("ready", "ready")
+    assert not left
+
+
 async def test_a_deletion_is_watched_until_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     left = looks(monkeypatch, ClusterState.READY, ClusterState.DELETING, ClusterState.ABSENT)
 
