@@ -72,6 +72,28 @@ def plain(kind: Any) -> Any:
     return plain(kind.value_type) if types.is_dictionary(kind) else writers.listed(kind)
 
 
+# By what Feast (0.67) calls its types in the registry, which forgets what structs and nested lists hold.
+_DECLARED = {
+    "STRING": pyarrow.string(),
+    "BYTES": pyarrow.binary(),
+    "BOOL": pyarrow.bool_(),
+    "INT32": pyarrow.int32(),
+    "INT64": pyarrow.int64(),
+    "FLOAT": pyarrow.float32(),
+    "DOUBLE": pyarrow.float64(),
+    "UNIX_TIMESTAMP": pyarrow.timestamp("us", "UTC"),
+}
+
+
+def declared(dtype: Any) -> Any:
+    """Give the Arrow type of a Feast field's ``dtype``; None where that does not tell it."""
+    name = str(dtype.to_value_type().name)
+    base, _, end = name.rpartition("_")
+    if end in ("LIST", "SET"):
+        return pyarrow.list_(_DECLARED[base]) if base in _DECLARED else None
+    return _DECLARED.get(name)
+
+
 UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 

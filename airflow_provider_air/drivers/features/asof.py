@@ -19,7 +19,7 @@ import pyarrow
 from ..data import datasets
 from ..wire.problems import ConfigurationProblem
 from . import arrow_types, key_columns
-from .plan import ViewPlan, name_of
+from .plan import ViewPlan, carried_name
 
 Batches = Iterator[Any]
 # What of the node's free memory the join may take before it spills, and at most; Ray's object store has its own share.
@@ -145,14 +145,12 @@ class JoinedView:
         return ["%s AS v%d, %s AS m%d" % (value, n, mark, n) for n, (value, mark) in enumerate(pairs)]
 
 
-def joined(
-    rows: Side, time: str, views: List[Tuple[ViewPlan, Side]], *, full_feature_names: bool = False
-) -> Tuple[Any, Batches]:
+def joined(rows: Side, time: str, views: List[Tuple[ViewPlan, Side]]) -> Tuple[Any, Batches]:
     """
     Give every row its features, in the order of the rows.
 
     :param time: the column of the rows' times
-    :return: the schema of the features, and batches of them, one row for each of ``rows``
+    :return: the schema of the features, named by :func:`carried_name`, and batches of them, a row for each of ``rows``
     :raises ConfigurationProblem: an absent column, keys that cannot be equal, no times, several values of one key and
         time, while the batches are read
     """
@@ -162,7 +160,7 @@ def joined(
     for view in each:
         view.warn_of_padded(rows)
     fields = [
-        pyarrow.field(name_of(view.plan.view, feature, full_feature_names), kind)
+        pyarrow.field(carried_name(view.plan.view, feature), kind)
         for view in each
         for (feature, _), kind in zip(view.plan.features, view.feature_types)
     ]

@@ -18,7 +18,7 @@ from ..wire.problems import ConfigurationProblem
 from . import arrow_types, sql_join
 from .asof import Side
 from .compiling import FILE_STORES
-from .plan import JoinPlan, ViewPlan, name_of
+from .plan import JoinPlan, ViewPlan, carried_name, name_of
 
 # A column that goes to Feast and back with the rows, which come in another order.
 ROW = "air_row"
@@ -26,19 +26,23 @@ ROW = "air_row"
 
 def joined(store: Any, plan: JoinPlan, rows: Side, time: str, field: str, *, full_feature_names: bool) -> Any:
     """
-    Give every row its features that are no computed ones, in the order of the rows, as one table.
+    Give every row its features that are no computed ones, in the order of the rows, as one table, in which they are
+    named by :func:`carried_name`.
 
     :param time: the column of the rows' times
     :param field: what the rows are called in a message
+    :param full_feature_names: what Feast itself is asked for; so it is, too, where two features have one name
     :raises ConfigurationProblem: a store's refusal, several values of one key and time, no times
     :raises Unavailable: the store is away
     """
     views = [view for view in plan.views if view.features]
+    names = [feature for view in views for feature, _ in view.features]
+    full = full_feature_names or len(set(names)) < len(names)
     # Of several views in files Feast (dask) keeps one row for each entity and time of the first.
     together = [[view] for view in views] if str(store.config.offline_store.type) in FILE_STORES else [views]
     columns: Dict[str, Any] = {}
     for some in filter(None, together):
-        table = _joined(store, some, rows, time, field, full_feature_names)
+        table = _joined(store, some, rows, time, field, full)
         columns.update(zip(table.column_names, table.columns))
     return pyarrow.table(columns)
 
@@ -57,7 +61,8 @@ def _joined(store: Any, views: List[ViewPlan], rows: Side, time: str, field: str
     places = pyarrow.compute.index_in(pyarrow.array(range(len(asked)), pyarrow.int64()), value_set=known)
     names = [name_of(view.view, feature, full) for view in views for feature, _ in view.features]
     # What Feast leaves out has no place there, and so no values.
-    return found.select(names).take(places.take(numbers))
+    given = found.select(names).take(places.take(numbers))
+    return given.rename_columns([carried_name(view.view, feature) for view in views for feature, _ in view.features])
 
 
 def _asked(rows: Side, keys: List[str], time: str, field: str) -> Any:

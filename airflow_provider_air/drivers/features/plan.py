@@ -96,6 +96,11 @@ class JoinPlan:
         """The columns that the rows must have beside their time: join keys, and what on-demand views read."""
         return sorted({*self.join_keys, *(name for view in self.computed for name in view.inputs)})
 
+    @property
+    def carried(self) -> List[str]:
+        """The columns by which the joined features travel, see :func:`carried_name`."""
+        return [carried_name(view.view, feature) for view in self.views for feature, _ in view.features]
+
     def names(self, full: bool) -> List[str]:
         """
         Give the columns that the service adds to a row.
@@ -116,6 +121,11 @@ class JoinPlan:
 def name_of(view: str, feature: str, full: bool) -> str:
     """Give a feature's column."""
     return "%s__%s" % (view, feature) if full else feature
+
+
+def carried_name(view: str, feature: str) -> str:
+    """Give the column of a feature on its way to the output, beside columns of the rows that may have its name."""
+    return "air:%s:%s" % (view, feature)
 
 
 def kept(repo: str, storage: Optional[str], service: str) -> Optional[JoinPlan]:

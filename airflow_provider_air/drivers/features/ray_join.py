@@ -22,8 +22,8 @@ from . import arrow_types, asof, entities, feast_store, key_columns
 from .asof import JoinedView, Side
 from .computing import Computing
 from .places import Described, Place, described
-from .plan import JoinPlan, ViewPlan, name_of
-from .row_join import Wish
+from .plan import JoinPlan, ViewPlan
+from .row_join import Wish, finished
 
 # What is shuffled: the partition, 0 for rows and else which view's values, and Arrow's bytes.
 PIECES = pyarrow.schema([("partition", pyarrow.int32()), ("side", pyarrow.int32()), ("data", pyarrow.large_binary())])
@@ -109,8 +109,7 @@ class Stage:
         for n, (view, schema) in enumerate(self.views, 1):
             values = pyarrow.concat_tables(tables[n]) if tables[n] else schema.empty_table()
             sources.append((view, _side(values, view.view, self.partitions[n])))
-        full = self.wish.full_feature_names
-        schema, batches = asof.joined(given, self.wish.timestamp, sources, full_feature_names=full)
+        schema, batches = asof.joined(given, self.wish.timestamp, sources)
         features = pyarrow.Table.from_batches(batches, schema)
         return pyarrow.table([*rows.columns, *features.columns], schema=pyarrow.schema([*rows.schema, *schema]))
 
@@ -146,19 +145,11 @@ class Written:
 
     def finished(self, table: Table) -> Table:
         """Compute the on-demand views' features, and put the columns in their order."""
-        wish, rows = self.stage.wish, table.column_names
-        names, joined = self.plan.names(wish.full_feature_names), self._joined_names()
+        wish, computing = self.stage.wish, None
         if self.plan.computed:
             store = feast_store.opened(_repo_here(wish.repo))
-            table = Computing(store, self.plan, full_feature_names=wish.full_feature_names).add(table)
-        return table.select([*(name for name in rows if name not in joined), *names])
-
-    def _joined_names(self) -> List[str]:
-        return [
-            name_of(view.view, feature, self.stage.wish.full_feature_names)
-            for view in self.plan.views
-            for feature, _ in view.features
-        ]
+            computing = Computing(store, self.plan, full_feature_names=wish.full_feature_names)
+        return finished(wish, self.plan, computing, table)
 
 
 FILE = {"file": pyarrow.string(), "rows": pyarrow.int64(), "valued": pyarrow.list_(pyarrow.string())}
@@ -274,7 +265,7 @@ def _stages(wish: Wish, plan: JoinPlan, told: Described) -> Tuple[List[Reading],
         reads = {n: (sources[n], _of_source(cut, list(keys), view)) for n, view in enumerate(views, 1)}
         partitions = [dict.fromkeys(each.partitions, "") for each in (told, *sources.values())]
         made.append((cut, reads, [(view, sources[n].schema) for n, view in enumerate(views, 1)], schema, partitions))
-        features, _ = asof.joined(rows, wish.timestamp, sides, full_feature_names=wish.full_feature_names)
+        features, _ = asof.joined(rows, wish.timestamp, sides)
         schema = pyarrow.schema([*schema, *features])
     reading, stages = [], []
     for number, (cut, reads, views_of, before, partitions) in enumerate(made):

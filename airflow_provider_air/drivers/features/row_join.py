@@ -12,7 +12,7 @@ from ..wire.problems import Unavailable
 from . import asof, entities, feast_join, feast_store
 from .asof import Batches, Side
 from .computing import Computing
-from .plan import JoinPlan
+from .plan import JoinPlan, carried_name
 
 
 @dataclass(frozen=True)
@@ -56,17 +56,30 @@ def tables(wish: Wish, store: feast_store.Lazily, plan: JoinPlan, rows: Side, fi
     :raises ConfigurationProblem: what is known to be wrong while they are read, see :func:`asof.joined`
     :raises Unavailable: the store is away, or the rows have changed meanwhile
     """
-    full = wish.full_feature_names
-    computing = Computing(store(), plan, full_feature_names=full) if plan.computed else None
+    computing = Computing(store(), plan, full_feature_names=wish.full_feature_names) if plan.computed else None
     if plan.by_files:
         sources = [(view, entities.source(wish.repo, view)) for view in plan.views]
-        schema, batches = asof.joined(rows, wish.timestamp, sources, full_feature_names=full)
+        schema, batches = asof.joined(rows, wish.timestamp, sources)
     else:
-        table = feast_join.joined(store(), plan, rows, wish.timestamp, field, full_feature_names=full)
+        table = feast_join.joined(
+            store(), plan, rows, wish.timestamp, field, full_feature_names=wish.full_feature_names
+        )
         schema, batches = table.schema, iter(table.to_batches())
-    columns = [*rows.schema.names, *plan.names(full)]
     for table in _side_by_side(rows, schema, batches):
-        yield (computing.add(table) if computing else table).select(columns)
+        yield finished(wish, plan, computing, table)
+
+
+def finished(wish: Wish, plan: JoinPlan, computing: Optional[Computing], table: Any) -> Any:
+    """
+    Compute what is computed, and give the rows' own columns and the service's, by their names.
+
+    :param table: rows beside features, which are named by :func:`carried_name`
+    """
+    carried = set(plan.carried)
+    own = [name for name in table.column_names if name not in carried]
+    table = computing.add(table) if computing else table
+    served = [carried_name(view, feature) for view, feature in plan.served]
+    return table.select([*own, *served]).rename_columns([*own, *plan.names(wish.full_feature_names)])
 
 
 def _side_by_side(rows: Side, schema: Any, batches: Batches) -> Iterator[Any]:

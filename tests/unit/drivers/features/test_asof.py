@@ -15,7 +15,7 @@ import pyarrow.parquet
 import pytest
 
 from airflow_provider_air.drivers.features import asof, entities
-from airflow_provider_air.drivers.features.plan import ViewPlan
+from airflow_provider_air.drivers.features.plan import ViewPlan, carried_name
 from airflow_provider_air.drivers.wire.problems import ConfigurationProblem
 
 UTC = datetime.UTC
@@ -45,7 +45,9 @@ def side(table: pyarrow.Table) -> asof.Side:
 def join(rows: pyarrow.Table, *sources: tuple[ViewPlan, pyarrow.Table]) -> pyarrow.Table:
     views = [(plan, side(source)) for plan, source in sources]
     schema, batches = asof.joined(side(rows), "t", views)
-    return pyarrow.Table.from_batches(list(batches), schema)
+    table = pyarrow.Table.from_batches(list(batches), schema)
+    assert table.column_names == [carried_name(plan.view, name) for plan, _ in sources for name, _ in plan.features]
+    return table.rename_columns([name for plan, _ in sources for name, _ in plan.features])
 
 
 def found(rows: pyarrow.Table, source: pyarrow.Table, **fields: Any) -> list[Any]:
@@ -206,7 +208,7 @@ def test_what_a_partition_tells_equals_the_integer_that_is_written_so(kind: Any,
 
     schema, batches = asof.joined(rows, "t", [(view(), source)])
 
-    joined = pyarrow.Table.from_batches(list(batches), schema).column("f").to_pylist()
+    joined = pyarrow.Table.from_batches(list(batches), schema).column(0).to_pylist()
     assert joined == ([0, None, None, 2, 3] if is_rows else [0, None, 3, 4])
 
 
@@ -372,7 +374,7 @@ def test_a_value_is_known_when_its_file_says_and_not_when_its_folder_does(tmp_pa
 
     schema, batches = asof.joined(side(rows), "t", [(plan, entities.source("/repo", plan))])
 
-    assert pyarrow.Table.from_batches(list(batches), schema).column("f").to_pylist() == [None, 99]
+    assert pyarrow.Table.from_batches(list(batches), schema).column(0).to_pylist() == [None, 99]
 
 
 def test_many_rows_come_in_their_order(tmp_path: Path) -> None:
@@ -387,4 +389,4 @@ def test_many_rows_come_in_their_order(tmp_path: Path) -> None:
         _, batches = asof.joined(opened, "t", [(view(), side(source))])
         joined = pyarrow.Table.from_batches(list(batches))
 
-    assert (joined.column("f").to_numpy() == keys).all()
+    assert (joined.column(0).to_numpy() == keys).all()

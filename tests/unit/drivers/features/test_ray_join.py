@@ -51,7 +51,7 @@ def joined(uri: str, plan: JoinPlan) -> list[pyarrow.Table]:
         files = pyarrow.Table.from_pylist(read.files()).to_batches(max_chunksize=1)
         groups = met([*cut, *(piece for batch in files for piece in read(batch))])
         if stage.following is None:
-            return [stage.joined(group) for group in groups]
+            return [ray_join.Written(stage, plan, "", "").finished(stage.joined(group)) for group in groups]
         cut = [stage.cut(group) for group in groups]
     raise AssertionError("no stage is the last")
 
