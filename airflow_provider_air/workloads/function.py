@@ -15,13 +15,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
 from airflow_provider_air.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from cloudpickle import Pickler
+from airflow_provider_air.workloads import pickling
 
 ENTRYPOINT = "python -m air_drivers.function"
 
@@ -65,30 +63,10 @@ def unpickler() -> dict[str, bytes]:
     return {f"cloudpickle/{file.name}": file.read_bytes() for file in sorted(folder.glob("*.py"))}
 
 
-def _pickler(file: io.BytesIO) -> Pickler:
-    import cloudpickle
-
-    class HintsAsText(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
-        """Type hints travel as text, as ``from __future__ import annotations`` makes them: nothing runs by them."""
-
-        def reducer_override(self, value: Any) -> Any:
-            reduced = super().reducer_override(value)
-            if isinstance(value, FunctionType) and isinstance(reduced, tuple):
-                # Source: cloudpickle 3.1, _function_getstate
-                hints = reduced[2][1].get("__annotations__") or {}
-                reduced[2][1]["__annotations__"] = {
-                    name: hint if isinstance(hint, str) else inspect.formatannotation(hint)
-                    for name, hint in hints.items()
-                }
-            return reduced
-
-    return HintsAsText(file)
-
-
 def _pickle(value: Any, what: str) -> bytes:
     data = io.BytesIO()
     try:
-        _pickler(data).dump(value)
+        pickling.pickler(data).dump(value)
     except Exception as error:  # any class's __reduce__ may raise anything
         raise ConfigurationError(
             f"{what} cannot be pickled: {type(error).__name__}: {error}",
@@ -98,6 +76,7 @@ def _pickle(value: Any, what: str) -> bytes:
 
 
 def _local_modules(function: Callable[..., Any], folders: Sequence[str]) -> Iterator[ModuleType]:
+    yield pickling  # what it makes there is not on the cluster either
     roots = [Path(folder).resolve() for folder in folders]
     own = sys.modules.get(code_of(function).__module__)
     if own is not None and own.__name__ != "__main__":

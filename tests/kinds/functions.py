@@ -17,7 +17,7 @@ import sys
 import threading
 import typing
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Any
 
 import numpy
@@ -148,6 +148,29 @@ def uses_all() -> list[Any]:
     return [Colour("red").value, Point(0).length(), ROWS(3).a, Scale(2)(1), decorated(2), Colour.RED is Colour("red")]
 
 
+@functools.cache
+def cached(number: int) -> int:
+    return SQUARE(number)
+
+
+class Model:
+    @functools.cached_property
+    def weights(self) -> list[int]:
+        return [1, 2]
+
+    @functools.lru_cache(maxsize=3)  # noqa: B019  # as people write it
+    def predict(self, number: int) -> int:
+        return number + len(self.weights)
+
+
+UserId = typing.NewType("UserId", int)
+
+
+def caches() -> list[Any]:
+    model = Model()
+    return [cached(2), cached(2), cached.cache_info().hits, model.weights, model.predict(1), UserId(7)]
+
+
 def closure(step: int) -> Callable[[int], int]:
     return lambda number: number + step
 
@@ -175,6 +198,19 @@ def hinted(when: pendulum.DateTime, *, points: list[Point] | None = None) -> pen
 
 # As in a file without the __future__ import, where hints are the classes themselves.
 hinted.__annotations__ = {"when": pendulum.DateTime, "points": list[Point] | None, "return": pendulum.DateTime}
+
+
+class Flight:
+    at = None
+
+
+Flight.__annotations__ = {"at": pendulum.DateTime | None}
+ROW = typing.NamedTuple("ROW", [("at", pendulum.DateTime), ("count", int)])  # noqa: UP014
+RUN = make_dataclass("RUN", [("at", pendulum.DateTime | None, None), ("hours", list[int], field(default_factory=list))])
+
+
+def hinted_classes() -> list[Any]:
+    return [Flight().at, ROW(1, 2).count, RUN().hours, fields(RUN)[1].type == list[int]]  # type: ignore[arg-type]
 
 
 def defaulted(when: Any = BEGIN) -> str:
@@ -315,10 +351,12 @@ NOT_THERE = (
 KINDS = [
     Kind(
         "a function with what it uses of its DAG file: constants, functions, lambdas, classes, enums, dataclasses, "
-        "loggers, decorators, closures",
+        "loggers, decorators, closures, functions and properties with a cache",
         "travels by value",
         {
             "all that a file has": Call(uses_all, value=["red", 2.0, 3, 4, 5, True]),
+            "caches": Call(caches, value=[4, 4, 1, [1, 2], 3, 7]),
+            "a function with a cache": Call(functools.partial(cached, 3), value=9),
             "a closure": Call(closure(2), (3,), value=5),
             "a lambda": Call(lambda a, b=2: a + b, (3,), value=5),
             "decorated twice": Call(decorated, (3,), value=10),
@@ -348,9 +386,12 @@ KINDS = [
         {"another version": Call(uses_cloudpickle, value=1)},
     ),
     Kind(
-        "type hints of packages that the cluster does not have",
+        "type hints of packages that the cluster does not have, of functions, classes, dataclasses and named tuples",
         "travel as text, as `from __future__ import annotations` makes them",
-        {"hints": Call(hinted, ("now",), value="now")},
+        {
+            "hints": Call(hinted, ("now",), value="now"),
+            "hints of classes": Call(hinted_classes, value=[None, 2, [], True]),
+        },
     ),
     Kind(
         "a default, a global or a base class of a package that the cluster does not have, such as `pendulum`",
