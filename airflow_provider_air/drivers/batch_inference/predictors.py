@@ -13,6 +13,8 @@ import os
 import pickle
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
+import numpy
+
 from ..trackers import registered
 
 
@@ -162,8 +164,44 @@ class Mlflow:
 
     def __call__(self, batch: Any) -> Any:
         """Add the prediction to a pandas batch."""
-        found = self._model.predict(_select(batch, self._features or list(batch.columns)))
-        return _put(batch, self._output, found)
+        frame = self._fitting(_select(batch, self._features or list(batch.columns)))
+        return _put(batch, self._output, self._model.predict(frame))
+
+    def _fitting(self, frame: Any) -> Any:
+        """
+        Give a frame's numbers as the signature has them.
+
+        MLflow (3.17) takes no integers for doubles, and no floats for integers, which is what pandas makes of integers
+        beside a null: the rows that a signature was read off may have had none.
+        """
+        for name, kind in self._numbers().items():
+            if name not in frame.columns or not _is_number(frame[name]):
+                continue
+            values = frame[name].to_numpy("float64", na_value=float("nan"))
+            if kind in ("integer", "long") and not (numpy.isfinite(values) & (values == values.round())).all():
+                self._take_fractions(name)
+                kind = "double"
+            is_integer = frame[name].dtype.kind in "iu"
+            if kind == "double" and (is_integer or frame[name].isna().any()):
+                frame = frame.assign(**{name: values})
+            elif kind in ("integer", "long") and not is_integer:
+                frame = frame.assign(**{name: values.astype("int32" if kind == "integer" else "int64")})
+        return frame
+
+    def _numbers(self) -> Dict[str, str]:
+        schema = self._model.metadata.get_input_schema()
+        named = schema is not None and schema.has_input_names() and not schema.is_tensor_spec()
+        return {str(each.name): str(getattr(each.type, "name", "")) for each in schema.inputs} if named else {}
+
+    def _take_fractions(self, name: str) -> None:
+        """Have MLflow take what is missing in a column of integers, as the model itself does."""
+        types = importlib.import_module("mlflow.types")
+        signature = self._model.metadata.signature
+        columns = [
+            types.ColSpec(types.DataType.double, name, required=False) if each.name == name else each
+            for each in signature.inputs.inputs
+        ]
+        signature.inputs = types.Schema(columns)
 
 
 # Names that a model's own library, Ray's callbacks and people give its file, the usual one first; by flavor.

@@ -175,6 +175,8 @@ def test_whatever_a_model_of_mlflows_gives_is_one_column(
     import mlflow.pyfunc
 
     class Model:
+        metadata = mlflow.models.Model()
+
         def predict(self, frame: Any) -> Any:
             return gives
 
@@ -303,3 +305,34 @@ def test_a_column_that_the_model_needs_is_told(name: str, tmp_path: Path) -> Non
     dump_by_joblib(linear(), tmp_path / "model.joblib")
     with pytest.raises(ColumnsMissing, match="input: the model needs the columns 'b', which the input lacks"):
         predicted(name, tmp_path, INPUT.drop_columns(["b"]))
+
+
+@pytest.mark.parametrize(
+    ("trained", "given"),
+    [
+        ([1, 2], [1, None]),
+        ([1, 2], [1, 2]),
+        ([1, None], [1, 2]),
+        ([1, None], [None, 2]),
+        ([1.5, 2.0], [1, 2]),
+        ([1, 2], [1.5, 2.0]),
+        ([1, 2], [float("inf"), 2.0]),
+    ],
+    ids=str,
+)
+def test_a_registered_model_takes_the_numbers_that_the_model_takes(
+    tmp_path: Path, trained: list[Any], given: list[Any]
+) -> None:
+    """Which rows a signature was read off decides nothing."""
+    import mlflow.lightgbm
+    from mlflow.models import infer_signature
+
+    model = booster()
+    example = pandas.DataFrame({"a": trained, "b": [1.0, 2.0]})
+    signature = infer_signature(example, model.predict(example))
+    mlflow.lightgbm.save_model(model, str(tmp_path / "model"), signature=signature, pip_requirements=["lightgbm"])
+    rows = pyarrow.table({"a": pyarrow.array(given), "b": [1.0, 2.0]})
+
+    for _ in range(2):
+        found = predicted("mlflow", tmp_path / "model", rows)["prediction"].to_pylist()
+        assert found == predicted("lightgbm", tmp_path / "model", rows)["prediction"].to_pylist()
