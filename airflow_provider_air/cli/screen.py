@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
+from rich.measure import Measurement
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -99,7 +101,9 @@ class Picture:
 def screen() -> Screen:
     """Give the one that stdout is fit for."""
     console = Console(highlight=False, markup=False, emoji=False)
-    return Picture(console) if console.is_terminal and not console.is_dumb_terminal else Lines()
+    # Rich takes a pipe for a terminal where colours are forced.
+    is_terminal = sys.stdout.isatty() and console.is_terminal and not console.is_dumb_terminal
+    return Picture(console) if is_terminal else Lines()
 
 
 def words_of(view: Mapping[str, Any]) -> str:
@@ -161,16 +165,27 @@ def _metrics(sections: Mapping[str, Any], blocks: str) -> Table:
     }
     last = last_values(sections)
     shown = [*[name for name in last if name in series], *[name for name in last if name not in series]]
-    rows = [
-        [Text(name), Text(f"{last[name]:.6g}"), Text(_curve(series.get(name, {}), blocks), style="cyan")]
+    rows: list[list[RenderableType]] = [
+        [Text(name), Text(f"{last[name]:.6g}"), _Curve(items(series.get(name, {}).get("y")), blocks)]
         for name in shown[:MOST_METRICS]
     ]
     more = [[Text(f"and {len(shown) - MOST_METRICS} more", style="dim")]] if len(shown) > MOST_METRICS else []
     return _grid([*rows, *more])
 
 
-def _curve(points: Mapping[str, Any], blocks: str) -> str:
-    return sparkline(items(points.get("y")), SPARKLINE_COLUMNS, blocks)
+@dataclass(frozen=True)
+class _Curve:
+    """A curve on as many columns as there are for it."""
+
+    values: Sequence[Any]
+    blocks: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(sparkline(self.values, options.max_width, self.blocks), style="cyan")
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        columns = min(len(self.values), SPARKLINE_COLUMNS, options.max_width)
+        return Measurement(min(1, columns), columns)
 
 
 def _tasks(section: Mapping[str, Any]) -> Table:
@@ -193,7 +208,12 @@ def _progress(state: Mapping[str, Any]) -> str:
     done, total = number(state.get("done")), number(state.get("total"))
     if done is None:
         return ""
-    return f"{done:.10g} of {total:.10g} ({done / total:.0%})" if total else f"{done:.10g} done"
+    return f"{done:.10g} of {total:.10g} ({_percent(done / total)})" if total else f"{done:.10g} done"
+
+
+def _percent(share: float) -> str:
+    # All is said to be done only where it is.
+    return f"{share if share >= 1 else min(share, 0.99):.0%}"
 
 
 def _batch(batch: Mapping[str, Any]) -> str:
@@ -203,8 +223,12 @@ def _batch(batch: Mapping[str, Any]) -> str:
     told = (
         f"{known['rows']:,.0f}" + ("" if known["total_rows"] is None else f" of {known['total_rows']:,.0f}") + " rows"
     )
-    told += "" if known["rows_per_second"] is None else f", {known['rows_per_second']:,.0f} rows/s"
+    told += "" if known["rows_per_second"] is None else f", {_rate(known['rows_per_second'])} rows/s"
     return told + ("" if known["seconds_left"] is None else f", {known['seconds_left']:,.0f} s left")
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second:,.0f}" if abs(per_second) >= 10 else f"{per_second:.2g}"
 
 
 def _trials(trials: Mapping[str, Any]) -> str:

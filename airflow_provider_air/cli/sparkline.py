@@ -18,7 +18,7 @@ def sparkline(values: Sequence[float | None], width: int, blocks: str = BLOCKS) 
     Draw a curve, the least value as the lowest block and the greatest as the highest, a gap as a space.
 
     :param values: of the curve, in order; None, NaN and infinities are gaps
-    :param width: columns at most, at least 5; of more values those are drawn that the curve's shape needs
+    :param width: columns at most; of more values those are drawn that the curve's shape needs
     :param blocks: the signs, from low to high
     """
     known = [number(value) for value in values]

@@ -9,6 +9,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from select import poll
 from typing import Any
 
 from airflow.cli.simple_table import AirflowConsole
@@ -29,11 +30,14 @@ from airflow_provider_air.errors import AirError, ConfigurationError, Unavailabl
 from airflow_provider_air.hooks.ray import RayHook
 
 _ENVIRONMENT_PREFIX = "AIRFLOW_CONN_"
+# As of a program that SIGPIPE has ended.
+CLOSED_PIPE = 141
 
 
 def command(function: Callable[[Namespace], None]) -> Callable[[Namespace], None]:
     """
-    Make a function a command: an error of ours ends it with exit code 1 and one message, no traceback.
+    Make a function a command: an error of ours ends it with exit code 1 and one message, no traceback; where nobody
+    reads on, as after ``| head``, it ends with 141 and no message.
 
     Connections are read as Airflow's own commands read them: from the environment, secrets backends and the
     metadata database, which only server processes may (``_AIRFLOW_PROCESS_CONTEXT``, Airflow 3.3).
@@ -44,11 +48,30 @@ def command(function: Callable[[Namespace], None]) -> Callable[[Namespace], None
         os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
         try:
             function(args)
+            sys.stdout.flush()
         except AirError as error:
             raise SystemExit(str(error)) from None
+        except BrokenPipeError:
+            if not _is_stdout_closed():
+                raise
+            # The interpreter flushes it once more at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(CLOSED_PIPE) from None
 
     prepared: Callable[[Namespace], None] = suppress_logs_and_warning(providers_configuration_loaded(run))
     return prepared
+
+
+def _is_stdout_closed() -> bool:
+    """Whether it is a pipe that nobody reads."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except OSError:
+        return False
+    asked = poll()
+    # For no event: an error is told of in any case.
+    asked.register(descriptor, 0)
+    return bool(asked.poll(0))
 
 
 def show(rows: list[dict[str, Any]], output: str) -> None:

@@ -58,6 +58,9 @@ def test_words_tell_what_it_does_or_waits_for(sections: dict[str, Any], words: s
     [
         ({}, ""),
         ({"state": {"done": 3, "total": 10}}, "3 of 10 (30%)"),
+        ({"state": {"done": 996, "total": 1000}}, "996 of 1000 (99%)"),
+        ({"state": {"done": 999_999, "total": 1_000_000}}, "999999 of 1000000 (99%)"),
+        ({"state": {"done": 1000, "total": 1000}}, "1000 of 1000 (100%)"),
         ({"state": {"done": 3}}, "3 done"),
         ({"state": {"done": 0, "total": 0}}, "0 done"),
         ({"state": {"done": 10**30, "total": float("inf")}}, "1e+30 done"),
@@ -70,6 +73,10 @@ def test_words_tell_what_it_does_or_waits_for(sections: dict[str, Any], words: s
             {"batch": {"rows": 1200, "total_rows": 5000, "rows_per_second": 41.6, "seconds_left": 91}},
             "1,200 of 5,000 rows, 42 rows/s, 91 s left",
         ),
+        ({"batch": {"rows": 5, "rows_per_second": 0.2}}, "5 rows, 0.2 rows/s"),
+        ({"batch": {"rows": 5, "rows_per_second": 1 / 300}}, "5 rows, 0.0033 rows/s"),
+        ({"batch": {"rows": 5, "rows_per_second": 9.96}}, "5 rows, 10 rows/s"),
+        ({"batch": {"rows": 5, "rows_per_second": 0.0}}, "5 rows, 0 rows/s"),
         (
             {
                 "trials": {
@@ -105,6 +112,16 @@ def test_a_picture_has_a_bar_and_a_curve_for_each_metric() -> None:
     assert lines[3].split() == ["rmse", "7", "▁▂▃▄▅▆▇█"]
     assert lines[4].split() == ["plain", "2"]
     assert lines[5].split(maxsplit=1) == ["train_one", "2 RUNNING, 5 FINISHED"]
+
+
+@pytest.mark.parametrize("width", [100, 60, 40, 30])
+def test_a_curve_is_drawn_for_the_width_there_is_up_to_its_newest_value(width: int) -> None:
+    values = [*range(500), 1000]
+    of = view(metrics={"last": {"loss": 1000.0}, "series": {"loss": {"y": values}}})
+    [line] = [line.rstrip() for line in drawn(of, width=width).splitlines() if line.startswith("loss")]
+    assert line.endswith("█")
+    assert line.count("█") == 1
+    assert "…" not in line
 
 
 @pytest.mark.parametrize("file", sorted((REPOSITORY / "ui" / "fixtures").glob("*.json")), ids=lambda file: file.stem)
@@ -181,8 +198,13 @@ def test_a_stream_that_cannot_spell_a_text_gets_its_escapes(monkeypatch: pytest.
     assert "\\u65e5" in stream.read()
 
 
-def test_a_pipe_gets_lines_and_a_terminal_a_picture_that_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("colours", [{}, {"FORCE_COLOR": "1"}], ids=str)
+def test_a_pipe_gets_lines_and_a_terminal_a_picture_that_stays(
+    colours: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("FORCE_COLOR", raising=False)
+    for name, value in colours.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     assert isinstance(screen(), Lines)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from airflow_provider_air.cli import watch
+from airflow_provider_air.cli.targets import command
 from airflow_provider_air.errors import UnavailableError
 from tests.unit.cli.conftest import Cli
 from tests.unit.cli.stored_tasks import (
@@ -110,6 +114,28 @@ def test_ctrl_c_changes_nothing_and_says_so(
     assert ended.value.code == 130
     assert f"{DAG}/{RUN}/{TASK} goes on" in capsys.readouterr().err
     assert stored(deferred) == before
+
+
+@pytest.mark.parametrize("words", [("jobs", "watch", DAG, TASK), ("report", DAG, TASK, "--output", "-")], ids=" ".join)
+def test_that_nobody_reads_on_ends_it_without_a_word(
+    deferred: Cli, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        with pytest.raises(SystemExit) as ended:
+            deferred.run(*words)
+    assert ended.value.code == 141
+
+
+def test_another_pipe_that_breaks_is_no_such_end() -> None:
+    @command
+    def broken(args: Namespace) -> None:
+        raise BrokenPipeError("of a connection")
+
+    with pytest.raises(BrokenPipeError):
+        broken(Namespace(verbose=False))
 
 
 def stored(cli: Cli) -> list[Any]:
