@@ -116,7 +116,7 @@ def test_a_picture_has_a_bar_and_a_curve_for_each_metric() -> None:
 
 @pytest.mark.parametrize("width", [100, 60, 40, 30])
 def test_a_curve_is_drawn_for_the_width_there_is_up_to_its_newest_value(width: int) -> None:
-    values = [*range(500), 1000]
+    values = [*(7919 * number % 101 for number in range(500)), 1000]
     of = view(metrics={"last": {"loss": 1000.0}, "series": {"loss": {"y": values}}})
     [line] = [line.rstrip() for line in drawn(of, width=width).splitlines() if line.startswith("loss")]
     assert line.endswith("█")
