@@ -117,9 +117,12 @@ def _of_numbers(values: Any, name: str) -> Any:
     if values.ndim == 0:
         raise NoColumn("column %r is one number for the whole batch; give one value per row" % name)
     if values.ndim > 1:
-        return _tensors(values)
-    if values.dtype.kind == "M" and numpy.datetime_data(values.dtype)[0] not in ("D", "s", "ms", "us", "ns"):
-        values = values.astype("datetime64[s]")
+        # Texts of several a row are lists: as a tensor they would be their code points.
+        return pyarrow.array(values.tolist()) if values.dtype.kind in "US" else _tensors(values)
+    # Units that Arrow has not: hours, or the days between two.
+    known = ("s", "ms", "us", "ns", "D" if values.dtype.kind == "M" else "s")
+    if values.dtype.kind in "Mm" and numpy.datetime_data(values.dtype)[0] not in known:
+        values = values.astype("%s64[s]" % ("datetime" if values.dtype.kind == "M" else "timedelta"))
     return pyarrow.array(values)
 
 

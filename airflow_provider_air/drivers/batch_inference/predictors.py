@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import pickle
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy
@@ -57,7 +56,9 @@ class LightGBM:
 
     def __call__(self, batch: Any) -> Any:
         """Add the prediction to a pandas batch."""
-        frame = _select(batch, self._features)
+        # LightGBM (4.7) keeps a name's blanks as underscores.
+        own = {str(name).replace(" ", "_"): name for name in batch.columns}
+        frame = _select(batch, [name if name in batch.columns else own.get(name, name) for name in self._features])
         return _put(batch, self._output, self._booster.predict(_typed(frame, self._categories(frame))))
 
     def _categorical_features(self) -> List[str]:
@@ -136,7 +137,7 @@ class Sklearn:
         file: Optional[str] = None,
         method: str = "predict",
     ) -> None:
-        self._model = _saved(folder, "sklearn", file, _unpickled)
+        self._model = _saved(folder, "sklearn", file, registered.unpickled)
         self._predict = getattr(self._model, method)
         self._features = features or getattr(self._model, "feature_names_in_", None)
         self._output = output_column
@@ -254,15 +255,6 @@ def _named_by_mlflow(folder: str, flavor: str) -> List[str]:
     with open(path) as stream:
         told = (yaml.safe_load(stream).get("flavors") or {}).get(flavor) or {}
     return [str(told[key]) for key in ("data", "pickled_model") if told.get(key)]
-
-
-def _unpickled(path: str) -> Any:
-    try:
-        joblib = importlib.import_module("joblib")
-    except ImportError:
-        with open(path, "rb") as stream:
-            return pickle.load(stream)  # noqa: S301  # the author's own model
-    return joblib.load(path)
 
 
 def _put(batch: Any, output: str, found: Any) -> Any:

@@ -87,7 +87,8 @@ class _Watch:
         self._run = run
         self._field = field
         self._bundles = bundles
-        self._timeout = float(run.config.get("resources_timeout_seconds") or DEFAULT_TIMEOUT_SECONDS)
+        timeout = run.config.get("resources_timeout_seconds")
+        self._timeout = DEFAULT_TIMEOUT_SECONDS if timeout is None else float(timeout)
         self._deadline = time.monotonic() + self._timeout
         self._next_look = 0.0
         self._said = ""

@@ -23,7 +23,7 @@ from ..wire import imports, outages
 from ..wire.names import MLFLOW_AS_IT_IS, MLFLOW_MODEL_FILE
 from ..wire.problems import ConfigurationProblem
 from ..wire.texts import shortened
-from . import model_code
+from . import model_code, registered
 
 NAME = "model"
 # By it a retry finds what an earlier attempt has logged.
@@ -220,9 +220,7 @@ def _load(kind: str, path: str) -> Any:
         booster = importlib.import_module("xgboost").Booster()
         booster.load_model(path)
         return booster
-    # The author's own file, as the author's own training has written it.
-    with open(path, "rb") as file:
-        return importlib.import_module("joblib" if path.endswith(".joblib") else "pickle").load(file)
+    return registered.unpickled(path)
 
 
 def _by_author(mlflow: Any, folder: str, path: str) -> _Found:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import pickle
 from typing import Any, Callable, List, Optional
 
 from ..wire import outages
@@ -99,3 +100,13 @@ def _asked(call: Callable[[], Any], problem: str) -> Any:
         if getattr(error, "error_code", None) not in MISTAKES:
             raise
         raise ConfigurationProblem("%s: %s" % (problem, outages.said(error))) from error
+
+
+def unpickled(path: str) -> Any:
+    """Load what the author's own training has pickled, by joblib or without it."""
+    try:
+        joblib = importlib.import_module("joblib")
+    except ImportError:
+        with open(path, "rb") as stream:
+            return pickle.load(stream)  # noqa: S301  # the author's own model
+    return joblib.load(path)

@@ -132,6 +132,18 @@ def test_integers_beside_nulls_are_numbers_to_numpy_where_floats_hold_them() -> 
     assert [values.dtype for values in shown.values()] == ["float64", "object"]
 
 
+def test_what_numpy_makes_of_times_and_texts_has_a_type_of_arrows() -> None:
+    days = numpy.array(["2026-01-05", "2026-01-01"], "datetime64[D]")
+    texts = numpy.array([["a", "b"], ["c", "d"]])
+    made = {"since": days - days[::-1], "at": days.astype("datetime64[h]"), "top": texts}
+
+    found = batches.table_of(made, None, "numpy")
+
+    assert found["since"].to_pylist() == [datetime.timedelta(days=4), datetime.timedelta(days=-4)]
+    assert found["at"][0].as_py() == datetime.datetime(2026, 1, 5)  # noqa: DTZ001
+    assert found["top"].to_pylist() == [["a", "b"], ["c", "d"]]
+
+
 @pytest.mark.parametrize(
     ("kind", "made", "zone"),
     [

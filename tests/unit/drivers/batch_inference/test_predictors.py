@@ -336,3 +336,14 @@ def test_a_registered_model_takes_the_numbers_that_the_model_takes(
     for _ in range(2):
         found = predicted("mlflow", tmp_path / "model", rows)["prediction"].to_pylist()
         assert found == predicted("lightgbm", tmp_path / "model", rows)["prediction"].to_pylist()
+
+
+def test_a_booster_knows_columns_whose_names_have_blanks(tmp_path: Path) -> None:
+    import lightgbm
+
+    rows = X.rename(columns={"a": "arrival delay"})
+    made = lightgbm.train({"verbosity": -1, "num_threads": 1}, lightgbm.Dataset(rows, Y), 3)
+    made.save_model(str(tmp_path / "model.txt"))
+    given = pyarrow.table({"b": [1.0], "arrival delay": [40.0]})
+
+    assert predicted("lightgbm", tmp_path, given)["prediction"].to_pylist() == made.predict([[40.0, 1.0]]).tolist()

@@ -129,3 +129,10 @@ def test_the_id_of_a_placement_group_ends_with_its_jobs() -> None:
 
     assert job.hex() == JOB
     assert ray.PlacementGroupID.of(job).hex().endswith(JOB)
+
+
+def test_who_gives_no_time_to_wait_waits_for_none(by_hand: Run, cluster: Cluster, clock: SimpleNamespace) -> None:
+    by_hand.config["resources_timeout_seconds"] = 0
+    watch = resources._Watch(by_hand, "scaling_config", [WORKER])
+
+    assert watch._timeout == 0
