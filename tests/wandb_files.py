@@ -23,6 +23,7 @@ class OfflineRun:
     tags: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
+    x_axes: dict[str, str] = field(default_factory=dict)
     exit_code: int | None = None
 
 
@@ -47,6 +48,8 @@ def _read(path: Path) -> OfflineRun:
             found.history.append(
                 {key: value for key, value in row.items() if not key.startswith("_") or key == "_step"}
             )
+        elif record.HasField("metric"):
+            found.x_axes[record.metric.name] = record.metric.step_metric
         elif record.HasField("exit"):
             found.exit_code = record.exit.exit_code
     return found

@@ -16,6 +16,7 @@ from ..frame.running import Run
 from ..wire import outages
 from ..wire.names import WANDB_CONFIG, WANDB_ENABLED, WANDB_OPTIONAL
 from ..wire.problems import ConfigurationProblem, Unavailable
+from .wandb_log import WandbLog
 from .wandb_sync.server import Server, trusted
 
 
@@ -24,6 +25,7 @@ class WandbRun:
 
     def __init__(self, run: Any) -> None:
         self._run = run
+        self._log = WandbLog(run)
         self._is_broken = False
 
     def take(self, record: Dict[str, Any]) -> None:
@@ -39,7 +41,7 @@ class WandbRun:
     def _take(self, record: Dict[str, Any]) -> None:
         if record["kind"] == "metric":
             # The record's own step: attempts of one run go on where the last one stopped.
-            self._run.log(record["values"], step=record.get("step"))
+            self._log.log(record["values"], record.get("step"))
         elif record["kind"] == "checkpoint":
             self._run.summary["checkpoint"] = record["uri"]
         elif record.get("features"):

@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, Optional, Tuple
 from ..frame.running import Run
 from ..wire.names import WANDB_ENABLED, WANDB_TRIALS
 from ..wire.problems import ConfigurationProblem
+from .wandb_log import WandbLog
 from .wandb_sync.server import trusted
 
 # The first that has several runs in one process: reinit="create_new".
@@ -33,6 +34,7 @@ class _TrialRun:
     def __init__(self, open_run: Callable[[], Any], after: Optional[concurrent.futures.Future[Any]]) -> None:
         self._pool = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="air-wandb")
         self._run: Any = None
+        self._log: Optional[WandbLog] = None
         self._is_broken = False
         self._after = after
         self._do(lambda: self._open(open_run))
@@ -41,6 +43,7 @@ class _TrialRun:
         if self._after is not None:
             concurrent.futures.wait([self._after])
         self._run = open_run()
+        self._log = WandbLog(self._run)
 
     def _do(self, call: Callable[[], None]) -> concurrent.futures.Future[Any]:
         def done() -> None:
@@ -56,7 +59,12 @@ class _TrialRun:
 
     def log(self, values: Dict[str, Any], step: Optional[int]) -> None:
         """Log one report."""
-        self._do(lambda: self._run.log(values, step=step))
+
+        def log() -> None:
+            assert self._log is not None
+            self._log.log(values, step)
+
+        self._do(log)
 
     def end(self, exit_code: int) -> concurrent.futures.Future[Any]:
         """Set its end state once all is sent; gives what is done then."""
