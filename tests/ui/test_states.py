@@ -52,6 +52,17 @@ def test_progress_is_told_in_words_and_to_a_screen_reader(open_page: Open) -> No
     expect(frame.locator(".advance")).to_contain_text("left")
 
 
+def test_a_small_rate_keeps_its_digits_and_all_is_done_only_where_it_is(open_page: Open) -> None:
+    batch = json.loads((UI / "fixtures" / "batch.json").read_text())
+    batch["hashes"] = dict.fromkeys(batch["sections"], "h")
+    batch["sections"]["batch"]["rows_per_second"] = 0.2
+    batch["sections"]["state"] |= {"done": 996, "total": 1000}
+    frame = open_page("batch", before=lambda page: page.route(API, lambda route: route.fulfill(json=batch))).frame
+    expect(frame.locator(".figure").filter(has_text="Rate")).to_contain_text("0.2 /s")
+    expect(frame.locator(".advance-words")).to_contain_text("99 %")
+    expect(frame.get_by_role("progressbar", name="Progress")).to_have_attribute("aria-valuenow", "99")
+
+
 def test_a_task_of_others_that_is_over_has_one_quiet_line_and_is_asked_for_once(open_page: Open) -> None:
     def clock(page: Page) -> None:
         page.clock.install()

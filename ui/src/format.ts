@@ -75,8 +75,21 @@ export function span(seconds: Maybe<number>): string {
   return rest > 0 && next !== undefined ? `${first} ${name} ${rest} ${next[1]}` : `${first} ${name}`;
 }
 
+/** A share in hundredths; all of them only where all is done. */
+export function hundredths(share: number): number {
+  return share >= 1 ? 100 : Math.min(99, Math.round(Math.max(0, share) * 100));
+}
+
 export function percent(share: number): string {
-  return `${Math.round(Math.min(1, Math.max(0, share)) * 100)} %`;
+  return `${hundredths(share)} %`;
+}
+
+/** `352 /s`; of few, the digits that count: `0.2 /s`. */
+export function perSecond(rate: unknown): string {
+  if (!isNumber(rate)) {
+    return NOTHING;
+  }
+  return `${number(Math.abs(rate) >= 10 ? Math.round(rate) : Number(rate.toPrecision(2)))} /s`;
 }
 
 const FORMATS = new Map<string, Intl.DateTimeFormat>();

@@ -43,12 +43,9 @@ function decoded(text: string): string {
   }
 }
 
-/** A path of segments, each encoded; a segment of dots alone would be taken for a folder, so its dots are encoded too. */
+/** A path of segments, each encoded. What is called `.` or `..` has no address: a browser leaves that out, encoded or not. */
 export function path(...segments: (string | number)[]): string {
-  return segments
-    .map((segment) => encodeURIComponent(String(segment)))
-    .map((segment) => (/^\.{1,2}$/.test(segment) ? segment.replace(/\./g, "%2E") : segment))
-    .join("/");
+  return segments.map((segment) => encodeURIComponent(String(segment))).join("/");
 }
 
 /** Address of Airflow's own API of a task instance. */

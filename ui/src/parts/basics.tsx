@@ -3,7 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { useAppearance, outer } from "../appearance";
-import { NOTHING, isNumber, plural, span, time } from "../format";
+import { NOTHING, hundredths, isNumber, plural, span, time } from "../format";
 import { useNow } from "../polling";
 import { Said, clean } from "../text";
 import type { Maybe } from "../types";
@@ -126,7 +126,7 @@ export function Progress({ done, total, label, tone }: { done: number; total: nu
       aria-label={label}
       aria-valuemin={0}
       aria-valuemax={100}
-      aria-valuenow={Math.round(share * 100)}
+      aria-valuenow={hundredths(share)}
     >
       <div class="progress-bar" style={{ width: `${share * 100}%` }} />
     </div>

@@ -1,7 +1,7 @@
 /** What batch inference, serving and plain jobs tell of themselves. */
 
 import { useCallback, useMemo } from "preact/hooks";
-import { isNumber, number, percent, span, time } from "../format";
+import { isNumber, number, perSecond, percent, span, time } from "../format";
 import { useAppearance } from "../appearance";
 import { Code, Link, Panel, Pill, Progress, SimpleTable, When, safeUrl } from "../parts/basics";
 import { Curves } from "../parts/curves";
@@ -29,7 +29,7 @@ export function Batch() {
     <Panel title="Rows" wide>
       <div class="figures">
         <Figure name="Rows" value={number(rows)} hint={isNumber(total) && total > 0 ? `of ${number(total)}` : undefined} />
-        <Figure name="Rate" value={isNumber(batch.rows_per_second) ? `${number(Math.round(batch.rows_per_second))} /s` : "–"} />
+        <Figure name="Rate" value={perSecond(batch.rows_per_second)} />
         <Figure name="Blocks" value={number(blocks)} hint={isNumber(totalBlocks) ? `of ${number(totalBlocks)}` : undefined} />
         <Figure name="Time left" value={isNumber(batch.seconds_left) ? span(batch.seconds_left) : "–"} />
       </div>
@@ -58,17 +58,25 @@ export function Batch() {
   );
 }
 
-/** How fast the rows came, between each two points. */
+/** How fast the rows came, from point to point; a long curve has some close together, which alone would tell of a moment. */
 function rateOf(points: Maybe<Points>): Points {
   const [xs, ys] = [points?.x ?? [], points?.y ?? []];
   const rates: Points = { x: [], y: [] };
+  const [first, last] = [xs[0], xs[xs.length - 1]];
+  const least = isNumber(first) && isNumber(last) ? (last - first) / (2 * xs.length) : 0;
+  let from = 0;
   for (let at = 1; at < xs.length; at += 1) {
-    const [x0, x1, y0, y1] = [xs[at - 1], xs[at], ys[at - 1], ys[at]];
-    if (isNumber(x0) && isNumber(x1) && isNumber(y0) && isNumber(y1) && x1 > x0) {
+    const [x0, x1, y0, y1] = [xs[from], xs[at], ys[from], ys[at]];
+    const isKnown = isNumber(x0) && isNumber(x1) && isNumber(y0) && isNumber(y1) && x1 > x0;
+    if (isKnown && x1 - x0 < least) {
+      continue;
+    }
+    if (isKnown) {
       rates.x?.push(x1);
       // Fewer than before: it began anew.
       rates.y?.push(Math.max(0, (y1 - y0) / (x1 - x0)));
     }
+    from = at;
   }
   return rates;
 }
