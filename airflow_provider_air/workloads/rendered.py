@@ -91,7 +91,24 @@ NUMBERS = frozenset(
 SEARCHES = ("scheduler", "searcher", "stop")
 # Inside of what holds numbers: names, and what is the author's own.
 KEPT = frozenset(
-    {"accelerator_type", "import_path", "label_selector", "name", "route_prefix", "runtime_env", "user_config"}
+    {
+        "accelerator_type",
+        "bundle_label_selector",
+        "checkpoint_score_attribute",
+        "custom_model_config",
+        "env_config",
+        "env_vars",
+        "import_path",
+        "label_selector",
+        "name",
+        "placement_group_bundle_label_selector",
+        "policy_kwargs",
+        "request_router_kwargs",
+        "route_prefix",
+        "runtime_env",
+        "user_config",
+        "version",
+    }
 )
 # Data sets, by name or alone, and inside of one what holds numbers; a reader's options are its own.
 DATA = frozenset({"datasets", "input_uri", "output_uri"})
@@ -189,9 +206,15 @@ def _numbers_in(value: Any, kept: frozenset[str]) -> Any:
             return TRUTH[text.lower()]
         return int(text) if INTEGER.fullmatch(text) else float(text) if NUMBER.fullmatch(text) else value
     if isinstance(value, Mapping):
-        return {key: item if key in kept else _numbers_in(item, kept) for key, item in value.items()}
+        here = kept | {"args"} if _is_own(value.get("name")) else kept
+        return {key: item if key in here else _numbers_in(item, kept) for key, item in value.items()}
     # A tuple, as Ray writes num_workers=(1, 4), and a list are the same to JSON.
     return [_numbers_in(item, kept) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _is_own(name: Any) -> bool:
+    """Whether it is the import path of an author's own class, and not of Ray's."""
+    return isinstance(name, str) and ":" in name and not name.startswith("ray.")
 
 
 def _numbers_of_data(value: Any) -> Any:

@@ -414,7 +414,8 @@ KINDS = [
     Kind(
         'a number, True or False from a template, such as `num_samples="{{ params.n }}"`',
         "read as what the field is, in all operators, sensors, clusters and smoke tests; what is the author's own "
-        "(`train_loop_config`, `param_space`, `args`, `user_config`) stays as it is written",
+        "(`train_loop_config`, `param_space`, `env_config`, `user_config`, `args` of your own classes) stays as it is "
+        "written",
         {
             "samples": Templated("RayTuneOperator", "num_samples", "{{ params.n }}", 4),
             "search": Templated(
@@ -429,9 +430,51 @@ KINDS = [
                 {"num_workers": "{{ params.n }}", "use_gpu": "{{ params.yes }}", "label_selector": {"rack": "7"}},
                 {"num_workers": 4, "use_gpu": True, "label_selector": {"rack": "7"}},
             ),
+            "one's own search": Templated(
+                "RayTuneOperator",
+                "searcher",
+                {"name": "search:Mine", "args": {"study": "001{{ params.n }}"}},
+                {"name": "search:Mine", "args": {"study": "0014"}},
+            ),
+            "a search of Ray's by its path": Templated(
+                "RayTuneOperator",
+                "scheduler",
+                {"name": "ray.tune.schedulers:ASHAScheduler", "args": {"max_t": "{{ params.n }}"}},
+                {"name": "ray.tune.schedulers:ASHAScheduler", "args": {"max_t": 4}},
+            ),
+            "one's own stopper": Templated(
+                "RayTuneOperator",
+                "stop",
+                {"name": "stops:mine", "args": {"version": "1.10", "day": "0{{ params.n }}"}},
+                {"name": "stops:mine", "args": {"version": "1.10", "day": "04"}},
+            ),
+            "places of workers": Templated(
+                "RayTrainOperator",
+                "scaling_config",
+                {"num_workers": "{{ params.n }}", "bundle_label_selector": [{"rack": "{{ params.n }}"}]},
+                {"num_workers": 4, "bundle_label_selector": [{"rack": "4"}]},
+            ),
+            "the score of checkpoints": Templated(
+                "RayTrainOperator",
+                "checkpoint_config",
+                {"num_to_keep": "{{ params.n }}", "checkpoint_score_attribute": "90"},
+                {"num_to_keep": 4, "checkpoint_score_attribute": "90"},
+            ),
             "seconds": Templated("RayTrainOperator", "resources_timeout_seconds", "{{ params.n }}.5", 4.5),
             "loop config": Templated("RayTrainOperator", "train_loop_config", {"lr": "{{ params.n }}"}, {"lr": "4"}),
             "RLlib": Templated("RayRLlibOperator", "config", {"lr": "1e-{{ params.n }}"}, {"lr": 1e-4}),
+            "an environment of RLlib": Templated(
+                "RayRLlibOperator",
+                "config",
+                {"env_config": {"scenario": "0012"}, "model": {"fcnet_hiddens": ["6{{ params.n }}"]}},
+                {"env_config": {"scenario": "0012"}, "model": {"fcnet_hiddens": [64]}},
+            ),
+            "a model of RLlib": Templated(
+                "RayRLlibOperator",
+                "config",
+                {"model": {"custom_model_config": {"vocabulary": "007"}, "max_seq_len": "{{ params.n }}"}},
+                {"model": {"custom_model_config": {"vocabulary": "007"}, "max_seq_len": 4}},
+            ),
             "batch": Templated("RayBatchInferenceOperator", "concurrency", ["1", "{{ params.n }}"], [1, 4]),
             "jobs at once": Templated("RaySubmitJobOperator", "max_concurrent_jobs", "{{ params.n }}", 4),
             "log limit": Templated("RaySubmitJobOperator", "log_limit_bytes", "{{ params.n }}", 4),
@@ -444,6 +487,37 @@ KINDS = [
                 "deployments",
                 {"M": {"num_replicas": "{{ params.n }}", "user_config": {"k": "4"}}},
                 {"M": {"num_replicas": 4, "user_config": {"k": "4"}}},
+            ),
+            "places of replicas": Templated(
+                "RayServeDeployOperator",
+                "deployments",
+                {"M": {"placement_group_bundle_label_selector": [{"rack": "7"}], "version": "1.10"}},
+                {"M": {"placement_group_bundle_label_selector": [{"rack": "7"}], "version": "1.10"}},
+            ),
+            "variables of replicas": Templated(
+                "RayServeDeployOperator",
+                "deployments",
+                {"M": {"ray_actor_options": {"num_cpus": "{{ params.n }}", "env_vars": {"THREADS": "4"}}}},
+                {"M": {"ray_actor_options": {"num_cpus": 4, "env_vars": {"THREADS": "4"}}}},
+            ),
+            "one's own scaling": Templated(
+                "RayServeDeployOperator",
+                "deployments",
+                {
+                    "M": {
+                        "autoscaling_config": {
+                            "max_replicas": "{{ params.n }}",
+                            "policy": {"policy_kwargs": {"k": "01"}},
+                        }
+                    }
+                },
+                {"M": {"autoscaling_config": {"max_replicas": 4, "policy": {"policy_kwargs": {"k": "01"}}}}},
+            ),
+            "one's own router": Templated(
+                "RayServeDeployOperator",
+                "deployments",
+                {"M": {"request_router_config": {"request_router_kwargs": {"version": "1.10"}}}},
+                {"M": {"request_router_config": {"request_router_kwargs": {"version": "1.10"}}}},
             ),
             "port": Templated("RayServeDeployOperator", "http_options", {"port": "800{{ params.n }}"}, {"port": 8004}),
             "missing": Templated("RayServeDeleteOperator", "missing_ok", "{{ params.yes }}", True),
