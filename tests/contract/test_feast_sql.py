@@ -56,6 +56,10 @@ delay_naive = FeatureService(name="delay_naive", features=[naive])
 delay_twice = FeatureService(name="delay_twice", features=[twice])
 delay_corrected = FeatureService(name="delay_corrected", features=[corrected])
 leg_v1 = FeatureService(name="leg_v1", features=[legs])
+renamed = [naive.with_name("origin").with_join_key_map({"carrier": "start_carrier"})]
+delay_renamed = FeatureService(name="delay_renamed", features=renamed)
+delay_both = FeatureService(name="delay_both", features=[delays, *renamed, computed])
+delays_and_legs = FeatureService(name="delays_and_legs", features=[delays, legs])
 delay_computed = FeatureService(name="delay_computed", features=[delays, computed])
 """
 CONFIG = """
@@ -284,6 +288,95 @@ def test_on_demand_views_are_computed_also_of_rows_in_a_file(join: Join, tmp_pat
     assert by_query.result["features"] == by_file.result["features"] == ["mean_delay", "double"]
     assert frame[["mean_delay", "double"]].values.tolist() == [[1.0, 1.0], [3.0, 3.0]]
     assert table.column("double").to_pylist() == [3.0, None, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("service", "full", "expected"),
+    [
+        ("delay_renamed", False, {"mean_delay": [10.0, 3.0]}),
+        ("delay_renamed", True, {"origin__mean_delay": [10.0, 3.0]}),
+        (
+            "delay_both",
+            True,
+            {
+                "delays__mean_delay": [3.0, 10.0],
+                "origin__mean_delay": [10.0, 3.0],
+                "computed__double": [3.0, 10.0],
+            },
+        ),
+    ],
+)
+def test_a_view_may_have_another_name_in_its_service_by_query_and_by_file(
+    join: Join, tmp_path: Path, service: str, full: bool, expected: dict[str, list[float]]
+) -> None:
+    rows = write_entities(
+        tmp_path / "rows.parquet", [("AA", day(3)), ("UA", day(3))], start_carrier=["UA", "AA"], id=[1, 2]
+    )
+    sql = (
+        "SELECT *, '2026-01-03Z'::timestamptz AS event_timestamp "
+        "FROM (VALUES ('AA', 'UA', 1), ('UA', 'AA', 2)) AS flown (carrier, start_carrier, id)"
+    )
+
+    by_query = join(sql, service, full_feature_names=full)
+    by_file = join(None, service, full_feature_names=full, entities_uri=rows, output_uri=str(tmp_path / "by file"))
+
+    assert (by_query.problem, by_file.problem) == ("", "")
+    for place in ("joined", "by file"):
+        table = pyarrow.parquet.read_table(tmp_path / place).sort_by("id")
+        assert {name: table.column(name).to_pylist() for name in by_file.result["features"]} == expected, place
+
+
+def file_join(join: Join, folder: Path, service: str, **columns: Any) -> pyarrow.Table:
+    """Join rows of a file."""
+    pyarrow.parquet.write_table(pyarrow.table(columns), folder / "rows.parquet")
+    done = join(None, service, entities_uri=str(folder / "rows.parquet"))
+    assert not done.problem, done.problem
+    return pyarrow.parquet.read_table(folder / "joined")
+
+
+@pytest.mark.parametrize("service", ["delay_v1", "delay_computed"])
+def test_no_rows_of_a_file_have_all_columns(join: Join, tmp_path: Path, service: str) -> None:
+    times = pyarrow.array([], pyarrow.timestamp("us", "UTC"))
+
+    table = file_join(join, tmp_path, service, carrier=pyarrow.array([], pyarrow.string()), event_timestamp=times)
+
+    features = ["mean_delay"] if service == "delay_v1" else ["mean_delay", "double"]
+    assert (table.num_rows, table.column_names) == (0, ["carrier", "event_timestamp", *features])
+    assert [table.schema.field(name).type for name in features] == [pyarrow.float64()] * len(features)
+
+
+def test_keys_in_a_dictionary_are_keys(join: Join, tmp_path: Path) -> None:
+    carriers = pyarrow.array(["AA", None, "AA"]).dictionary_encode()
+
+    table = file_join(join, tmp_path, "delay_v1", carrier=carriers, event_timestamp=[day(1), day(1), day(3)])
+
+    assert table.column("mean_delay").to_pylist() == [1.0, None, 3.0]
+
+
+@pytest.mark.parametrize("kind", [pyarrow.null(), pyarrow.int64(), pyarrow.int32()], ids=str)
+@pytest.mark.parametrize("text", [pyarrow.null(), pyarrow.string(), pyarrow.large_string()], ids=str)
+def test_keys_of_which_all_are_missing_find_nothing(join: Join, tmp_path: Path, kind: Any, text: Any) -> None:
+    """Of one view, beside another one's: by neither there would be no value at all, which is refused."""
+    legs = {"start": pyarrow.nulls(1, kind), "finish": pyarrow.array([11])}
+    legs_found = {"start": pyarrow.array([1]), "finish": pyarrow.array([11])}
+    time = [day(1)]
+
+    of_legs = file_join(join, tmp_path, "delays_and_legs", carrier=["AA"], **legs, event_timestamp=time)
+    (tmp_path / "other").mkdir()
+    rows = {"carrier": pyarrow.nulls(1, text), **legs_found, "event_timestamp": time}
+    pyarrow.parquet.write_table(pyarrow.table(rows), tmp_path / "other" / "rows.parquet")
+    done = join(
+        None,
+        "delays_and_legs",
+        entities_uri=str(tmp_path / "other" / "rows.parquet"),
+        output_uri=str(tmp_path / "other" / "joined"),
+    )
+
+    assert not done.problem, done.problem
+    of_delays = pyarrow.parquet.read_table(tmp_path / "other" / "joined")
+    names = ["mean_delay", "minutes"]
+    assert of_legs.select(names).to_pylist() == [{"mean_delay": 1.0, "minutes": None}]
+    assert of_delays.select(names).to_pylist() == [{"mean_delay": None, "minutes": 5.0}]
 
 
 def test_columns_are_named_as_the_author_says(join: Join, tmp_path: Path) -> None:

@@ -34,10 +34,8 @@ def compiled(store: Any, name: str) -> JoinPlan:
             computed.append(
                 ComputedPlan(projection.name_to_use(), view.name, features, sorted(view.get_request_data_schema()))
             )
-            for source in view.source_feature_view_projections.values():
-                _add(joined, source, stored)
-        else:
-            _add(joined, projection, stored)
+    for projection in feast_store.projections(service, on_demand):
+        _add(joined, projection, stored)
     by_files = str(store.config.offline_store.type) in FILE_STORES and all(j.by_files for j in joined.values())
     return JoinPlan(
         project=store.project,

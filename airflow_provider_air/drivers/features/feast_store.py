@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
-from typing import Any, Dict
+from typing import Any, Dict, Iterator
 
 from ..wire import outages
 from ..wire.feature_names import CONFIG_FILE
@@ -133,6 +133,19 @@ def computed_views(store: Any) -> Dict[str, Any]:
     :raises Unavailable: the registry is away
     """
     return {view.name: view for view in outages.patiently(store.list_on_demand_feature_views, REGISTRY_AWAY)}
+
+
+def projections(service: Any, computed: Dict[str, Any]) -> Iterator[Any]:
+    """
+    Give how a service projects the views that hold values, also those that it only computes from.
+
+    :param computed: see :func:`computed_views`
+    """
+    for projection in service.feature_view_projections:
+        if projection.name in computed:
+            yield from computed[projection.name].source_feature_view_projections.values()
+        else:
+            yield projection
 
 
 def view(known: Dict[str, Any], name: str) -> Any:
