@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas
 import pyarrow
+import pyarrow.compute
 import pyarrow.parquet
 import pytest
 
@@ -83,6 +84,13 @@ def moments(draw: random.Random, count: int) -> pyarrow.Array:
     return naive if zone is None else naive.cast(pyarrow.int64()).cast(pyarrow.timestamp(naive.type.unit, zone))
 
 
+def written(draw: random.Random, count: int) -> pyarrow.Array:
+    """Draw times as :func:`moments` does, or a nanosecond beside, as ISO 8601 texts."""
+    instants = moments(draw, count).cast(pyarrow.timestamp("ns", "UTC")).cast(pyarrow.int64()).to_pylist()
+    near = pyarrow.array([instant + draw.choice([-1, 0, 1]) for instant in instants], pyarrow.timestamp("ns", "UTC"))
+    return pyarrow.compute.strftime(near, "%Y-%m-%dT%H:%M:%SZ")
+
+
 def some(draw: random.Random, values: list[Any], count: int, *, missing: float = 0.1) -> list[Any]:
     return [None if draw.random() < missing else draw.choice(values) for _ in range(count)]
 
@@ -145,7 +153,7 @@ def test_every_row_gets_what_feast_gives_it(store: Any, tmp_path: Path, seed: in
         {
             "label": range(count),
             "user": pyarrow.array(some(draw, [*USERS, 99], count), pyarrow.int64()),
-            "event_timestamp": moments(draw, count),
+            "event_timestamp": (moments if seed % 5 else written)(draw, count),
             "place": pyarrow.array(some(draw, [*PLACES, "z"], count), pyarrow.string()),
             "origin": pyarrow.array(some(draw, PLACES, count), pyarrow.string()),
             "factor": [draw.random() for _ in range(count)],

@@ -9,6 +9,7 @@ import datetime
 from typing import Any
 
 import pyarrow
+import pyarrow.compute
 import pyarrow.types as types
 
 from ..data import writers
@@ -64,7 +65,26 @@ def restore(column: Any, kind: Any) -> Any:
         return restore(column, kind.value_type)
     if types.is_null(kind):
         return pyarrow.nulls(len(column))
-    return column if column.type == kind else column.cast(kind)
+    if column.type == kind:
+        return column
+    return _rebuilt(column, kind) if _holds_null(kind) else column.cast(kind)
+
+
+def _holds_null(kind: Any) -> bool:
+    return types.is_null(kind) or any(_holds_null(kind.field(n).type) for n in range(kind.num_fields))
+
+
+def _rebuilt(column: Any, kind: Any) -> Any:
+    """Restore a nested column from what it holds: Arrow casts nothing to null."""
+    if types.is_struct(kind):
+        parts = [restore(column.field(n), kind.field(n).type) for n in range(kind.num_fields)]
+        return pyarrow.StructArray.from_arrays(parts, fields=list(kind), mask=column.is_null())
+    as_list = pyarrow.large_list if types.is_large_list(kind) else pyarrow.list_
+    column = column.cast(as_list(column.type.value_type))
+    values = restore(column.values, kind.value_type)
+    return pyarrow.Array.from_buffers(
+        kind, len(column), column.buffers()[:2], column.null_count, column.offset, [values]
+    )
 
 
 def plain(kind: Any) -> Any:
@@ -97,12 +117,14 @@ def declared(dtype: Any) -> Any:
 UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
-def instants(column: Any, unit: str, what: str) -> Any:
+def instants(column: Any, unit: str, what: str, *, to_ends: bool = False) -> Any:
     """
     Give a column of times as integers: how many units since 1970 in UTC. A time without a zone is UTC, as Feast has it.
 
     :param unit: ``us`` or ``ns``
     :param what: what is read, for a message
+    :param to_ends: whether a time that nanoseconds do not tell, before 1677 or after 2262, is the first or last that
+        they do, so that it still is before or after all others
     :raises ConfigurationProblem: it holds what is no time, or a time that the unit cannot tell
     """
     if types.is_dictionary(column.type):
@@ -114,24 +136,44 @@ def instants(column: Any, unit: str, what: str) -> Any:
             return pyarrow.nulls(len(column), pyarrow.int64())
         if not types.is_timestamp(column.type):
             column = _parsed(column)
+        if to_ends and unit == "ns":
+            return _to_ends(column.cast(pyarrow.int64()), UNITS["ns"] // UNITS[column.type.unit])
         # Of nanoseconds finer than the unit there are none: the unit is the finer of both sides'.
         return column.cast(pyarrow.timestamp(unit, column.type.tz)).cast(pyarrow.int64())
     except (ValueError, TypeError, OverflowError) as error:
         raise ConfigurationProblem("%s holds what is no time: %s" % (what, error)) from error
 
 
+def _to_ends(instants: Any, times: int) -> Any:
+    last = pyarrow.scalar((2**63 - 1) // times, pyarrow.int64())
+    first = pyarrow.scalar(-last.as_py(), pyarrow.int64())
+    compute = pyarrow.compute
+    within = compute.max_element_wise(
+        compute.min_element_wise(instants, last, skip_nulls=False), first, skip_nulls=False
+    )
+    return compute.multiply(within, times)
+
+
 def _parsed(column: Any) -> Any:
     import pandas
 
-    if not (types.is_string(column.type) or types.is_large_string(column.type) or types.is_string_view(column.type)):
+    if not _is_text(column.type):
         raise TypeError("it is %s" % column.type)
     values = pandas.to_datetime(column.to_pandas(), utc=True, format="ISO8601")
     return pyarrow.Array.from_pandas(values)
 
 
+def _is_text(kind: Any) -> bool:
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
 def unit_of(*kinds: Any) -> str:
-    """Give the unit in which times of all these types can be told: microseconds, where none is finer."""
-    return "ns" if any(types.is_timestamp(kind) and kind.unit == "ns" for kind in map(plain, kinds)) else "us"
+    """Give the unit in which times of all these types can be told: microseconds, where none is finer; texts may be."""
+
+    def is_finer(kind: Any) -> bool:
+        return _is_text(kind) or bool(types.is_timestamp(kind) and kind.unit == "ns")
+
+    return "ns" if any(map(is_finer, map(plain, kinds))) else "us"
 
 
 def moment(instant: int, unit: str) -> str:

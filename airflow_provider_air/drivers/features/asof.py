@@ -128,7 +128,7 @@ class JoinedView:
 
         def carried(batch: Any) -> List[Any]:
             found = [carried_key(batch.column(n), self.compared[n], unit) for n in range(len(raws))]
-            found.append(arrow_types.instants(batch.column(len(raws)), unit, what))
+            found.append(arrow_types.instants(batch.column(len(raws)), unit, what, to_ends=True))
             return found + [arrow_types.carry(batch.column(n)) for n in range(len(raws) + 1, len(columns))]
 
         names = ["k%d" % n for n in range(len(raws))] + ["t"] + (["c"] if plan.created else [])
@@ -251,7 +251,7 @@ def _numbered(rows: Side, own: List[str], time: str, unit: str, views: List[Join
         first = 0
         for batch in rows.read([*own, time]):
             arrays = [carried_key(batch.column(n), hows[n], unit) for n in range(len(own))]
-            arrays.append(arrow_types.instants(batch.column(len(own)), unit, time))
+            arrays.append(arrow_types.instants(batch.column(len(own)), unit, time, to_ends=True))
             arrays.append(pyarrow.array(range(first, first + len(batch)), pyarrow.int64()))
             first += len(batch)
             yield pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
@@ -306,7 +306,8 @@ def _join_sql(rows: Side, own: List[str], views: List[JoinedView], repeated: Lis
         joins.append("ASOF LEFT JOIN view%d %s ON %s" % (number, name, " AND ".join(on)))
         young = ""
         if view.plan.ttl_seconds:
-            young = "%s.t >= r.t - %d" % (name, arrow_types.units_of(view.plan.ttl_seconds, unit))
+            # As a larger integer, since the first of all times has none before it.
+            young = "%s.t >= r.t::HUGEINT - %d" % (name, arrow_types.units_of(view.plan.ttl_seconds, unit))
         values += [_while(young, "%s.f%d" % (name, n)) for n in range(len(view.plan.features))]
         if conflicts:
             flags += [

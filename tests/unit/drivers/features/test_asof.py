@@ -127,12 +127,35 @@ def test_a_nanosecond_counts() -> None:
     assert found(rows, source) == [None, 1]
 
 
-def test_times_far_away_are_no_trouble() -> None:
-    far = datetime.datetime(9999, 12, 31, tzinfo=UTC)
-    source = pyarrow.table({"k": [1, 1], "t": [datetime.datetime(1, 1, 1, tzinfo=UTC), at(5)], "f": [1, 5]})
-    rows = pyarrow.table({"k": [1, 1], "t": [far, at(4)]})
+@pytest.mark.parametrize("kind", [pyarrow.timestamp("us", "UTC"), pyarrow.timestamp("ns"), pyarrow.date32()], ids=str)
+def test_a_nanosecond_of_a_text_counts(kind: Any) -> None:
+    texts = ["2026-01-02T00:00:00.000000001Z", "2026-01-01T23:59:59.999999999Z", "2026-01-02"]
+    some = pyarrow.table({"k": [1, 1], "t": times(kind, [1, 2]), "f": [1, 2]})
+    text = pyarrow.table({"k": [1, 1], "t": texts[:2], "f": [1, 2]})
 
-    assert found(rows, source) == [5, 1]
+    assert found(pyarrow.table({"k": [1] * 3, "t": texts}), some) == [2, 1, 2]
+    assert found(pyarrow.table({"k": [1] * 3, "t": texts}), some, ttl_seconds=DAY) == [2, 1, 2]
+    assert found(pyarrow.table({"k": [1] * 3, "t": texts}), some, ttl_seconds=DAY - 1e-6) == [2, None, 2]
+    assert found(pyarrow.table({"k": [1, 1], "t": times(kind, [1, 2])}), text) == [None, 2]
+
+
+FIRST, LAST = datetime.datetime(1, 1, 1, tzinfo=UTC), datetime.datetime(9999, 12, 31, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("near", [pyarrow.timestamp("us", "UTC"), pyarrow.timestamp("ns", "UTC"), pyarrow.string()])
+@pytest.mark.parametrize("unit", ["s", "ms", "us"])
+def test_times_far_away_are_no_trouble(near: Any, unit: str) -> None:
+    def far(*moments: datetime.datetime) -> pyarrow.Array:
+        return pyarrow.array(moments, pyarrow.timestamp("us", "UTC")).cast(pyarrow.timestamp(unit, "UTC"))
+
+    source = pyarrow.table({"k": [1] * 3, "t": far(FIRST, at(5), LAST), "f": [1, 5, 9]})
+    rows = pyarrow.table({"k": [1] * 2, "t": times(near, [4, 6])})
+    assert found(rows, source) == [1, 5]
+    assert found(rows, source, ttl_seconds=DAY) == [None, 5]
+    source = pyarrow.table({"k": [1] * 2, "t": times(near, [4, 6]), "f": [4, 6]})
+    rows = pyarrow.table({"k": [1] * 3, "t": far(LAST, at(5), FIRST)})
+    assert found(rows, source) == [6, 4, None]
+    assert found(rows, source, ttl_seconds=DAY) == [None, 4, None]
 
 
 def test_a_row_or_a_value_without_a_time_has_none() -> None:
@@ -296,6 +319,11 @@ TYPES: list[tuple[Any, list[Any]]] = [
     (STRUCT, [{"x": at(1), "y": [numpy.float16(1)]}, None]),
     (pyarrow.list_(STRUCT), [[{"x": None, "y": []}], None]),
     (pyarrow.map_(pyarrow.string(), pyarrow.int64()), [[("a", 1)], None]),
+    (pyarrow.list_(pyarrow.null()), [[], None]),
+    (pyarrow.large_list(pyarrow.null()), [[None, None], None]),
+    (pyarrow.struct([("x", pyarrow.null()), ("y", pyarrow.list_(pyarrow.null()))]), [{"x": None, "y": [None]}, None]),
+    (pyarrow.list_(pyarrow.struct([("x", pyarrow.null())])), [[{"x": None}, None], None]),
+    (pyarrow.map_(pyarrow.string(), pyarrow.null()), [[("a", None)], None]),
     (pyarrow.uuid(), [uuid.UUID(int=1).bytes, None]),
 ]
 
@@ -308,6 +336,7 @@ def test_a_feature_comes_with_the_type_that_it_has_in_its_source(kind: Any, valu
 
     joined = join(rows, (view(), source)).column("f")
 
+    joined.validate(full=True)
     assert joined.type == kind
     assert joined.to_pylist() == [None, column[0].as_py(), None]
 
