@@ -23,9 +23,12 @@ BACK_LIMIT_BYTES = 256
 
 # Of the states of a bar between two others, the last one is enough: the rest are passed over at once.
 _STATE = rb"[^\r\n\x08\x1b]+\r+"
-_MOVE = re.compile(rb"\n|\r+(?:" + _STATE + rb"(?=" + _STATE + rb"))*|\x08+|\x1b\[(?P<count>\d{0,4})(?P<way>[ABDEFG])")
-_LONGEST_MOVE = 8
-_NO_PLAIN_LINE = re.compile(rb"[\r\x08]|\x1b\[\d{0,4}[ABDEFG]")
+# By ANSI's letters. Of a row and a column (H, f) the column counts: which rows a terminal had a log does not say. And a
+# place that is kept (s, 7), and gone back to (u, 8).
+_JUMP = rb"\x1b\[(?P<count>\d{0,4})(?:;(?P<column>\d{0,4}))?(?P<way>[ABDEFGHf])|\x1b(?P<place>\[[su]|[78])"
+_MOVE = re.compile(rb"\n|\r+(?:" + _STATE + rb"(?=" + _STATE + rb"))*|\x08+|" + _JUMP)
+_LONGEST_MOVE = 12
+_NO_PLAIN_LINE = re.compile(rb"[\r\x08]|" + _JUMP)
 # What draws nothing and erases nothing: colours, modes, titles, links; also one that is not complete yet.
 _IDLE = re.compile(
     rb"\x1b\[[0-?]*[ -/]*[@-IL-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-OQ-Z^-~]"
@@ -73,6 +76,7 @@ class LogLines:
         self._rows = [_Row(offset)]
         self._at = 0
         self._keep = b""  # what of the current row stands before the cursor
+        self._place: tuple[_Row, _Row] | None = None  # the row, and what stood before the cursor, where that was kept
         self._left_out: int | None = None  # how much of a line that is too long
         self._is_bar = False
         self._since: float | None = None  # when the bar was last shown, or first seen
@@ -81,6 +85,7 @@ class LogLines:
     def offset(self) -> int:
         """Where another one has to begin to show what this one has not."""
         starts = [row.start for index, row in enumerate(self._rows) if row.is_new and index != self._at]
+        starts += [self._place[1].start] if self._place and self._place[1].is_new else []
         return min([self._current_offset(), *starts])
 
     def _current_offset(self) -> int:
@@ -189,16 +194,31 @@ class LogLines:
         if what == b"\n":
             self._feed_line(end, found)
             return
+        if move["place"] in (b"[s", b"7"):
+            row = self._rows[self._at]
+            self._place = row, _Row(row.start, self._keep, is_new=row.is_new and bool(self._keep))
+            return
         count = int(move["count"] or 1) if way else len(move[0])
         self._left_out = None
-        if what == b"\x08" or way == b"D":
+        if move["place"]:
+            self._go_back()
+        elif what == b"\x08" or way == b"D":
             self._keep = _without_last(self._keep, count)
-        elif what == b"\r" or (way == b"G" and count <= 1):
-            self._keep = b""
-        elif way != b"G":
+        elif what == b"\r" or way in (b"G", b"H", b"f"):
+            column = 1 if what == b"\r" else count if way == b"G" else int(move["column"] or 1)
+            self._keep = self._keep if column > 1 else b""
+        else:
             self._keep = b""
             self._go(-count if way in (b"A", b"F") else count)
         self._is_bar = True
+
+    def _go_back(self) -> None:
+        """Go to the place that was kept, or to the first column, where its row has become a line."""
+        self._keep = b""
+        if self._place is not None:
+            row, kept = self._place
+            self._at = next(index for index, each in enumerate(self._rows) if each is row)
+            self._keep, row.start = kept.text, kept.start if kept.is_new else row.start
 
     def _go(self, rows: int) -> None:
         """Go up, also to rows that were shown as lines already, or down, but not below the last one."""
@@ -224,7 +244,7 @@ class LogLines:
             self._left_out = None
 
     def _begin(self, start: int) -> None:
-        self._rows, self._at, self._keep = [_Row(start)], 0, b""
+        self._rows, self._at, self._keep, self._place = [_Row(start)], 0, b"", None
         self._is_bar, self._since = False, None
 
     def _changed(self, rows: list[_Row]) -> list[str]:
@@ -236,6 +256,8 @@ class LogLines:
                 found.append(text)
                 row.shown = text
             row.is_new = False
+            if self._place and self._place[0] is row:
+                self._place[1].is_new = False
         return found
 
 

@@ -116,6 +116,18 @@ BARS = Kind(
         "a message into the middle of a bar": Written(b"\r50%\r   \rnote\n\r100%\n", ["note", "100%"]),
         "wiped out by a sequence": Written(b"50%\r\x1b[Kdone\n", ["done"]),
         "to the first column by a sequence": Written(b"50%\x1b[1G100%\n", ["100%"]),
+        "by a place that is kept": Written(b"\x1b[s10%\x1b[u50%\x1b[u100%\ndone\n", ["100%", "done"]),
+        "by a place that is kept, as of DEC": Written(b"\x1b710%\x1b850%\x1b8100%\n", ["100%"]),
+        "by a place behind a text": Written(b"step: \x1b[s10%\x1b[u100%\n", ["step: 100%"]),
+        "by a place in a line above": Written(b"\x1b[s10%\nnote\n\x1b[u100%\n", ["10%", "note", "100%"]),
+        "by a place that nobody has kept": Written(b"10%\x1b[u100%\n", ["100%"]),
+        "by clearing the screen": Written(b"\x1b[2J\x1b[H10%\x1b[2J\x1b[H50%\x1b[2J\x1b[H100%\n", ["100%"]),
+        "by going to the first row and column": Written(b"10%\x1b[1;1H50%\x1b[1;1f100%\n", ["100%"]),
+        "as apt does, in the terminal's last row": Written(
+            b"Unpacking a ... \x1b7\x1b[24;0f\x1b[42mProgress: [10%]\x1b[49m\x1b8done\n"
+            b"\x1b7\x1b[24;0f\x1b[42mProgress: [90%]\x1b[49m\x1b8Setting up a\n",
+            ["Unpacking a ... done", "Setting up a"],
+        ),
     },
 )
 BACKSPACES = Kind(
