@@ -33,7 +33,9 @@ def name_of(original: str) -> str:
         return original
     readable = re.sub(r"[^/\w.\- :]+", "_", original.replace("@", "_at_"))
     steps = [step for step in readable.split("/") if step.strip(".")]
-    short = "/".join(steps)[: MAPPED_CHARACTERS - DIGEST_CHARACTERS - 1] or "x"
+    # Two points would begin a path that leads up.
+    whole = re.sub(r"^\.{2,}", "", "/".join(steps))
+    short = whole[: MAPPED_CHARACTERS - DIGEST_CHARACTERS - 1] or "x"
     return f"{short}-{digest(spelled(original), length=DIGEST_CHARACTERS)}"
 
 
