@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from airflow_provider_air.errors import ConfigurationError
 from airflow_provider_air.workloads import uv_lock, uv_sources
@@ -32,11 +36,12 @@ _PLACES = re.compile(
     r"(?:-f|--find-links|-i|--index-url|--extra-index-url)(?:\s*=\s*|\s+|(?<=-[fi]))(\S+)"
     r"|(?:(?:-e|--editable)[\s=]+)?(?:[\w.-]+\s*(?:\[[^\]]*\]\s*)?@\s*)?((?:\w+\+)?file:\S+)"
     r"|(?:(?:-e|--editable)[\s=]+)?[\w.-]+\s*(?:\[[^\]]*\]\s*)?@\s*(\S+)"
+    r"|(?:-e|--editable)(?:\s*=\s*|\s+|(?<=-e))((?!\w+\+)\S+)"
 )
 _FILE = re.compile(r"(?:\w+\+)?file:(//)?(?=/)")
-_LOCAL = re.compile(
-    r"(?:(?:-e|--editable)[\s=]+)?(\.{1,2}(?:/.*)?$|\.{1,2}\[|[^\s@:]+/|[^\s@:/]+\.(?:whl|zip|tar\.gz)$)"
-)
+# pip's own: what is an archive by its name; before extras, a marker or options.
+_ARCHIVE = r"\.(?:whl|zip|tar|tgz|tbz|txz|tlz|tar\.(?:gz|bz2|xz|lz|lzma))(?=\[|\s*;|\s+-|\s*$)"
+_LOCAL = re.compile(r"\.{1,2}(?:/.*)?$|\.{1,2}\[|[^\s@:;]+/|[^\s@:;/]+" + _ARCHIVE)
 
 
 def packages_of(path: Path, field: str) -> list[str]:
@@ -76,12 +81,13 @@ def expanded(lines: Sequence[str], field: str, locate: Callable[[str], Path], wh
     packages: list[str] = []
     for line in lines:
         option, name = _include(line.strip())
-        if option is None or _is_elsewhere(name) or name.startswith("/"):
+        is_there = _is_elsewhere(name) or (where is None and name.startswith(("/", "file:")))
+        if option is None or is_there:
             _refuse_local(line.strip(), field, where)
             packages.append(line)
             continue
         _refuse_constraints(option, name, field)
-        packages += packages_of(locate(name), field)
+        packages += packages_of(locate(_path(name)), field)
     return packages
 
 
@@ -127,7 +133,7 @@ def _lines(path: Path, field: str, above: tuple[Path, ...]) -> Iterator[str]:
         option, name = _include(line)
         if option is not None and not _is_elsewhere(name):
             _refuse_constraints(option, name, field)
-            yield from _lines(Path(path.parent, name), field, (*above, path))
+            yield from _lines(Path(path.parent, _path(name)), field, (*above, path))
         elif line:
             _refuse_local(line, field, str(path))
             yield line
@@ -135,12 +141,23 @@ def _lines(path: Path, field: str, above: tuple[Path, ...]) -> Iterator[str]:
 
 def _include(line: str) -> tuple[str | None, str]:
     found = _INCLUDE.fullmatch(line)
-    return (None, "") if found is None else (found[1], found[2])
+    if found is None:
+        return None, ""
+    words = [found[2]]
+    if re.search(r"[\"'\\]", found[2]):
+        with contextlib.suppress(ValueError):  # quotes that do not end
+            words = shlex.split(found[2])
+    return found[1], words[0] if len(words) == 1 else found[2]
+
+
+def _path(name: str) -> str:
+    """Give the path that a name is, which may be a URL of this host."""
+    return url2pathname(urlsplit(name).path) if name.startswith("file:") else name
 
 
 def _is_elsewhere(name: str) -> bool:
     """Tell whether the cluster's own installer reads it: by a URL, or by a variable that is known there alone."""
-    return "://" in name or "${" in name
+    return ("://" in name and not name.startswith("file:")) or "${" in name
 
 
 def _refuse_constraints(option: str, name: str, field: str) -> None:

@@ -190,6 +190,25 @@ KINDS = [
                 "r/a.txt",
                 ["d", "b", "a"],
             ),
+            "includes in quotes": reads(
+                {
+                    "r.txt": "-r \"sub dir/a.txt\"\n--requirement='sub dir/b.txt'\n-r sub\\ dir/c.txt # why",
+                    "sub dir/a.txt": "a\n-r d.txt",
+                    "sub dir/b.txt": "b",
+                    "sub dir/c.txt": "c",
+                    "sub dir/d.txt": "d",
+                },
+                "pip",
+                "r.txt",
+                ["a", "d", "b", "c"],
+            ),
+            "a list that includes in quotes": reads({"a b.txt": "a"}, "uv", ["-r 'a b.txt'"], ["a"]),
+            "an include by URL": refuses(
+                {"r.txt": "-r file:///here/my%20r.txt"}, "cannot be read", "/here/my r.txt", **names(pip="r.txt")
+            ),
+            "constraints by URL": refuses(
+                {"r.txt": "-c file:///here/c.txt"}, "constraints file:///here/c.txt", "Pin", **names(pip="r.txt")
+            ),
             "hashes": reads({"r.txt": HASHED}, "pip", "r.txt", [HASHED.replace("\\\n", "").strip()]),
             "options and addresses": reads(
                 {
@@ -233,6 +252,19 @@ KINDS = [
                     "-f wheels/",
                     "-f /here/wheels",
                     "--index-url ./simple",
+                    "-e /here/a",
+                    "-e a",
+                    "-ea",
+                    "--editable a",
+                    "--editable=a[x]",
+                    "a.whl",
+                    "a.whl ; python_version > '3'",
+                    "a.whl;python_version > '3'",
+                    "a.whl[x]",
+                    "a-1.0.tgz",
+                    "a-1.0.tar.bz2",
+                    "a-1.0.tar.xz",
+                    "a-1.0.zip --hash=sha256:ab",
                 )
             },
             "what the image has": reads(
@@ -241,6 +273,22 @@ KINDS = [
                 ["a @ file:///image/a.whl", "-f /image/wheels", "--find-links https://h/w", "b @ git+https://h/b@v1"],
                 ["a @ file:///image/a.whl", "-f /image/wheels", "--find-links https://h/w", "b @ git+https://h/b@v1"],
             ),
+            **{
+                f"not local: {line}": reads({}, "pip", [line], [line])
+                for line in (
+                    "-e /image/a",
+                    "-r file:///image/r.txt",
+                    "-e git+ssh://git@h/o/r.git",
+                    "-e git+git@h:o/r.git",
+                    "-e https://h/a.tgz",
+                    "-e ${HOME}/a",
+                    "https://h/a.whl ; python_version > '3'",
+                    "a.tar-tools==1",
+                    "zope.interface>=5",
+                    "tar",
+                    "--no-binary a.zip-tools",
+                )
+            },
             "a wheel of the worker": refuses({}, "'w/m.whl'", "'py_modules'", **names(uv=["w/m.whl"])),
             "two installers": refuses({}, "pip and uv", **names(pip=["a"], uv=["b"])),
         },
