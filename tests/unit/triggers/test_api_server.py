@@ -146,7 +146,8 @@ async def test_what_was_never_seen_may_be_out_of_reach_and_is_waited_for_once(
     began = loop.time()
     await asyncio.gather(*(fire(Knowing()) for _ in range(20)))
 
-    assert loop.time() - began < 3.0
+    # One after the other they would take a minute.
+    assert loop.time() - began < 30.0
 
 
 async def test_nothing_is_held_for_ever(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,7 +111,7 @@ def test_what_the_operator_refused_keeps_nobody_from_the_mended_spec(kube: KubeA
 
 
 def test_what_nobody_has_looked_at_yet_is_adopted(kube: KubeApi) -> None:
-    shapes.hold(kube, made(SPEC, creationTimestamp=shapes.at(898)), REFUSED)
+    shapes.hold(kube, made(SPEC, creationTimestamp=shapes.at(960)), REFUSED)
 
     assert ensured(kube).uid == shapes.UID
     with pytest.raises(ConfigurationError, match="another spec"):
