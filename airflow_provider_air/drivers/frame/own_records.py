@@ -8,11 +8,12 @@ import os
 import re
 import sys
 import threading
-from typing import Any, NoReturn, Optional, Tuple
+from typing import Any, Optional, Tuple
 
 from ..wire.names import RECORDS_DIR, SUBMISSION_ID, records_name
 from ..wire.records import RecordWriter
 from .ends import end_of, is_skip
+from .leaving import leave
 
 _writer: Optional[RecordWriter] = None
 _opening = threading.Lock()
@@ -89,18 +90,7 @@ def _note(event: str, arguments: Tuple[Any, ...]) -> None:
     with contextlib.suppress(Exception):
         if is_skip(_failed) and opened() is not None:
             print("skipped: %s" % end_of(_failed)["message"], file=sys.stderr, flush=True)
-            _leave_well()
-
-
-def _leave_well() -> NoReturn:
-    """End as Python does, threads first, but for the exit code: it would be that of an error."""
-    try:
-        threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-    finally:
-        os._exit(0)
+            leave(0)  # Python's own way would give the code of an error
 
 
 def _end() -> None:

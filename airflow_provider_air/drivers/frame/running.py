@@ -7,9 +7,7 @@ environment (:mod:`air_drivers.wire.names`) and by a payload folder that travels
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import ctypes
 import importlib
 import json
 import os
@@ -17,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from typing import Any, Callable, Dict, Iterator, List, NoReturn, Optional, Protocol
+from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol
 
 from ..wire.names import (
     EXIT_CONFIGURATION,
@@ -32,6 +30,7 @@ from ..wire.problems import ConfigurationProblem, Unavailable
 from ..wire.records import RecordWriter
 from . import interpreter, own_records
 from .ends import end_of
+from .leaving import leave
 
 # How long threads that the work has left may take before the log says that the job waits for them.
 THREADS_SECONDS = 5.0
@@ -185,27 +184,7 @@ def running(*openers: Opener) -> Iterator[Run]:
         _tell_of_threads()
     if not is_finished:
         os._exit(code)  # else the tracker would go on at Python's exit
-    _leave(code)
-
-
-def _leave(code: int) -> NoReturn:
-    """
-    End the process as Python does, its threads first, but do not take the interpreter apart.
-
-    Threads of native libraries (Ray's, Arrow's) may still run then, and crash now and then: a job whose work is done
-    would be FAILED to Ray.
-    """
-    for end in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]
-        try:
-            end()
-        except BaseException:
-            traceback.print_exc()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    with contextlib.suppress(Exception):
-        ctypes.CDLL(None).fflush(None)  # what C libraries have printed
-    os._exit(code & 0xFF)
+    leave(code)
 
 
 def _end_by(run: Run, error: BaseException) -> int:
