@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from airflow_provider_air.downsampling import m4
 from airflow_provider_air.pages.lenient import number
-from airflow_provider_air.pages.thinning import m4
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 # For terminals that know no more than ASCII.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from airflow_provider_air.downsampling import m4
 from airflow_provider_air.pages.lenient import count, epoch, items, mapping, name, number, objects, rounded, text
 from airflow_provider_air.pages.summary import last_of
-from airflow_provider_air.pages.thinning import curve, is_point, m4
+from airflow_provider_air.pages.thinning import curve, is_point
 from airflow_provider_air.pages.trials import trials_section
 
 MOST_POINTS = 600

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
-from airflow_provider_air.downsampling import POINTS_PER_COLUMN, m4
+from airflow_provider_air.downsampling import m4
 from airflow_provider_air.pages.lenient import items, number, rounded
-
-__all__ = ["POINTS_PER_COLUMN", "curve", "is_point", "m4"]
 
 
 def curve(points: Any, most: int) -> dict[str, list[Any]]:

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from airflow_provider_air.downsampling import POINTS_PER_COLUMN
 from airflow_provider_air.pages.lenient import count, items, mapping, name, number, objects, plain, rounded, text
-from airflow_provider_air.pages.thinning import POINTS_PER_COLUMN, curve
+from airflow_provider_air.pages.thinning import curve
 
 MOST_ROWS = 1000
 MOST_CELLS = 24_000

@@ -140,10 +140,11 @@ def _of_objects(values: List[Any], name: str, wanted: Any) -> Any:
     try:
         return pyarrow.array(values)
     except (pyarrow.ArrowException, TypeError, ValueError, OverflowError) as error:
+        # Where NaN is a null among texts, as in columns of pandas; where numpy's objects are in lists.
+        forms = (values, [_nested(value) for value in values])
         for kind in (None, wanted) if wanted is not None else (None,):
-            # Where NaN is a null among texts, as in columns of pandas; where numpy's objects are in lists.
-            for built in (values, [_nested(value) for value in values]):
-                found = _built(built, kind)
+            for form in forms:
+                found = _built(form, kind)
                 if found is not None:
                     return found
         kinds = sorted({type(value).__name__ for value in values if value is not None})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Sequence
+from typing import Any, Dict
 
-from ..wire.failures import MAX_ERROR_CHARACTERS, error_of, said_by
+from ..wire.failures import MAX_ERROR_CHARACTERS, error_of, is_a, members_of, said_by
 from ..wire.problems import Skipped
 from ..wire.texts import shortened, spelled
 
@@ -30,10 +30,10 @@ def is_skip(error: BaseException) -> bool:
 
     Also a group of nothing else, as ``asyncio.TaskGroup`` makes of one.
     """
-    members = _members(error)
+    members = members_of(error)
     if members:
         return all(map(is_skip, members))
-    return isinstance(error, Skipped) or _is_called(error, AirflowSkipException.__name__)
+    return isinstance(error, Skipped) or is_a(error, AirflowSkipException.__name__)
 
 
 def end_of(error: BaseException) -> Dict[str, Any]:
@@ -42,19 +42,10 @@ def end_of(error: BaseException) -> Dict[str, Any]:
     cause = getattr(error, "cause", None)
     cause = cause if isinstance(cause, BaseException) else error
     if is_skip(error):
-        while _members(cause):
-            cause = _members(cause)[0]
+        while members_of(cause):
+            cause = members_of(cause)[0]
         return {"status": "skipped", "message": spelled(shortened(said_by(cause), MAX_ERROR_CHARACTERS))}
     end: Dict[str, Any] = {"status": "failed", "error": error_of(error)}
-    if _is_called(error, AirflowFailException.__name__):
+    if is_a(error, AirflowFailException.__name__):
         end["no_retry"] = True
     return end
-
-
-def _members(error: BaseException) -> Sequence[BaseException]:
-    members = getattr(error, "exceptions", None)
-    return members if _is_called(error, "BaseExceptionGroup") and isinstance(members, (tuple, list)) else ()
-
-
-def _is_called(error: BaseException, name: str) -> bool:
-    return any(kind.__name__ == name for kind in type(error).__mro__)

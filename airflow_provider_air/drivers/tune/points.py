@@ -29,13 +29,14 @@ def check_space(searcher: Any, space: Mapping[str, Any], name: str) -> None:
 
     :raises ConfigurationProblem: the message names the place in the space
     """
-    for path, domain in _drawn(space):
+    drawn = dict(_drawn(space))
+    for path, domain in drawn.items():
         if any(_is_domain(value) for value in _within(getattr(domain, "categories", ()))):
             raise ConfigurationProblem(
                 "param_space.%s: the searcher %r cannot draw samplers in a list or a choice" % (_name(path, "."), name)
             )
     convert = getattr(searcher, "convert_search_space", None)
-    if convert is None or not dict(_drawn(space)):
+    if convert is None or not drawn:
         return
     try:
         convert(space)

@@ -12,7 +12,7 @@ import contextlib
 import re
 import time
 import traceback
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .problems import ConfigurationProblem, WorkFailed
 from .texts import shortened, spelled, unstyled
@@ -135,7 +135,7 @@ def _raised_of(error: BaseException, depth: int = 0) -> Raised:
 
 def _says_less(error: BaseException) -> bool:
     """Whether the traceback that it brings tells more than it does itself."""
-    if _is_a(error, "RayActorError"):
+    if is_a(error, "RayActorError"):
         return "creation task" in str(error)
     return type(error).__name__ in ("RayError", "RayTaskError", "UnserializableException", "UserCodeException")
 
@@ -143,7 +143,7 @@ def _says_less(error: BaseException) -> bool:
 def _traceback_of(layers: List[BaseException]) -> str:
     """Give the text of the innermost traceback; what Ray raises where a task failed has it as its own text."""
     texts = [getattr(layer, name, None) for layer in layers for name in _TRACEBACKS]
-    texts += [str(layer) for layer in layers if _is_a(layer, "RayTaskError") or _is_a(layer, "RayActorError")]
+    texts += [str(layer) for layer in layers if is_a(layer, "RayTaskError") or is_a(layer, "RayActorError")]
     return next((text for text in reversed(texts) if isinstance(text, str)), "")
 
 
@@ -206,9 +206,7 @@ def _place_of(error: BaseException) -> str:
 
 
 def _members(error: BaseException, depth: int) -> Iterator[str]:
-    members = getattr(error, "exceptions", None) if _is_a(error, "BaseExceptionGroup") else None
-    if not isinstance(members, (tuple, list)) or depth > MOST_DEPTH:
-        return
+    members = members_of(error) if depth <= MOST_DEPTH else ()
     for member in members[:MOST_MEMBERS]:
         yield "- " + _short(str(raised_of(member, depth + 1))).replace("\n", "\n  ")
     if len(members) > MOST_MEMBERS:
@@ -293,7 +291,7 @@ def _workers(ranks: List[int]) -> str:
 
 def _place(error: BaseException) -> int:
     inner = list(_wrapped(error))
-    if any(_is_a(each, name) for each in inner for name in _DEATHS):
+    if any(is_a(each, name) for each in inner for name in _DEATHS):
         return 1
     raised = raised_of(error)
     if _LOST_LINE.fullmatch(raised.type):
@@ -308,7 +306,14 @@ def _raised_at(error: BaseException) -> float:
     return min((at for at, _ in filter(None, noted)), default=float("inf"))
 
 
-def _is_a(error: BaseException, name: str) -> bool:
+def members_of(error: BaseException) -> Sequence[BaseException]:
+    """Give what a group of exceptions holds; nothing where it is none. Of a backport's class, too."""
+    members = getattr(error, "exceptions", None) if is_a(error, "BaseExceptionGroup") else None
+    return members if isinstance(members, (tuple, list)) else ()
+
+
+def is_a(error: BaseException, name: str) -> bool:
+    """Tell whether an exception is of a class of this name, wherever that lives."""
     return any(kind.__name__ == name for kind in type(error).__mro__)
 
 
@@ -325,14 +330,14 @@ def _wrapped(error: BaseException) -> Iterator[BaseException]:
 def _inside(error: BaseException) -> Optional[BaseException]:
     # By names, not by types: Ray is not imported here, and its places for them have changed.
     inner: Any = None
-    if _is_a(error, "RayTaskError"):
+    if is_a(error, "RayTaskError"):
         inner = getattr(error, "cause", None)
-    elif _is_a(error, "UserExceptionWithTraceback"):
+    elif is_a(error, "UserExceptionWithTraceback"):
         inner = getattr(error, "_base_exc", None)
-    elif _is_a(error, "WorkerHealthCheckFailedError"):
+    elif is_a(error, "WorkerHealthCheckFailedError"):
         inner = getattr(error, "health_check_failure", None)
-    elif _is_a(error, "ControllerError"):
+    elif is_a(error, "ControllerError"):
         inner = getattr(error, "controller_failure", None)
-    elif _is_a(error, "UserCodeException"):
+    elif is_a(error, "UserCodeException"):
         inner = error.__cause__
     return inner if isinstance(inner, BaseException) else None

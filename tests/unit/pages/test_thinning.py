@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from airflow_provider_air.pages.thinning import POINTS_PER_COLUMN, curve, m4
+from airflow_provider_air.downsampling import POINTS_PER_COLUMN, m4
+from airflow_provider_air.pages.thinning import curve
 
 
 def numbers(count: int, seed: int, gaps: float = 0.0) -> list[float | None]:

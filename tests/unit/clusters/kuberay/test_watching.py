@@ -50,6 +50,15 @@ def _state(sight: Sight) -> str | None:
     return None if sight.resource is None else sight.resource["status"]["state"]
 
 
+async def see_it_change_and_go(kube: KubeApi) -> None:
+    async with aclosing(follow(GivenAccess([kube.server()]))) as sights:
+        await until(sights, "a")
+        kube.put("rayclusters", "c1", status={"state": "b"})
+        await until(sights, "b")
+        kube.remove("rayclusters", "c1")
+        await until(sights, None)
+
+
 def watches(kube: KubeApi) -> int:
     return kube.count("GET", "watch=true")
 
@@ -258,12 +267,7 @@ async def test_where_watching_is_not_allowed_it_is_listed_with_one_warning(
     cannot = 'User "u" cannot watch resource "rayclusters" in API group "ray.io" in the namespace "ns"'
     kube.fail(Fault("GET", "rayclusters", 403, status(403, "Forbidden", cannot), times=999, is_watch=True))
     kube.put("rayclusters", "c1", status={"state": "a"})
-    async with aclosing(follow(GivenAccess([kube.server()]))) as sights:
-        await until(sights, "a")
-        kube.put("rayclusters", "c1", status={"state": "b"})
-        await until(sights, "b")
-        kube.remove("rayclusters", "c1")
-        await until(sights, None)
+    await see_it_change_and_go(kube)
 
     assert [record.levelname for record in caplog.records if "may not watch" in record.message] == ["WARNING"]
 
@@ -302,12 +306,7 @@ async def test_nonsense_in_a_watch_is_told_and_does_not_end_it(kube: KubeApi) ->
 async def test_where_no_watch_works_lists_tell_what_has_changed(kube: KubeApi, code: int, body: Any) -> None:
     kube.put("rayclusters", "c1", status={"state": "a"})
     kube.fail(Fault("GET", "rayclusters", code, body, times=999, is_watch=True))
-    async with aclosing(follow(GivenAccess([kube.server()]))) as sights:
-        await until(sights, "a")
-        kube.put("rayclusters", "c1", status={"state": "b"})
-        await until(sights, "b")
-        kube.remove("rayclusters", "c1")
-        await until(sights, None)
+    await see_it_change_and_go(kube)
 
 
 async def test_the_last_one_that_goes_is_missed_where_a_watch_is_mute(
