@@ -79,7 +79,7 @@ bench: env java ## benchmarks, one JSON line each
 	@$(RUN) python -m tests.benchmarks
 
 # Quick first: a broken unit should not wait for a real Airflow. These mostly wait, so some run at once.
-QUICK = -n 4 --dist worksteal tests/simulation tests/unit tests/architecture
+QUICK = -n 6 --dist worksteal tests/simulation tests/unit tests/architecture
 # These mostly wait for servers of their own, which the tests of one file share.
 CONTRACT = -n 3 --dist loadfile tests/contract
 # Each of these has the machine to itself.

@@ -83,13 +83,21 @@ async def interrupt(task: asyncio.Task[Any]) -> None:
     await asyncio.wait([task])
 
 
+END = {"kind": "end", "status": "succeeded"}
+
+
+def write_records(head: FakeRayDashboard, *records: dict[str, Any], first: int = 0) -> None:
+    """Add records to those of the job "job", of which the first has this number."""
+    for number, record in enumerate(records, first):
+        head.append_file(records_name("job"), json.dumps({"v": 1, "seq": number, "t": 0.0, **record}) + "\n")
+
+
 # Events
 
 
 async def test_what_is_shown_is_text_that_a_log_takes(head: FakeRayDashboard) -> None:
     head.add_job("job", "SUCCEEDED")
-    record = {"v": 1, "seq": 0, "t": 0.0, "kind": "progress", "message": "read file-\udc80"}
-    head.append_file(records_name("job"), json.dumps(record) + "\n")
+    write_records(head, {"kind": "progress", "message": "read file-\udc80"}, END)
     lines = Lines()
 
     await event(trigger(lines, has_records=True))
@@ -220,14 +228,13 @@ async def test_a_log_that_cannot_be_read_does_not_fail_the_job(
 
 async def test_records_are_shown_and_kept_as_progress(head: FakeRayDashboard, supervisor: Supervisor) -> None:
     head.add_job("job", "SUCCEEDED")
-    records: list[dict[str, Any]] = [
+    write_records(
+        head,
         {"kind": "progress", "message": "epoch", "done": 3, "total": 10},
         {"kind": "metric", "values": {"rmse": 1.25}, "step": 3},
         {"kind": "progress", "message": "only the text travels", "warning": True},
-        {"kind": "end", "status": "succeeded"},
-    ]
-    for number, record in enumerate(records):
-        head.append_file(records_name("job"), json.dumps({"v": 1, "seq": number, "t": 0.0, **record}) + "\n")
+        END,
+    )
     lines = Lines()
 
     await event(trigger(lines, has_records=True))
@@ -302,9 +309,7 @@ async def test_a_graceful_restart_shows_each_line_and_record_once(
     head: FakeRayDashboard, supervisor: Supervisor
 ) -> None:
     head.add_job("job", log="one\ntwo\n")
-    head.append_file(
-        records_name("job"), json.dumps({"v": 1, "seq": 0, "t": 0.0, "kind": "progress", "message": "half"}) + "\n"
-    )
+    write_records(head, {"kind": "progress", "message": "half"})
     lines = Lines()
     first = trigger(lines, has_records=True)
     watch = asyncio.create_task(event(first))
@@ -314,9 +319,7 @@ async def test_a_graceful_restart_shows_each_line_and_record_once(
     assert supervisor.xcoms["progress"]["clean"] is True
 
     head.append_log("job", "three\n")
-    head.append_file(
-        records_name("job"), json.dumps({"v": 1, "seq": 1, "t": 0.0, "kind": "end", "status": "succeeded"}) + "\n"
-    )
+    write_records(head, END, first=1)
     head.set_status("job", "SUCCEEDED")
     await event(trigger(lines, has_records=True))
 
@@ -544,11 +547,11 @@ async def test_values_that_json_does_not_know_do_not_end_the_watch(
     head.add_job("job")
     for number in range(3):
         values = {"loss": float("nan"), "rmse": float("inf"), "step": number}
-        record = {"v": 1, "seq": number, "t": 0.0, "kind": "metric", "values": values, "step": number}
-        head.append_file(records_name("job"), json.dumps(record) + "\n")
+        write_records(head, {"kind": "metric", "values": values, "step": number}, first=number)
     lines = Lines()
     watch = asyncio.create_task(event(trigger(lines, has_records=True)))
     await wait_for(lambda: "air_history" in supervisor.xcoms, "the history")
+    write_records(head, END, first=3)
     head.set_status("job", "SUCCEEDED")
 
     assert (await watch)["outcome"] == "ended"
