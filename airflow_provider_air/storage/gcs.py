@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from airflow_provider_air.contracts.storage import JobAccess, StoredFile
 from airflow_provider_air.drivers.wire import names as driver_names
-from airflow_provider_air.drivers.wire.error_kinds import EXPIRED, OUTAGE, kind_of
 from airflow_provider_air.errors import ConfigurationError, UnavailableError
 from airflow_provider_air.storage.credentials import check_credentials, check_lifetime
 from airflow_provider_air.storage.paths import BucketRoot
@@ -257,4 +256,7 @@ class GcsBucket:
 
 def may_pass(error: Exception) -> bool:
     """Tell whether a retry, which may bring new credentials, may succeed, of what Google's libraries raise."""
+    # DAG files name this storage; what reads errors is for where there is one.
+    from airflow_provider_air.drivers.wire.error_kinds import EXPIRED, OUTAGE, kind_of
+
     return kind_of(error) in (OUTAGE, EXPIRED)

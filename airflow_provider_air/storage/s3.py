@@ -18,7 +18,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from airflow_provider_air.contracts.storage import JobAccess, StoredFile
-from airflow_provider_air.drivers.wire.error_kinds import EXPIRED, OUTAGE, kind_of_aws
 from airflow_provider_air.errors import ConfigurationError, UnavailableError
 from airflow_provider_air.storage.credentials import check_credentials, check_lifetime
 from airflow_provider_air.storage.paths import BucketRoot
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 _ABSENT = ("NoSuchKey", "404", "NotFound")
 _DENIED = ("AccessDenied", "403", "AllAccessDisabled", "AccountProblem")
 _REJECTED = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken")
-# A retry may bring new credentials.
-_PASSING = (OUTAGE, EXPIRED)
 _TAKEN = ("PreconditionFailed", "412")
 # What one request removes at most.
 _REMOVED_AT_ONCE = 1000
@@ -250,7 +247,7 @@ class S3Bucket:
         failed = self._s3.delete_objects(Bucket=self._root.bucket, Delete=objects).get("Errors", [])
         if failed:
             code, message = str(failed[0].get("Code")), str(failed[0].get("Message") or "")
-            raise self._problem(code, message, where, is_passing=kind_of_aws(code) in _PASSING)
+            raise self._problem(code, message, where, is_passing=_is_passing(code))
 
     def _file(self, item: Any) -> StoredFile:
         return StoredFile(self._root.path(item["Key"]), item["Size"], item["LastModified"].timestamp())
@@ -302,7 +299,15 @@ class S3Bucket:
 def may_pass(error: Any) -> bool:
     """Tell whether the same call may succeed later, of what AWS has answered (a botocore ``ClientError``)."""
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
-    return kind_of_aws(_code(error), status) in _PASSING
+    return _is_passing(_code(error), status)
+
+
+def _is_passing(code: str, status: int | None = None) -> bool:
+    # DAG files name this storage; what reads errors is for where there is one.
+    from airflow_provider_air.drivers.wire.error_kinds import EXPIRED, OUTAGE, kind_of_aws
+
+    # A retry may bring new credentials.
+    return kind_of_aws(code, status) in (OUTAGE, EXPIRED)
 
 
 def _code(error: Any) -> str:

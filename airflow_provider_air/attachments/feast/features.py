@@ -19,7 +19,6 @@ from airflow_provider_air.drivers.wire.feature_names import (
     TIMESTAMP_COLUMN,
 )
 from airflow_provider_air.errors import ConfigurationError
-from airflow_provider_air.ray_api.code_files import located
 
 if TYPE_CHECKING:
     from airflow_provider_air.contracts.connections import Connections
@@ -188,6 +187,9 @@ def check_repo(repo: Any, roots: Sequence[Path] = ()) -> str:
         raise ConfigurationError(f"'repo' must be a folder or the URI of an archive, not {repo!r}")
     if "://" in str(repo):
         return str(repo)
+    # DAG files name this class; archives and what they are read with are for who sends one.
+    from airflow_provider_air.ray_api.code_files import located
+
     folder = located(repo, roots)
     if not (folder / CONFIG_FILE).is_file():
         raise ConfigurationError(

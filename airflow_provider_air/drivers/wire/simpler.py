@@ -6,7 +6,6 @@ Libraries are looked up, never imported: where one is not loaded, no value can b
 
 from __future__ import annotations
 
-import argparse
 import array
 import collections
 import collections.abc
@@ -165,7 +164,7 @@ _PYTHON: List[Tuple[Any, Callable[[Any], Any]]] = [
     (pathlib.PurePath, str),
     (collections.UserString, lambda value: value.data),
     (collections.abc.Mapping, lambda value: dict(value.items())),
-    ((types.SimpleNamespace, argparse.Namespace), vars),
+    (types.SimpleNamespace, vars),
     (tuple, tuple),
     ((collections.abc.KeysView, collections.abc.ValuesView, collections.abc.ItemsView), list),
     (frozenset, frozenset),
@@ -182,6 +181,8 @@ def _of_python(value: Any) -> Any:
 
 
 def _of_models(value: Any) -> Any:
+    if is_of(value, "argparse", "Namespace"):
+        return vars(value)
     kind = type(value)
     if hasattr(kind, "model_fields") and callable(getattr(kind, "model_dump", None)):  # pydantic
         return value.model_dump()

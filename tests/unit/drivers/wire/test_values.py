@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import decimal
 import json
 import math
 import random
+import types
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -121,6 +123,11 @@ def test_scalars_of_numpy_and_dataclasses_become_plain() -> None:
         "c": True,
     }
     assert through_json([Point(1, 2.5)]) == [{"x": 1, "y": 2.5}]
+
+
+@pytest.mark.parametrize("kind", [argparse.Namespace, types.SimpleNamespace])
+def test_what_holds_names_becomes_plain(kind: Any) -> None:
+    assert through_json(kind(lr=0.1, layers=(1, 2))) == {"lr": 0.1, "layers": (1, 2)}
 
 
 @pytest.mark.parametrize(
