@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from playwright.sync_api import Error
+
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Frame, Page, Request
 
@@ -60,11 +62,31 @@ class Visit:
         raise AssertionError(f"{wanted!r} is not asked for: {self.requests(part)[-3:]}")
 
     def pass_seconds(self, seconds: int) -> None:
-        """Let the page's clock go on, which was installed before, and each request be answered meanwhile."""
-        for _ in range(seconds):
-            self.page.clock.run_for(1_000)
+        """
+        Let the page's clock go on, which was installed before, and each request be answered meanwhile.
+
+        So long it stands still in between: a slow machine's own seconds would be the page's, too.
+        """
+        self._pause_a_second_on()
+        for second in range(seconds):
+            if second:
+                self.page.clock.run_for(1_000)
             while len(self.answered) < len(self.asked):
                 self.page.wait_for_timeout(10)
+        self.page.clock.resume()
+
+    def _pause_a_second_on(self) -> None:
+        for _ in range(DEADLINE_MS // 1_000):
+            now: float = self.page.evaluate("Date.now()")
+            try:
+                self.page.clock.pause_at(now / 1_000 + 1)
+            except Error as error:
+                # That took a second by itself.
+                if "to the past" not in str(error):
+                    raise
+            else:
+                return
+        raise AssertionError("The page's clock cannot be paused")
 
 
 def visit(context: BrowserContext, url: str, *, before: Any = None) -> Visit:

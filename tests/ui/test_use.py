@@ -281,8 +281,9 @@ def test_the_page_of_a_task_that_is_over_asks_for_a_while_what_came_of_it(open_p
     made = open_page("train", before=before)
     note = made.frame.get_by_text("To end it was asked by ada")
     expect(note).to_contain_text("nobody has answered yet")
+    asked_before = len(made.requests("/api/task/"))
     made.pass_seconds(31)
-    assert 6 <= len(made.requests("/api/task/")) <= 8
+    assert 5 <= len(made.requests("/api/task/")) - asked_before <= 7
     if is_answered:
         asked["answer"] = "the cluster was asked to go"
     else:
