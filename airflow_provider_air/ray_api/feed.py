@@ -2,7 +2,7 @@
 One poll for all jobs of a cluster that anybody in this process waits for, and one list for all who want all jobs.
 
 While few are watched they are asked for by id; when many, by list, since a list returns every job ever.
-The pause adapts so that polling costs at most a small share of the time, however many wait.
+The pause adapts so that polling, and telling those who wait, costs at most a small share of the time, however many do.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ POLL_SECONDS = 0.5
 # Who waits for a trivial job should not wait for a poll: jobs that came lately are asked for more often.
 YOUNG_SECONDS = 10.0
 YOUNG_POLL_SECONDS = 0.08
-# A list that took t seconds is followed by a pause of at least t times this: about 9 % of the time. Asking by
-# id costs a cluster next to nothing however many jobs it had, and a slow answer must not make an end known late.
+# A list that took t seconds, with telling all who wait for it, is followed by a pause of at least t times this: about
+# 9 % of the time. Asking by id costs a cluster next to nothing however many jobs it had, and a slow answer must not
+# make an end known late.
 PAUSE_PER_LIST_SECOND = 10.0
 PAUSE_PER_ASK_SECOND = 1.0
 PAUSE_AT_MOST_SECONDS = 15.0
@@ -186,21 +187,29 @@ class ClusterFeed:
                 self._look_over()
                 started = time.monotonic()
                 looks = await self._poll(watched)
-                self._failed = False
-                failures = backoff_seconds(POLL_SECONDS, 10.0)
-                pause = self._pause_after(time.monotonic() - started, len(watched))
+                self._failed = failed = False
             except AirError as error:
                 looks = dict.fromkeys(watched, Look(error=error))
-                pause = next(failures)
-                self._failed = True
+                self._failed = failed = True
             except Exception as error:  # noqa: BLE001  # a bug here must reach the waiting triggers, not kill the feed silently
                 problem = ProtocolError(f"Polling the cluster failed: {error!r}")
-                looks = dict.fromkeys(watched, Look(error=problem))
+                looks, failed = dict.fromkeys(watched, Look(error=problem)), True
+            await self._tell({key: look for key, look in looks.items() if key in self._watched})
+            if failed:
                 pause = next(failures)
-            self._looks = {key: look for key, look in looks.items() if key in self._watched}
-            self._tick.set_result(None)
-            self._tick = asyncio.get_running_loop().create_future()
+            else:
+                pause = self._pause_after(time.monotonic() - started, len(watched))
+                failures = backoff_seconds(POLL_SECONDS, 10.0)
             await self._pause(pause, bool(watched))
+
+    async def _tell(self, looks: dict[str, Look]) -> None:
+        """Wake those who wait, and let them take in what they can without asking for more."""
+        self._looks = looks
+        self._tick.set_result(None)
+        self._tick = asyncio.get_running_loop().create_future()
+        # One turn of the loop for the shields, one for those behind them.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
     async def _refresh(self) -> None:
         """Open the cluster where that is due."""

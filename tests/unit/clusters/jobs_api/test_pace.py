@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
+import pytest
+
 from airflow_provider_air.clusters.jobs_api.watching import JobWatch
 from airflow_provider_air.contracts.jobs import FollowSettings
 from airflow_provider_air.ray_api import feed as feeds
@@ -26,6 +31,38 @@ async def test_one_slow_list_does_not_hold_up_the_next_but_two_do() -> None:
     pauses = [asked._pause_after(seconds, MANY) for seconds in (0.02, 1.0, 0.8, 60.0, 60.0, 0.02)]
 
     assert pauses == [0.5, 0.5, 8.0, 8.0, feeds.PAUSE_AT_MOST_SECONDS, 0.5]
+
+
+async def test_what_those_who_wait_do_with_a_look_counts_as_much_as_the_list(
+    head: FakeRayDashboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def open_head() -> Transport:
+        return Transport(head.url, token=head.token)
+
+    async def busy(name: str) -> None:
+        async with shared.watching(name):
+            while True:
+                await shared.look(name)
+                time.sleep(0.02)
+
+    took: list[float] = []
+
+    def soon(feed: ClusterFeed, seconds: float, count: int) -> float:
+        took.append(seconds)
+        return 0.01
+
+    monkeypatch.setattr(ClusterFeed, "_pause_after", soon)
+    async with borrow_feed("busy", open_head) as shared:
+        watches = [asyncio.create_task(busy(head.add_job(f"job-{number}"))) for number in range(MANY)]
+        async with asyncio.timeout(60):
+            while len(took) < 4:
+                await asyncio.sleep(0.01)
+        for watch in watches:
+            watch.cancel()
+        await asyncio.gather(*watches, return_exceptions=True)
+
+    # The first polls may be those of who came first.
+    assert took[-1] > MANY * 0.02
 
 
 async def test_a_slow_answer_by_id_pauses_no_longer_than_it_took() -> None:
