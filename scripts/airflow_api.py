@@ -36,7 +36,7 @@ class AirflowApi:
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
-        self._client = httpx.Client(base_url=base_url, timeout=60, trust_env=False)
+        self._client = httpx.Client(base_url=base_url, timeout=300, trust_env=False)
 
     def close(self) -> None:
         """Give the connections back."""

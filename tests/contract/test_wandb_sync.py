@@ -242,7 +242,7 @@ def test_a_refused_key_is_for_the_author_to_fix(take: Any, sync: Sync) -> None:
 
 def test_a_dead_server_is_worth_a_retry(take: Any, sync: Sync, tmp_path: Path) -> None:
     patience = tmp_path / "air_drivers" / "wire" / "outages.py"
-    patience.write_text(patience.read_text().replace("PATIENCE_SECONDS = 60.0", "PATIENCE_SECONDS = 1.0"))
+    patience.write_text(patience.read_text().replace("PATIENCE_SECONDS = 60.0", "PATIENCE_SECONDS = 4.0"))
     offline = take("short")
     done = sync(offline, url="http://127.0.0.1:9")
 

@@ -12,9 +12,10 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+from airflow_api import wait_for
 
 from airflow_provider_air import load_result
-from tests.e2e.ray_lab import TASK_ID, RayLab, Scenario
+from tests.e2e.ray_lab import PATIENCE_SECONDS, TASK_ID, RayLab, Scenario
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
@@ -29,7 +30,7 @@ def worker_killed_between_intent_and_post(lab: RayLab) -> None:
     with lab.case("once_deferred_retried") as case:
         post = case.proxy.on(*SUBMIT, hold=True, drop=True)
         case.start()
-        post.wait_reached(300)
+        post.wait_reached(PATIENCE_SECONDS)
         intended = case.attempts()
         case.kill_worker()
         post.release()
@@ -44,7 +45,7 @@ def worker_killed_between_post_and_reply(lab: RayLab) -> None:
     with lab.case("once_deferred_retried") as case:
         post = case.proxy.on(*SUBMIT, after=case.kill_worker, drop_reply=True)
         case.start()
-        post.wait_forwarded(300)
+        post.wait_forwarded(PATIENCE_SECONDS)
         case.wait_logged("Adopting job", try_number=2)
         assert post.failure is None
         case.wait_logged("job 1 is here", try_number=2)
@@ -177,6 +178,7 @@ def deadline_passed_while_deferred(lab: RayLab) -> None:
     with lab.case("once_deadline") as case:
         case.start()
         case.wait_state("failed")
+        wait_for(case.jobs, lambda jobs: all(one.status.is_terminal for one in jobs), "its job ended", PATIENCE_SECONDS)
         # On a machine that is very busy, the deadline finds a job that has not started; it then refuses to.
         ledger = case.ledger() and ["start 1", "stopped 1"]
         case.judge(*ledger, state="failed", says="execution_timeout passed and the job was stopped")

@@ -109,8 +109,13 @@ def test_an_operator_finds_a_cluster_reads_a_log_stops_a_job_and_deletes_the_clu
             client.send(submit_job(JobSubmission("sleeper", "echo here I am; sleep 600", metadata={"who": "test"})))
             wait_until(lambda: _runs(client) or None, what="The job runs", timeout_seconds=120)
 
-        clusters = {row["connection"] or row["name"]: row for row in airflow.rows("air", "clusters", "list")}
-        assert {name: row["state"] for name, row in clusters.items()} == {"cli": "ready", "ray_default": "ready"}
+        def ready() -> dict[str, dict[str, str]] | None:
+            # A busy head may miss a look.
+            found = {row["connection"] or row["name"]: row for row in airflow.rows("air", "clusters", "list")}
+            states = {name: row["state"] for name, row in found.items()}
+            return found if states == {"cli": "ready", "ray_default": "ready"} else None
+
+        clusters = wait_until(ready, what="Both clusters are ready", timeout_seconds=120)
         assert "CPU=2" in clusters["cli"]["resources"]
         assert [row["status"] for row in airflow.rows("air", "jobs", "list", "--live")] == ["RUNNING"]
         assert "here I am" in airflow.run("air", "jobs", "logs", "sleeper", "--cluster", "cli")

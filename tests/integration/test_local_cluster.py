@@ -221,7 +221,7 @@ def test_deletion_takes_a_running_job_with_it_even_one_that_hides(tmp_path: Path
         wait_until(lambda: pid_file.exists() or None, what="the hidden process", timeout_seconds=PATIENCE_SECONDS)
         assert psutil.pid_exists(int(pid_file.read_text()))
         BACKEND.delete(ref)
-        assert BACKEND.describe(ref).state is ClusterState.DELETING
+        assert BACKEND.describe(ref).state in (ClusterState.DELETING, ClusterState.ABSENT)
         delete(ref)
         assert_nothing_is_left(ref, ports)
         assert not psutil.pid_exists(int(pid_file.read_text()))
@@ -259,7 +259,7 @@ def test_an_idle_cluster_goes_by_itself_but_not_while_a_job_runs(tmp_path: Path)
 
 
 def test_a_cluster_goes_when_its_ttl_is_over_though_nobody_is_there() -> None:
-    ref = ensure(dataclasses.replace(SPEC, ttl_seconds=2), "short")
+    ref = ensure(dataclasses.replace(SPEC, ttl_seconds=15), "short")
     ports = ports_of(ref)
     wait_for_end(ref)
     assert BACKEND.describe(ref).state is ClusterState.ABSENT

@@ -71,7 +71,11 @@ def bind(
     *,
     account: str | None = None,
 ) -> None:
-    """Give a user, or a service account of the namespace, the documented Role there, or one of other rules."""
+    """
+    Give a user, or a service account of the namespace, the documented Role there, or one of other rules.
+
+    Returns when that counts: the kube-apiserver goes by what it watches.
+    """
     made = role(namespace)
     made = made if rules is None else {**made, "rules": list(rules)}
     subject: dict[str, Any] = {"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}
@@ -85,6 +89,33 @@ def bind(
         "roleRef": {"kind": "Role", "name": made["metadata"]["name"], "apiGroup": "rbac.authorization.k8s.io"},
     }
     kube.admin.apply(made, binding)
+    who = user if account is None else f"system:serviceaccount:{namespace}:{account}"
+    granted = _permissions(made["rules"])
+    asked = _permissions(role(namespace)["rules"]) | granted
+    until(lambda: all(_may(kube, namespace, who, one) == (one in granted) for one in asked), "the Role to count")
+
+
+def _permissions(rules: Sequence[Mapping[str, Any]]) -> set[tuple[str, str, str]]:
+    return {
+        (group, resource, verb)
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def _may(kube: Node, namespace: str, user: str, permission: tuple[str, str, str]) -> bool:
+    group, resource, verb = permission
+    plural, _, part = resource.partition("/")
+    attributes = {"namespace": namespace, "verb": verb, "group": group, "resource": plural, "subresource": part}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": user, "resourceAttributes": attributes},
+    }
+    answer = kube.admin.call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+    return bool(answer["status"]["allowed"])
 
 
 class Lines:

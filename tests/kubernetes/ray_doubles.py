@@ -31,6 +31,7 @@ def harness_tests(suite: ModuleType) -> dict[str, Any]:
 @contextmanager
 def ray_job(kube: Node) -> Iterator[tuple[Bench, ClusterRef]]:
     """Have a RayJob that KubeRay has begun with; its pods need not start."""
+    kube.renew_operator()
     with kube.namespace() as namespace:
         bind(kube, namespace)
         bench = Bench(kube, namespace)
@@ -47,7 +48,7 @@ def ray_job(kube: Node) -> Iterator[tuple[Bench, ClusterRef]]:
             except ClusterNotReadyError:
                 return False
 
-        until(has_head, "the head's Service")
+        until(has_head, "the head's Service", 240)
         yield bench, ref
 
 

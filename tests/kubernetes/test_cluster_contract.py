@@ -27,6 +27,7 @@ globals().update(
 @pytest.fixture(scope="module")
 def harness(kube: Node) -> Iterator[Harness]:
     """A live RayCluster, as a user who has the documented Role."""
+    kube.renew_operator()
     with kube.namespace() as namespace:
         bind(kube, namespace)
         bench = Bench(kube, namespace)

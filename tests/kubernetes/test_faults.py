@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_air.clusters.kuberay import backend as kuberay_backend
 from airflow_provider_air.clusters.kuberay.backend import KubeRayBackend
 from airflow_provider_air.clusters.kuberay.permissions import role
 from airflow_provider_air.clusters.watching import wait_until_gone
@@ -462,7 +463,8 @@ def test_a_secret_that_is_gone_is_told_by_name_where_the_token_is_read_anew(benc
 # A person, and processes that die
 
 
-def test_a_kill_while_the_cluster_starts_leaves_nothing(bench: Bench) -> None:
+def test_a_kill_while_the_cluster_starts_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kuberay_backend, "KILL_STEP_SECONDS", 30.0)
     run = bench.run()
     assert isinstance(run.begin(), Wait)
 

@@ -7,7 +7,7 @@ import pytest
 from airflow_provider_air.clusters.watching import wait_until_gone
 from airflow_provider_air.contracts.clusters import ClusterState
 from airflow_provider_air.contracts.jobs import JobRequest
-from tests.kubernetes.bench import SMALL, Bench, until
+from tests.kubernetes.bench import GONE_SECONDS, SMALL, Bench, until
 
 # Where it ran, by the name of its pod.
 TASK = """
@@ -36,8 +36,8 @@ def test_a_job_on_a_shared_cluster_which_stays_until_it_is_deleted(bench: Bench)
 
     assert "hello from a pod" in bench.log.text
     assert (bench.ref.details["kind"], bench.ref.owned) == ("RayCluster", False)
-    assert bench.backend().describe(bench.ref).state is ClusterState.READY
-    wait_until_gone(bench.backend(), bench.ref, timeout_seconds=90)
+    bench.wait_for(bench.ref, ClusterState.READY)
+    wait_until_gone(bench.backend(), bench.ref, timeout_seconds=GONE_SECONDS)
     assert bench.left() == []
 
 

@@ -259,7 +259,7 @@ def test_a_restricted_namespace_takes_the_restricted_preset_with_all_that_a_pod_
         "restricted",
         namespace,
         of=RAY,
-        seconds=120,
+        seconds=300,
         until=lambda seen: condition(seen, "HeadPodReady") == "True",
     )
     assert Marks.read(ready) == Marks.of(OWNER, spec.fingerprint(), 2e9)

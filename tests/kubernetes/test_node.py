@@ -107,7 +107,7 @@ print(__version__, *(pod.metadata.name for pod in seen))
 def test_a_ray_head_with_a_token_is_reached_through_the_kube_apiserver(kube: Node, namespace: str) -> None:
     kube.admin.apply(manifests.ray_cluster("little", namespace))
     kube.admin.wait(
-        "rayclusters", "little", namespace, of="ray.io/v1", seconds=120,
+        "rayclusters", "little", namespace, of="ray.io/v1", seconds=300,
         until=lambda seen: condition(seen, "HeadPodReady") == "True",
     )  # fmt: skip
     token = base64.b64decode(kube.admin.get("secrets", "little", namespace)["data"]["auth_token"]).decode()

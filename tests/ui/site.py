@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from playwright.sync_api import Error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from playwright.sync_api import BrowserContext, Frame, Page, Request
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -55,11 +57,19 @@ class Visit:
 
     def wait_asked(self, part: str, wanted: str, count: int = 1) -> None:
         """Wait until the last request of some address has so often in it what is wanted."""
+
+        def is_asked() -> bool:
+            return bool(asked := self.requests(part)) and asked[-1].count(wanted) == count
+
+        self.wait_until(is_asked, f"a request for {part} with {wanted!r}")
+
+    def wait_until(self, is_so: Callable[[], bool], what: str) -> None:
+        """Wait until something is so that the browser tells in its own time."""
         for _ in range(DEADLINE_MS // 50):
-            if (asked := self.requests(part)) and asked[-1].count(wanted) == count:
+            if is_so():
                 return
             self.page.wait_for_timeout(50)
-        raise AssertionError(f"{wanted!r} is not asked for: {self.requests(part)[-3:]}")
+        raise AssertionError(f"waited in vain for {what}; last asked: {self.asked[-3:]}")
 
     def pass_seconds(self, seconds: int) -> None:
         """
@@ -74,6 +84,13 @@ class Visit:
             while len(self.answered) < len(self.asked):
                 self.page.wait_for_timeout(10)
         self.page.clock.resume()
+
+    def pass_until(self, is_so: Callable[[], bool], seconds: int = 120) -> None:
+        """Let second by second pass until something is so, or all of them have; who asks judges."""
+        for _ in range(seconds):
+            self.pass_seconds(1)
+            if is_so():
+                return
 
     def _pause_a_second_on(self) -> None:
         for _ in range(DEADLINE_MS // 1_000):

@@ -208,30 +208,31 @@ def test_where_nothing_is_new_it_is_asked_more_seldom_until_something_is(open_pa
     view = json.loads((UI / "fixtures" / "train.json").read_text())
     view["hashes"] = dict.fromkeys(view["sections"], "h")
     answers: list[dict[str, Any]] = [view]
+    held: list[Route] = []
+
+    def answer(route: Route) -> None:
+        route.fulfill(json=answers.pop(0) if answers else {**view, "sections": {}})
 
     def before(page: Page) -> None:
         page.clock.install()
-        page.route(API, lambda route: route.fulfill(json=answers.pop(0) if answers else {**view, "sections": {}}))
+        page.route(API, lambda route: held.append(route))
 
     made = open_page("train", before=before)
-    expect(made.frame.locator(".head-state")).to_contain_text("Running")
-
+    # Pauses are listened to before there is one.
     made.frame.evaluate(LISTEN_TO_PAUSES)
+    made.wait_until(lambda: bool(held), "the first request")
+    made.page.route(API, answer)
+    answer(held.pop())
+    expect(made.frame.locator(".head-state")).to_contain_text("Running")
 
     def pauses() -> list[int]:
         told = made.frame.evaluate("window.pauses")
         return [pause for pause in told if pause in (2000, 3000)]
 
-    for _ in range(120):
-        made.pass_seconds(1)
-        if 3000 in pauses():
-            break
-    assert 8 <= pauses().index(3000) <= 10
+    made.pass_until(lambda: 3000 in pauses())
+    assert pauses().index(3000) == 10
     answers.append({**view, "sections": {"state": {"phase": "collecting"}}})
-    for _ in range(120):
-        made.pass_seconds(1)
-        if pauses()[-1] == 2000:
-            break
+    made.pass_until(lambda: pauses()[-1] == 2000)
     expect(made.frame.locator(".head-state")).to_contain_text("Collecting the result")
     assert pauses()[-1] == 2000
 
@@ -290,23 +291,29 @@ def test_the_page_of_a_run_that_has_ended_asks_until_all_is_read(open_page: Open
     view = {**json.loads((UI / "fixtures" / "run.json").read_text()), "state": "success", "ended_at": 1764440000.0}
     view["tasks"] = [{**task, "state": "success"} for task in view["tasks"]]
     answers = [{**view, "cpu_hours": 5, "unread": 30}, {**view, "cpu_hours": 9, "unread": 10}, {**view, "unread": 0}]
+    now, given = 0, []
+
+    def answer(route: Route) -> None:
+        given.append(now)
+        route.fulfill(json=answers[now])
 
     def before(page: Page) -> None:
         page.clock.install()
-        page.route("**/air/api/run/**", lambda route: route.fulfill(json=answers.pop(0) if answers else view))
+        page.route("**/air/api/run/**", answer)
 
     made = open_page("run", before=before)
     expect(made.frame.locator(".head")).to_contain_text("at least 5")
-    for _ in range(60):
-        made.pass_seconds(1)
-        if not answers:
-            break
+    now = 1
+    made.pass_seconds(10)
+    expect(made.frame.locator(".head")).to_contain_text("at least 9")
+    now = 2
+    made.pass_seconds(10)
     expect(made.frame.locator(".head")).to_contain_text("11.42")
     expect(made.frame.locator("main")).not_to_contain_text("at least")
     expect(made.frame.locator("main")).not_to_contain_text("are not shown")
     made.pass_seconds(60)
     # The last ones are for what is written down a little later.
-    assert len(made.requests("/api/run/")) == 3 + 3
+    assert given.count(2) == 1 + 3
 
 
 def test_the_page_of_a_run_is_sent_again_only_where_something_is_new(open_page: Open) -> None:
@@ -322,15 +329,9 @@ def test_the_page_of_a_run_is_sent_again_only_where_something_is_new(open_page: 
     rows = made.frame.get_by_role("group", name="Ray tasks").get_by_role("row")
     expect(rows).to_have_count(7)
     made.frame.evaluate(LISTEN_TO_PAUSES)
-    for _ in range(60):
-        made.pass_seconds(1)
-        if not answers:
-            break
+    made.pass_until(lambda: not answers)
     expect(rows).to_have_count(7)
-    for _ in range(60):
-        made.pass_seconds(1)
-        if rows.count() == 3:
-            break
+    made.pass_until(lambda: rows.count() == 3)
     expect(rows).to_have_count(3)
     assert ["known=h1" in url for url in made.requests("/api/run/")[:3]] == [False, True, True]
     pauses = made.frame.evaluate("window.pauses")

@@ -74,8 +74,7 @@ def test_hostile_text_is_only_text(open_page: Open) -> None:
 def test_a_style_that_the_policy_forbids_would_be_told(open_page: Open) -> None:
     made = open_page("not_ours")
     made.frame.evaluate("document.body.setAttribute('style', 'color: red')")
-    made.page.wait_for_timeout(100)
-    assert any("Content Security Policy" in complaint for complaint in made.complaints)
+    made.wait_until(lambda: any("Content Security Policy" in said for said in made.complaints), "a complaint")
     made.complaints.clear()
 
 

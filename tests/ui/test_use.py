@@ -376,10 +376,18 @@ def test_who_may_not_act_has_no_buttons(open_page: Open) -> None:
 
 
 def test_the_endpoint_has_a_command_to_copy(open_page: Open) -> None:
-    frame = open_page("serve").frame
-    expect(frame.locator(".code pre").first).to_have_text("curl -sS 'https://serve.example.com/delays'")
-    frame.locator(".code").first.get_by_role("button", name="Copy").click()
-    expect(frame.locator(".code").first.get_by_role("button")).to_have_text(re.compile("Copied"))
+    made = open_page("serve")
+    code = made.frame.locator(".code").first
+    expect(code.locator("pre")).to_have_text("curl -sS 'https://serve.example.com/delays'")
+    button = code.get_by_role("button", name="Copy")
+    # It says so for two seconds.
+    button.evaluate(
+        """button => { window.said = [];
+            const note = () => window.said.push(button.innerText);
+            new MutationObserver(note).observe(button, { subtree: true, childList: true, characterData: true }); }"""
+    )
+    button.click()
+    made.wait_until(lambda: any("Copied" in said for said in made.frame.evaluate("window.said")), "its word")
 
 
 def test_a_report_needs_no_request(open_page: Open) -> None:

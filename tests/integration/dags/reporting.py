@@ -18,7 +18,7 @@ def reporting() -> None:
         for step in range(40):
             report.metric({"rmse": 3.0 / (step + 1), "<b>lr</b>": 0.1}, step=step)
             report.progress("\x1b[31mepoch</script>\u202e", done=step + 1, total=40)
-            time.sleep(0.25)
+            time.sleep(0.75)
         return {"best": "</script><script>alert(1)</script>"}
 
     train()

@@ -48,7 +48,7 @@ def test_a_killed_inference_leaves_every_row_once_after_the_retry(submit: Submit
     output = tmp_path / "out"
     ledger = tmp_path / "ledger"
     ledger.touch()
-    first = start(submit, "killed", doubling(data, output, seconds_per_batch=2.0, ledger=str(ledger)))
+    first = start(submit, "killed", doubling(data, output, seconds_per_batch=4.0, ledger=str(ledger)))
     # Half of the rows. How many of them are in staged files is Ray Data's choice: from none to nearly all.
     wait_until(
         lambda: True if sum(map(int, ledger.read_text().split())) >= ROWS / 2 else None,

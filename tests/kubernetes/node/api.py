@@ -14,6 +14,8 @@ import httpx
 from tests.kubernetes.node.credentials import Credentials
 
 MANAGER = "air-tests"
+# Parts that were killed come back together, on a machine that may be busy.
+SOON_SECONDS = 180.0
 Document = dict[str, Any]
 
 
@@ -101,7 +103,7 @@ class Api:
 
     def wait(
         self, plural: str, name: str, namespace: str = "", *, until: Callable[[Document], Any], of: str = "v1",
-        seconds: float = 60,
+        seconds: float = SOON_SECONDS,
     ) -> Document:  # fmt: skip
         """Read an object until it is there and ``until`` says something true of it.
 
@@ -111,7 +113,9 @@ class Api:
             lambda: self.get(plural, name, namespace, of), until, f"{plural} {namespace}/{name}", seconds
         )
 
-    def wait_gone(self, plural: str, name: str, namespace: str = "", *, of: str = "v1", seconds: float = 60) -> None:
+    def wait_gone(
+        self, plural: str, name: str, namespace: str = "", *, of: str = "v1", seconds: float = SOON_SECONDS
+    ) -> None:
         """Wait until an object is not there."""
         deadline = time.monotonic() + seconds
         while True:

@@ -23,7 +23,8 @@ from tests.kubernetes.node.addresses import Addresses
 from tests.kubernetes.node.api import Api, condition, of_user
 from tests.kubernetes.node.credentials import ADMIN, NODE_NAME, Credentials
 
-READY_SECONDS = 120
+# Of a machine that reads all of it from its disk for the first time.
+READY_SECONDS = 300
 # The folder of a node that runs already (``python -m tests.kubernetes.node``).
 ATTACH = "AIR_KUBE_NODE"
 
@@ -275,7 +276,12 @@ class Node:
         self.admin.wait(
             "nodes", NODE_NAME, seconds=READY_SECONDS, until=lambda seen: condition(seen, "Ready") == "True"
         )
-        _until(lambda: self._answers(f"http://{self.addresses.node}:8181/ready"), "CoreDNS is not ready", self._why)
+        _until(
+            lambda: self._answers(f"http://{self.addresses.node}:8181/ready"),
+            "CoreDNS is not ready",
+            self._why,
+            READY_SECONDS,
+        )
 
     def _why(self) -> str:
         ended = [name for name, part in self.parts().items() if part["ended"] is not None]

@@ -97,17 +97,21 @@ class Counting(Supervisor):
 
 
 class Together(Supervisor):
-    """Lets two first tasks look before either writes."""
+    """Lets two first tasks look before either writes, and write before either looks again."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.both_have_looked = threading.Barrier(2, timeout=10)
+        self.both_have_looked = threading.Barrier(2, timeout=60)
+        self.both_have_written = threading.Barrier(2, timeout=60)
         self.mine = threading.local()
 
     def send(self, message: Any) -> Any:
-        if isinstance(message, PutVariable):
-            self.both_have_looked.wait()
-        return super().send(message)
+        if not isinstance(message, PutVariable):
+            return super().send(message)
+        self.both_have_looked.wait()
+        answer = super().send(message)
+        self.both_have_written.wait()
+        return answer
 
 
 def test_two_first_tasks_at_once_make_one_name(line: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +123,7 @@ def test_two_first_tasks_at_once_make_one_name(line: Any, monkeypatch: pytest.Mo
     for task in tasks:
         task.start()
     for task in tasks:
-        task.join(10)
+        task.join(120)
 
     assert len(found) == 2
     assert len(set(found)) == 1

@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_air.clusters.jobs_api import backend as jobs_api
 from airflow_provider_air.clusters.jobs_api import watching
-from airflow_provider_air.connections import ports
+from airflow_provider_air.connections import ports, task_states
 from airflow_provider_air.runs import clock
 from airflow_provider_air.runs.admission import Admission, OwnPlaces
 from tests.fakes.quick_clock import QuickClock
@@ -25,6 +25,12 @@ def own_places(monkeypatch: pytest.MonkeyPatch) -> None:
 def ray_default(head: FakeRayDashboard, connect: Connect, supervisor: Supervisor) -> None:
     """The default connection leads to the test's head, and XComs to the test's supervisor."""
     connect(host=head.url, password=head.token)
+
+
+@pytest.fixture(autouse=True)
+def patient_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose act a kill is, is answered at once where it can be; only a busy machine needs longer than a worker has."""
+    monkeypatch.setattr(task_states, "ANSWER_SECONDS", 10.0)
 
 
 @pytest.fixture

@@ -111,8 +111,12 @@ def killed(task: RaySubmitJobOperator) -> float:
     return time.monotonic() - started
 
 
-def unreadable(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+def unreadable(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, how: str, *, answer_seconds: float = 0.5
+) -> None:
     """The line to the supervisor does not give the state: it refuses, or it is in the middle of another request."""
+    # Then all of this time is taken.
+    monkeypatch.setattr(task_states, "ANSWER_SECONDS", answer_seconds)
     line = threading.Lock()
     if how == "busy":
         line.acquire()
@@ -176,9 +180,8 @@ def test_in_doubt_it_stops(
     airflow: None,
     how: str,
 ) -> None:
-    monkeypatch.setattr(task_states, "ANSWER_SECONDS", 2.0)
     task = waiting(store)
-    unreadable(supervisor, monkeypatch, how)
+    unreadable(supervisor, monkeypatch, how, answer_seconds=2.0)
 
     killed(task)
 

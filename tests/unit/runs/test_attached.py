@@ -239,7 +239,7 @@ async def test_many_jobs_with_a_hanging_tracker_take_a_few_threads_and_none_that
 
     # An XCom, a look, a stop.
     needed = asyncio.ensure_future(clock.in_thread(int))
-    await asyncio.wait([needed], timeout=5)
+    await asyncio.wait([needed], timeout=25)
     assert needed.done(), "no thread is left for what a task depends on"
     assert len(hanging.kept) == SPARE_THREADS
 
@@ -255,7 +255,7 @@ async def test_a_kill_does_not_wait_for_a_hanging_tracker(
     attempt = replace(ATTEMPT, cluster=ref, attachments=entries)
 
     kill = asyncio.ensure_future(Watch(attempt.wait("cluster", None), task.ports).kill())
-    await asyncio.wait([kill], timeout=5)
+    await asyncio.wait([kill], timeout=25)
 
     assert kill.done(), "the kill waits for the tracker"
     assert not hanging.let.is_set()
@@ -268,7 +268,7 @@ def test_an_end_does_not_wait_for_a_hanging_tracker_and_the_others_are_told(
     hanging: Hanging, tracker: Taking, task: Task, log: Lines, monkeypatch: pytest.MonkeyPatch, status: str
 ) -> None:
     for name in ("TELLING_SECONDS", "UPLOADING_SECONDS"):
-        monkeypatch.setattr(f"airflow_provider_air.runs.attached.{name}", 0.5)
+        monkeypatch.setattr(f"airflow_provider_air.runs.attached.{name}", 2.0)
     _, entries, _ = attached(log, FakeTrackerSpec("hanging"), FakeTrackerSpec("live")).before_submit(
         INFO, JobRequest("true", payload={}), lambda ask: ask()
     )
@@ -276,9 +276,9 @@ def test_an_end_does_not_wait_for_a_hanging_tracker_and_the_others_are_told(
 
     told = asyncio.run(told_in_time(replace(ATTEMPT, attachments=entries), Outcome(status), records(0), task.ports))
 
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 25
     assert [(entry.told, entry.untold) for entry in told] == [
-        (None, "It did not answer within 0.5 s"),
+        (None, "It did not answer within 2 s"),
         (status, None),
     ]
     assert taken(tracker) == [0]

@@ -151,6 +151,7 @@ async def test_a_half_open_watch_is_found_out_once_for_all(kube: KubeApi, monkey
     async with AsyncExitStack() as stack:
         every = [await stack.enter_async_context(aclosing(follow(access, f"c{n}"))) for n in range(20)]
         await asyncio.gather(*(until(sights, "a") for sights in every))
+        await _when(lambda: watches(kube) == 1)
         await asyncio.sleep(1.0)
         assert (lists(kube) - 1, watches(kube)) == (kube.count("GET", "limit") - 1, 1)
         quiet = lists(kube)
@@ -181,7 +182,7 @@ async def test_a_watch_that_does_not_begin_is_found_out(kube: KubeApi, monkeypat
 async def test_a_watch_that_the_server_ends_goes_on_from_where_it_was(
     kube: KubeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "WATCH_SECONDS", 1.0)
+    monkeypatch.setattr(watching, "WATCH_SECONDS", 3.0)
     kube.put("rayclusters", "c1", status={"state": "a"})
     async with aclosing(follow(GivenAccess([kube.server()]))) as sights:
         await until(sights, "a")
