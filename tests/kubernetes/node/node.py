@@ -246,6 +246,8 @@ class Node:
             "deployments", operator.deployment, operator.namespace, of="apps/v1", seconds=READY_SECONDS,
             until=lambda seen: seen["status"].get("readyReplicas", 0) == seen["status"].get("replicas", 0) == replicas,
         )  # fmt: skip
+        # A pod that is on its way out is counted no more, and still does its work.
+        _until(lambda: len(self._pods_of(operator)) == replicas, f"{operator.name} stays", seconds=READY_SECONDS)
 
     def renew_operator(self, operator: Operator = addons.KUBERAY) -> None:
         """Replace an operator's pod that has ended once, as it does when the kube-apiserver is away for long.
