@@ -286,8 +286,10 @@ def test_a_prepared_stop_is_quick(harness: Harness, monkeypatch: pytest.MonkeyPa
     submitted(harness)
     monkeypatch.setattr(jobs_api, "STOP_STEP_SECONDS", 10.0)
     stop = harness.backend.prepare_stop(ID)
+    started = time.monotonic()
     stop()
 
+    assert time.monotonic() - started < 2 * jobs_api.STOP_STEP_SECONDS
     wait_until(lambda: known(harness).status.is_terminal or None, what="its end", timeout_seconds=20)
 
 

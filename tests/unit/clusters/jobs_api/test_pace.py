@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_air.clusters.jobs_api.watching import JobWatch
 from airflow_provider_air.contracts.jobs import FollowSettings
 from airflow_provider_air.ray_api import feed as feeds
-from airflow_provider_air.ray_api.feed import ClusterFeed, borrow_feed
+from airflow_provider_air.ray_api.feed import ClusterFeed, OpenTransport, borrow_feed
 from airflow_provider_air.ray_api.transport import Transport
 from tests.fakes.ray_dashboard import FakeRayDashboard
 
@@ -19,6 +19,13 @@ MANY = feeds.BY_ID_AT_MOST + 1
 
 async def open_transport() -> Transport:
     return Transport("http://127.0.0.1:9")
+
+
+def opener(head: FakeRayDashboard) -> OpenTransport:
+    async def open_head() -> Transport:
+        return Transport(head.url, token=head.token)
+
+    return open_head
 
 
 def feed() -> ClusterFeed:
@@ -36,9 +43,6 @@ async def test_one_slow_list_does_not_hold_up_the_next_but_two_do() -> None:
 async def test_what_those_who_wait_do_with_a_look_counts_as_much_as_the_list(
     head: FakeRayDashboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def open_head() -> Transport:
-        return Transport(head.url, token=head.token)
-
     async def busy(name: str) -> None:
         async with shared.watching(name):
             while True:
@@ -52,7 +56,7 @@ async def test_what_those_who_wait_do_with_a_look_counts_as_much_as_the_list(
         return 0.01
 
     monkeypatch.setattr(ClusterFeed, "_pause_after", soon)
-    async with borrow_feed("busy", open_head) as shared:
+    async with borrow_feed("busy", opener(head)) as shared:
         watches = [asyncio.create_task(busy(head.add_job(f"job-{number}"))) for number in range(MANY)]
         async with asyncio.timeout(60):
             while len(took) < 4:
@@ -81,10 +85,7 @@ async def test_a_job_that_came_lately_is_asked_for_more_often() -> None:
 
 
 async def test_logs_of_many_jobs_that_begin_at_once_are_read_in_turn(head: FakeRayDashboard) -> None:
-    async def open_head() -> Transport:
-        return Transport(head.url, token=head.token)
-
-    async with borrow_feed("pace", open_head) as shared:
+    async with borrow_feed("pace", opener(head)) as shared:
         names = [head.add_job(f"job-{number}", log="line\n") for number in range(400)]
         shared._watched.update(names)
         watches = [JobWatch(shared, FollowSettings(name)) for name in names]
